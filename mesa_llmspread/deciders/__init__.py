@@ -1,0 +1,1 @@
+"""Who decides: laws, policies, language models and scripts behind one interface."""

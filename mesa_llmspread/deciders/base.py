@@ -1,0 +1,138 @@
+"""What an agent is asked, what it answers, and who answers: the seam to the outside world.
+
+A step's exposures go to a decider as one batch, ordered by agent; it returns one decision
+each, in the same order. Whatever runs at the same time inside a decider is its own affair.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mesa_llmspread.events import OfflineEvent
+from mesa_llmspread.profiles import Profile
+
+__all__ = ["Decider", "Decision", "Exposure", "Outcome", "Post"]
+
+
+class Outcome(enum.Enum):
+    """What came of a decision."""
+
+    REPOST = "repost"
+    DECLINE = "decline"
+    #: No answer could be had (refusal, malformed answer, error). The agent stays
+    #: susceptible; the decision is counted and never fitted.
+    FAILED = "failed"
+
+
+class Post(NamedTuple):
+    """A post in a feed: who wrote it, when, and its words ("" where a decider writes none)."""
+
+    author: int
+    step: int
+    text: str = ""
+
+
+class Exposure(NamedTuple):
+    """One occasion on which a susceptible agent saw posts, or the event itself, and decides.
+
+    Attributes
+    ----------
+    step : int
+        The model's step, from 1.
+    agent : int
+        Index of the agent, 0 to n - 1.
+    profile : Profile
+        Its personality.
+    event : OfflineEvent
+        The event the news is about.
+    contacts : int
+        Posting neighbours it sees now, m.
+    cumulative : int
+        Neighbours who have posted so far.
+    exposure : int
+        1 on its first exposure occasion, 2 on the next, ...
+    direct : bool
+        Whether it saw the event itself, through the media, in this step.
+    posts : tuple of Post
+        The posts it sees now, oldest first.
+    """
+
+    step: int
+    agent: int
+    profile: Profile
+    event: OfflineEvent
+    contacts: int
+    cumulative: int
+    exposure: int
+    direct: bool = False
+    posts: tuple[Post, ...] = ()
+
+
+class Decision(NamedTuple):
+    """The answer to one exposure.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        Repost, decline, or failed.
+    post : str
+        The words it posts, where the decider writes any.
+    reason : str
+        Why, in the decider's words; for a failed decision what went wrong.
+    key : str
+        What identifies the call behind it; "" where there was none.
+    """
+
+    outcome: Outcome
+    post: str = ""
+    reason: str = ""
+    key: str = ""
+
+
+class Decider(ABC):
+    """Whoever answers exposures: a law, a policy, a language model, or a script."""
+
+    #: What the manifest of a run calls it.
+    name: str = "decider"
+
+    @abstractmethod
+    def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
+        """Answer one step's exposures.
+
+        Parameters
+        ----------
+        exposures : sequence of Exposure
+            Ordered by agent; at least one.
+        rng : numpy.random.Generator
+            The step's random stream.
+
+        Returns
+        -------
+        list of Decision
+            One an exposure, in the same order.
+        """
+
+    def for_run(self, n: int, rng: np.random.Generator) -> Decider:
+        """Give the decider that answers one run; itself, unless something is drawn once a run.
+
+        Parameters
+        ----------
+        n : int
+            Number of agents.
+        rng : numpy.random.Generator
+            The run's stream for what is drawn once.
+
+        Returns
+        -------
+        Decider
+        """
+        return self
+
+    def manifest(self) -> Mapping[str, Any]:
+        """Say what should be known of the decider to repeat a run, as plain values."""
+        return {"decider": self.name}

@@ -1,0 +1,245 @@
+"""Every error the package raises on purpose.
+
+The tree::
+
+    LLMSpreadError
+    ├── ArgumentError (ValueError)        an argument's value is not allowed
+    │   └── UnknownNameError              a name is none of the known ones
+    ├── ArgumentTypeError (TypeError)     an argument is of the wrong kind
+    ├── InputFileError (ValueError)       a file cannot be read as what it should be
+    ├── OutputError (OSError)             a result cannot be written
+    ├── StepInProgressError (RuntimeError)  a model was stepped while it was stepping
+    └── DeciderError (RuntimeError)       decisions could not be had
+        ├── MissingKeyError               the model's API key is not set
+        ├── ServerUnreachableError        nothing answers at the model's address
+        └── TooManyFailuresError          more decisions failed than allowed
+
+Each message names the thing, its value and the mend, on one line; the same parts are
+attributes of the error.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
+    "DeciderError",
+    "InputFileError",
+    "LLMSpreadError",
+    "MissingKeyError",
+    "OutputError",
+    "ServerUnreachableError",
+    "StepInProgressError",
+    "TooManyFailuresError",
+    "UnknownNameError",
+]
+
+
+def _short(value: Any, limit: int = 80) -> str:
+    """``repr`` of a value, on one line and no longer than fits an error message."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _rebuild(
+    kind: type[LLMSpreadError], args: tuple[Any, ...], state: dict[str, Any]
+) -> LLMSpreadError:
+    """Make an unpickled error again without calling its constructor."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class LLMSpreadError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process borders in sweeps; the default would call the
+        # constructor with the finished message as its only argument.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class ArgumentError(LLMSpreadError, ValueError):
+    """An argument has a value that is not allowed.
+
+    Parameters
+    ----------
+    argument : str
+        The argument's name.
+    value : object
+        What was given.
+    allowed : str
+        What is allowed, as the end of the sentence "... must ...".
+    """
+
+    def __init__(self, argument: str, value: Any, allowed: str) -> None:
+        self.argument = argument
+        self.value = value
+        self.allowed = allowed
+        super().__init__(f"{argument}={_short(value)}: must {allowed}")
+
+
+class UnknownNameError(ArgumentError):
+    """A name is none of the known ones; the message lists them and suggests the nearest.
+
+    Parameters
+    ----------
+    argument : str
+        The argument's name.
+    value : object
+        The name that was given.
+    known : iterable of str
+        The names that are known.
+    """
+
+    def __init__(self, argument: str, value: Any, known: Iterable[str]) -> None:
+        self.known = tuple(known)
+        by_lower_case = {name.lower(): name for name in self.known}
+        near = difflib.get_close_matches(str(value).lower(), by_lower_case, n=1)
+        hint = f" (did you mean {by_lower_case[near[0]]!r}?)" if near else ""
+        super().__init__(argument, value, f"be one of {', '.join(self.known)}{hint}")
+
+
+class ArgumentTypeError(LLMSpreadError, TypeError):
+    """An argument is of the wrong kind.
+
+    Parameters
+    ----------
+    argument : str
+        The argument's name.
+    value : object
+        What was given.
+    expected : str
+        What is expected, as the end of the sentence "... must be ...".
+    """
+
+    def __init__(self, argument: str, value: Any, expected: str) -> None:
+        self.argument = argument
+        self.value = value
+        self.expected = expected
+        super().__init__(
+            f"{argument}={_short(value)}: must be {expected}, not {type(value).__name__}"
+        )
+
+
+class InputFileError(LLMSpreadError, ValueError):
+    """A file cannot be read as what it should be.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    problem : str
+        What is wrong with it and what is allowed.
+    row : int, optional
+        The line of the file, counted from 1 (a header line is line 1).
+    column : str, optional
+        The column's name.
+    """
+
+    def __init__(
+        self, path: str | Path, problem: str, *, row: int | None = None, column: str | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.problem = problem
+        self.row = row
+        self.column = column
+        where = str(path)
+        if row is not None:
+            where += f", row {row}"
+        if column is not None:
+            where += f", column {column!r}"
+        super().__init__(f"{where}: {problem}")
+
+
+class OutputError(LLMSpreadError, OSError):
+    """A result cannot be written.
+
+    Parameters
+    ----------
+    path : path-like
+        Where it should have gone.
+    problem : str
+        Why that failed.
+    """
+
+    def __init__(self, path: str | Path, problem: str) -> None:
+        self.path = Path(path)
+        self.problem = problem
+        super().__init__(f"{path}: cannot write: {problem}")
+
+
+class StepInProgressError(LLMSpreadError, RuntimeError):
+    """A model was stepped from a second place while a step was under way."""
+
+
+class DeciderError(LLMSpreadError, RuntimeError):
+    """Decisions could not be had."""
+
+
+class MissingKeyError(DeciderError):
+    """The API key of a model is not set.
+
+    Parameters
+    ----------
+    model : str
+        The model's name.
+    variables : sequence of str
+        The environment variables that hold its key.
+    """
+
+    def __init__(self, model: str, variables: Iterable[str]) -> None:
+        self.model = model
+        self.variables = tuple(variables)
+        names = " and ".join(self.variables)
+        super().__init__(f"model {model!r} needs an API key: set the environment variable {names}")
+
+
+class ServerUnreachableError(DeciderError):
+    """Nothing answers at the model's address.
+
+    Parameters
+    ----------
+    model : str
+        The model's name.
+    address : str
+        The address that was tried.
+    """
+
+    def __init__(self, model: str, address: str) -> None:
+        self.model = model
+        self.address = address
+        super().__init__(
+            f"model {model!r}: no server answers at {address}; "
+            "start it, or give its address with api_base"
+        )
+
+
+class TooManyFailuresError(DeciderError):
+    """More decisions failed than allowed, so the run would not mean what it says.
+
+    Parameters
+    ----------
+    failed, decided : int
+        How many decisions failed, out of how many asked for.
+    max_failed : float
+        The largest allowed share of failures.
+    reasons : str
+        The most common reasons, in words.
+    """
+
+    def __init__(self, failed: int, decided: int, max_failed: float, reasons: str) -> None:
+        self.failed = failed
+        self.decided = decided
+        self.max_failed = max_failed
+        self.reasons = reasons
+        super().__init__(
+            f"{failed} of {decided} decisions failed ({reasons}), more than "
+            f"max_failed={max_failed:g} allows; mend the cause or raise max_failed"
+        )

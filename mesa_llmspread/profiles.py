@@ -1,0 +1,372 @@
+"""Who the agents are: Big-Five personality profiles and how a population is drawn from them.
+
+A profile is five trait levels in z-score units. The 32 binary profiles put each trait at
+one standard deviation above (+1, "high") or below (-1, "low") the mean; their codes write
+a high trait as a capital letter in the order O C E A N, so ``OcEan`` is open and
+extraverted but low on the other three.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.streams import RNGLike, as_generator
+
+__all__ = [
+    "NORM_SHARES",
+    "Population",
+    "Profile",
+    "Trait",
+    "all_profiles",
+    "codes",
+    "norm_shares",
+    "sample_profiles",
+]
+
+
+class Trait(enum.Enum):
+    """The five traits, in the order O C E A N that codes and arrays follow."""
+
+    OPENNESS = "openness"
+    CONSCIENTIOUSNESS = "conscientiousness"
+    EXTRAVERSION = "extraversion"
+    AGREEABLENESS = "agreeableness"
+    NEUROTICISM = "neuroticism"
+
+    @property
+    def letter(self) -> str:
+        """The trait's letter in a profile code, as a capital."""
+        return self.value[0].upper()
+
+
+# Adjective pairs (low pole, high pole) a trait: a selection of the Big-Five markers of
+# Goldberg (1992), doi:10.1037/1040-3590.4.1.26, as collected for language models by
+# Serapio-Garcia et al. (2023), arXiv 2307.00184 (CC BY 4.0).
+_MARKERS: dict[Trait, tuple[tuple[str, str], ...]] = {
+    Trait.OPENNESS: (
+        ("unimaginative", "imaginative"),
+        ("uncreative", "creative"),
+        ("uninquisitive", "curious"),
+        ("unreflective", "reflective"),
+        ("predictable", "spontaneous"),
+    ),
+    Trait.CONSCIENTIOUSNESS: (
+        ("disorganized", "organized"),
+        ("irresponsible", "responsible"),
+        ("careless", "thorough"),
+        ("lazy", "hardworking"),
+        ("undisciplined", "self-disciplined"),
+    ),
+    Trait.EXTRAVERSION: (
+        ("introverted", "extraverted"),
+        ("silent", "talkative"),
+        ("timid", "bold"),
+        ("unenergetic", "energetic"),
+        ("unassertive", "assertive"),
+    ),
+    Trait.AGREEABLENESS: (
+        ("unkind", "kind"),
+        ("uncooperative", "cooperative"),
+        ("distrustful", "trustful"),
+        ("selfish", "unselfish"),
+        ("unsympathetic", "sympathetic"),
+    ),
+    Trait.NEUROTICISM: (
+        ("calm", "tense"),
+        ("at ease", "nervous"),
+        ("patient", "irritable"),
+        ("easygoing", "anxious"),
+        ("emotionally stable", "emotionally unstable"),
+    ),
+}
+
+# Qualifiers by the size of a level, largest first: (at least this many sd, word).
+_QUALIFIERS = ((1.5, "extremely"), (0.75, "very"), (0.25, "somewhat"))
+
+
+def _join(words: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A Big-Five personality: five trait levels in z-score units.
+
+    Parameters
+    ----------
+    openness, conscientiousness, extraversion, agreeableness, neuroticism : float
+        Level of each trait in standard deviations from the population mean; the binary
+        profiles use +1 (high) and -1 (low).
+
+    Raises
+    ------
+    ArgumentError
+        If a level is not a finite number within [-5, 5].
+
+    Examples
+    --------
+    >>> Profile.from_code("OceAn")
+    Profile(openness=1.0, conscientiousness=-1.0, extraversion=-1.0, agreeableness=1.0, \
+neuroticism=-1.0)
+    >>> Profile.from_code("OceAn").code
+    'OceAn'
+    """
+
+    openness: float
+    conscientiousness: float
+    extraversion: float
+    agreeableness: float
+    neuroticism: float
+
+    def __post_init__(self) -> None:
+        for trait in Trait:
+            level = getattr(self, trait.value)
+            if isinstance(level, bool) or not isinstance(level, int | float | np.number):
+                raise ArgumentTypeError(trait.value, level, "a number of standard deviations")
+            if not -5 <= level <= 5:
+                raise ArgumentError(trait.value, level, "lie within -5 and 5 standard deviations")
+            object.__setattr__(self, trait.value, float(level))
+
+    @classmethod
+    def from_code(cls, code: str) -> Profile:
+        """Make a binary profile from its code.
+
+        Parameters
+        ----------
+        code : str
+            The letters o c e a n in this order; a capital stands for a high level.
+
+        Returns
+        -------
+        Profile
+
+        Raises
+        ------
+        ArgumentError
+            If the code is not the five letters in that order.
+        """
+        letters = "".join(trait.letter for trait in Trait)
+        if not isinstance(code, str) or code.upper() != letters:
+            raise ArgumentError(
+                "code",
+                code,
+                "be the letters o c e a n in this order, a capital for high, as in 'OceAn'",
+            )
+        return cls(*(1.0 if letter.isupper() else -1.0 for letter in code))
+
+    @property
+    def levels(self) -> tuple[float, float, float, float, float]:
+        """The five levels in the order O C E A N."""
+        return (
+            self.openness,
+            self.conscientiousness,
+            self.extraversion,
+            self.agreeableness,
+            self.neuroticism,
+        )
+
+    @property
+    def code(self) -> str:
+        """The code of the binary profile on the same side of every mean (0 counts as low)."""
+        return "".join(
+            trait.letter if level > 0 else trait.letter.lower()
+            for trait, level in zip(Trait, self.levels, strict=True)
+        )
+
+    @property
+    def index(self) -> int:
+        """Position of :attr:`code` in :func:`all_profiles`, 0 to 31."""
+        return sum((level > 0) << (4 - i) for i, level in enumerate(self.levels))
+
+    def describe(self) -> str:
+        """Put the profile in words, as a persona for a language model.
+
+        Each trait becomes one sentence of adjective markers (Goldberg 1992) with a
+        qualifier by its level: "very" at one standard deviation, "somewhat" at half of
+        one, "extremely" from one and a half; levels within a quarter of the mean read
+        "average".
+
+        Returns
+        -------
+        str
+            Five sentences in the second person.
+        """
+        sentences = []
+        for trait, level in zip(Trait, self.levels, strict=True):
+            word = next((word for least, word in _QUALIFIERS if abs(level) >= least), None)
+            if word is None:
+                sentences.append(f"You are average in {trait.value}.")
+            else:
+                adjectives = [pair[level > 0] for pair in _MARKERS[trait]]
+                sentences.append(f"You are {word} {_join(adjectives)}.")
+        return " ".join(sentences)
+
+
+@cache
+def all_profiles() -> tuple[Profile, ...]:
+    """List the 32 binary profiles in binary order, from ``ocean`` to ``OCEAN``.
+
+    Returns
+    -------
+    tuple of Profile
+
+    Examples
+    --------
+    >>> [profile.code for profile in all_profiles()[:3]]
+    ['ocean', 'oceaN', 'oceAn']
+    """
+    return tuple(
+        Profile(*(1.0 if index >> (4 - place) & 1 else -1.0 for place in range(5)))
+        for index in range(32)
+    )
+
+
+@cache
+def codes() -> tuple[str, ...]:
+    """List the codes of the 32 binary profiles, in the order of :func:`all_profiles`."""
+    return tuple(profile.code for profile in all_profiles())
+
+
+# Correlations of the five traits (O C E A N) in 2,800 people who answered 25 IPIP items:
+# the `bfi` data of the R package psychTools (SAPA project).
+_NORM_CORRELATIONS = np.array(
+    [
+        [1.0, 0.1952, 0.2140, 0.1479, -0.0859],
+        [0.1952, 1.0, 0.2628, 0.2582, -0.2329],
+        [0.2140, 0.2628, 1.0, 0.4612, -0.2203],
+        [0.1479, 0.2582, 0.4612, 1.0, -0.1852],
+        [-0.0859, -0.2329, -0.2203, -0.1852, 1.0],
+    ]
+)
+
+# Orthant probabilities of the multivariate normal with these correlations, for the profiles
+# `ocean` to `oCEAN`; by symmetry the profile with every trait flipped has the same share.
+# Written out so that a population never depends on the SciPy version; a test computes them.
+# fmt: off
+NORM_SHARES: tuple[float, ...] = (
+    0.044491, 0.083980, 0.021052, 0.029435, 0.020070, 0.024689, 0.029472, 0.028080,
+    0.029821, 0.033828, 0.022278, 0.019439, 0.020764, 0.015983, 0.048364, 0.028254,
+)
+# fmt: on
+
+
+def norm_shares() -> npt.NDArray[np.float64]:
+    """Give the shares of the 32 binary profiles in people.
+
+    Returns
+    -------
+    ndarray of float, shape (32,)
+        Probability of each cell when the traits are multivariate normal with the
+        correlations of the `bfi` sample (N = 2,800; psychTools) and are cut at their means.
+        The cells are far from equally likely: 1.6 % to 8.4 %.
+    """
+    half = np.array(NORM_SHARES)
+    shares = np.concatenate([half, half[::-1]])
+    return shares / shares.sum()
+
+
+Population = (
+    Literal["uniform", "norms", "continuous"] | str | Mapping[str, float] | Sequence[Profile]
+)
+
+
+def _shares_from_mapping(population: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Turn a mapping code -> share into 32 shares, checked."""
+    shares = np.zeros(32)
+    for code, share in population.items():
+        if code not in codes():
+            raise UnknownNameError("population", code, codes())
+        if isinstance(share, bool) or not isinstance(share, int | float | np.number):
+            raise ArgumentTypeError(f"population[{code!r}]", share, "a share between 0 and 1")
+        if not 0 <= share <= 1:
+            raise ArgumentError(f"population[{code!r}]", share, "be a share between 0 and 1")
+        shares[codes().index(code)] = share
+    if abs(shares.sum() - 1) > 1e-6:
+        raise ArgumentError(
+            "population", dict(population), f"have shares that sum to 1, not {shares.sum():g}"
+        )
+    return shares / shares.sum()
+
+
+def sample_profiles(
+    n: int, population: Population = "uniform", rng: RNGLike = None
+) -> tuple[Profile, ...]:
+    """Draw the profiles of n agents.
+
+    Parameters
+    ----------
+    n : int
+        Number of agents.
+    population : str, mapping or sequence of Profile
+        ``"uniform"``: the 32 binary profiles, equally likely. ``"norms"``: the 32 with the
+        shares they have in people (:func:`norm_shares`). ``"continuous"``: levels from the
+        multivariate normal with the same correlations, cut to [-3, 3]. A code such as
+        ``"OceAn"``: everyone has it. A mapping code -> share. A sequence of n profiles.
+    rng : int, numpy.random.Generator or None
+        Randomness. The first profiles do not change when n grows.
+
+    Returns
+    -------
+    tuple of Profile, length n
+
+    Raises
+    ------
+    ArgumentError
+        If n < 1, a name or code is unknown, shares do not sum to 1, or a sequence does not
+        hold n profiles.
+
+    Examples
+    --------
+    >>> [profile.code for profile in sample_profiles(3, "OceAn")]
+    ['OceAn', 'OceAn', 'OceAn']
+    """
+    if n < 1:
+        raise ArgumentError("n", n, "be at least 1")
+    rng = as_generator(rng)
+    if isinstance(population, Mapping):
+        shares = _shares_from_mapping(population)
+    elif not isinstance(population, str):
+        return _checked_sequence(n, population)
+    elif population == "continuous":
+        normal = rng.standard_normal((n, 5)) @ np.linalg.cholesky(_NORM_CORRELATIONS).T
+        return tuple(Profile(*levels) for levels in np.clip(normal, -3, 3))
+    elif population == "uniform":
+        shares = np.full(32, 1 / 32)
+    elif population == "norms":
+        shares = norm_shares()
+    elif population in codes():
+        return (Profile.from_code(population),) * n
+    else:
+        raise UnknownNameError(
+            "population", population, ("uniform", "norms", "continuous", *codes())
+        )
+    cells = np.searchsorted(np.cumsum(shares)[:-1], rng.random(n), side="right")
+    return tuple(all_profiles()[cell] for cell in cells)
+
+
+def _checked_sequence(n: int, population: Sequence[Profile]) -> tuple[Profile, ...]:
+    """Take n profiles as they are."""
+    try:
+        profiles = tuple(population)
+    except TypeError:
+        profiles = ()
+    if not profiles or not all(isinstance(profile, Profile) for profile in profiles):
+        raise ArgumentTypeError(
+            "population",
+            population,
+            "a name, a profile code, a mapping code -> share or a sequence of Profile",
+        )
+    if len(profiles) != n:
+        raise ArgumentError(
+            "population", population, f"hold one profile an agent: {n}, not {len(profiles)}"
+        )
+    return profiles

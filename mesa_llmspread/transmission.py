@@ -1,0 +1,651 @@
+"""The Susceptible-Infected family: the probability that one exposure makes an agent repost.
+
+Every structure answers one question. An agent that has not posted looks at its feed, in
+which ``m`` neighbours have posted, for the first time or again: with which probability does
+it post now? A ``beta`` is a probability per contact and step; where contacts act
+independently, ``m`` of them give ``1 - (1 - beta)**m``, and ``-log(1 - beta)`` is the
+matching rate per contact and unit of time.
+
+Pure NumPy: nothing here knows a graph, an agent or a language model.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.profiles import codes
+
+__all__ = [
+    "SI",
+    "ByProfile",
+    "FirstRepeat",
+    "Form",
+    "OnlineOffline",
+    "SingleMultiple",
+    "Structure",
+    "TwoClass",
+    "forms",
+    "parse_structure",
+    "probability_to_rate",
+    "rate_to_probability",
+    "resolve_form",
+]
+
+Numbers = npt.ArrayLike
+Floats = npt.NDArray[np.float64]
+
+
+def rate_to_probability(rate: Numbers, dt: float = 1.0) -> Floats:
+    """Probability that an event of a constant rate happens within a time: ``1 - exp(-rate dt)``.
+
+    Parameters
+    ----------
+    rate : array_like
+        Rates per unit time, at least 0.
+    dt : float, default 1
+        Length of the time, in steps.
+
+    Returns
+    -------
+    ndarray of float
+
+    Examples
+    --------
+    >>> float(rate_to_probability(probability_to_rate(0.25)))
+    0.25
+    """
+    return -np.expm1(-np.asarray(rate, dtype=float) * dt)
+
+
+def probability_to_rate(probability: Numbers, dt: float = 1.0) -> Floats:
+    """Constant rate with which an event has a probability within a time: ``-log(1 - p) / dt``.
+
+    Parameters
+    ----------
+    probability : array_like
+        Probabilities within ``dt``, 0 to 1 (1 gives an infinite rate).
+    dt : float, default 1
+        Length of the time, in steps.
+
+    Returns
+    -------
+    ndarray of float
+    """
+    with np.errstate(divide="ignore"):
+        return -np.log1p(-np.asarray(probability, dtype=float)) / dt
+
+
+def _checked_probability(name: str, value: Any) -> float:
+    """Take a value as a probability, or say why not."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ArgumentTypeError(name, value, "a probability")
+    if not 0 <= value <= 1:
+        raise ArgumentError(name, value, "be a probability between 0 and 1")
+    return float(value)
+
+
+def _any_of(beta: float | Floats, contacts: npt.NDArray[Any]) -> Floats:
+    """Probability that at least one of m independent contacts succeeds."""
+    return 1.0 - (1.0 - beta) ** contacts
+
+
+class _Seen(NamedTuple):
+    """What agents saw when they decided, as arrays of one shape."""
+
+    contacts: npt.NDArray[Any]
+    repeat: npt.NDArray[np.bool_]
+    direct: npt.NDArray[np.bool_]
+    profile: npt.NDArray[np.intp]
+    cumulative: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Structure(ABC):
+    """A law of the Susceptible-Infected family, with its parameters' values.
+
+    Attributes
+    ----------
+    name : str
+        The law's name, as :func:`forms` lists it.
+    parameters : dict of str to float
+        The parameters' values, by name, in order.
+    bounds : dict of str to (float, float)
+        The smallest and largest value of each parameter.
+    words : dict of str to str
+        How to read each parameter.
+    """
+
+    words: ClassVar[Mapping[str, str]] = {}
+
+    def __post_init__(self) -> None:
+        for name in self.words:
+            object.__setattr__(self, name, _checked_probability(name, getattr(self, name)))
+
+    @property
+    def name(self) -> str:
+        """The law's name, as :func:`forms` lists it."""
+        return type(self).__name__
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The parameters' values, by name, in order."""
+        return {name: getattr(self, name) for name in self.words}
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """The smallest and largest value of each parameter."""
+        return dict.fromkeys(self.parameters, (0.0, 1.0))
+
+    def prob(
+        self,
+        contacts: Numbers,
+        exposure: Numbers = 1,
+        direct: Numbers = False,
+        profile: Numbers = 0,
+        cumulative: Numbers | None = None,
+    ) -> Floats:
+        """Give the probability of posting at one decision.
+
+        All arguments broadcast against each other.
+
+        Parameters
+        ----------
+        contacts : array_like of int
+            Visible posting neighbours, m.
+        exposure : array_like of int, default 1
+            1 on the agent's first exposure occasion, 2 on the next, ...
+        direct : array_like of bool, default False
+            Whether the agent saw the event itself in this step.
+        profile : array_like of int, default 0
+            Index of the agent's profile in ``all_profiles()``.
+        cumulative : array_like of int, optional
+            Neighbours who have posted so far; ``contacts`` if not given.
+
+        Returns
+        -------
+        ndarray of float
+            Probabilities, of the arguments' common shape.
+        """
+        counted = contacts if cumulative is None else cumulative
+        seen = np.broadcast_arrays(
+            np.asarray(contacts),
+            np.asarray(exposure) > 1,
+            np.asarray(direct, dtype=bool),
+            np.asarray(profile, dtype=int),
+            np.asarray(counted),
+        )
+        return self._prob(_Seen(*seen))
+
+    @abstractmethod
+    def _prob(self, seen: _Seen) -> Floats:
+        """Give the probability of posting, from arrays of one shape."""
+
+    def classes(
+        self, profile_shares: Sequence[float] | Floats | None = None
+    ) -> list[tuple[float, Structure]]:
+        """Split the law into classes of like agents.
+
+        Parameters
+        ----------
+        profile_shares : array_like of float, shape (32,), optional
+            Share of each profile among the agents; equal if not given.
+
+        Returns
+        -------
+        list of (float, Structure)
+            Share and law of each class; a law without classes is its own only class.
+        """
+        return [(1.0, self)]
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name}={value:g}" for name, value in self.parameters.items())
+        return f"{self.name}({values})"
+
+
+@dataclass(frozen=True)
+class SI(Structure):
+    """One rate: every contact, every step, with the same probability.
+
+    ``p = 1 - (1 - beta)**m``
+
+    Parameters
+    ----------
+    beta : float
+        Probability that one posting neighbour makes the agent post in one step.
+
+    Examples
+    --------
+    >>> SI(0.5).prob([0, 1, 2])
+    array([0.  , 0.5 , 0.75])
+    """
+
+    beta: float
+
+    words: ClassVar[Mapping[str, str]] = {"beta": "each posting neighbour, each step"}
+
+    def _prob(self, seen: _Seen) -> Floats:
+        return _any_of(self.beta, seen.contacts)
+
+
+@dataclass(frozen=True)
+class OnlineOffline(Structure):
+    """Two ways in: the event itself, seen through the media, and the neighbours' posts.
+
+    ``p = 1 - (1 - alpha)**direct * (1 - beta)**m``
+
+    Parameters
+    ----------
+    alpha : float
+        Probability that seeing the event itself in a step makes the agent post.
+    beta : float
+        Probability that one posting neighbour makes the agent post in one step.
+
+    Examples
+    --------
+    >>> OnlineOffline(0.5, 0.0).prob([0, 1], direct=[True, False])
+    array([0.5, 0. ])
+    """
+
+    alpha: float
+    beta: float
+
+    words: ClassVar[Mapping[str, str]] = {
+        "alpha": "the event itself, each step it is seen",
+        "beta": "each posting neighbour, each step",
+    }
+
+    def _prob(self, seen: _Seen) -> Floats:
+        not_offline = np.where(seen.direct, 1.0 - self.alpha, 1.0)
+        return 1.0 - not_offline * (1.0 - self.beta) ** seen.contacts
+
+
+@dataclass(frozen=True)
+class FirstRepeat(Structure):
+    """Novelty: one probability the first time an agent sees the news, another when it sees it again.
+
+    Per contact, ``p = 1 - (1 - b)**m``; per step, ``p = b`` if ``m >= 1``; with
+    ``b = beta_first`` at the first exposure occasion and ``beta_repeat`` after it.
+
+    Parameters
+    ----------
+    beta_first, beta_repeat : float
+        Probability at the first and at each later exposure occasion.
+    per : {"contact", "step"}, default "contact"
+        Whether each posting neighbour acts on its own, or the agent makes one decision a
+        step whatever their number.
+
+    Examples
+    --------
+    >>> FirstRepeat(0.5, 0.1).prob([2, 2], exposure=[1, 2])
+    array([0.75, 0.19])
+    """
+
+    beta_first: float
+    beta_repeat: float
+    per: Literal["contact", "step"] = "contact"
+
+    words: ClassVar[Mapping[str, str]] = {
+        "beta_first": "the first time an agent sees it",
+        "beta_repeat": "each time it sees it again",
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.per not in ("contact", "step"):
+            raise UnknownNameError("per", self.per, ("contact", "step"))
+
+    @property
+    def name(self) -> str:
+        """The law's name, as :func:`forms` lists it."""
+        return "FirstRepeat" if self.per == "contact" else "FirstRepeatStep"
+
+    def _prob(self, seen: _Seen) -> Floats:
+        beta = np.where(seen.repeat, self.beta_repeat, self.beta_first)
+        if self.per == "step":
+            return np.where(seen.contacts > 0, beta, 0.0)
+        return _any_of(beta, seen.contacts)
+
+
+@dataclass(frozen=True)
+class SingleMultiple(Structure):
+    """Social reinforcement: one probability for a single posting neighbour, another for several.
+
+    ``p = beta_single`` if the count is 1, ``beta_multiple`` if it is 2 or more (and no
+    decision without a visible post).
+
+    Parameters
+    ----------
+    beta_single, beta_multiple : float
+        Probability a step with one, and with several, posting neighbours.
+    count : {"current", "cumulative"}, default "current"
+        Whether to count the neighbours visible now, or all who have posted so far (the
+        one to use when only new posts are seen).
+
+    Examples
+    --------
+    >>> SingleMultiple(0.1, 0.4).prob([0, 1, 2, 3])
+    array([0. , 0.1, 0.4, 0.4])
+    """
+
+    beta_single: float
+    beta_multiple: float
+    count: Literal["current", "cumulative"] = "current"
+
+    words: ClassVar[Mapping[str, str]] = {
+        "beta_single": "a step with one posting neighbour",
+        "beta_multiple": "a step with several posting neighbours",
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.count not in ("current", "cumulative"):
+            raise UnknownNameError("count", self.count, ("current", "cumulative"))
+
+    @property
+    def name(self) -> str:
+        """The law's name, as :func:`forms` lists it."""
+        return "SingleMultiple" if self.count == "current" else "SingleMultipleCumulative"
+
+    def _prob(self, seen: _Seen) -> Floats:
+        counted = seen.contacts if self.count == "current" else seen.cumulative
+        beta = np.where(counted > 1, self.beta_multiple, self.beta_single)
+        return np.where(seen.contacts > 0, beta, 0.0)
+
+
+@dataclass(frozen=True)
+class TwoClass(Structure):
+    """Two kinds of agents: some repost readily, the others hardly.
+
+    ``p = 1 - (1 - b)**m`` with ``b = beta_high`` or ``beta_low`` by the agent's class.
+
+    Parameters
+    ----------
+    beta_low, beta_high : float
+        Probability that one posting neighbour makes an agent of the class post in one step.
+    share_high : float, default 0.5
+        Share of the high class where the classes are latent: nobody knows who is in
+        which, and every agent is in the high class with this probability.
+    high : collection of str, optional
+        Codes of the profiles that make up the high class, where the classes are known;
+        ``share_high`` is then not used.
+
+    Notes
+    -----
+    With latent classes :meth:`prob` is the average over both, right for an agent of which
+    nothing is known yet; :meth:`classes` gives the law of each class.
+
+    Examples
+    --------
+    >>> TwoClass(0.0, 0.5, high={"OCEAN"}).prob(1, profile=[0, 31])
+    array([0. , 0.5])
+    """
+
+    beta_low: float
+    beta_high: float
+    share_high: float = 0.5
+    high: frozenset[str] | None = None
+
+    words: ClassVar[Mapping[str, str]] = {
+        "beta_low": "each posting neighbour, each step, in the low class",
+        "beta_high": "each posting neighbour, each step, in the high class",
+        "share_high": "share of agents in the high class",
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.high is not None:
+            object.__setattr__(self, "high", _checked_codes("high", self.high))
+
+    @property
+    def name(self) -> str:
+        """The law's name, as :func:`forms` lists it."""
+        return "TwoClass" if self.high is None else "TwoClassKnown"
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The parameters' values; the share is one where the classes are latent."""
+        values = super().parameters
+        if self.high is not None:
+            del values["share_high"]
+        return values
+
+    def is_high(self, profile: Numbers) -> npt.NDArray[np.bool_]:
+        """Tell which profiles (indices) belong to a known high class."""
+        high = self.high or frozenset()
+        return np.array([code in high for code in codes()])[np.asarray(profile, dtype=int)]
+
+    def _prob(self, seen: _Seen) -> Floats:
+        if self.high is not None:
+            beta = np.where(self.is_high(seen.profile), self.beta_high, self.beta_low)
+            return _any_of(beta, seen.contacts)
+        low, high = _any_of(self.beta_low, seen.contacts), _any_of(self.beta_high, seen.contacts)
+        return (1.0 - self.share_high) * low + self.share_high * high
+
+    def classes(
+        self, profile_shares: Sequence[float] | Floats | None = None
+    ) -> list[tuple[float, Structure]]:
+        """Split the law into its two classes; see :meth:`Structure.classes`."""
+        share = self.share_high
+        if self.high is not None:
+            shares = np.full(32, 1 / 32) if profile_shares is None else np.asarray(profile_shares)
+            share = float(shares[self.is_high(np.arange(32))].sum())
+        return [(1.0 - share, SI(self.beta_low)), (share, SI(self.beta_high))]
+
+
+def _checked_codes(name: str, given: Iterable[str]) -> frozenset[str]:
+    """Take a collection of profile codes, or say which is none."""
+    wanted = frozenset([given] if isinstance(given, str) else given)
+    for code in wanted:
+        if code not in codes():
+            raise UnknownNameError(name, code, codes())
+    return wanted
+
+
+@dataclass(frozen=True)
+class ByProfile(Structure):
+    """One rate for each of the 32 profiles.
+
+    ``p = 1 - (1 - betas[profile])**m``
+
+    Parameters
+    ----------
+    betas : sequence of 32 floats, or mapping of code to float
+        Probability that one posting neighbour makes an agent of the profile post in one
+        step; a sequence follows the order of ``all_profiles()``.
+
+    Examples
+    --------
+    >>> ByProfile([0.1] * 31 + [0.5]).prob(1, profile=[0, 31])
+    array([0.1, 0.5])
+    """
+
+    betas: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        betas: Any = self.betas
+        if isinstance(betas, Mapping):
+            missing = set(codes()) ^ set(betas)
+            if missing:
+                raise ArgumentError("betas", sorted(missing), "have exactly the 32 profile codes")
+            betas = [betas[code] for code in codes()]
+        values = tuple(
+            _checked_probability(f"betas[{code!r}]", beta)
+            for code, beta in zip(codes(), betas, strict=False)
+        )
+        if len(values) != 32 or len(betas) != 32:
+            raise ArgumentError("betas", self.betas, f"hold 32 probabilities, not {len(betas)}")
+        object.__setattr__(self, "betas", values)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The 32 rates, by profile code."""
+        return dict(zip(codes(), self.betas, strict=True))
+
+    def _prob(self, seen: _Seen) -> Floats:
+        return _any_of(np.asarray(self.betas)[seen.profile], seen.contacts)
+
+    def classes(
+        self, profile_shares: Sequence[float] | Floats | None = None
+    ) -> list[tuple[float, Structure]]:
+        """Split the law into the 32 profiles; see :meth:`Structure.classes`."""
+        shares = np.full(32, 1 / 32) if profile_shares is None else np.asarray(profile_shares)
+        return [(float(s), SI(b)) for s, b in zip(shares, self.betas, strict=True) if s > 0]
+
+    def __str__(self) -> str:
+        return f"ByProfile(32 rates, {min(self.betas):g} to {max(self.betas):g})"
+
+
+@dataclass(frozen=True)
+class Form:
+    """A law without values: a class of structures and its options.
+
+    Parameters
+    ----------
+    name : str
+        The law's name.
+    kind : type of Structure
+        Its class.
+    options : dict
+        Arguments of the class that are not parameters, such as ``per="step"``.
+    """
+
+    name: str
+    kind: type[Structure]
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __call__(self, *values: float) -> Structure:
+        """Make the structure with these parameter values."""
+        if self.kind is ByProfile:
+            return ByProfile(tuple(values))
+        return self.kind(*values, **self.options)
+
+
+_FORMS = {
+    form.name: form
+    for form in (
+        Form("SI", SI),
+        Form("OnlineOffline", OnlineOffline),
+        Form("FirstRepeat", FirstRepeat),
+        Form("FirstRepeatStep", FirstRepeat, {"per": "step"}),
+        Form("SingleMultiple", SingleMultiple),
+        Form("SingleMultipleCumulative", SingleMultiple, {"count": "cumulative"}),
+        Form("TwoClass", TwoClass),
+        Form("ByProfile", ByProfile),
+    )
+}
+
+
+def forms() -> dict[str, Form]:
+    """List the laws by name: what :func:`~mesa_llmspread.meanfield.fit` can fit.
+
+    Returns
+    -------
+    dict of str to Form
+
+    Examples
+    --------
+    >>> sorted(forms())[:3]
+    ['ByProfile', 'FirstRepeat', 'FirstRepeatStep']
+    """
+    return dict(_FORMS)
+
+
+def resolve_form(structure: str | type[Structure] | Structure, **options: Any) -> Form:
+    """Find the law a name, class or structure stands for.
+
+    Parameters
+    ----------
+    structure : str, type of Structure or Structure
+        A name as in :func:`forms`, a class, or a structure, of which the options are taken
+        and the values are not.
+    **options
+        Arguments of the class that are not parameters: ``per``, ``count`` or ``high``.
+
+    Returns
+    -------
+    Form
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is not known, or the class does not have the option.
+    """
+    if isinstance(structure, str):
+        if structure not in _FORMS:
+            raise UnknownNameError("structure", structure, _FORMS)
+        form = _FORMS[structure]
+    elif isinstance(structure, Structure):
+        fields = {field.name for field in dataclasses.fields(structure)}
+        taken = sorted(fields - set(structure.words) - {"betas"})
+        form = Form(
+            structure.name, type(structure), {key: getattr(structure, key) for key in taken}
+        )
+    elif isinstance(structure, type) and issubclass(structure, Structure):
+        form = _FORMS[structure.__name__]
+    else:
+        raise ArgumentTypeError("structure", structure, "a name, a Structure class or a Structure")
+    if not options:
+        return form
+    allowed = {field.name for field in dataclasses.fields(form.kind)} - set(form.kind.words)
+    for option in options:
+        if option not in allowed - {"betas"}:
+            raise UnknownNameError("option", option, sorted(allowed - {"betas"}) or ("(none)",))
+    merged = {**form.options, **options}
+    name = form.kind(*(0.5 for _ in form.kind.words), **merged).name
+    return Form(name, form.kind, merged)
+
+
+def parse_structure(text: str, argument: str = "structure") -> Structure:
+    """Read a structure from text such as ``"FirstRepeat(0.2, beta_repeat=0.04)"``.
+
+    Only names, numbers, strings, lists, sets and mappings are read; nothing is run.
+
+    Parameters
+    ----------
+    text : str
+        A name of :func:`forms` with its values in parentheses.
+    argument : str, default "structure"
+        What to call the text in an error.
+
+    Returns
+    -------
+    Structure
+
+    Raises
+    ------
+    ArgumentError
+        If the text is not of that form, or a name or value is not allowed.
+
+    Examples
+    --------
+    >>> parse_structure("SI(0.05)")
+    SI(beta=0.05)
+    """
+    example = "be a structure with its values, such as 'SI(0.05)' or 'FirstRepeat(0.2, 0.04)'"
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError("not a call")
+        args = [ast.literal_eval(arg) for arg in call.args]
+        keywords = {str(kw.arg): ast.literal_eval(kw.value) for kw in call.keywords}
+    except (ValueError, SyntaxError, TypeError) as error:
+        raise ArgumentError(argument, text, example) from error
+    if call.func.id not in _FORMS:
+        raise UnknownNameError(argument, call.func.id, _FORMS)
+    form = _FORMS[call.func.id]
+    try:
+        return form.kind(*args, **{**form.options, **keywords})
+    except TypeError as error:
+        if isinstance(error, ArgumentTypeError):
+            raise
+        wanted = ", ".join(field.name for field in dataclasses.fields(form.kind))
+        raise ArgumentError(argument, text, f"be {form.name}({wanted})") from error
