@@ -141,6 +141,11 @@ class Structure(ABC):
         return {name: getattr(self, name) for name in self.words}
 
     @property
+    def needs_profile(self) -> bool:
+        """Whether :meth:`prob` depends on the agent's profile."""
+        return False
+
+    @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """The smallest and largest value of each parameter."""
         return dict.fromkeys(self.parameters, (0.0, 1.0))
@@ -418,6 +423,11 @@ class TwoClass(Structure):
             del values["share_high"]
         return values
 
+    @property
+    def needs_profile(self) -> bool:
+        """Whether :meth:`prob` depends on the agent's profile: where the classes are known."""
+        return self.high is not None
+
     def is_high(self, profile: Numbers) -> npt.NDArray[np.bool_]:
         """Tell which profiles (indices) belong to a known high class."""
         high = self.high or frozenset()
@@ -489,6 +499,11 @@ class ByProfile(Structure):
     def parameters(self) -> dict[str, float]:
         """The 32 rates, by profile code."""
         return dict(zip(codes(), self.betas, strict=True))
+
+    @property
+    def needs_profile(self) -> bool:
+        """Whether :meth:`prob` depends on the agent's profile: yes."""
+        return True
 
     def _prob(self, seen: _Seen) -> Floats:
         return _any_of(np.asarray(self.betas)[seen.profile], seen.contacts)

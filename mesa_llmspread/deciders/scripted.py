@@ -1,0 +1,84 @@
+"""A decider that says what it is told to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome
+from mesa_llmspread.exceptions import ArgumentTypeError, DeciderError
+
+__all__ = ["ScriptedDecider"]
+
+Answer = Decision | Outcome | bool
+
+
+class ScriptedDecider(Decider):
+    """Answers from a script: for tests, lessons and worked examples.
+
+    Parameters
+    ----------
+    script : callable, or iterable of answers
+        A function that takes an :class:`Exposure` and gives the answer, or the answers in
+        the order in which they will be asked for. An answer is a :class:`Decision`, an
+        :class:`Outcome`, or a bool (True for a repost).
+
+    Attributes
+    ----------
+    history : list of (Exposure, Decision)
+        Everything asked and answered so far.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadModel
+    >>> decider = ScriptedDecider(lambda exposure: exposure.contacts >= 2)
+    >>> model = SpreadModel(n=50, k=4, decider=decider, rng=1)
+    >>> model.step()
+    >>> all(d.outcome is Outcome.REPOST for e, d in decider.history if e.contacts >= 2)
+    True
+    """
+
+    name = "scripted"
+
+    def __init__(self, script: Callable[[Exposure], Answer] | Iterable[Answer]) -> None:
+        self.history: list[tuple[Exposure, Decision]] = []
+        if callable(script):
+            self._answer = script
+        else:
+            answers = iter(script)
+            self._answer = lambda exposure: _next(answers, exposure)
+
+    def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
+        """Answer from the script; see :meth:`Decider.decide`.
+
+        Raises
+        ------
+        DeciderError
+            If a script of answers has come to its end.
+        ArgumentTypeError
+            If the script gives something that is no answer.
+        """
+        decisions = [_as_decision(self._answer(exposure)) for exposure in exposures]
+        self.history.extend(zip(exposures, decisions, strict=True))
+        return decisions
+
+
+def _next(answers: Iterable[Answer], exposure: Exposure) -> Answer:
+    """Take the next answer of a script."""
+    for answer in answers:
+        return answer
+    raise DeciderError(
+        f"the script has no answer left for agent {exposure.agent} at step {exposure.step}"
+    )
+
+
+def _as_decision(answer: Answer) -> Decision:
+    """Take an answer as a decision."""
+    if isinstance(answer, Decision):
+        return answer
+    if isinstance(answer, Outcome):
+        return Decision(answer)
+    if isinstance(answer, bool | np.bool_):
+        return Decision(Outcome.REPOST if answer else Outcome.DECLINE)
+    raise ArgumentTypeError("script", answer, "made of Decision, Outcome or bool answers")

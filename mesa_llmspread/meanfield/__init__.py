@@ -1,0 +1,9 @@
+"""The laws as equations: solve them, fit them to decisions, and compare them."""
+
+from __future__ import annotations
+
+from mesa_llmspread.meanfield.compare import Comparison, compare
+from mesa_llmspread.meanfield.fit import FitResult, fit
+from mesa_llmspread.meanfield.solve import ClosureWarning, solve
+
+__all__ = ["ClosureWarning", "Comparison", "FitResult", "compare", "fit", "solve"]

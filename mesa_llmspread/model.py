@@ -1,0 +1,393 @@
+"""The model: news of one event on one network, one synchronous step after another.
+
+A step asks everyone who sees something, all at once, and applies the answers at its end; so
+nothing depends on the order or the latency of replies. A post is pushed to the feeds of the
+author's neighbours once, so a whole run does work in proportion to edges and decisions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import mesa
+from mesa.datacollection import DataCollector
+from mesa.space import NetworkGrid
+
+from mesa_llmspread.agent import SpreadAgent
+from mesa_llmspread.deciders import Decider, Decision, Exposure, Outcome, as_decider
+from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeciderError,
+    StepInProgressError,
+    UnknownNameError,
+)
+from mesa_llmspread.networks import Network, make_network
+from mesa_llmspread.profiles import Population, Profile, sample_profiles
+from mesa_llmspread.streams import RNGLike, Streams, agent_uniforms, as_seed
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+__all__ = ["EXPOSURE_COLUMNS", "FEEDS", "SpreadModel"]
+
+FEEDS = ("persistent", "new")
+
+#: Columns of the data collector's table ``exposures``, one row a decision.
+EXPOSURE_COLUMNS = (
+    "step",
+    "agent",
+    "profile",
+    "event",
+    "contacts",
+    "cumulative",
+    "exposure",
+    "direct",
+    "outcome",
+    "key",
+)
+
+_REPORTERS = {
+    "Susceptible": "susceptible",
+    "Infected": "infected",
+    "NewInfected": "new_infected",
+    "Exposures": "exposures",
+    "Failed": "failed",
+}
+
+
+_by_index = attrgetter("index")
+
+
+class SpreadModel(mesa.Model):
+    """News of an offline event spreads on a network of agents with personalities.
+
+    Every argument also takes a plain string or number, so that ``mesa.batch_run``, a page
+    or a command line can drive the model.
+
+    Parameters
+    ----------
+    n : int, default 200
+        Number of agents; a network given as a graph brings its own.
+    k : int, default 8
+        Neighbours an agent (mean degree where they differ).
+    network : str, networkx.Graph or Network, default "random_regular"
+        Who sees whose posts: a name of :data:`mesa_llmspread.networks.NETWORKS`, or a graph.
+    event : str or OfflineEvent, optional
+        What the news is about: an event, or the id of a bundled one; the first of those
+        if not given.
+    population : str, mapping or sequence of Profile, default "uniform"
+        The agents' personalities; see :func:`mesa_llmspread.profiles.sample_profiles`.
+    decider : str, Structure or Decider, default "traits"
+        Who decides; see :func:`mesa_llmspread.deciders.as_decider`.
+    initial_infected : int or sequence of nodes, default 10
+        How many agents, drawn uniformly, or which ones, have posted at step 0.
+    feed : {"persistent", "new"}, default "persistent"
+        Whether a post stays in view for good, or is seen only in the step after it.
+    broadcast : float, default 0
+        Probability a step that a susceptible agent sees the event itself, through the media.
+    rng : int, numpy.random.Generator or None
+        Randomness. The same seed gives the same run, bit for bit.
+
+    Attributes
+    ----------
+    clock : int
+        Steps done. (Mesa's own counter differs between its versions when a step fails.)
+    susceptible, infected, new_infected : int
+        Agents who have not posted, who have, and who did in the last step.
+    exposures, failed : int
+        Decisions asked for, and not had, in the last step.
+    spreaders : list of SpreadAgent by index
+        All agents, in order.
+    datacollector : mesa.datacollection.DataCollector
+        Counts a step, and the table ``exposures`` with one row a decision.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If an argument is not allowed; the message says what is.
+
+    Examples
+    --------
+    >>> model = SpreadModel(n=100, k=6, decider="SI(0.1)", rng=7).run(steps=50)
+    >>> model.infected
+    100
+    """
+
+    def __init__(
+        self,
+        n: int = 200,
+        k: int = 8,
+        network: str | nx.Graph | Network = "random_regular",
+        event: str | OfflineEvent | None = None,
+        population: Population = "uniform",
+        decider: Any = "traits",
+        initial_infected: int | Sequence[Any] = 10,
+        feed: str = "persistent",
+        broadcast: float = 0.0,
+        rng: RNGLike = None,
+    ) -> None:
+        seed = as_seed(rng)
+        super().__init__(rng=seed)
+        self._step_lock = threading.Lock()
+        self._step_error: Exception | None = None
+        self._mesa_step = self.step
+        self.step = self._guarded_step
+
+        if feed not in FEEDS:
+            raise UnknownNameError("feed", feed, FEEDS)
+        if isinstance(broadcast, bool) or not isinstance(broadcast, int | float):
+            raise ArgumentTypeError("broadcast", broadcast, "a probability")
+        if not 0 <= broadcast <= 1:
+            raise ArgumentError("broadcast", broadcast, "be a probability between 0 and 1")
+        self.feed = feed
+        self.broadcast = float(broadcast)
+        self.event = _as_event(event)
+        self.decider = as_decider(decider)
+
+        self.streams = Streams(seed)
+        self.network = make_network(network, n, k, self.streams.network)
+        self.n = self.network.n
+        profiles = sample_profiles(self.n, population, self.streams.population)
+        starters = _starters(initial_infected, network, self.network, self.streams)
+        self._answerer = self.decider.for_run(self.n, self.streams.decider)
+        self._described = _describe(network, population, len(starters))
+
+        self.grid = NetworkGrid(self.network.to_networkx())
+        self.spreaders = [SpreadAgent(self, i, profile) for i, profile in enumerate(profiles)]
+        for agent in self.spreaders:
+            self.grid.place_agent(agent, agent.index)
+
+        self.clock = 0
+        self.susceptible, self.infected, self.new_infected = self.n, 0, 0
+        self.exposures = self.failed = 0
+        self._reached: list[SpreadAgent] = []
+        self.datacollector = DataCollector(
+            model_reporters=_REPORTERS, tables={"exposures": EXPOSURE_COLUMNS}
+        )
+        self._publish([(self.spreaders[i], "", "") for i in starters])
+        self.datacollector.collect(self)
+
+    def step(self) -> None:
+        """Ask everyone who sees something, then apply the answers.
+
+        Raises
+        ------
+        StepInProgressError
+            If a step is already under way, in another thread say.
+        DeciderError
+            If the decider cannot answer. The model is as it was before the step, and the
+            step can be tried again.
+        """
+        audience, exposures = self._audience(self.clock + 1)
+        try:
+            decisions = self._decide(exposures)
+        except Exception as error:
+            # Mesa 3.5 and later never step again a model whose step has raised, so the
+            # error leaves by way of _guarded_step; where Mesa itself is the caller
+            # (`run_for`), it has to leave here.
+            if not self._step_lock.locked():
+                raise
+            self._step_error = error
+            return
+        self.clock += 1
+        self._record(audience, exposures, decisions)
+        reposts = []
+        for agent, decision in zip(audience, decisions, strict=True):
+            # A decision that failed is no occasion: the next one is asked as this one was.
+            if decision.outcome is not Outcome.FAILED:
+                agent.occasions += 1
+            if decision.outcome is Outcome.REPOST:
+                reposts.append((agent, decision.post, decision.reason))
+            if self.feed == "new":
+                agent.feed = ()
+        self._publish(reposts)
+        self.datacollector.collect(self)
+
+    def run(self, steps: int) -> SpreadModel:
+        """Run for a number of steps, or until nobody is left who can still be reached.
+
+        Parameters
+        ----------
+        steps : int
+            The largest number of steps, at least 0.
+
+        Returns
+        -------
+        SpreadModel
+            The model itself.
+        """
+        if steps < 0:
+            raise ArgumentError("steps", steps, "be at least 0")
+        for _ in range(steps):
+            if not self.running:
+                break
+            self.step()
+        return self
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What is needed to repeat this run, and with what it was run, as plain values."""
+        versions = {
+            package: importlib.metadata.version(package)
+            for package in ("mesa_llmspread", "mesa", "numpy", "networkx")
+        }
+        return {
+            "n": self.n,
+            "k": float(self.network.degrees.mean()),
+            "degrees": _counts(self.network.degrees.tolist()),
+            **self._described,
+            "feed": self.feed,
+            "broadcast": self.broadcast,
+            "event": _plain(self.event),
+            **self._answerer.manifest(),
+            "rng": self.streams.seed,
+            "versions": {**versions, "python": platform.python_version()},
+        }
+
+    def _guarded_step(self) -> None:
+        """Step once, unless a step is under way."""
+        if not self._step_lock.acquire(blocking=False):
+            raise StepInProgressError(
+                "the model is already stepping; wait for that step, or use a model of your own"
+            )
+        try:
+            self._mesa_step()
+            error, self._step_error = self._step_error, None
+        finally:
+            self._step_lock.release()
+        if error is not None:
+            raise error
+
+    def _audience(self, step: int) -> tuple[list[SpreadAgent], list[Exposure]]:
+        """Find who sees something at a step, ordered by agent, and what."""
+        direct: set[int] = set()
+        if self.broadcast > 0:
+            chance = agent_uniforms(self.streams.broadcast(step), range(self.n))
+            direct = set((chance < self.broadcast).nonzero()[0].tolist())
+        audience = self._reached
+        if direct:
+            watching = (self.spreaders[i] for i in direct if not self.spreaders[i].feed)
+            audience = [*audience, *(agent for agent in watching if not agent.infected)]
+            audience.sort(key=_by_index)
+        event = self.event
+        return audience, [agent.look(step, event, agent.index in direct) for agent in audience]
+
+    def _decide(self, exposures: list[Exposure]) -> list[Decision]:
+        """Have the exposures answered, one decision each."""
+        if not exposures:
+            return []
+        decisions = self._answerer.decide(exposures, self.streams.decisions(self.clock + 1))
+        if len(decisions) != len(exposures):
+            raise DeciderError(
+                f"decider {self.decider.name!r} gave {len(decisions)} decisions "
+                f"for {len(exposures)} exposures"
+            )
+        return decisions
+
+    def _record(
+        self,
+        audience: list[SpreadAgent],
+        exposures: list[Exposure],
+        decisions: list[Decision],
+    ) -> None:
+        """Log every decision of the step, column by column."""
+        self.exposures = len(exposures)
+        self.failed = sum(decision.outcome is Outcome.FAILED for decision in decisions)
+        table = self.datacollector.tables["exposures"]
+        table["step"].extend([self.clock] * len(exposures))
+        table["event"].extend([self.event.event_id] * len(exposures))
+        table["profile"].extend([agent.code for agent in audience])
+        for column in ("agent", "contacts", "cumulative", "exposure", "direct"):
+            table[column].extend(map(attrgetter(column), exposures))
+        words = {outcome: outcome.value for outcome in Outcome}
+        table["outcome"].extend([words[decision.outcome] for decision in decisions])
+        table["key"].extend([decision.key for decision in decisions])
+
+    def _publish(self, reposts: list[tuple[SpreadAgent, str, str]]) -> None:
+        """Infect the agents who post, and put their posts into their neighbours' feeds."""
+        posts = [agent.infect(self.clock, text, reason) for agent, text, reason in reposts]
+        still = [] if self.feed == "new" else [a for a in self._reached if not a.infected]
+        for post in posts:
+            for node in self.grid.G.neighbors(post.author):
+                neighbour = self.spreaders[node]
+                if not neighbour.infected:
+                    if not neighbour.feed:
+                        still.append(neighbour)
+                    neighbour.receive(post)
+        still.sort(key=_by_index)
+        self._reached = still
+        self.new_infected = len(posts)
+        self.infected += len(posts)
+        self.susceptible -= len(posts)
+        within_reach = self._reached or self.broadcast > 0
+        self.running = bool(self.susceptible and within_reach)
+
+
+def _as_event(event: str | OfflineEvent | None) -> OfflineEvent:
+    """Find the event that an argument stands for."""
+    if event is None:
+        return bundled_events()[0]
+    if isinstance(event, str):
+        return get_event(event)
+    if not isinstance(event, OfflineEvent):
+        raise ArgumentTypeError("event", event, "an OfflineEvent or the id of a bundled one")
+    return event
+
+
+def _starters(
+    initial_infected: int | Sequence[Any], given: Any, network: Network, streams: Streams
+) -> list[int]:
+    """Find the indices of the agents who have posted at step 0."""
+    n = network.n
+    if isinstance(initial_infected, bool):
+        raise ArgumentTypeError("initial_infected", initial_infected, "a number or a list of nodes")
+    if isinstance(initial_infected, int):
+        if not 1 <= initial_infected <= n:
+            raise ArgumentError("initial_infected", initial_infected, f"lie between 1 and n={n}")
+        chosen = streams.starters.choice(n, size=initial_infected, replace=False)
+        return sorted(int(i) for i in chosen)
+    if isinstance(initial_infected, str) or not isinstance(initial_infected, Iterable):
+        raise ArgumentTypeError("initial_infected", initial_infected, "a number or a list of nodes")
+    nodes = list(given.nodes) if hasattr(given, "nodes") else range(n)
+    index = {node: i for i, node in enumerate(nodes)}
+    chosen_nodes = list(initial_infected)
+    for node in chosen_nodes:
+        if node not in index:
+            raise ArgumentError("initial_infected", node, "hold nodes of the network only")
+    if not chosen_nodes or len(set(chosen_nodes)) != len(chosen_nodes):
+        raise ArgumentError("initial_infected", chosen_nodes, "hold different nodes, at least one")
+    return sorted(index[node] for node in chosen_nodes)
+
+
+def _describe(network: Any, population: Population, starters: int) -> dict[str, Any]:
+    """Name what was given, as plain values for the manifest."""
+    if isinstance(population, str):
+        described: Any = population
+    elif isinstance(population, dict):
+        described = {str(code): float(share) for code, share in population.items()}
+    else:
+        described = _counts([p.code for p in population if isinstance(p, Profile)])
+    return {
+        "network": network if isinstance(network, str) else "given",
+        "population": described,
+        "initial_infected": starters,
+    }
+
+
+def _counts(values: Iterable[Any]) -> dict[str, int]:
+    """Count each value, in order, under its text."""
+    return {str(value): count for value, count in sorted(Counter(values).items())}
+
+
+def _plain(event: OfflineEvent) -> dict[str, Any]:
+    """Give an event as plain values."""
+    return {**dataclasses.asdict(event), "date": event.date.isoformat()}

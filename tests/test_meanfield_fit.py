@@ -1,0 +1,296 @@
+"""Fits: against reference estimates, statsmodels, and known truth."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from mesa_llmspread import SpreadData, SpreadModel, concat, fit
+from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.meanfield.likelihood import Trials, one_rate
+from mesa_llmspread.profiles import codes
+
+
+def as_data(rows: pd.DataFrame) -> SpreadData:
+    """Make a record from decisions with the columns that matter for fits."""
+    defaults = {
+        "run": 0,
+        "step": 1,
+        "agent": 0,
+        "profile": "ocean",
+        "event": "e",
+        "cumulative": rows["contacts"],
+        "exposure": 1,
+        "direct": False,
+        "key": "",
+    }
+    exposures = rows.assign(**{k: v for k, v in defaults.items() if k not in rows})
+    runs = sorted(set(exposures["run"]))
+    counts = pd.DataFrame(0, index=range(len(runs)), columns=list(COUNT_COLUMNS))
+    counts["run"] = runs
+    return SpreadData(
+        exposures[list(EXPOSURE_COLUMNS)].reset_index(drop=True), counts, {"runs": [{}] * len(runs)}
+    )
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> dict:
+    return json.loads((shared / "golden" / "golden_fit.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def golden_data(shared: Path) -> SpreadData:
+    """One row a decision, from the reference counts."""
+    cells = pd.read_csv(shared / "golden" / "golden_exposures.csv")
+    rows = []
+    for outcome, number in (
+        ("repost", cells["successes"]),
+        ("decline", cells["trials"] - cells["successes"]),
+    ):
+        part = cells.loc[cells.index.repeat(number)]
+        rows.append(part.assign(outcome=outcome))
+    table = pd.concat(rows, ignore_index=True)
+    return as_data(
+        pd.DataFrame(
+            {
+                "run": table["replicate"],
+                "profile": np.array(codes())[table["profile"]],
+                "contacts": table["m"],
+                "exposure": 1 + table["e"],
+                "outcome": table["outcome"],
+            }
+        )
+    )
+
+
+CASES = {
+    "SI": ("SI", {}),
+    "FirstRepeat": ("FirstRepeat", {}),
+    "SingleMultiple": ("SingleMultiple", {}),
+    "TwoClass": ("TwoClass", {"high": set(codes()[16:])}),
+    "Profiles": ("ByProfile", {}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_estimates(name: str, golden: dict, golden_data: SpreadData) -> None:
+    structure, options = CASES[name]
+    expected = golden["fits"][name]
+    result = fit(golden_data, structure, interval="profile", **options)
+    assert list(result.params.values()) == pytest.approx(expected["estimates"], abs=1e-4)
+    assert result.loglik == pytest.approx(expected["loglik"], abs=1e-3)
+    assert result.aic == pytest.approx(expected["AIC"], abs=2e-3)
+    assert result.bic == pytest.approx(expected["BIC"], abs=2e-3)
+    assert result.n_obs == golden["N_exposed_decisions"]
+
+
+def test_golden_online_offline(golden: dict, golden_data: SpreadData) -> None:
+    # The reference lets the offline rate act on every decision, also with no post in view.
+    seen = SpreadData(
+        golden_data.exposures.assign(direct=True), golden_data.counts, golden_data.manifest
+    )
+    expected = golden["fits"]["OnOff"]
+    result = fit(seen, "OnlineOffline")
+    assert list(result.params.values()) == pytest.approx(expected["estimates"], abs=1e-4)
+    assert result.loglik == pytest.approx(expected["loglik"], abs=1e-3)
+    assert result.n_obs == golden["N_rows_incl_m0"]
+    assert result.ci["alpha"][0] == 0
+
+
+def test_golden_latent_classes(shared: Path, golden: dict) -> None:
+    agents = pd.read_csv(shared / "golden" / "golden_agents.csv").reset_index(names="agent")
+    declined = agents[agents["contacts_survived"] > 0]
+    posted = agents[agents["infected"] == 1]
+    rows = pd.concat(
+        [
+            pd.DataFrame({"agent": declined["agent"], "contacts": declined["contacts_survived"]})
+            .assign(outcome="decline"),
+            pd.DataFrame({"agent": posted["agent"], "contacts": posted["m_at_infection"]})
+            .assign(outcome="repost"),
+        ]
+    )
+    expected = golden["fits"]["TwoClassLatent"]
+    result = fit(as_data(rows), "TwoClass")
+    assert list(result.params.values()) == pytest.approx(expected["estimates"], abs=1e-4)
+    assert result.loglik == pytest.approx(expected["loglik"], abs=1e-3)
+    for name, value in result.params.items():
+        low, high = result.ci[name]
+        assert low < value < high
+
+
+@pytest.mark.parametrize(
+    ("structure", "parameter", "reference"),
+    [
+        ("SI", "beta", "SI"),
+        ("FirstRepeat", "beta_first", "FirstRepeat_1"),
+        ("FirstRepeat", "beta_repeat", "FirstRepeat_2"),
+    ],
+)
+def test_golden_intervals(
+    structure: str, parameter: str, reference: str, golden: dict, golden_data: SpreadData
+) -> None:
+    expected = golden["fits"]["CI"][reference]
+    result = fit(golden_data, structure, interval="profile")
+    assert result.ci[parameter] == pytest.approx(expected["profile95"], abs=2e-6)
+    beta = expected["beta"]
+    # d beta = (1 - beta) * rate * d log rate
+    stderr = expected["se_log_lambda"] * (1 - beta) * -np.log1p(-beta)
+    assert result.stderr[parameter] == pytest.approx(stderr, rel=1e-3)
+
+
+def test_agrees_with_statsmodels(golden_data: SpreadData) -> None:
+    rows = golden_data.exposures[golden_data.exposures["contacts"] > 0]
+    repeat = (rows["exposure"] > 1).astype(float)
+    model = sm.GLM(
+        (rows["outcome"] == "repost").astype(float),
+        np.column_stack([1 - repeat, repeat]),
+        family=sm.families.Binomial(sm.families.links.CLogLog()),
+        offset=np.log(rows["contacts"]),
+    ).fit()
+    result = fit(golden_data, "FirstRepeat", interval="profile")
+    assert list(result.params.values()) == pytest.approx(1 - np.exp(-np.exp(model.params)), abs=1e-6)
+    assert result.loglik == pytest.approx(model.llf, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("decider", "structure", "options"),
+    [
+        ("SI(0.06)", "SI", {}),
+        ("FirstRepeat(0.2, 0.04)", "FirstRepeat", {}),
+        ("FirstRepeatStep(0.3, 0.1)", "FirstRepeatStep", {}),
+        ("SingleMultiple(0.05, 0.2)", "SingleMultiple", {}),
+        ("TwoClass(0.02, 0.3, share_high=0.3)", "TwoClass", {}),
+        ("TwoClass(0.02, 0.2, high={'OCEAN', 'oceaN'})", "TwoClass", {"high": {"OCEAN", "oceaN"}}),
+    ],
+)
+def test_recovers_the_truth(decider: str, structure: str, options: dict) -> None:
+    population = {"OCEAN": 0.3, "oceaN": 0.3, "ocean": 0.4} if options else "uniform"
+    runs = [
+        SpreadData.from_model(
+            SpreadModel(n=500, decider=decider, population=population, rng=seed).run(80)
+        )
+        for seed in range(4)
+    ]
+    truth = SpreadModel(decider=decider).decider.structure.parameters
+    result = fit(concat(runs), structure, interval="profile", level=0.999, **options)
+    assert result.success
+    for name, value in truth.items():
+        low, high = result.ci[name]
+        assert low < value < high, name
+
+
+def test_recovers_online_and_offline_rates() -> None:
+    model = SpreadModel(n=2000, decider="OnlineOffline(0.02, 0.05)", broadcast=0.5, rng=3).run(60)
+    result = fit(SpreadData.from_model(model), "OnlineOffline", level=0.999)
+    assert result.ci["alpha"][0] < 0.02 < result.ci["alpha"][1]
+    assert result.ci["beta"][0] < 0.05 < result.ci["beta"][1]
+    assert np.isfinite(list(result.stderr.values())).all()
+
+
+def test_failed_decisions_are_counted_and_never_fitted() -> None:
+    rows = pd.DataFrame(
+        {"contacts": [1] * 30, "outcome": ["repost"] * 5 + ["decline"] * 15 + ["failed"] * 10}
+    )
+    result = fit(as_data(rows), "SI")
+    assert result.params["beta"] == pytest.approx(0.25)
+    assert (result.n_obs, result.n_failed) == (20, 10)
+
+
+def test_interval_between_runs_covers_when_runs_differ() -> None:
+    """True rates that vary between runs (log sd .3) are covered about as often as promised."""
+    rng = np.random.default_rng(5)
+    covered = 0
+    for _ in range(100):
+        parts = []
+        for run in range(5):
+            beta = 1 - np.exp(-0.06 * np.exp(rng.normal(0, 0.3)))
+            repost = rng.random(1200) < beta
+            outcome = np.where(repost, "repost", "decline")
+            parts.append(pd.DataFrame({"run": run, "contacts": 1, "outcome": outcome}))
+        result = fit(as_data(pd.concat(parts)), "SI", interval="runs")
+        low, high = result.ci["beta"]
+        covered += low < 1 - np.exp(-0.06) < high
+    assert 88 <= covered <= 99
+
+
+def test_runs_that_differ_are_noticed() -> None:
+    parts = [
+        pd.DataFrame({"run": run, "contacts": 1, "outcome": ["repost"] * k + ["decline"] * 400})
+        for run, k in enumerate((20, 60, 120, 30))
+    ]
+    data = as_data(pd.concat(parts))
+    result = fit(data, "SI")
+    assert result.interval == "runs"
+    assert result.heterogeneity < 1e-6
+    assert "differ between runs" in result.summary()
+    width = np.diff(result.ci["beta"])[0]
+    assert width > 3 * np.diff(fit(data, "SI", interval="profile").ci["beta"])[0]
+
+
+def test_all_or_nothing() -> None:
+    nothing = fit(as_data(pd.DataFrame({"contacts": [2] * 50, "outcome": "decline"})), "SI")
+    assert nothing.params["beta"] == 0
+    assert nothing.ci["beta"][0] == 0
+    assert nothing.ci["beta"][1] == pytest.approx(1 - np.exp(-3.841459 / 2 / 100), rel=1e-4)
+    everything = fit(as_data(pd.DataFrame({"contacts": [2] * 50, "outcome": "repost"})), "SI")
+    assert everything.params["beta"] == 1
+    assert everything.ci["beta"][1] == 1
+    assert 0.5 < everything.ci["beta"][0] < 1
+
+
+def test_a_repost_without_contacts_is_beyond_contact_laws() -> None:
+    rows = pd.DataFrame(
+        {
+            "contacts": [0, 0, 1, 2],
+            "direct": [True] * 4,
+            "outcome": ["repost", "decline", "repost", "decline"],
+        }
+    )
+    result = fit(as_data(rows), "SI")
+    assert not result.success
+    assert result.loglik == -np.inf
+    assert "OnlineOffline can" in result.message
+    assert not fit(as_data(rows), "TwoClass").success
+
+
+@given(
+    contacts=st.lists(st.integers(1, 8), min_size=2, max_size=40),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_one_rate_is_the_maximum_and_its_interval_holds_it(contacts: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    trials = Trials.count(contacts, rng.random(len(contacts)) < 0.4)
+    found = one_rate(trials)
+    value, low, high = found.values[0], found.low[0], found.high[0]
+    assert 0 <= low <= value <= high <= 1
+    if 0 < value < 1:
+        for other in (0.9 * value, value + 0.1 * (1 - value)):
+            assert trials.loglik(-np.log1p(-other)) <= found.loglik + 1e-9
+        drop = norm.ppf(0.975) ** 2 / 2
+        assert found.loglik - trials.loglik(-np.log1p(-high)) == pytest.approx(drop, abs=1e-5)
+
+
+def test_bad_arguments(golden_data: SpreadData) -> None:
+    with pytest.raises(ArgumentTypeError, match="SpreadData"):
+        fit(golden_data.exposures, "SI")
+    with pytest.raises(UnknownNameError, match="did you mean 'FirstRepeat'"):
+        fit(golden_data, "FirstRepaet")
+    with pytest.raises(UnknownNameError, match="exposures"):
+        fit(golden_data, "SI", method="guess")
+    with pytest.raises(ArgumentError, match="level"):
+        fit(golden_data, "SI", level=95)
+    with pytest.raises(ArgumentError, match="saw the event itself"):
+        fit(golden_data, "OnlineOffline")
+    failed = as_data(pd.DataFrame({"contacts": [1], "outcome": ["failed"]}))
+    with pytest.raises(ArgumentError, match="decisions to fit"):
+        fit(failed, "SI")
