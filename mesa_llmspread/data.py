@@ -6,8 +6,6 @@ Everything that learns from runs (fits, plots, reports) reads this and nothing e
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError, OutputError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError
+from mesa_llmspread.files import make_folder, write_whole
 
 if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
@@ -176,13 +175,10 @@ class SpreadData:
         folder = Path(folder)
         rows = {"exposures": len(self.exposures), "counts": len(self.counts)}
         text = json.dumps({**self.manifest, "rows": rows}, indent=2, allow_nan=False)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _replace(folder / "exposures.parquet", self.exposures.to_parquet(index=False))
-            _replace(folder / "counts.parquet", self.counts.to_parquet(index=False))
-            _replace(folder / "manifest.json", text.encode())
-        except OSError as error:
-            raise OutputError(folder, error.strerror or str(error)) from error
+        make_folder(folder)
+        write_whole(folder / "exposures.parquet", self.exposures.to_parquet(index=False))
+        write_whole(folder / "counts.parquet", self.counts.to_parquet(index=False))
+        write_whole(folder / "manifest.json", text.encode())
         return folder
 
     @classmethod
@@ -231,18 +227,6 @@ def _load_manifest(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise InputFileError(path, "is not the manifest of a saved run") from error
     return dict(manifest)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def concat(data: Sequence[SpreadData]) -> SpreadData:

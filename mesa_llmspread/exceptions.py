@@ -4,6 +4,7 @@ The tree::
 
     LLMSpreadError
     ├── ArgumentError (ValueError)        an argument's value is not allowed
+    │   ├── UndefinedClosureError         a law has no equations of the kind asked for
     │   └── UnknownNameError              a name is none of the known ones
     ├── ArgumentTypeError (TypeError)     an argument is of the wrong kind
     ├── InputFileError (ValueError)       a file cannot be read as what it should be
@@ -36,6 +37,7 @@ __all__ = [
     "ServerUnreachableError",
     "StepInProgressError",
     "TooManyFailuresError",
+    "UndefinedClosureError",
     "UnknownNameError",
 ]
 
@@ -83,6 +85,10 @@ class ArgumentError(LLMSpreadError, ValueError):
         self.value = value
         self.allowed = allowed
         super().__init__(f"{argument}={_short(value)}: must {allowed}")
+
+
+class UndefinedClosureError(ArgumentError):
+    """A law has no equations of the kind asked for; the message says which it has."""
 
 
 class UnknownNameError(ArgumentError):

@@ -31,7 +31,7 @@ from mesa_llmspread.exceptions import (
     UnknownNameError,
 )
 from mesa_llmspread.networks import Network, make_network
-from mesa_llmspread.profiles import Population, Profile, sample_profiles
+from mesa_llmspread.profiles import Population, sample_profiles
 from mesa_llmspread.streams import RNGLike, Streams, agent_uniforms, as_seed
 
 if TYPE_CHECKING:
@@ -244,6 +244,7 @@ class SpreadModel(mesa.Model):
             "n": self.n,
             "k": float(self.network.degrees.mean()),
             "degrees": _counts(self.network.degrees.tolist()),
+            "profiles": _counts(agent.code for agent in self.spreaders),
             **self._described,
             "feed": self.feed,
             "broadcast": self.broadcast,
@@ -375,7 +376,7 @@ def _describe(network: Any, population: Population, starters: int) -> dict[str, 
     elif isinstance(population, dict):
         described = {str(code): float(share) for code, share in population.items()}
     else:
-        described = _counts([p.code for p in population if isinstance(p, Profile)])
+        described = "given"
     return {
         "network": network if isinstance(network, str) else "given",
         "population": described,

@@ -80,7 +80,7 @@ _MARKERS: dict[Trait, tuple[tuple[str, str], ...]] = {
         ("unsympathetic", "sympathetic"),
     ),
     Trait.NEUROTICISM: (
-        ("calm", "tense"),
+        ("relaxed", "tense"),
         ("at ease", "nervous"),
         ("patient", "irritable"),
         ("easygoing", "anxious"),
@@ -337,7 +337,9 @@ def sample_profiles(
     elif not isinstance(population, str):
         return _checked_sequence(n, population)
     elif population == "continuous":
-        normal = rng.standard_normal((n, 5)) @ np.linalg.cholesky(_NORM_CORRELATIONS).T
+        # Not `@`: BLAS takes other paths for other n, and the first profiles must not change.
+        factor = np.linalg.cholesky(_NORM_CORRELATIONS)
+        normal = np.einsum("ij,kj->ik", rng.standard_normal((n, 5)), factor)
         return tuple(Profile(*levels) for levels in np.clip(normal, -3, 3))
     elif population == "uniform":
         shares = np.full(32, 1 / 32)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
-__all__ = ["RNGLike", "Streams", "agent_uniforms", "as_generator", "as_seed"]
+__all__ = ["RNGLike", "Streams", "agent_uniforms", "as_generator", "as_seed", "spawn_seeds"]
 
 RNGLike = int | np.random.Generator | None
 
@@ -65,6 +65,25 @@ def as_generator(rng: RNGLike) -> np.random.Generator:
     numpy.random.Generator
     """
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(as_seed(rng))
+
+
+def spawn_seeds(rng: RNGLike, runs: int) -> list[int]:
+    """Derive one seed a run; the first ones do not change when there are more runs.
+
+    Parameters
+    ----------
+    rng : int, numpy.random.Generator or None
+        Randomness.
+    runs : int
+        How many seeds, at least 0.
+
+    Returns
+    -------
+    list of int
+        Seeds as :func:`as_seed` gives them.
+    """
+    children = np.random.SeedSequence(as_seed(rng)).spawn(runs)
+    return [int(child.generate_state(1, np.uint64)[0] >> np.uint64(1)) for child in children]
 
 
 class Streams:

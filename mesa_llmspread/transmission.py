@@ -60,8 +60,8 @@ def rate_to_probability(rate: Numbers, dt: float = 1.0) -> Floats:
 
     Examples
     --------
-    >>> float(rate_to_probability(probability_to_rate(0.25)))
-    0.25
+    >>> float(rate_to_probability(0.5).round(4))
+    0.3935
     """
     return -np.expm1(-np.asarray(rate, dtype=float) * dt)
 
@@ -453,6 +453,8 @@ class TwoClass(Structure):
 
 def _checked_codes(name: str, given: Iterable[str]) -> frozenset[str]:
     """Take a collection of profile codes, or say which is none."""
+    if not isinstance(given, Iterable):
+        raise ArgumentTypeError(name, given, "a collection of profile codes")
     wanted = frozenset([given] if isinstance(given, str) else given)
     for code in wanted:
         if code not in codes():
@@ -487,6 +489,8 @@ class ByProfile(Structure):
             if missing:
                 raise ArgumentError("betas", sorted(missing), "have exactly the 32 profile codes")
             betas = [betas[code] for code in codes()]
+        if not isinstance(betas, Sequence | np.ndarray) or isinstance(betas, str):
+            raise ArgumentTypeError("betas", betas, "32 probabilities, or a mapping from codes")
         values = tuple(
             _checked_probability(f"betas[{code!r}]", beta)
             for code, beta in zip(codes(), betas, strict=False)
@@ -604,7 +608,7 @@ def resolve_form(structure: str | type[Structure] | Structure, **options: Any) -
         form = Form(
             structure.name, type(structure), {key: getattr(structure, key) for key in taken}
         )
-    elif isinstance(structure, type) and issubclass(structure, Structure):
+    elif isinstance(structure, type) and structure.__name__ in _FORMS:
         form = _FORMS[structure.__name__]
     else:
         raise ArgumentTypeError("structure", structure, "a name, a Structure class or a Structure")
@@ -639,6 +643,8 @@ def parse_structure(text: str, argument: str = "structure") -> Structure:
     ------
     ArgumentError
         If the text is not of that form, or a name or value is not allowed.
+    ArgumentTypeError
+        If a value is of the wrong kind.
 
     Examples
     --------
@@ -652,7 +658,16 @@ def parse_structure(text: str, argument: str = "structure") -> Structure:
             raise ValueError("not a call")
         args = [ast.literal_eval(arg) for arg in call.args]
         keywords = {str(kw.arg): ast.literal_eval(kw.value) for kw in call.keywords}
-    except (ValueError, SyntaxError, TypeError) as error:
+        if len(keywords) < len(call.keywords):
+            raise ValueError("a parameter is given twice")
+    except (
+        AttributeError,
+        MemoryError,
+        RecursionError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ArgumentError(argument, text, example) from error
     if call.func.id not in _FORMS:
         raise UnknownNameError(argument, call.func.id, _FORMS)

@@ -112,10 +112,12 @@ def test_golden_latent_classes(shared: Path, golden: dict) -> None:
     posted = agents[agents["infected"] == 1]
     rows = pd.concat(
         [
-            pd.DataFrame({"agent": declined["agent"], "contacts": declined["contacts_survived"]})
-            .assign(outcome="decline"),
-            pd.DataFrame({"agent": posted["agent"], "contacts": posted["m_at_infection"]})
-            .assign(outcome="repost"),
+            pd.DataFrame(
+                {"agent": declined["agent"], "contacts": declined["contacts_survived"]}
+            ).assign(outcome="decline"),
+            pd.DataFrame({"agent": posted["agent"], "contacts": posted["m_at_infection"]}).assign(
+                outcome="repost"
+            ),
         ]
     )
     expected = golden["fits"]["TwoClassLatent"]
@@ -157,7 +159,9 @@ def test_agrees_with_statsmodels(golden_data: SpreadData) -> None:
         offset=np.log(rows["contacts"]),
     ).fit()
     result = fit(golden_data, "FirstRepeat", interval="profile")
-    assert list(result.params.values()) == pytest.approx(1 - np.exp(-np.exp(model.params)), abs=1e-6)
+    assert list(result.params.values()) == pytest.approx(
+        1 - np.exp(-np.exp(model.params)), abs=1e-6
+    )
     assert result.loglik == pytest.approx(model.llf, abs=1e-6)
 
 

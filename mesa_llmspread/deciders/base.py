@@ -133,6 +133,15 @@ class Decider(ABC):
         """
         return self
 
+    def check(self) -> None:  # noqa: B027 -- most deciders need nothing
+        """Make sure that decisions can be had, before a long run is started.
+
+        Raises
+        ------
+        DeciderError
+            If a key is missing or a server does not answer.
+        """
+
     def manifest(self) -> Mapping[str, Any]:
         """Say what should be known of the decider to repeat a run, as plain values."""
         return {"decider": self.name}

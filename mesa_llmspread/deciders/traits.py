@@ -38,13 +38,15 @@ class TraitDecider(Decider):
 
     Parameters
     ----------
-    intercept : float, default -3.3
-        Illustrative: about 4 % a repeat exposure for an average event and person.
-    first : float, default 1.7
+    intercept : float, default -4.1
+        Illustrative: about 2 % a repeat exposure to one neighbour's post, for an average
+        event and person.
+    first : float, default 1.6
         Added at the first exposure. Illustrative; positive, since news is shared while new.
-    contacts : float, default 0.35
-        Added for each doubling of the posting neighbours. Positive with diminishing
-        returns, as in Centola (2010), doi:10.1126/science.1185231; size illustrative.
+    contacts : float, default 0.69
+        Added for each doubling of the posting neighbours. At log(2) = 0.69 the odds are in
+        proportion to their number, as if each acted on its own; that several move more
+        than one is as in Centola (2010), doi:10.1126/science.1185231.
     direct : float, default 0.5
         Added when the agent saw the event itself through the media. Illustrative.
     openness : float, default 0.0
@@ -73,9 +75,9 @@ class TraitDecider(Decider):
     True
     """
 
-    intercept: float = -3.3
-    first: float = 1.7
-    contacts: float = 0.35
+    intercept: float = -4.1
+    first: float = 1.6
+    contacts: float = 0.69
     direct: float = 0.5
     openness: float = 0.0
     conscientiousness: float = -0.16

@@ -172,7 +172,8 @@ def _verdict(best: FitResult, results: dict[str, FitResult]) -> str:
         word = "rejected" if difference > _DECISIVE else "less likely"
         # FirstRepeat per contact, classes and profiles contain SI; the per-step laws do not.
         nested = best.structure in ("FirstRepeat", "OnlineOffline", "ByProfile", "TwoClassKnown")
-        test = f", p = {chi2.sf(gain, freedom):.2g}" if nested else ""
+        p_value = max(float(chi2.sf(gain, freedom)), 1e-300)
+        test = f", p {'<' if p_value <= 1e-300 else '='} {p_value:.2g}" if nested else ""
         parts.append(f"SI is {word} (BIC {difference:.0f} higher{test})")
     elif simple is not None and simple is not best:
         parts.append("SI is impossible")

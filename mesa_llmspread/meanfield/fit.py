@@ -24,6 +24,7 @@ from mesa_llmspread.meanfield.likelihood import (
     joint_rates,
     latent_classes,
     one_rate,
+    peak_rate,
     split,
 )
 from mesa_llmspread.profiles import codes
@@ -32,7 +33,6 @@ from mesa_llmspread.transmission import (
     Form,
     OnlineOffline,
     Structure,
-    probability_to_rate,
     rate_to_probability,
     resolve_form,
 )
@@ -277,13 +277,14 @@ def _heterogeneity(runs: list[dict[str, Trials]], pooled: float) -> float:
     """Test that all runs have the same rates: p-value of the likelihood ratio."""
     if len(runs) < 2 or not np.isfinite(pooled):
         return float("nan")
-    estimates: dict[str, list[Estimate]] = {}
+    peaks: dict[str, list[float]] = {}
     for parts in runs:
         for name, part in parts.items():
-            estimates.setdefault(name, []).append(one_rate(part))
-    informed = {name: [e for e in found if e.success] for name, found in estimates.items()}
-    freedom = sum(len(found) - 1 for found in informed.values() if found)
-    separate = sum(e.loglik for found in informed.values() for e in found)
+            rate, loglik = peak_rate(part)
+            if not np.isnan(rate):
+                peaks.setdefault(name, []).append(loglik)
+    freedom = sum(len(found) - 1 for found in peaks.values())
+    separate = sum(loglik for found in peaks.values() for loglik in found)
     return float(chi2.sf(2 * (separate - pooled), freedom)) if freedom > 0 else float("nan")
 
 
@@ -308,7 +309,7 @@ def _log_rate(trials: Trials) -> tuple[float, float] | None:
         # On a bound the log rate is infinite: half a repost more and half a decline more.
         extra = 0.5 * (trials.reposts + trials.declines) / total
         trials = Trials(trials.contacts, trials.declines + extra, trials.reposts + extra)
-    rate = float(probability_to_rate(one_rate(trials).values[0]))
+    rate, _ = peak_rate(trials)
     return float(np.log(rate)), 1 / trials.information(rate)
 
 

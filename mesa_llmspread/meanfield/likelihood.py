@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import brentq, minimize
-from scipy.special import xlogy
-from scipy.stats import chi2
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtri, xlogy
 
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.profiles import codes
@@ -27,17 +26,31 @@ from mesa_llmspread.transmission import (
     Form,
     SingleMultiple,
     TwoClass,
-    probability_to_rate,
     rate_to_probability,
 )
 
-__all__ = ["Estimate", "Trials", "decisions_of", "joint_rates", "latent_classes", "one_rate", "split"]
+__all__ = [
+    "Estimate",
+    "Trials",
+    "decisions_of",
+    "joint_rates",
+    "latent_classes",
+    "one_rate",
+    "peak_rate",
+    "split",
+]
 
 Floats = npt.NDArray[np.float64]
+
+#: A log-likelihood, its gradient and its Hessian.
+Derivatives = tuple[float, Floats, Floats]
 
 # Rates per contact and step between which estimates are sought: probabilities within 1e-12
 # of 0 and 1.
 _LOWEST_RATE, _HIGHEST_RATE = 1e-12, 30.0
+_WIDEST_LOGIT = 20.0
+
+_MOST_STEPS = 200
 
 
 def decisions_of(exposures: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +102,7 @@ class Trials:
         return float(np.sum(xlogy(self.reposts, -np.expm1(-hazard)) - self.declines * hazard))
 
     def score(self, rate: float) -> float:
-        """Derivative of the log-likelihood with respect to the rate; it falls with the rate."""
+        """Differentiate the log-likelihood with respect to the rate; it falls with the rate."""
         acting = self.contacts > 0
         m = self.contacts[acting]
         odds = np.exp(-rate * m) / -np.expm1(-rate * m)
@@ -149,31 +162,25 @@ def one_rate(trials: Trials, level: float = 0.95) -> Estimate:
     """
     impossible = trials.reposts[trials.contacts == 0].sum() > 0
     trials = _acting(trials)
-    reposts, declines = trials.reposts.sum(), trials.declines.sum()
-    drop = chi2.ppf(level, 1) / 2
-    if reposts + declines == 0:
+    rate, loglik = peak_rate(trials)
+    if np.isnan(rate):
         nan = np.array([np.nan])
         return Estimate(nan, nan, np.array([0.0]), np.array([1.0]), 0.0, success=False)
-    if reposts == 0:
-        rate, loglik, stderr = 0.0, 0.0, np.nan
-    elif declines == 0:
-        rate, loglik, stderr = np.inf, 0.0, np.nan
-    else:
-        rate = brentq(trials.score, _LOWEST_RATE, _HIGHEST_RATE, xtol=1e-14, rtol=1e-12)
-        loglik = trials.loglik(rate)
-        # Delta method: d(1 - exp(-rate)) = exp(-rate) * rate * d(log rate).
-        stderr = rate * np.exp(-rate) / np.sqrt(trials.information(rate))
+    drop = _drop(level)
 
     def fall(log_rate: float) -> float:
         return loglik - trials.loglik(np.exp(log_rate)) - drop
 
-    low, high = 0.0, np.inf
+    low, high, stderr = 0.0, np.inf, np.nan
     if rate > 0:
         top = np.log(min(rate, _HIGHEST_RATE))
-        low = np.exp(brentq(fall, np.log(_LOWEST_RATE), top)) if fall(top) < 0 else 0.0
+        low = np.exp(brentq(fall, np.log(_LOWEST_RATE), top))
     if rate < np.inf:
         bottom = np.log(max(rate, _LOWEST_RATE))
         high = np.exp(brentq(fall, bottom, np.log(_HIGHEST_RATE)))
+    if 0 < rate < np.inf:
+        # Delta method: d(1 - exp(-rate)) = exp(-rate) * rate * d(log rate).
+        stderr = rate * np.exp(-rate) / np.sqrt(trials.information(rate))
     value, lower, upper = rate_to_probability([rate, low, high])
     return Estimate(
         np.array([value]),
@@ -182,6 +189,32 @@ def one_rate(trials: Trials, level: float = 0.95) -> Estimate:
         np.array([upper]),
         -np.inf if impossible else loglik,
     )
+
+
+def peak_rate(trials: Trials) -> tuple[float, float]:
+    """Find the rate per contact and step that makes trials likeliest.
+
+    Parameters
+    ----------
+    trials : Trials
+
+    Returns
+    -------
+    rate, loglik : float
+        The rate is 0 if nobody reposted, infinite if everybody did, NaN without trials.
+    """
+    trials = _acting(trials)
+    reposts, declines = trials.reposts.sum(), trials.declines.sum()
+    if reposts == 0 or declines == 0:
+        rate = np.nan if reposts == declines else (0.0 if reposts == 0 else np.inf)
+        return rate, 0.0
+    rate = brentq(trials.score, _LOWEST_RATE, _HIGHEST_RATE, xtol=1e-14, rtol=1e-12)
+    return rate, trials.loglik(rate)
+
+
+def _drop(level: float) -> float:
+    """Half the chi-square quantile (one degree of freedom): how far a log-likelihood may fall."""
+    return float(ndtri((1 + level) / 2) ** 2 / 2)
 
 
 def _acting(trials: Trials) -> Trials:
@@ -270,19 +303,32 @@ def joint_rates(decisions: pd.DataFrame, level: float = 0.95) -> Estimate:
     reposts = cells["sum"].to_numpy(dtype=float)
     declines = cells["size"].to_numpy(dtype=float) - reposts
 
-    def loglik(rates: Floats) -> float:
-        hazard = seen @ rates
-        return float(np.sum(xlogy(reposts, -np.expm1(-hazard)) - declines * hazard))
+    def derivatives(log_rates: Floats) -> Derivatives:
+        parts = seen * np.exp(log_rates)
+        hazard = parts.sum(axis=1)
+        odds = np.exp(-hazard) / -np.expm1(-hazard)
+        slope = reposts * odds - declines
+        bend = -reposts * odds * (1 + odds)
+        gradient = parts.T @ slope
+        hessian = (parts.T * bend) @ parts + np.diag(gradient)
+        loglik = np.sum(xlogy(reposts, -np.expm1(-hazard)) - declines * hazard)
+        return float(loglik), gradient, hessian
 
     start = reposts.sum() / max(float(seen.sum(axis=1) @ (reposts + declines)), 1.0)
+    rate = np.log(np.clip(start, _LOWEST_RATE, _HIGHEST_RATE))
     return _maximise(
-        loglik,
-        starts=[np.array([start, start]), np.array([start / 100, start])],
-        to_probability=rate_to_probability,
-        lower=np.zeros(2),
-        upper=np.full(2, _HIGHEST_RATE),
+        derivatives,
+        starts=[np.array([rate, rate]), np.array([rate - 3, rate])],
+        to_probability=_from_log_rates,
+        lower=np.full(2, np.log(_LOWEST_RATE)),
+        upper=np.full(2, np.log(_HIGHEST_RATE)),
         level=level,
     )
+
+
+def _from_log_rates(log_rates: Floats) -> Floats:
+    """Turn log rates into probabilities; a rate on its lower bound is none."""
+    return np.where(log_rates <= np.log(_LOWEST_RATE), 0.0, rate_to_probability(np.exp(log_rates)))
 
 
 def latent_classes(decisions: pd.DataFrame, level: float = 0.95) -> Estimate:
@@ -321,30 +367,41 @@ def latent_classes(decisions: pd.DataFrame, level: float = 0.95) -> Estimate:
         cells[column].to_numpy(dtype=float) for column in ("declined", "posted", "count")
     )
 
-    def loglik(theta: Floats) -> float:
-        share = np.array([1.0 - theta[2], theta[2]])
+    def derivatives(theta: Floats) -> Derivatives:
+        share = expit(theta[2])
         rates = np.exp(theta[:2])[:, None]
+        reposted = rates * posted
+        odds = np.where(posted > 0, np.exp(-reposted) / -np.expm1(-np.maximum(reposted, 1e-300)), 0)
         with np.errstate(divide="ignore"):
-            ended = np.where(posted > 0, np.log(-np.expm1(-rates * posted)), 0.0)
-            total = np.logaddexp.reduce(np.log(share)[:, None] - rates * declined + ended, axis=0)
-        return float(count @ total)
+            ended = np.where(posted > 0, np.log(-np.expm1(-reposted)), 0.0)
+            weighted = np.log([[1 - share], [share]]) - rates * declined + ended
+        total = np.logaddexp(*weighted)
+        is_class = np.exp(weighted - total)
+        slope = reposted * odds - rates * declined
+        bend = slope - reposted**2 * odds * (1 + odds)
+        is_high = is_class[1]
+        pull = is_class * slope
+        gradient = np.array([*(pull @ count), count @ (is_high - share)])
+        hessian = np.empty((3, 3))
+        hessian[:2, :2] = np.diag((is_class * (slope**2 + bend)) @ count) - (pull * count) @ pull.T
+        hessian[2, 2] = count @ (is_high * (1 - is_high) - share * (1 - share))
+        hessian[:2, 2] = [-(pull[0] * is_high) @ count, (pull[1] * is_class[0]) @ count]
+        hessian[2, :2] = hessian[:2, 2]
+        return float(count @ total), gradient, hessian
 
-    def to_probability(theta: npt.ArrayLike) -> Floats:
-        theta = np.asarray(theta, dtype=float)
-        return np.concatenate([rate_to_probability(np.exp(theta[..., :2])), theta[..., 2:]], -1)
+    def to_probability(theta: Floats) -> Floats:
+        return np.array([*_from_log_rates(theta[:2]), expit(theta[2])])
 
     contacts = Trials.count(decisions["contacts"], decisions["repost"])
-    middle = float(probability_to_rate(np.clip(one_rate(contacts).values[0], 1e-6, 1 - 1e-6)))
-    starts = [
-        np.array([np.log(middle * low), np.log(min(middle * high, 20.0)), share])
-        for low, high, share in ((0.5, 2.0, 0.5), (0.8, 10.0, 0.2), (0.1, 1.3, 0.8), (0.9, 40, 0.1))
-    ]
+    middle = np.log(np.clip(peak_rate(contacts)[0], 1e-6, 5.0))
+    spreads = ((-0.7, 0.7, 0.5), (-0.2, 2.3, 0.2), (-2.3, 0.3, 0.8), (-0.1, 3.0, 0.1))
+    starts = [np.array([middle + low, middle + high, logit(share)]) for low, high, share in spreads]
     found = _maximise(
-        loglik,
+        derivatives,
         starts=starts,
         to_probability=to_probability,
-        lower=np.array([np.log(_LOWEST_RATE)] * 2 + [0.0]),
-        upper=np.array([np.log(_HIGHEST_RATE)] * 2 + [1.0]),
+        lower=np.array([np.log(_LOWEST_RATE)] * 2 + [-_WIDEST_LOGIT]),
+        upper=np.array([np.log(_HIGHEST_RATE)] * 2 + [_WIDEST_LOGIT]),
         level=level,
     )
     if found.values[0] <= found.values[1]:
@@ -364,56 +421,47 @@ def latent_classes(decisions: pd.DataFrame, level: float = 0.95) -> Estimate:
 
 
 def _maximise(
-    loglik: Callable[[Floats], float],
+    derivatives: Callable[[Floats], Derivatives],
     *,
     starts: Sequence[Floats],
-    to_probability: Callable[[npt.ArrayLike], Floats],
+    to_probability: Callable[[Floats], Floats],
     lower: Floats,
     upper: Floats,
     level: float,
 ) -> Estimate:
     """Maximise a likelihood of a few parameters, with profile-likelihood intervals."""
+    free = np.ones(len(lower), dtype=bool)
+    peak, top = max(
+        (_climb(derivatives, start, free, lower, upper) for start in starts),
+        key=lambda result: result[1],
+    )
+    drop = _drop(level)
 
-    def climb(start: Floats, fixed: int | None = None, value: float = 0.0) -> tuple[Floats, float]:
-        """Maximise from a start, with one coordinate held if asked."""
-        free = [i for i in range(len(start)) if i != fixed]
+    def end_of_interval(i: int, bound: float) -> float:
+        """Where the profile of one coordinate has fallen far enough, on the way to a bound."""
+        others = np.arange(len(peak)) != i
+        near = peak.copy()
 
-        def cost(theta: Floats) -> float:
-            full = np.array(start)
-            full[free] = theta
-            if fixed is not None:
-                full[fixed] = value
-            result = -loglik(full)
-            return result if np.isfinite(result) else 1e12
+        def fall(value: float) -> float:
+            starts = (np.where(others, nearby, value) for nearby in (near, peak))
+            climbs = [_climb(derivatives, start, others, lower, upper) for start in starts]
+            near[:], height = max(climbs, key=lambda result: result[1])
+            return top - height - drop
 
-        bounds = list(zip(lower[free], upper[free], strict=True))
-        options = {"ftol": 1e-13, "gtol": 1e-7, "maxiter": 500}
-        best = minimize(cost, start[free], method="L-BFGS-B", bounds=bounds, options=options)
-        polish = {"xatol": 1e-9, "fatol": 1e-9, "maxiter": 2000}
-        if fixed is None:
-            best = minimize(cost, best.x, method="Nelder-Mead", bounds=bounds, options=polish)
-        full = np.array(start)
-        full[free] = best.x
-        if fixed is not None:
-            full[fixed] = value
-        return full, -float(best.fun)
+        # Step outwards: a profile of classes has another peak where the two change places.
+        inner, stride = peak[i], 0.1
+        while inner != bound:
+            outer = np.clip(inner + np.copysign(stride, bound - inner), lower[i], upper[i])
+            if fall(outer) > 0:
+                return float(brentq(fall, *sorted((inner, outer)), xtol=1e-7, rtol=1e-9))
+            inner, stride = outer, 2 * stride
+        return bound
 
-    peak, top = max((climb(start) for start in starts), key=lambda result: result[1])
-    drop = chi2.ppf(level, 1) / 2
-    low, high = np.array(peak), np.array(peak)
-    for i in range(len(peak)):
-
-        def fall(value: float, i: int = i) -> float:
-            return top - climb(peak, i, value)[1] - drop
-
-        for ends, bound in ((low, lower[i]), (high, upper[i])):
-            if fall(bound) <= 0:
-                ends[i] = bound
-            else:
-                ends[i] = brentq(fall, *sorted((bound, peak[i])), xtol=1e-6, rtol=1e-5)
+    low = np.array([end_of_interval(i, bound) for i, bound in enumerate(lower)])
+    high = np.array([end_of_interval(i, bound) for i, bound in enumerate(upper)])
     return Estimate(
         to_probability(peak),
-        _standard_errors(loglik, peak, to_probability, lower, upper),
+        _standard_errors(derivatives(peak)[2], peak, to_probability, lower, upper),
         to_probability(low),
         to_probability(high),
         top,
@@ -421,48 +469,56 @@ def _maximise(
     )
 
 
+def _climb(
+    derivatives: Callable[[Floats], Derivatives],
+    start: Floats,
+    free: npt.NDArray[np.bool_],
+    lower: Floats,
+    upper: Floats,
+) -> tuple[Floats, float]:
+    """Maximise over the free coordinates by damped Newton steps, within bounds."""
+    theta = np.clip(start, lower, upper)
+    value, gradient, hessian = derivatives(theta)
+    for _ in range(_MOST_STEPS):
+        outward = ((theta <= lower) & (gradient < 0)) | ((theta >= upper) & (gradient > 0))
+        moving = free & ~outward
+        if not moving.any() or np.abs(gradient[moving]).max() < 1e-9 * (1 + abs(value)):
+            break
+        # Where the likelihood is not concave, go uphill along every axis all the same.
+        curvature, axes = np.linalg.eigh(hessian[np.ix_(moving, moving)])
+        step = np.zeros_like(theta)
+        step[moving] = axes @ (axes.T @ gradient[moving] / np.maximum(np.abs(curvature), 1e-9))
+        step *= min(1.0, 2.0 / np.abs(step).max())
+        while np.abs(step).max() > 1e-12:
+            trial = np.clip(theta + step, lower, upper)
+            found = derivatives(trial)
+            if found[0] > value:
+                break
+            step /= 4
+        else:
+            break
+        theta, (value, gradient, hessian) = trial, found
+    return theta, value
+
+
 def _standard_errors(
-    loglik: Callable[[Floats], float],
+    hessian: Floats,
     peak: Floats,
-    to_probability: Callable[[npt.ArrayLike], Floats],
+    to_probability: Callable[[Floats], Floats],
     lower: Floats,
     upper: Floats,
 ) -> Floats:
-    """Standard errors from the observed information by central differences, on probabilities."""
-    p = len(peak)
-    width = 1e-4 * np.maximum(np.abs(peak), 1e-3)
-    inside = (peak - 2 * width > lower) & (peak + 2 * width < upper)
-    result = np.full(p, np.nan)
-    free = np.flatnonzero(inside)
-    if not len(free):
+    """Take standard errors from the observed information; NaN on a bound."""
+    result = np.full(len(peak), np.nan)
+    inside = np.flatnonzero((peak > lower + 1e-6) & (peak < upper - 1e-6))
+    information = -hessian[np.ix_(inside, inside)]
+    if not len(inside) or np.linalg.cond(information) > 1e12:
         return result
-    offsets = np.diag(width)
-    information = np.array(
-        [
-            [
-                -(
-                    loglik(peak + offsets[i] + offsets[j])
-                    - loglik(peak + offsets[i] - offsets[j])
-                    - loglik(peak - offsets[i] + offsets[j])
-                    + loglik(peak - offsets[i] - offsets[j])
-                )
-                / (4 * width[i] * width[j])
-                for j in free
-            ]
-            for i in free
-        ]
-    )
-    try:
-        variance = np.diag(np.linalg.inv(information))
-    except np.linalg.LinAlgError:
-        return result
-    slopes = np.array(
-        [
-            (to_probability(peak + offsets[i])[i] - to_probability(peak - offsets[i])[i])
-            / (2 * width[i])
-            for i in free
-        ]
-    )
-    with np.errstate(invalid="ignore"):
-        result[free] = np.abs(slopes) * np.sqrt(variance)
+    variance = np.diag(np.linalg.inv(information))
+    nudge = 1e-5 * np.eye(len(peak))
+    slope = [
+        (to_probability(peak + nudge[i])[i] - to_probability(peak - nudge[i])[i]) / 2e-5
+        for i in inside
+    ]
+    result[inside] = np.where(variance > 0, np.abs(slope) * np.sqrt(np.abs(variance)), np.nan)
     return result

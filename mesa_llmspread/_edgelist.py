@@ -1,0 +1,71 @@
+"""Reading files of edges, for :func:`mesa_llmspread.networks.read_edgelist`."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mesa_llmspread.exceptions import InputFileError
+
+__all__ = ["read_ends"]
+
+
+def read_ends(path: str | Path) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Read the edges of a file, and number the names in order of first appearance.
+
+    Parameters
+    ----------
+    path : path-like
+        See :func:`mesa_llmspread.networks.read_edgelist`.
+
+    Returns
+    -------
+    ends : ndarray of int, shape (lines with an edge, 2)
+    labels : tuple of str
+    """
+    numbers: dict[str, int] = {}
+    ends: list[tuple[int, int]] = []
+    first_row = 0
+    for row, line in enumerate(io.StringIO(_read_text(path), newline=None), start=1):
+        line = line.strip()
+        if not line or line[0] == "#":
+            continue
+        names = [part.strip() for part in line.split(",")] if "," in line else line.split()
+        if len(names) < 2 or not (names[0] and names[1]):
+            raise InputFileError(path, f"an edge needs two names, not {line!r:.60}", row=row)
+        if names[0] == names[1]:
+            raise InputFileError(path, f"self-loop at {names[0]!r}: remove the line", row=row)
+        first_row = first_row or row
+        u = numbers.setdefault(names[0], len(numbers))
+        ends.append((u, numbers.setdefault(names[1], len(numbers))))
+    if not ends:
+        raise InputFileError(path, "holds no edges")
+    labels = tuple(numbers)
+    words = [not label.isdigit() for label in labels]
+    if words[0] and words[1] and len(labels) > 2 and not any(words[2:]):
+        problem = f"{labels[0]!r}, {labels[1]!r} looks like a header: begin the line with #"
+        raise InputFileError(path, problem, row=first_row)
+    return np.array(ends), labels
+
+
+def _read_text(path: str | Path) -> str:
+    """Read a text file, plain or gzipped."""
+    try:
+        content = Path(path).read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        text = content.decode("utf-8-sig")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputFileError(path, f"is a broken gzip file: {error}") from error
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputFileError(path, "is not text in UTF-8, plain or gzipped") from error
+    if "\0" in text:
+        raise InputFileError(path, "is not text: it holds zero bytes")
+    return text

@@ -1,0 +1,283 @@
+"""From runs to the law behind them: fits, and the curves of every closure beside the simulated one.
+
+One :class:`EventAnalysis` an event, one :class:`Analysis` a whole record. Tables, figures and
+the report are made from these and from nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mesa_llmspread.data import SpreadData
+from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
+from mesa_llmspread.meanfield import ClosureWarning, Comparison, compare, solve
+from mesa_llmspread.networks import Network, make_network
+from mesa_llmspread.profiles import codes
+from mesa_llmspread.streams import Streams
+from mesa_llmspread.summaries import prevalence
+from mesa_llmspread.transmission import OnlineOffline, Structure
+
+__all__ = [
+    "CLOSURES",
+    "CURVES",
+    "STOCHASTIC",
+    "Analysis",
+    "EventAnalysis",
+    "analyse",
+    "closure_curves",
+    "stochastic_curve",
+]
+
+#: The closures shown beside a simulation: label, and how `solve` is asked for it.
+CLOSURES: dict[str, dict[str, Any]] = {
+    "mean-field ODE": {"closure": "mean_field", "time": "continuous"},
+    "mean-field map": {"closure": "mean_field", "time": "discrete"},
+    "master equations": {"closure": "master", "time": "discrete"},
+}
+
+STOCHASTIC = "stochastic model"
+
+#: Every curve shown beside a simulation.
+CURVES = (*CLOSURES, STOCHASTIC)
+
+# Replicates of the stochastic model behind its mean curve and band.
+_REPLICATES = 400
+
+
+@dataclass(frozen=True)
+class EventAnalysis:
+    """What the runs about one event say.
+
+    Attributes
+    ----------
+    event : dict
+        The event's fields.
+    data : SpreadData
+        Its runs.
+    comparison : Comparison
+        The laws fitted to them.
+    simulated : DataFrame
+        ``step, mean, low, high``: share of agents that have posted, over the runs.
+    curves : DataFrame
+        ``step`` and one column a closure, and the stochastic model's ``mean, low, high``, of
+        the best law.
+    distances : dict of str to float
+        Root mean square distance of each curve from the simulated mean, in shares.
+    """
+
+    event: Mapping[str, Any]
+    data: SpreadData
+    comparison: Comparison
+    simulated: pd.DataFrame
+    curves: pd.DataFrame
+    distances: dict[str, float]
+
+    @property
+    def final_prevalence(self) -> float:
+        """Share of agents that have posted at the end, averaged over the runs."""
+        return float(self.simulated["mean"].iloc[-1])
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a whole record says.
+
+    Attributes
+    ----------
+    data : SpreadData
+        All runs.
+    overall : Comparison
+        The laws fitted to all of them together.
+    events : list of EventAnalysis
+        One an event.
+    """
+
+    data: SpreadData
+    overall: Comparison
+    events: list[EventAnalysis]
+
+    def table(self) -> pd.DataFrame:
+        """List the events: chosen law, its rates, final prevalence, and each curve's distance.
+
+        Returns
+        -------
+        DataFrame
+            ``event, structure, rates`` (with intervals), ``final`` (share), and a column a
+            curve (root mean square distance, share; NaN where the law has no such curve).
+        """
+        rows = [
+            {
+                "event": part.event["event_id"],
+                "structure": part.comparison.best.structure,
+                "rates": part.comparison.best.describe(),
+                "final": part.final_prevalence,
+                **part.distances,
+            }
+            for part in self.events
+        ]
+        return pd.DataFrame(rows, columns=["event", "structure", "rates", "final", *CURVES])
+
+
+def analyse(
+    data: SpreadData,
+    network: Network | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Analysis:
+    """Fit the laws, event by event and over all, and solve the best one under each closure.
+
+    Parameters
+    ----------
+    data : SpreadData
+        Runs about one event or several.
+    network : Network, optional
+        The network, where it was given to the model as a graph; a named one is made again
+        from the manifest.
+    progress : callable, optional
+        Called with each event's id when its turn comes.
+
+    Returns
+    -------
+    Analysis
+    """
+    parts = []
+    for event, runs in data.by_event():
+        if progress is not None:
+            progress(event["event_id"])
+        parts.append(_analyse_event(event, runs, network))
+    return Analysis(data, compare(data), parts)
+
+
+def _analyse_event(
+    event: Mapping[str, Any], data: SpreadData, network: Network | None
+) -> EventAnalysis:
+    comparison = compare(data)
+    simulated = prevalence(data)
+    curves = pd.DataFrame({"step": simulated["step"]})
+    if comparison.best.fitted is not None:
+        curves = closure_curves(comparison.best.fitted, data)
+        stochastic = stochastic_curve(comparison.best.fitted, data, network)
+        if stochastic is not None:
+            curves[["mean", "low", "high"]] = stochastic[["mean", "low", "high"]]
+    labels = {name: name for name in CLOSURES if name in curves} | (
+        {STOCHASTIC: "mean"} if "mean" in curves else {}
+    )
+    gaps = {label: curves[column] - simulated["mean"] for label, column in labels.items()}
+    distances = {label: float(np.sqrt((gap**2).mean())) for label, gap in gaps.items()}
+    return EventAnalysis(event, data, comparison, simulated, curves, distances)
+
+
+def closure_curves(structure: Structure, data: SpreadData) -> pd.DataFrame:
+    """Solve a law under each closure, for the networks and populations of some runs.
+
+    Parameters
+    ----------
+    structure : Structure
+        The law with its rates.
+    data : SpreadData
+        Runs on networks of the same kind.
+
+    Returns
+    -------
+    DataFrame
+        ``step`` and one column a closure that the law has: share of agents that have posted.
+    """
+    manifest = data.manifest_of(data.runs[0])
+    n, steps = manifest["n"], int(data.counts["step"].max())
+    degrees = {int(degree): count / n for degree, count in manifest["degrees"].items()}
+    curves = pd.DataFrame({"step": range(steps + 1)})
+    for label, how in CLOSURES.items():
+        with warnings.catch_warnings(), contextlib.suppress(UndefinedClosureError):
+            warnings.simplefilter("ignore", ClosureWarning)
+            solution = solve(
+                _as_seen(structure, manifest["broadcast"]),
+                n=n,
+                k=next(iter(degrees)) if len(degrees) == 1 else degrees,
+                initial_infected=manifest["initial_infected"],
+                steps=steps,
+                feed=manifest["feed"],
+                profile_shares=_profile_shares(data),
+                **how,
+            )
+            curves[label] = solution["infected"] / n
+    return curves
+
+
+def stochastic_curve(
+    structure: Structure, data: SpreadData, network: Network | None = None
+) -> pd.DataFrame | None:
+    """Simulate a law many times on the network of some runs.
+
+    Parameters
+    ----------
+    structure : Structure
+        The law with its rates.
+    data : SpreadData
+        Runs on networks of the same kind.
+    network : Network, optional
+        The network, where it was given to the model as a graph.
+
+    Returns
+    -------
+    DataFrame or None
+        ``step``, ``mean``, ``low``, ``high`` (95 % of the replicates): share of agents that
+        have posted. None where the network was a graph and is not given.
+    """
+    from mesa_llmspread.ensemble import simulate
+
+    manifest = data.manifest_of(data.runs[0])
+    n = manifest["n"]
+    if network is None:
+        if manifest["network"] == "given":
+            return None
+        # The same seed gives the same network as in the run.
+        stream = Streams(manifest["rng"]).network
+        network = make_network(manifest["network"], n, round(manifest["k"]), stream)
+    elif network.n != n:
+        raise ArgumentError("network", f"{network.n} nodes", f"have n={n} nodes, as the runs had")
+    result = simulate(
+        _as_seen(structure, manifest["broadcast"]),
+        network,
+        initial_infected=manifest["initial_infected"],
+        steps=int(data.counts["step"].max()),
+        replicates=_REPLICATES,
+        feed=manifest["feed"],
+        profiles=_profiles(manifest) if structure.needs_profile else None,
+        rng=manifest["rng"],
+    )
+    share = result.infected / n
+    low, high = np.quantile(share, (0.025, 0.975), axis=0)
+    return pd.DataFrame(
+        {"step": range(share.shape[1]), "mean": share.mean(axis=0), "low": low, "high": high}
+    )
+
+
+def _as_seen(structure: Structure, broadcast: float) -> Structure:
+    """Turn the chance of posting when the event is seen into the chance a step."""
+    if isinstance(structure, OnlineOffline):
+        return OnlineOffline(structure.alpha * broadcast, structure.beta)
+    return structure
+
+
+def _profile_counts(manifest: Mapping[str, Any]) -> list[int]:
+    """Count the agents of each of the 32 profiles in one run."""
+    return [manifest["profiles"].get(code, 0) for code in codes()]
+
+
+def _profiles(manifest: Mapping[str, Any]) -> npt.NDArray[np.intp]:
+    """Deal the profiles that a run had to the agents, at random."""
+    dealt = np.repeat(np.arange(32), _profile_counts(manifest))
+    return np.random.default_rng(manifest["rng"]).permutation(dealt)
+
+
+def _profile_shares(data: SpreadData) -> npt.NDArray[np.float64]:
+    """Average the shares of the 32 profiles over the runs."""
+    counts = np.sum([_profile_counts(data.manifest_of(run)) for run in data.runs], axis=0)
+    return counts / counts.sum()

@@ -1,0 +1,367 @@
+"""One structured call to a language model through litellm, dependable and bounded.
+
+A call ends in one of three ways: an answer that follows the schema; a failure of this one
+decision, with its kind; or, where no other call would fare better (a wrong key, an unknown
+model, nobody at the address), an error that ends the run. Passing trouble is tried again a
+bounded number of times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import http.client
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pydantic
+import tenacity
+
+from mesa_llmspread.deciders import loop
+from mesa_llmspread.deciders.faults import FailureKind, Trouble, diagnose, presentable
+from mesa_llmspread.deciders.prompts import MAX_POST_LENGTH
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    DeciderError,
+    MissingKeyError,
+    ServerUnreachableError,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Answer",
+    "Endpoint",
+    "Reply",
+    "Usage",
+    "public_address",
+]
+
+#: Changes whenever the fields of :class:`Answer` do.
+SCHEMA_VERSION = "1"
+
+# Waits between attempts, in seconds: up to 0.5, 1, 2, ... drawn at random, so that calls that
+# failed together do not come back together.
+_backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
+_LONGEST_RETRY_AFTER = 60.0
+_REACH_SECONDS = 5.0
+
+
+class Answer(pydantic.BaseModel):
+    """What a model must answer: JSON with exactly these fields."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+
+    repost: bool
+    post: str = pydantic.Field(max_length=MAX_POST_LENGTH)
+    reason: str = pydantic.Field(max_length=MAX_POST_LENGTH)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one completion took.
+
+    Attributes
+    ----------
+    tokens : tuple of int or None
+        Tokens of the prompt and of the completion; None where the server did not say.
+    cost : float or None
+        Price in US dollars; None where litellm does not know the model's.
+    served : str
+        The model that answered, as the server names it.
+    """
+
+    tokens: tuple[int, int] | None
+    cost: float | None
+    served: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How one call ended.
+
+    Attributes
+    ----------
+    answer : Answer or None
+        What the model answered; None where the decision failed.
+    kind : str or None
+        The kind of failure; None where there is an answer.
+    detail : str
+        More about a failure, short and fit to be shown.
+    attempts : int
+        Requests sent.
+    usage : Usage or None
+        What it took; None where no completion came back.
+    """
+
+    answer: Answer | None = None
+    kind: FailureKind | None = None
+    detail: str = ""
+    attempts: int = 1
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A model at an address, and how to call it.
+
+    Parameters
+    ----------
+    model : str
+        litellm's name of the model, ``provider/model``.
+    api_base : str or None
+        Address of its server; None for the provider's own.
+    temperature : float
+        Sampling temperature.
+    max_tokens : int
+        Longest answer, in tokens.
+    timeout : float
+        Longest time of one attempt, in seconds.
+    max_attempts : int
+        Most attempts of one call.
+    """
+
+    model: str
+    api_base: str | None
+    temperature: float
+    max_tokens: int
+    timeout: float
+    max_attempts: int
+
+    def check(self) -> None:
+        """See that the model can be called, without calling it.
+
+        Raises
+        ------
+        ArgumentError
+            If litellm does not know the model's provider.
+        MissingKeyError
+            If the provider needs a key and none is set.
+        ServerUnreachableError
+            If nothing answers at an address that is known.
+        """
+        _, default = _provider(self.model)
+        _ = self._stand_in_key
+        address = self.api_base or default
+        if address is not None and not _answers(public_address(address)):
+            raise ServerUnreachableError(self.model, self._place())
+
+    async def ask(self, messages: list[dict[str, str]], seed: int) -> Reply:
+        """Call the model, again where that may help.
+
+        Parameters
+        ----------
+        messages : list of dict
+            The prompt.
+        seed : int
+            Sampling seed, for servers that take one.
+
+        Returns
+        -------
+        Reply
+
+        Raises
+        ------
+        DeciderError
+            If no call to this model can succeed.
+        """
+        attempts = 0
+        try:
+            async for attempt in self._retrying():
+                with attempt:
+                    attempts += 1
+                    return _read(await self._attempt(messages, seed), attempts)
+        except Trouble as met:
+            trouble = met
+        # Out of the handler, so that no error shows the upstream one behind it.
+        if trouble.kind == "fatal":
+            raise DeciderError(f"model {self.model!r} at {self._place()}: {trouble.detail}")
+        if trouble.kind == "unreachable":
+            raise ServerUnreachableError(self.model, self._place())
+        return Reply(kind=trouble.kind, detail=trouble.detail, attempts=attempts)
+
+    def _retrying(self) -> tenacity.AsyncRetrying:
+        return tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(self.max_attempts),
+            wait=_wait,
+            retry=tenacity.retry_if_exception(
+                lambda error: isinstance(error, Trouble) and error.passing
+            ),
+            reraise=True,
+        )
+
+    async def _attempt(self, messages: list[dict[str, str]], seed: int) -> Any:
+        """Send one request; every exception comes out as trouble of some kind."""
+        options = {"seed": seed} if self._takes_seed else {}
+        try:
+            # litellm's timeout is one of silence: a server that dribbles would outlast it.
+            async with asyncio.timeout(self.timeout):
+                return await _litellm().acompletion(
+                    model=self.model,
+                    messages=messages,
+                    response_format=Answer,
+                    temperature=self.temperature,
+                    max_tokens=self.max_tokens,
+                    api_base=self.api_base,
+                    api_key=self._stand_in_key,
+                    timeout=self.timeout,
+                    num_retries=0,
+                    max_retries=0,
+                    **options,
+                )
+        except Exception as error:
+            # Any class can come out: litellm maps most faults to its own errors, but bodies
+            # it does not expect end in a KeyError or IndexError of its parsers.
+            trouble = diagnose(error)
+        raise trouble
+
+    @functools.cached_property
+    def _stand_in_key(self) -> str | None:
+        """The key for a server that needs none; None where litellm finds the real one."""
+        provider, default = _provider(self.model)
+        if provider == "openai":
+            # Not left to litellm, which takes an empty key for one.
+            missing = [] if os.environ.get("OPENAI_API_KEY") else ["OPENAI_API_KEY"]
+            if missing and self.api_base is not None:
+                return "not-needed"
+        else:
+            missing = _litellm().validate_environment(self.model)["missing_keys"]
+            if self.api_base is not None or default is not None:
+                missing = [name for name in missing if not name.endswith("_API_BASE")]
+        if missing:
+            raise MissingKeyError(self.model, missing)
+        return None
+
+    @functools.cached_property
+    def _takes_seed(self) -> bool:
+        return "seed" in (_litellm().get_supported_openai_params(model=self.model) or ())
+
+    def _place(self) -> str:
+        """Name the address, as an error may show it."""
+        provider, default = _provider(self.model)
+        address = self.api_base or default
+        return public_address(address) if address else f"{provider}'s own address"
+
+
+def public_address(api_base: str) -> str:
+    """Take everything secret out of an address: user, password, query and fragment.
+
+    Parameters
+    ----------
+    api_base : str
+        Address of a server.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ArgumentError
+        If it is not an http or https address with a host.
+
+    Examples
+    --------
+    >>> public_address("http://me:word@localhost:8080/v1?key=1")
+    'http://localhost:8080/v1'
+    """
+    try:
+        parts = urlsplit(api_base)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if host is None or parts.scheme not in ("http", "https"):
+        raise ArgumentError(
+            "api_base",
+            api_base.rpartition("@")[2].partition("?")[0],
+            "be an address such as 'http://127.0.0.1:8080/v1'",
+        )
+    host = f"[{host}]" if ":" in host else host
+    netloc = host if port is None else f"{host}:{port}"
+    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+
+
+@functools.cache
+def _litellm() -> ModuleType:
+    """Import litellm when it is first needed: seconds of CPU, and it acts on the environment."""
+    # Without these it fetches a price list and loads .env from the working directory.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+    import litellm
+
+    litellm.suppress_debug_info = True
+    module: ModuleType = litellm
+    loop.at_close(module.close_litellm_async_clients)
+    return module
+
+
+def _provider(model: str) -> tuple[str, str | None]:
+    """Find a model's provider, and its default address where litellm knows one."""
+    litellm = _litellm()
+    try:
+        _, provider, _, address = litellm.get_llm_provider(model)
+    except litellm.BadRequestError:
+        raise ArgumentError(
+            "model", model, "be provider/model with a provider litellm knows, as in 'openai/gpt-4o'"
+        ) from None
+    return provider, address
+
+
+def _answers(address: str) -> bool:
+    """Whether anything speaks HTTP at an address, whatever it says."""
+    try:
+        with urllib.request.urlopen(address, timeout=_REACH_SECONDS):
+            return True
+    except urllib.error.HTTPError as refusal:
+        refusal.close()
+        return True
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Wait as long as the server asks, within reason, else longer and longer."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, Trouble) and error.retry_after is not None:
+        return min(error.retry_after, _LONGEST_RETRY_AFTER)
+    return _backoff(state)
+
+
+def _read(response: Any, attempts: int) -> Reply:
+    """Take a completion for what it says; whatever is not an answer is a failure."""
+    reply = functools.partial(Reply, attempts=attempts, usage=_usage(response))
+    if not response.choices:
+        return reply(kind="malformed", detail="no choices")
+    choice = response.choices[0]
+    # litellm takes this attribute away where a provider sends nothing of its own.
+    extras = getattr(choice.message, "provider_specific_fields", None) or {}
+    if refusal := extras.get("refusal"):
+        return reply(kind="refusal", detail=presentable(str(refusal)))
+    if choice.finish_reason == "content_filter":
+        return reply(kind="refusal", detail="content filter")
+    if choice.finish_reason == "length":
+        return reply(kind="truncated", detail="the answer reached max_tokens")
+    if not choice.message.content:
+        return reply(kind="malformed", detail="empty answer")
+    try:
+        answer = Answer.model_validate_json(choice.message.content)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        return reply(kind="malformed", detail=presentable(where + first["msg"]))
+    return reply(answer=answer)
+
+
+def _usage(response: Any) -> Usage:
+    """Take what a completion cost; litellm writes 0 tokens where the server did not count."""
+    usage = getattr(response, "usage", None)
+    tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+    return Usage(
+        tokens=tokens if tokens[0] else None,
+        cost=response._hidden_params.get("response_cost"),
+        served=presentable(str(response.model or "")),
+    )

@@ -1,0 +1,161 @@
+"""What an offline event is, in the vocabulary of ACLED's event types."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from mesa_llmspread.events.news import compose_text
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+
+__all__ = ["EVENT_TYPES", "OfflineEvent"]
+
+#: The event types of the Armed Conflict Location & Event Data project (ACLED codebook), and
+#: the sub-event types of each.
+EVENT_TYPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Battles": (
+            "Armed clash",
+            "Government regains territory",
+            "Non-state actor overtakes territory",
+        ),
+        "Explosions/Remote violence": (
+            "Air/drone strike",
+            "Chemical weapon",
+            "Grenade",
+            "Remote explosive/landmine/IED",
+            "Shelling/artillery/missile attack",
+            "Suicide bomb",
+        ),
+        "Violence against civilians": (
+            "Abduction/forced disappearance",
+            "Attack",
+            "Sexual violence",
+        ),
+        "Protests": (
+            "Excessive force against protesters",
+            "Peaceful protest",
+            "Protest with intervention",
+        ),
+        "Riots": ("Mob violence", "Violent demonstration"),
+        "Strategic developments": (
+            "Agreement",
+            "Arrests",
+            "Change to group/activity",
+            "Disrupted weapons use",
+            "Headquarters or base established",
+            "Looting/property destruction",
+            "Non-violent transfer of territory",
+            "Other",
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineEvent:
+    """An event in the world, off the network.
+
+    Parameters
+    ----------
+    event_id : str
+        What tells it from other events; not empty.
+    date : datetime.date
+        The day it happened, or began.
+    event_type : str
+        One of :data:`EVENT_TYPES`.
+    sub_event_type : str
+        What exactly; ACLED's sub-event types are in :data:`EVENT_TYPES`, other sources
+        have their own. "" if unknown, as for the next two.
+    country, location : str
+        Where it happened.
+    actors : tuple of str
+        Who took part: first who acted, then who was acted upon. Empty if unknown.
+    fatalities : int
+        How many people were reported killed, at least 0.
+    civilian_targeting : bool
+        Whether civilians were the target.
+    text : str, optional
+        The news as agents read it; :func:`~mesa_llmspread.events.compose_text` writes it
+        from the other fields if it is not given or blank.
+
+    Raises
+    ------
+    ArgumentError
+        If ``event_id`` or an actor is blank, ``event_type`` is unknown, or
+        ``fatalities < 0``.
+    ArgumentTypeError
+        If a field is of the wrong kind.
+
+    Examples
+    --------
+    >>> event = OfflineEvent(
+    ...     "e1", datetime.date(2024, 5, 14), "Riots", "Mob violence", "Talvara", "Dessing",
+    ...     ("Rioters",), 0, False,
+    ... )
+    >>> event.text
+    'Mob violence by rioters was reported in Dessing, Talvara, on 14 May 2024. \
+No one was reported killed.'
+    """
+
+    event_id: str
+    date: datetime.date
+    event_type: str
+    sub_event_type: str
+    country: str
+    location: str
+    actors: tuple[str, ...]
+    fatalities: int
+    civilian_targeting: bool
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("event_id", "event_type", "sub_event_type", "country", "location", "text"):
+            if not isinstance(getattr(self, name), str):
+                raise ArgumentTypeError(name, getattr(self, name), "text")
+        if not self.event_id.strip():
+            raise ArgumentError("event_id", self.event_id, "not be blank")
+        # A datetime is a date to isinstance, but two of one day would not be equal.
+        if isinstance(self.date, datetime.datetime) or not isinstance(self.date, datetime.date):
+            raise ArgumentTypeError("date", self.date, "a datetime.date without a time of day")
+        if self.event_type not in EVENT_TYPES:
+            raise UnknownNameError("event_type", self.event_type, EVENT_TYPES)
+        object.__setattr__(self, "actors", _checked_actors(self.actors))
+        object.__setattr__(self, "fatalities", _checked_count(self.fatalities))
+        if not isinstance(self.civilian_targeting, bool | np.bool_):
+            raise ArgumentTypeError("civilian_targeting", self.civilian_targeting, "True or False")
+        object.__setattr__(self, "civilian_targeting", bool(self.civilian_targeting))
+        if not self.text.strip():
+            news = compose_text(
+                date=self.date,
+                event_type=self.event_type,
+                sub_event_type=self.sub_event_type,
+                country=self.country,
+                location=self.location,
+                actors=self.actors,
+                fatalities=self.fatalities,
+                civilian_targeting=self.civilian_targeting,
+            )
+            object.__setattr__(self, "text", news)
+
+
+def _checked_actors(actors: object) -> tuple[str, ...]:
+    """Take a sequence of names as a tuple, or say why not."""
+    if not isinstance(actors, tuple | list) or not all(isinstance(name, str) for name in actors):
+        raise ArgumentTypeError("actors", actors, "a tuple of names")
+    if not all(name.strip() for name in actors):
+        raise ArgumentError("actors", actors, "hold no blank name")
+    return tuple(actors)
+
+
+def _checked_count(fatalities: object) -> int:
+    """Take a whole number of people, or say why not."""
+    if isinstance(fatalities, bool) or not isinstance(fatalities, int | np.integer):
+        raise ArgumentTypeError("fatalities", fatalities, "a whole number")
+    if fatalities < 0:
+        raise ArgumentError("fatalities", fatalities, "be at least 0")
+    return int(fatalities)

@@ -1,0 +1,310 @@
+"""What the equations of every closure are made of.
+
+A susceptible agent is of a *type*: the class it belongs to (a profile, a latent class) and,
+where the law tells a first exposure from later ones, whether it has been exposed before.
+Seeing ``m`` posting neighbours it posts, or stays susceptible as the same or another type.
+That choice is the *kernel*, and it is all the equations know of a law:
+
+- in discrete time (:func:`decision_kernel`) ``K[a, b, m]`` is the probability that a
+  susceptible agent of type ``a`` that sees ``m`` is a susceptible one of type ``b`` after
+  the step; what is missing to one over ``b`` has posted;
+- in continuous time (:func:`rate_kernel`) ``K[a, b, m]`` is the derivative of that
+  probability, a generator whose rows sum to minus the rate of posting.
+
+What remains is to say how many infected neighbours a susceptible agent has. Nobody but the
+closures answers that, each in its own way: :mod:`~mesa_llmspread.meanfield.mean_field`,
+:mod:`~mesa_llmspread.meanfield.pair`, :mod:`~mesa_llmspread.meanfield.master`. Each answer
+is a :class:`System`: a one-step map or the right-hand side of an ordinary differential
+equation, in shares of all agents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import gammaln, xlog1py, xlogy
+
+from mesa_llmspread.transmission import (
+    SI,
+    FirstRepeat,
+    OnlineOffline,
+    Structure,
+    probability_to_rate,
+)
+
+__all__ = [
+    "Chances",
+    "Degrees",
+    "Floats",
+    "Kernel",
+    "Laws",
+    "System",
+    "binomial",
+    "contact_chances",
+    "decision_kernel",
+    "rate_kernel",
+]
+
+Floats = npt.NDArray[np.float64]
+Laws = Sequence[tuple[float, Structure]]
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class System(Generic[State]):
+    """A set of equations, ready to run from its start.
+
+    Parameters
+    ----------
+    start : State
+        The state at step 0; a flat array where the equations are differential.
+    move : callable
+        From a state, the state one step later (a map) or its time derivative.
+    susceptible : callable
+        From a state, the share of all agents that are susceptible.
+    """
+
+    start: State
+    move: Callable[[State], State]
+    susceptible: Callable[[State], float]
+
+
+@dataclass(frozen=True)
+class Degrees:
+    """How many neighbours agents have: a degree distribution.
+
+    Parameters
+    ----------
+    values : ndarray of int, shape (d,)
+        The degrees that occur.
+    share : ndarray of float, shape (d,)
+        Share of agents with each.
+
+    Examples
+    --------
+    >>> friends = Degrees(np.array([1, 3]), np.array([0.5, 0.5]))
+    >>> friends.edge_share
+    array([0.25, 0.75])
+    """
+
+    values: npt.NDArray[np.int64]
+    share: Floats
+
+    @property
+    def edge_share(self) -> Floats:
+        """Share of edge ends at agents of each degree: who one's neighbours are.
+
+        An agent of degree ``d`` is ``d`` times somebody's neighbour, so neighbours have
+        more neighbours than agents do.
+        """
+        ends: Floats = self.values * self.share
+        return ends / float(ends.sum())
+
+    def node(self, x: Floats) -> Floats:
+        """``sum(share * x**degree)``: chance that something of chance x holds on every edge."""
+        return np.asarray(x[..., None] ** self.values @ self.share)
+
+    def edge(self, x: Floats) -> Floats:
+        """Give the same chance for a neighbour and its other edges, one fewer than its degree."""
+        return np.asarray(x[..., None] ** np.maximum(self.values - 1, 0) @ self.edge_share)
+
+
+class Kernel(NamedTuple):
+    """What susceptible agents of each type become, by what they see.
+
+    Attributes
+    ----------
+    start : ndarray of float, shape (types,)
+        Share of the susceptible agents that begin as each type.
+    table : ndarray of float, shape (types, types, ...)
+        Chance, or rate, from a type (first axis) to a type (second), for everything that
+        can be seen (the other axes).
+    """
+
+    start: Floats
+    table: Floats
+
+
+class Chances(NamedTuple):
+    """Laws whose contacts act independently, ``p = 1 - (1 - alpha) * (1 - beta)**m``.
+
+    Attributes
+    ----------
+    share : ndarray of float, shape (classes,)
+        Share of each class.
+    alpha, beta : ndarray of float, shape (classes,)
+        Chance a step that the event itself, and that one contact, makes an agent post.
+    """
+
+    share: Floats
+    alpha: Floats
+    beta: Floats
+
+
+def contact_chances(laws: Laws) -> Chances | None:
+    """Take laws apart into independent chances, if their contacts act independently.
+
+    Parameters
+    ----------
+    laws : sequence of (float, Structure)
+        Share and law of each class.
+
+    Returns
+    -------
+    Chances or None
+        None if the contacts of a law act together.
+    """
+    rows = []
+    for share, law in laws:
+        if isinstance(law, SI):
+            rows.append((share, 0.0, law.beta))
+        elif isinstance(law, OnlineOffline):
+            rows.append((share, law.alpha, law.beta))
+        else:
+            return None
+    return Chances(*np.array(rows).T)
+
+
+def decision_kernel(
+    laws: Laws, contacts: npt.NDArray[Any], cumulative: npt.NDArray[Any] | None = None
+) -> Kernel:
+    """Tabulate a step's decisions: discrete time.
+
+    ``K[a, b] = 1 - p`` for the type ``b`` that an agent of type ``a`` is after the step.
+    The event itself is in the news at every step, so an offline chance always acts.
+
+    Parameters
+    ----------
+    laws : sequence of (float, Structure)
+        Share and law of each class.
+    contacts : ndarray of int, any shape
+        Visible posting neighbours, m.
+    cumulative : ndarray of int, the same shape, optional
+        Neighbours who have posted so far; ``contacts`` if not given.
+
+    Returns
+    -------
+    Kernel
+        With a table of shape (types, types), then that of ``contacts``.
+
+    Examples
+    --------
+    >>> decision_kernel([(1.0, SI(0.5))], np.array([0, 1, 2])).table
+    array([[[1.  , 0.5 , 0.25]]])
+    """
+
+    def block(law: Structure) -> Floats:
+        first = 1.0 - law.prob(contacts, exposure=1, direct=True, cumulative=cumulative)
+        if not isinstance(law, FirstRepeat):
+            return np.array([[first]])
+        again = 1.0 - law.prob(contacts, exposure=2, direct=True, cumulative=cumulative)
+        exposed = contacts > 0
+        return np.array(
+            [
+                [np.where(exposed, 0.0, first), np.where(exposed, first, 0.0)],
+                [np.zeros_like(again), again],
+            ]
+        )
+
+    return _assemble([(share, block(law)) for share, law in laws])
+
+
+def rate_kernel(laws: Laws, contacts: npt.NDArray[Any]) -> Kernel:
+    """Tabulate rates per step: continuous time.
+
+    A law is carried over by its hazard: with the contacts held fixed for one step, the
+    chance to be susceptible at its end is that of the discrete law. A chance ``p`` a step
+    becomes the rate ``-log(1 - p)``; independent contacts ``beta`` become ``m`` times
+    ``-log(1 - beta)``.
+
+    FirstRepeat needs single exposures to tell the first from the later ones. Here each
+    infected neighbour delivers them at the times of a Poisson process of rate one a step,
+    and each succeeds with ``beta_first`` or ``beta_repeat``: an agent not yet exposed stops
+    being so at rate ``m`` and posts with chance ``beta_first`` at that moment; an exposed
+    one posts at rate ``beta_repeat * m``. Equal chances ``b`` then give SI with the rate
+    ``b`` per contact, a little less than the hazard-matched ``-log(1 - b)``.
+
+    Parameters
+    ----------
+    laws : sequence of (float, Structure)
+        Share and law of each class; a probability of one has no finite rate.
+    contacts : ndarray of int, any shape
+        Infected neighbours, m.
+
+    Returns
+    -------
+    Kernel
+        With a table of shape (types, types), then that of ``contacts``, in 1 / step.
+
+    Examples
+    --------
+    >>> rate_kernel([(1.0, FirstRepeat(0.25, 0.125))], np.array([2])).table[..., 0]
+    array([[-2.  ,  1.5 ],
+           [ 0.  , -0.25]])
+    """
+    m = contacts.astype(float)
+
+    def block(law: Structure) -> Floats:
+        if isinstance(law, FirstRepeat):
+            nothing = np.zeros_like(m)
+            return np.array(
+                [[-m, (1.0 - law.beta_first) * m], [nothing, -law.beta_repeat * m]],
+            )
+        if (chances := contact_chances([(1.0, law)])) is not None:
+            # Not through the probability, which rounds to one for many contacts.
+            rate = probability_to_rate(chances.alpha) + probability_to_rate(chances.beta) * m
+        else:
+            rate = probability_to_rate(law.prob(contacts, direct=True))
+        return np.array([[-rate]])
+
+    return _assemble([(share, block(law)) for share, law in laws])
+
+
+def _assemble(blocks: Sequence[tuple[float, Floats]]) -> Kernel:
+    """Put the classes' blocks on the diagonal; agents begin as the first type of their class."""
+    types = sum(len(block) for _, block in blocks)
+    start = np.zeros(types)
+    table = np.zeros((types, types, *blocks[0][1].shape[2:]))
+    at = 0
+    for share, block in blocks:
+        here = slice(at, at + len(block))
+        start[at] = share
+        table[here, here] = block
+        at += len(block)
+    return Kernel(start, table)
+
+
+def binomial(
+    trials: npt.NDArray[Any], successes: npt.NDArray[Any]
+) -> Callable[[float | Floats], Floats]:
+    """Prepare the probabilities of numbers of successes in independent trials.
+
+    Parameters
+    ----------
+    trials, successes : ndarray of int
+        Numbers of trials and of successes; they broadcast, and more successes than trials
+        have probability 0.
+
+    Returns
+    -------
+    callable
+        From the chance of one success (broadcast against the above) to the probabilities.
+
+    Examples
+    --------
+    >>> binomial(np.array(2), np.arange(4))(0.5).round(12)
+    array([0.25, 0.5 , 0.25, 0.  ])
+    """
+    failures = np.maximum(trials - successes, 0)
+    log_ways = gammaln(trials + 1) - gammaln(successes + 1) - gammaln(trials - successes + 1)
+
+    def probabilities(chance: float | Floats) -> Floats:
+        # Rounding, and an integrator's trial steps, leave [0, 1] by a hair.
+        p = np.clip(chance, 0.0, 1.0)
+        return np.asarray(np.exp(log_ways + xlogy(successes, p) + xlog1py(failures, -p)))
+
+    return probabilities

@@ -1,0 +1,123 @@
+"""The mean field: neighbours are drawn anew, at random, at every moment.
+
+An agent of degree ``d`` is taken to see ``m ~ Binomial(d, y)`` infected neighbours, with
+``y`` the share of all edge ends at infected agents (and that of all agents where everyone
+has the same degree). Nobody remembers whom it saw and no two neighbours are alike for
+being neighbours, so the spread never runs short of susceptible neighbours; it is too fast
+on every sparse network. Agents of different degrees are told apart (Pastor-Satorras &
+Vespignani 2001, doi:10.1103/PhysRevLett.86.3200).
+
+Where contacts act independently and all have the degree ``k``, with ``l = -log(1 - beta)``
+and the share ``x`` infected, the differential equation is ``x' = l k x (1 - x)``: the
+logistic curve for SI, and with an offline rate ``a`` the diffusion model of Bass (1969,
+doi:10.1287/mnsc.15.5.215), ``x' = (1 - x) (a + l k x)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mesa_llmspread.meanfield.equations import (
+    Degrees,
+    Floats,
+    Kernel,
+    Laws,
+    System,
+    binomial,
+    decision_kernel,
+    rate_kernel,
+)
+
+__all__ = ["mean_field_map", "mean_field_ode"]
+
+
+def mean_field_map(
+    laws: Laws, degrees: Degrees, infected: float, *, feed: str
+) -> System[tuple[Floats, float]]:
+    r"""Set up the mean field in discrete time.
+
+    With ``S[d, a]`` the share of the agents of degree ``d`` that are susceptible of type
+    ``a``, and ``y`` the chance that a neighbour shows,
+
+    .. math:: S_{db}' = \sum_a S_{da} \sum_m \mathrm{Bin}(m; d, y)\, K_{ab}(m).
+
+    A neighbour shows if it is infected, or, where only new posts are seen, if it became so
+    in the last step (the starters in the first).
+
+    Parameters
+    ----------
+    laws : sequence of (float, Structure)
+        Share and law of each class.
+    degrees : Degrees
+        The degree distribution.
+    infected : float
+        Share of agents infected at step 0.
+    feed : {"persistent", "new"}
+        Which posts are seen.
+
+    Returns
+    -------
+    System
+        Its state: ``S``, and ``y``.
+    """
+    kernel, mix = _mix(laws, degrees, decision_kernel)
+
+    def move(state: tuple[Floats, float]) -> tuple[Floats, float]:
+        before, visible = state
+        after = mix(before, visible)
+        reached = _at_edges(degrees, before) if feed == "new" else 1.0
+        return after, reached - _at_edges(degrees, after)
+
+    start = (1.0 - infected) * np.tile(kernel.start, (len(degrees.values), 1))
+    return System((start, infected), move, lambda state: float(degrees.share @ state[0].sum(1)))
+
+
+def mean_field_ode(laws: Laws, degrees: Degrees, infected: float) -> System[Floats]:
+    r"""Set up the mean field in continuous time.
+
+    With ``S[d, a]`` as in :func:`mean_field_map`,
+
+    .. math:: \dot S_{db} = \sum_a S_{da} \sum_m \mathrm{Bin}(m; d, y)\, K_{ab}(m),
+        \qquad y = 1 - \sum_d \frac{d\, p_d}{\langle k \rangle} \sum_a S_{da}.
+
+    Parameters
+    ----------
+    laws, degrees, infected
+        As for :func:`mean_field_map`.
+
+    Returns
+    -------
+    System
+        Its state: ``S``, flat.
+    """
+    kernel, mix = _mix(laws, degrees, rate_kernel)
+    shape = len(degrees.values), len(kernel.start)
+
+    def move(flat: Floats) -> Floats:
+        susceptible = flat.reshape(shape)
+        return mix(susceptible, 1.0 - _at_edges(degrees, susceptible)).ravel()
+
+    start = (1.0 - infected) * np.tile(kernel.start, len(degrees.values))
+    return System(start, move, lambda flat: float(degrees.share @ flat.reshape(shape).sum(1)))
+
+
+def _mix(
+    laws: Laws, degrees: Degrees, tabulate: Callable[..., Kernel]
+) -> tuple[Kernel, Callable[[Floats, float], Floats]]:
+    """Average the kernel over the number of infected neighbours."""
+    m = np.arange(degrees.values.max() + 1)
+    kernel = tabulate(laws, m)
+    seen = binomial(degrees.values[:, None], m)
+
+    def mix(susceptible: Floats, chance: float) -> Floats:
+        averaged = np.tensordot(seen(chance), kernel.table, axes=(1, 2))
+        return np.asarray(np.einsum("da,dab->db", susceptible, averaged))
+
+    return kernel, mix
+
+
+def _at_edges(degrees: Degrees, susceptible: Floats) -> float:
+    """Chance that a random neighbour is susceptible."""
+    return float(degrees.edge_share @ susceptible.sum(1))

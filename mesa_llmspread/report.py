@@ -1,0 +1,134 @@
+"""One self-contained HTML page about a record: what was run, what it says, and how sure that is."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from mesa_llmspread.analysis import CURVES, Analysis
+from mesa_llmspread.files import write_whole
+from mesa_llmspread.summaries import GROUPINGS, repost_rates
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["figures", "save_figures", "write_report"]
+
+
+def figures(analysis: Analysis) -> dict[str, Figure]:
+    """Make all figures of an analysis.
+
+    Parameters
+    ----------
+    analysis : Analysis
+
+    Returns
+    -------
+    dict of str to matplotlib.figure.Figure
+        By file name without ending.
+    """
+    from mesa_llmspread import plots
+
+    return {
+        "spread": plots.plot_spread(analysis),
+        "comparison": plots.plot_comparison(analysis),
+        "fitted_rates": plots.plot_fitted_rates(analysis),
+        "traits": plots.plot_traits(analysis.data),
+        "profiles": plots.plot_profiles(analysis.data),
+        "event_rates": plots.plot_event_rates(analysis.data),
+    }
+
+
+def save_figures(drawn: dict[str, Figure], folder: Path) -> dict[str, bytes]:
+    """Write figures as PNG files.
+
+    Parameters
+    ----------
+    drawn : dict of str to matplotlib.figure.Figure
+    folder : Path
+
+    Returns
+    -------
+    dict of str to bytes
+        The pictures, by name.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    pictures = {}
+    for name, figure in drawn.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=130)
+        pictures[name] = buffer.getvalue()
+        write_whole(folder / f"{name}.png", pictures[name])
+    return pictures
+
+
+def write_report(analysis: Analysis, pictures: dict[str, bytes], path: Path) -> Path:
+    """Write the page.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    pictures : dict of str to bytes
+        The PNG figures, as :func:`save_figures` gives them.
+    path : Path
+        The HTML file.
+
+    Returns
+    -------
+    Path
+        The same file.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("mesa_llmspread"), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["number"] = _number
+    manifest = {key: value for key, value in analysis.data.manifest.items() if key != "runs"}
+    exposures = analysis.data.exposures
+    page = environment.get_template("report.html").render(
+        analysis=analysis,
+        curves=CURVES,
+        decider=_decider(manifest),
+        stand_in=manifest.get("decider") != "llm",
+        images={name: base64.b64encode(png).decode() for name, png in pictures.items()},
+        n_runs=len(analysis.data.runs),
+        n_decisions=len(exposures),
+        n_failed=int((exposures["outcome"] == "failed").sum()),
+        events=analysis.table().to_dict("records"),
+        laws=analysis.overall.table.to_dict("records"),
+        rates={by: repost_rates(analysis.data, by).to_dict("records") for by in GROUPINGS},
+        manifest=json.dumps(manifest, indent=2, default=str),
+    )
+    write_whole(path, page.encode())
+    return path
+
+
+def _decider(manifest: dict[str, Any]) -> str:
+    """Name who decided, in words."""
+    names = {"traits": "the trait policy (a stand-in, no language model)", "rates": "a law"}
+    kind = manifest.get("decider", "several deciders")
+    if kind == "llm":
+        return f"the language model {manifest.get('model')}"
+    return names.get(kind, str(kind))
+
+
+def _number(value: Any, digits: int = 3) -> str:
+    """Format a number for a table; a missing one as a dash."""
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{value:,.{digits}f}"

@@ -1,0 +1,142 @@
+"""What the log says before any law is fitted: how often agents repost, and how the news spread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from mesa_llmspread.data import SpreadData
+from mesa_llmspread.exceptions import UnknownNameError
+from mesa_llmspread.meanfield.likelihood import decisions_of
+from mesa_llmspread.profiles import Trait, codes
+
+__all__ = ["GROUPINGS", "prevalence", "repost_rates"]
+
+#: How decisions can be grouped by :func:`repost_rates`.
+GROUPINGS = ("profile", "trait", "event_type", "fatalities", "exposure", "contacts")
+
+# Bands of people killed: from how many on, and their names.
+_BANDS = ((0, "0"), (1, "1 to 9"), (10, "10 to 99"), (100, "100 or more"))
+
+
+def prevalence(data: SpreadData, level: float = 0.95) -> pd.DataFrame:
+    """Share of agents that have posted, step by step, over the runs.
+
+    Parameters
+    ----------
+    data : SpreadData
+        One run or several. A run that stopped early stays where it was.
+    level : float, default 0.95
+        Share of the runs between ``low`` and ``high``.
+
+    Returns
+    -------
+    DataFrame
+        ``step``, ``mean``, ``low``, ``high``: shares between 0 and 1.
+    """
+    counts = data.counts.assign(
+        share=data.counts["infected"] / (data.counts["infected"] + data.counts["susceptible"])
+    )
+    runs = counts.pivot(index="step", columns="run", values="share").ffill()
+    tail = (1 - level) / 2
+    return pd.DataFrame(
+        {
+            "step": runs.index,
+            "mean": runs.mean(axis=1),
+            "low": runs.quantile(tail, axis=1),
+            "high": runs.quantile(1 - tail, axis=1),
+        }
+    ).reset_index(drop=True)
+
+
+def repost_rates(data: SpreadData, by: str, level: float = 0.95) -> pd.DataFrame:
+    """Share of decisions that were reposts, group by group.
+
+    Descriptive: groups also differ in how many neighbours had posted and how often the news
+    had been seen.
+
+    Parameters
+    ----------
+    data : SpreadData
+    by : {"profile", "trait", "event_type", "fatalities", "exposure", "contacts"}
+        The grouping. ``"trait"`` puts every decision into five groups, one a trait.
+    level : float, default 0.95
+        Coverage of the intervals (Wilson).
+
+    Returns
+    -------
+    DataFrame
+        ``group``, ``decisions``, ``reposts``, ``rate``, ``low``, ``high``; rates per decision.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such grouping.
+    """
+    if by not in GROUPINGS:
+        raise UnknownNameError("by", by, GROUPINGS)
+    decisions = decisions_of(data.exposures)
+    if by == "trait":
+        parts = [
+            decisions.assign(group=_trait_level(decisions["profile"], place, trait))
+            for place, trait in enumerate(Trait)
+        ]
+        order = [f"{trait.value} {level}" for trait in Trait for level in ("low", "high")]
+        return _rates(pd.concat(parts), order, level)
+    if by == "profile":
+        present = set(decisions["profile"])
+        grouped = decisions.assign(group=decisions["profile"])
+        return _rates(grouped, [code for code in codes() if code in present], level)
+    if by in ("event_type", "fatalities"):
+        values = {run: data.manifest_of(run)["event"][by] for run in data.runs}
+        of_run = values if by == "event_type" else {r: _band(v) for r, v in values.items()}
+        grouped = decisions.assign(group=decisions["run"].map(of_run))
+        order = [label for _, label in _BANDS] if by == "fatalities" else sorted(values.values())
+        return _rates(grouped, list(dict.fromkeys(order)), level)
+    top = 2 if by == "exposure" else 6
+    label = _first_or_repeat if by == "exposure" else _up_to(top)
+    grouped = decisions.assign(group=[label(value) for value in decisions[by]])
+    return _rates(grouped, sorted(set(grouped["group"])), level)
+
+
+def _trait_level(profile: pd.Series, place: int, trait: Trait) -> pd.Series:
+    """Name the side of a trait that each profile code is on."""
+    high = profile.str[place].str.isupper()
+    return pd.Series(np.where(high, f"{trait.value} high", f"{trait.value} low"), profile.index)
+
+
+def _band(fatalities: int) -> str:
+    """Name the band that a number of people killed lies in."""
+    return next(label for least, label in reversed(_BANDS) if fatalities >= least)
+
+
+def _first_or_repeat(exposure: int) -> str:
+    return "first" if exposure == 1 else "repeat"
+
+
+def _up_to(top: int) -> Callable[[int], str]:
+    """Label counts, with everything from ``top`` on in one group."""
+    return lambda count: str(count) if count < top else f"{top}+"
+
+
+def _rates(decisions: pd.DataFrame, order: list[object], level: float) -> pd.DataFrame:
+    """Count reposts by group and give each share its Wilson interval."""
+    table = decisions.groupby("group")["repost"].agg(["size", "sum"])
+    table = table.reindex([group for group in order if group in table.index])
+    intervals = [
+        binomtest(int(k), int(n)).proportion_ci(level, method="wilson")
+        for k, n in zip(table["sum"], table["size"], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "group": table.index,
+            "decisions": table["size"].to_numpy(),
+            "reposts": table["sum"].to_numpy(),
+            "rate": (table["sum"] / table["size"]).to_numpy(),
+            "low": [interval.low for interval in intervals],
+            "high": [interval.high for interval in intervals],
+        }
+    )

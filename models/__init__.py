@@ -1,0 +1,1 @@
+"""Example models; each folder runs without arguments."""

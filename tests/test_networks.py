@@ -1,0 +1,389 @@
+"""Networks: what is drawn is what it should be, and what is given is checked."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesa_llmspread import networks
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    InputFileError,
+    UnknownNameError,
+)
+from mesa_llmspread.networks import (
+    NETWORKS,
+    Network,
+    as_network,
+    make_network,
+    random_regular,
+    read_edgelist,
+    scale_free,
+    small_world,
+)
+
+KARATE = nx.karate_club_graph()
+
+
+def assert_sound(network: Network) -> None:
+    """Check by brute force that a network is undirected, simple and sorted."""
+    assert network.indptr.dtype == np.int64
+    assert network.indices.dtype == np.int32
+    assert network.indptr[0] == 0
+    assert network.indptr[-1] == len(network.indices)
+    rows = [network.neighbours(i).tolist() for i in range(network.n)]
+    for i, row in enumerate(rows):
+        assert row == sorted(set(row))
+        assert i not in row
+        assert all(i in rows[j] for j in row)
+
+
+def same(one: Network, other: Network) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+# --- Network ------------------------------------------------------------------------------
+
+
+def test_a_network_is_the_pair_of_its_arrays() -> None:
+    indptr, indices = network = as_network(nx.path_graph(4))
+    assert indptr.tolist() == [0, 1, 3, 5, 6]
+    assert indices.tolist() == [1, 0, 2, 1, 3, 2]
+    assert network.n == 4
+    assert network.degrees.tolist() == [1, 2, 2, 1]
+    assert network.neighbours(2).tolist() == [1, 3]
+    assert network.edges().tolist() == [[0, 1], [1, 2], [2, 3]]
+
+
+def test_networkx_and_back() -> None:
+    network = as_network(KARATE)
+    assert_sound(network)
+    graph = network.to_networkx()
+    assert list(graph) == list(range(34))
+    assert set(map(frozenset, graph.edges)) == set(map(frozenset, KARATE.edges))
+    assert same(as_network(graph), network)
+
+
+def test_isolated_agents_stay() -> None:
+    graph = nx.empty_graph(3)
+    network = as_network(graph)
+    assert network.degrees.tolist() == [0, 0, 0]
+    assert network.edges().shape == (0, 2)
+    assert list(network.to_networkx()) == [0, 1, 2]
+    assert same(as_network(([0, 0, 0, 0], [])), network)
+
+
+def test_agents_are_numbered_in_the_order_of_the_nodes() -> None:
+    graph = nx.Graph()
+    graph.add_nodes_from(["c", "a", "b"])
+    graph.add_edge("a", "b")
+    assert as_network(graph).edges().tolist() == [[1, 2]]
+    shuffled = nx.Graph()
+    shuffled.add_nodes_from([2, 0, 1])
+    shuffled.add_edge(0, 1)
+    assert as_network(shuffled).edges().tolist() == [[1, 2]]
+
+
+def test_a_network_comes_back_as_it_is() -> None:
+    network = random_regular(10, 3, rng=1)
+    assert as_network(network) is network
+
+
+def test_rows_of_a_pair_need_not_be_sorted() -> None:
+    network = as_network((np.array([0, 2, 4, 6], np.uint16), [2, 1, 2, 0, 1, 0]))
+    assert_sound(network)
+    assert network.indices.tolist() == [1, 2, 0, 2, 0, 1]
+
+
+@given(st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.randoms())))
+def test_any_simple_graph_survives_as_a_pair(case: tuple[int, Any]) -> None:
+    n, random = case
+    graph = nx.gnp_random_graph(n, 0.4, seed=random.randrange(1000))
+    network = as_network(graph)
+    assert_sound(network)
+    assert same(as_network(tuple(network)), network)
+    assert nx.utils.graphs_equal(network.to_networkx(), graph)
+
+
+@pytest.mark.parametrize(
+    ("given_network", "message"),
+    [
+        (nx.path_graph(3, create_using=nx.DiGraph), "be undirected"),
+        (nx.MultiGraph([(0, 1), (0, 1)]), "parallel edges"),
+        (nx.Graph([("a", "b"), ("b", "b")]), "self-loops; node 'b'"),
+        (nx.Graph(), "at least one node"),
+        (([], []), "indptr=.*rise from 0"),
+        (([0], []), "indptr=.*rise from 0"),
+        (([1, 2], [0, 0]), "indptr=.*rise from 0"),
+        (([0, 1], [0, 0]), r"rise from 0 to len\(indices\)=2"),
+        (([0, 2, 1, 2], [1, 2]), "indptr=.*rise from 0"),
+        (([0, 1, 2], [1, 2]), "indices=.*within 0 and n - 1 = 1"),
+        (([0, 1, 2], [1, -1]), "indices=.*within 0"),
+        (([0, 2, 3], [0, 1, 0]), "self-loops; agent 0"),
+        (([0, 1, 1], [1]), "rows of both"),
+        (([0, 1, 2, 3], [1, 2, 0]), "rows of both"),
+        (([0, 2, 4], [1, 1, 0, 0]), "no edge twice"),
+    ],
+)
+def test_what_is_no_undirected_simple_network_is_refused(given_network: Any, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        as_network(given_network)
+
+
+@pytest.mark.parametrize(
+    "given_network",
+    [None, 5, [[0, 1], [1, 0], [1, 2]], ([0.0, 1.0], [0.0]), ([[0, 1]], [0]), ([0, 1], "a")],
+)
+def test_what_is_no_network_at_all_is_refused(given_network: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="network"):
+        as_network(given_network)
+
+
+# --- random regular -----------------------------------------------------------------------
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_random_regular_networks_are_regular_and_simple(data: st.DataObject) -> None:
+    n = data.draw(st.integers(2, 40))
+    k = data.draw(st.integers(0, n - 1).filter(lambda k: n * k % 2 == 0))
+    network = random_regular(n, k, rng=data.draw(st.integers(0, 2**63 - 1)))
+    assert_sound(network)
+    assert (network.degrees == k).all()
+    assert network.n == n
+
+
+@pytest.mark.parametrize(("n", "k"), [(300, 149), (300, 150), (2001, 8), (20_000, 3)])
+def test_larger_random_regular_networks_too(n: int, k: int) -> None:
+    network = random_regular(n, k, rng=2)
+    assert (network.degrees == k).all()
+    assert same(as_network(tuple(network)), network)
+
+
+def test_the_seed_says_which_network() -> None:
+    network = random_regular(100, 4, rng=5)
+    assert same(network, random_regular(100, 4, rng=5))
+    assert same(network, random_regular(100, 4, rng=np.random.default_rng(5)))
+    assert not same(network, random_regular(100, 4, rng=6))
+    assert not same(random_regular(100, 4), random_regular(100, 4))
+
+
+def test_small_networks_are_equally_likely() -> None:
+    """On four agents there are three rings."""
+    partners = [random_regular(4, 2, rng).edges()[:2, 1].tolist() for rng in range(3000)]
+    for ring in ([1, 2], [1, 3], [2, 3]):
+        assert abs(partners.count(ring) - 1000) < 4 * np.sqrt(3000 * 2 / 9)
+
+
+def test_there_are_as_many_triangles_as_in_the_uniform_law() -> None:
+    """About (k - 1)**3 / 6, nearly Poisson (Bollobas 1980)."""
+    counts = [
+        sum(nx.triangles(random_regular(500, 6, rng).to_networkx()).values()) / 3
+        for rng in range(60)
+    ]
+    assert abs(np.mean(counts) - 125 / 6) < 4 * np.sqrt(125 / 6 / 60)
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "message"),
+    [
+        (1, 0, "n=1: must be at least 2"),
+        (-5, 2, "n=-5"),
+        (10, -1, "k=-1: must be at least 0"),
+        (10, 10, "k=10: must be less than n=10"),
+        (5, 3, r"k=3: must make n \* k even"),
+    ],
+)
+def test_impossible_regular_networks_are_refused(n: int, k: int, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        random_regular(n, k)
+
+
+@pytest.mark.parametrize(("n", "k"), [(10.0, 2), ("10", 2), (10, 2.0), (10, None), (True, 0)])
+def test_numbers_of_agents_and_neighbours_are_ints(n: Any, k: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="an int"):
+        random_regular(n, k)
+
+
+# --- other networks -----------------------------------------------------------------------
+
+
+def test_a_small_world_lies_between_ring_and_chance() -> None:
+    ring, between, chance = (small_world(400, 6, rewire, rng=1) for rewire in (0, 0.1, 1))
+    for network in (ring, between, chance):
+        assert_sound(network)
+        assert len(network.edges()) == 1200
+    assert (ring.degrees == 6).all()
+    clustering = [nx.average_clustering(g.to_networkx()) for g in (ring, between, chance)]
+    assert clustering == sorted(clustering, reverse=True)
+    assert clustering[0] == pytest.approx(0.6)
+    assert not same(between, small_world(400, 6, 0.1, rng=2))
+    assert same(between, small_world(400, 6, 0.1, rng=1))
+
+
+def test_a_scale_free_network_has_hubs() -> None:
+    network = scale_free(2000, 4, rng=1)
+    assert_sound(network)
+    assert network.degrees.mean() == pytest.approx(8, rel=0.01)
+    assert network.degrees.max() > 80
+    assert same(network, scale_free(2000, 4, rng=1))
+    assert not same(network, scale_free(2000, 4, rng=2))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: small_world(2, 2), "n=2: must be at least 3"),
+        (lambda: small_world(10, 0), "k=0: must be at least 2"),
+        (lambda: small_world(10, 3), "k=3: must be even"),
+        (lambda: small_world(10, 10), "k=10: .*less than n=10"),
+        (lambda: small_world(10, 4, 1.5), "rewire=1.5"),
+        (lambda: small_world(10, 4, -0.1), "rewire=-0.1"),
+        (lambda: scale_free(1, 1), "n=1: must be at least 2"),
+        (lambda: scale_free(10, 0), "m=0: must be at least 1"),
+        (lambda: scale_free(10, 10), "m=10: must be less than n=10"),
+    ],
+)
+def test_impossible_networks_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        make()
+
+
+def test_rewire_is_a_number() -> None:
+    with pytest.raises(ArgumentTypeError, match="rewire"):
+        small_world(10, 4, "0.1")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_name_makes_a_network(name: str) -> None:
+    network = make_network(name, 200, 6, rng=1)
+    assert_sound(network)
+    assert network.n == 200
+    assert network.degrees.mean() == pytest.approx(6, rel=0.03)
+    assert same(network, getattr(networks, name)(200, 3 if name == "scale_free" else 6, rng=1))
+
+
+def test_a_given_network_is_taken() -> None:
+    network = as_network(KARATE)
+    assert make_network(network, 200, 8) is network
+    assert same(make_network(KARATE, 200, 8), network)
+    assert same(make_network((network.indptr, network.indices), 200, 8), network)
+
+
+def test_an_unknown_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'small_world'"):
+        make_network("smallworld", 10, 2)
+
+
+def test_a_scale_free_network_needs_two_neighbours() -> None:
+    with pytest.raises(ArgumentError, match="k=1: must be at least 2"):
+        make_network("scale_free", 10, 1)
+
+
+# --- files --------------------------------------------------------------------------------
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_real_network(shared: Path) -> None:
+    network, labels = read_edgelist(shared / "data" / "facebook_combined.txt.gz")
+    assert network.n == len(labels) == 4039
+    assert len(network.edges()) == 88_234
+    assert labels[:3] == ("0", "1", "2")
+    assert_sound(network)
+    assert network.degrees.max() == 1045
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "b a\na c\n",
+        "b\ta\na\tc",
+        "b,a\na,c\n",
+        "b, a, 0.5\r\na ,c, 2\r\n",
+        "# a comment\n\n  b a 0.5\n#b b\na   c {}\n",
+        "\ufeffb a\na c\n",
+        "b a\na b\nb a\nc a\n",
+    ],
+)
+def test_the_ways_to_write_a_file(tmp_path: Path, text: str) -> None:
+    network, labels = read_edgelist(write(tmp_path / "edges.txt", text))
+    assert labels == ("b", "a", "c")
+    assert network.edges().tolist() == [[0, 1], [1, 2]]
+
+
+def test_names_with_blanks_need_commas(tmp_path: Path) -> None:
+    edges = read_edgelist(write(tmp_path / "edges.csv", "Ann Lee,Bob Ray\nBob Ray,Zoë\n"))
+    assert edges.labels == ("Ann Lee", "Bob Ray", "Zoë")
+    assert edges.network.edges().tolist() == [[0, 1], [1, 2]]
+
+
+names = st.text("abcxyz019_-", min_size=1, max_size=3)
+
+
+@given(
+    edges=st.lists(st.tuples(names, names).filter(lambda e: e[0] != e[1]), min_size=1),
+    separator=st.sampled_from([" ", "\t", ",", " , "]),
+    zipped=st.booleans(),
+)
+def test_any_file_is_read_as_networkx_would(
+    tmp_path_factory: pytest.TempPathFactory,
+    edges: list[tuple[str, str]],
+    separator: str,
+    zipped: bool,
+) -> None:
+    lines = [separator.join(edge) for edge in [("a", "b"), ("b", "x"), *edges]]
+    content = ("\n".join(lines) + "\n").encode()
+    path = tmp_path_factory.getbasetemp() / "edges"
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    graph = nx.Graph([("a", "b"), ("b", "x"), *edges])
+    network, labels = read_edgelist(path)
+    assert labels == tuple(graph)
+    assert same(network, as_network(graph))
+
+
+@pytest.mark.parametrize(
+    ("content", "row", "message"),
+    [
+        (b"", None, "holds no edges"),
+        (b"# only\n\n# comments\n", None, "holds no edges"),
+        (b"a b\nc\n", 2, "two names, not 'c'"),
+        (b"a,b\nc,\n", 2, "two names, not 'c,'"),
+        (b"a,b\n,c\n", 2, "two names"),
+        (b"# x\na b\n\nb b 1\n", 4, "self-loop at 'b'"),
+        (b"source,target,weight\n1,2,0.5\n", 1, "'source', 'target' looks like a header"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", None, "not text in UTF-8"),
+        (b"a b\x00c\n", None, "zero bytes"),
+        (b"\x1f\x8bnonsense", None, "broken gzip"),
+        (gzip.compress(b"a b\n" * 1000)[:-12], None, "broken gzip"),
+        (gzip.compress(b"a b\nc\n"), 2, "two names"),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_row(
+    tmp_path: Path, content: bytes, row: int | None, message: str
+) -> None:
+    path = tmp_path / "edges.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputFileError, match=message) as caught:
+        read_edgelist(path)
+    assert caught.value.path == path
+    assert caught.value.row == row
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="cannot be read: No such file"):
+        read_edgelist(tmp_path / "none.txt")
+    with pytest.raises(InputFileError, match="cannot be read"):
+        read_edgelist(tmp_path)

@@ -1,0 +1,476 @@
+"""The laws of the Susceptible-Infected family: formulas, limits, names and their text form."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    LLMSpreadError,
+    UnknownNameError,
+)
+from mesa_llmspread.profiles import codes, norm_shares
+from mesa_llmspread.transmission import (
+    SI,
+    ByProfile,
+    FirstRepeat,
+    Form,
+    OnlineOffline,
+    SingleMultiple,
+    Structure,
+    TwoClass,
+    forms,
+    parse_structure,
+    probability_to_rate,
+    rate_to_probability,
+    resolve_form,
+)
+
+HIGH = frozenset({"OCEAN", "Ocean"})
+BETAS = tuple(np.linspace(0.01, 0.32, 32).tolist())
+STRUCTURES: list[Structure] = [
+    SI(0.05),
+    OnlineOffline(0.02, 0.05),
+    FirstRepeat(0.2, 0.04),
+    FirstRepeat(0.2, 0.04, per="step"),
+    SingleMultiple(0.04, 0.2),
+    SingleMultiple(0.04, 0.2, count="cumulative"),
+    TwoClass(0.02, 0.2, share_high=0.3),
+    TwoClass(0.02, 0.2, high=HIGH),
+    ByProfile(BETAS),
+]
+NAMES = [structure.name for structure in STRUCTURES]
+
+probability = st.floats(0, 1)
+contacts = st.integers(0, 30)
+
+
+@st.composite
+def structures(draw: st.DrawFn, value: st.SearchStrategy[float] = probability) -> Structure:
+    """Any law with any values."""
+    kind = draw(st.sampled_from(STRUCTURES))
+    if isinstance(kind, ByProfile):
+        return ByProfile(tuple(draw(st.lists(value, min_size=32, max_size=32))))
+    return dataclasses.replace(kind, **{name: draw(value) for name in kind.parameters})
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> dict[str, Any]:
+    """What an agent may see."""
+    m = draw(contacts)
+    return {
+        "contacts": m,
+        "exposure": draw(st.integers(1, 5)),
+        "direct": draw(st.booleans()),
+        "profile": draw(st.integers(0, 31)),
+        "cumulative": m + draw(st.integers(0, 10)),
+    }
+
+
+def any_of(beta: float, m: int) -> float:
+    """Probability that one of m independent contacts succeeds, summed case by case."""
+    return sum(beta * (1 - beta) ** i for i in range(m))
+
+
+def by_definition(structure: Structure, seen: dict[str, Any]) -> float:
+    """The laws written out for one agent, as their definitions read."""
+    m = seen["contacts"]
+    match structure:
+        case SI(beta):
+            return any_of(beta, m)
+        case OnlineOffline(alpha, beta):
+            online = any_of(beta, m)
+            return alpha + (1 - alpha) * online if seen["direct"] else online
+        case FirstRepeat(first, repeat, per):
+            beta = first if seen["exposure"] == 1 else repeat
+            return any_of(beta, m) if per == "contact" else (beta if m >= 1 else 0.0)
+        case SingleMultiple(single, multiple, count):
+            counted = m if count == "current" else seen["cumulative"]
+            return 0.0 if m == 0 else single if counted == 1 else multiple
+        case TwoClass(low, high, share, None):
+            return share * any_of(high, m) + (1 - share) * any_of(low, m)
+        case TwoClass(low, high, _, members):
+            return any_of(high if codes()[seen["profile"]] in members else low, m)
+        case ByProfile(betas):
+            return any_of(betas[seen["profile"]], m)
+    raise AssertionError(structure)
+
+
+@given(st.floats(0, 0.999), st.floats(0.1, 10))
+def test_rates_and_probabilities_are_inverse(p: float, dt: float) -> None:
+    assert rate_to_probability(probability_to_rate(p, dt), dt) == pytest.approx(p, abs=1e-12)
+
+
+def test_rates_and_probabilities_at_their_ends() -> None:
+    assert rate_to_probability([0, np.inf]).tolist() == [0, 1]
+    assert probability_to_rate([0, 1]).tolist() == [0, np.inf]
+    assert rate_to_probability(1e-18) == pytest.approx(1e-18)
+    assert probability_to_rate(1 - np.exp(-2.0)) == pytest.approx(2)
+    assert rate_to_probability(0.5, dt=2) == pytest.approx(1 - np.exp(-1))
+
+
+@given(probability, contacts)
+def test_many_contacts_add_their_rates(beta: float, m: int) -> None:
+    rate = 0.0 if m == 0 else m * probability_to_rate(beta)
+    assert SI(beta).prob(m) == pytest.approx(float(rate_to_probability(rate)), abs=1e-12)
+
+
+@given(structures(), situations())
+def test_every_law_is_as_defined(structure: Structure, seen: dict[str, Any]) -> None:
+    assert structure.prob(**seen) == pytest.approx(by_definition(structure, seen), abs=1e-12)
+
+
+@given(structures(), situations())
+def test_a_probability_is_one(structure: Structure, seen: dict[str, Any]) -> None:
+    assert 0 <= structure.prob(**seen) <= 1
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+def test_without_a_post_only_the_event_itself_makes_anyone_post(structure: Structure) -> None:
+    everyone = np.arange(32)
+    assert not structure.prob(0, profile=everyone, cumulative=4, exposure=2).any()
+    direct = structure.prob(0, direct=True, profile=everyone)
+    alpha = structure.parameters.get("alpha", 0.0)
+    assert direct == pytest.approx(np.full(32, alpha), abs=1e-12)
+
+
+@given(probability, situations())
+def test_equal_rates_reduce_to_plain_si(beta: float, seen: dict[str, Any]) -> None:
+    plain = pytest.approx(float(SI(beta).prob(seen["contacts"])), abs=1e-12)
+    assert FirstRepeat(beta, beta).prob(**seen) == plain
+    assert TwoClass(beta, beta, share_high=0.3).prob(**seen) == plain
+    assert TwoClass(beta, beta, high=HIGH).prob(**seen) == plain
+    assert ByProfile((beta,) * 32).prob(**seen) == plain
+    assert OnlineOffline(0.0, beta).prob(**seen) == plain
+    assert OnlineOffline(0.7, beta).prob(**seen | {"direct": False}) == plain
+    per_step = float(SI(beta).prob(min(seen["contacts"], 1)))
+    for structure in (
+        FirstRepeat(beta, beta, per="step"),
+        SingleMultiple(beta, beta),
+        SingleMultiple(beta, beta, count="cumulative"),
+    ):
+        assert structure.prob(**seen) == pytest.approx(per_step, abs=1e-12)
+
+
+@given(probability, probability, situations())
+def test_a_latent_class_of_all_or_nobody_is_one_rate(
+    low: float, high: float, seen: dict[str, Any]
+) -> None:
+    assert TwoClass(low, high, share_high=0).prob(**seen) == SI(low).prob(seen["contacts"])
+    assert TwoClass(low, high, share_high=1).prob(**seen) == SI(high).prob(seen["contacts"])
+    assert TwoClass(low, high, high=()).prob(**seen) == SI(low).prob(seen["contacts"])
+    assert TwoClass(low, high, high=codes()).prob(**seen) == SI(high).prob(seen["contacts"])
+
+
+@given(structures(), situations(), st.data())
+def test_a_higher_beta_never_makes_a_repost_less_likely(
+    structure: Structure, seen: dict[str, Any], data: st.DataObject
+) -> None:
+    if isinstance(structure, ByProfile):
+        place = data.draw(st.integers(0, 31))
+        raised = list(structure.betas)
+        raised[place] = data.draw(st.floats(raised[place], 1))
+        higher: Structure = ByProfile(tuple(raised))
+    else:
+        name = data.draw(st.sampled_from([n for n in structure.parameters if n != "share_high"]))
+        value = data.draw(st.floats(getattr(structure, name), 1))
+        higher = dataclasses.replace(structure, **{name: value})
+    assert higher.prob(**seen) >= structure.prob(**seen) - 1e-15
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+def test_more_contacts_never_make_a_repost_less_likely_where_rates_rise(
+    structure: Structure,
+) -> None:
+    probabilities = structure.prob(np.arange(20))
+    assert (np.diff(probabilities) >= 0).all()
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+def test_arrays_broadcast_and_agree_with_single_values(structure: Structure) -> None:
+    m, exposure, direct = np.arange(4), np.array([1, 2, 3]), np.array([False, True])
+    profile = np.arange(32)
+    grid = structure.prob(
+        m[:, None, None, None],
+        exposure[:, None, None],
+        direct[:, None],
+        profile,
+        cumulative=m[:, None, None, None] + 1,
+    )
+    assert grid.shape == (4, 3, 2, 32)
+    for a, b, c, d in itertools.product(range(4), range(3), range(2), (0, 1, 16, 31)):
+        alone = structure.prob(m[a], exposure[b], direct[c], profile[d], cumulative=m[a] + 1)
+        assert alone.shape == ()
+        assert grid[a, b, c, d] == pytest.approx(float(alone), abs=1e-12)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+def test_posts_so_far_are_those_seen_now_if_not_told(structure: Structure) -> None:
+    m = np.arange(5)
+    np.testing.assert_array_equal(structure.prob(m), structure.prob(m, cumulative=m))
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+def test_no_agents_have_no_probabilities(structure: Structure) -> None:
+    assert structure.prob([], profile=np.array([], dtype=int)).shape == (0,)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+def test_parameters_bounds_and_words_belong_together(structure: Structure) -> None:
+    assert list(structure.bounds) == list(structure.parameters)
+    assert set(structure.bounds.values()) == {(0.0, 1.0)}
+    assert all(type(value) is float for value in structure.parameters.values())
+    if isinstance(structure, ByProfile):
+        assert structure.parameters == dict(zip(codes(), BETAS, strict=True))
+    else:
+        assert set(structure.parameters) <= set(structure.words)
+
+
+def test_names_tell_options_apart() -> None:
+    assert NAMES == [
+        "SI",
+        "OnlineOffline",
+        "FirstRepeat",
+        "FirstRepeatStep",
+        "SingleMultiple",
+        "SingleMultipleCumulative",
+        "TwoClass",
+        "TwoClassKnown",
+        "ByProfile",
+    ]
+    assert set(forms()) == set(NAMES) - {"TwoClassKnown"}
+    assert str(FirstRepeat(0.2, 0.04, per="step")) == (
+        "FirstRepeatStep(beta_first=0.2, beta_repeat=0.04)"
+    )
+    assert str(ByProfile(BETAS)) == "ByProfile(32 rates, 0.01 to 0.32)"
+    assert list(TwoClass(0, 1, high=HIGH).parameters) == ["beta_low", "beta_high"]
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+def test_the_profile_matters_exactly_where_a_law_says_so(structure: Structure) -> None:
+    differs = len(set(structure.prob(1, profile=np.arange(32)))) > 1
+    assert structure.needs_profile is differs
+
+
+def test_structures_are_frozen_values() -> None:
+    assert SI(0.5) == SI(np.float64(0.5))
+    assert len({SI(1), SI(1.0), OnlineOffline(1, 1), TwoClass(0, 1, high=["ocean"])}) == 3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        SI(0.5).beta = 0.1  # type: ignore[misc]
+    forms().clear()
+    assert forms()
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+@pytest.mark.parametrize("shares", [None, norm_shares(), np.eye(32)[31]])
+def test_classes_together_are_the_law(structure: Structure, shares: np.ndarray | None) -> None:
+    parts = structure.classes(shares)
+    assert sum(share for share, _ in parts) == pytest.approx(1)
+    weights = np.full(32, 1 / 32) if shares is None else shares
+    m = np.arange(6)[:, None]
+    whole = structure.prob(m, profile=np.arange(32)) @ weights
+    mixed = sum(share * law.prob(m[:, 0]) for share, law in parts)
+    np.testing.assert_allclose(mixed, whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf")])
+def test_a_value_that_is_no_probability_is_named(value: float) -> None:
+    for structure in STRUCTURES[:-1]:
+        for name in structure.parameters:
+            with pytest.raises(ArgumentError, match="between 0 and 1") as caught:
+                dataclasses.replace(structure, **{name: value})
+            assert caught.value.argument == name
+    with pytest.raises(ArgumentError, match=r"betas\['oceaN'\]"):
+        ByProfile((0.1, value, *[0.1] * 30))
+
+
+@pytest.mark.parametrize("value", ["0.1", None, True, [0.1], 1j])
+def test_a_value_that_is_no_number_is_named(value: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="beta"):
+        SI(value)
+    with pytest.raises(ArgumentTypeError, match="share_high"):
+        TwoClass(0.1, 0.2, value)
+
+
+def test_rates_by_profile_are_32() -> None:
+    mapping = dict(zip(reversed(codes()), reversed(BETAS), strict=True))
+    assert ByProfile(mapping) == ByProfile(list(BETAS)) == ByProfile(np.array(BETAS))
+    for count in (0, 31, 33):
+        with pytest.raises(ArgumentError, match=f"hold 32 probabilities, not {count}"):
+            ByProfile((0.1,) * count)
+    with pytest.raises(ArgumentError, match="exactly the 32 profile codes"):
+        ByProfile({"OCEAN": 0.1})
+    with pytest.raises(ArgumentError, match="exactly the 32 profile codes"):
+        ByProfile(mapping | {"OCEAM": 0.1})
+
+
+def test_a_known_class_takes_codes_in_any_collection() -> None:
+    for high in (["OCEAN", "Ocean"], ("Ocean", "OCEAN"), set(HIGH), dict.fromkeys(HIGH)):
+        assert TwoClass(0.1, 0.2, high=high) == TwoClass(0.1, 0.2, high=HIGH)
+    assert TwoClass(0.1, 0.2, high="OCEAN").is_high([0, 31]).tolist() == [False, True]
+    with pytest.raises(UnknownNameError, match="high='OCEAM'"):
+        TwoClass(0.1, 0.2, high={"OCEAM"})
+
+
+@pytest.mark.parametrize(("kind", "option"), [(FirstRepeat, "per"), (SingleMultiple, "count")])
+def test_an_unknown_option_value_is_named(kind: Any, option: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"{option}='each'"):
+        kind(0.1, 0.2, **{option: "each"})
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+def test_a_structure_stands_for_its_law(structure: Structure) -> None:
+    form = resolve_form(structure)
+    assert form.name == structure.name
+    assert form(*structure.parameters.values()) == dataclasses.replace(
+        structure, **({"share_high": 0.5} if structure.name == "TwoClassKnown" else {})
+    )
+
+
+@pytest.mark.parametrize("name", sorted(forms()))
+def test_a_name_stands_for_its_law(name: str) -> None:
+    form = resolve_form(name)
+    assert form == forms()[name]
+    count = 32 if name == "ByProfile" else len(form.kind.words)
+    assert form(*[0.25] * count).name == name
+
+
+@pytest.mark.parametrize(
+    "kind", [SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile]
+)
+def test_a_class_stands_for_its_law(kind: type[Structure]) -> None:
+    assert resolve_form(kind) == Form(kind.__name__, kind)
+
+
+def test_options_choose_the_variant() -> None:
+    assert resolve_form("FirstRepeat", per="step").name == "FirstRepeatStep"
+    assert resolve_form(FirstRepeat(0.1, 0.2, per="step"), per="contact").name == "FirstRepeat"
+    assert resolve_form(SingleMultiple, count="cumulative").name == "SingleMultipleCumulative"
+    known = resolve_form(TwoClass, high={"OCEAN"})
+    assert known.name == "TwoClassKnown"
+    assert known(0.1, 0.2) == TwoClass(0.1, 0.2, high={"OCEAN"})
+
+
+def test_an_unknown_law_or_option_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'FirstRepeat'"):
+        resolve_form("firstrepeat")
+    with pytest.raises(UnknownNameError, match=r"option='per'.*one of count"):
+        resolve_form("SingleMultiple", per="step")
+    with pytest.raises(UnknownNameError, match=r"\(none\)"):
+        resolve_form("ByProfile", betas=[0.1] * 32)
+    with pytest.raises(UnknownNameError, match="per='each'"):
+        resolve_form("FirstRepeat", per="each")
+    for wrong in (3, None, dict, 0.5):
+        with pytest.raises(ArgumentTypeError, match="a name, a Structure class or a Structure"):
+            resolve_form(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "structure"),
+    [
+        ("SI(0.05)", SI(0.05)),
+        (" SI( beta = 5e-2 ) \n", SI(0.05)),
+        ("OnlineOffline(0.1, beta=0.2)", OnlineOffline(0.1, 0.2)),
+        ("FirstRepeat(0.2, 0.04, per='step')", FirstRepeat(0.2, 0.04, per="step")),
+        ("FirstRepeatStep(0.2, 0.04)", FirstRepeat(0.2, 0.04, per="step")),
+        ("SingleMultipleCumulative(0, 1)", SingleMultiple(0, 1, count="cumulative")),
+        ("TwoClass(0, 1, 0.25)", TwoClass(0, 1, 0.25)),
+        ("TwoClass(0, 1, high={'OCEAN', 'Ocean'})", TwoClass(0, 1, high=HIGH)),
+        (f"ByProfile({list(BETAS)})", ByProfile(BETAS)),
+        (f"ByProfile({dict(zip(codes(), BETAS, strict=True))})", ByProfile(BETAS)),
+    ],
+)
+def test_text_is_read_as_a_structure(text: str, structure: Structure) -> None:
+    assert parse_structure(text) == structure
+
+
+@given(structures(st.integers(0, 100).map(lambda percent: percent / 100)))
+def test_what_a_structure_prints_is_read_back(structure: Structure) -> None:
+    if structure.name not in ("TwoClassKnown", "ByProfile"):
+        assert parse_structure(str(structure)) == structure
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("", ArgumentError, "be a structure with its values"),
+        ("SI", ArgumentError, "be a structure with its values"),
+        ("SI(0.1", ArgumentError, "be a structure with its values"),
+        ("0.05", ArgumentError, "be a structure with its values"),
+        ("SI(beta)", ArgumentError, "be a structure with its values"),
+        ("SI(0.1) + SI(0.2)", ArgumentError, "be a structure with its values"),
+        ("SI(0.1); SI(0.2)", ArgumentError, "be a structure with its values"),
+        ("transmission.SI(0.1)", ArgumentError, "be a structure with its values"),
+        ("SI(0.1)\0", ArgumentError, "be a structure with its values"),
+        ("SI(1 if 1 else 0)", ArgumentError, "be a structure with its values"),
+        ("Si(0.1)", UnknownNameError, "did you mean 'SI'"),
+        ("SI()", ArgumentError, r"be SI\(beta\)"),
+        ("SI(0.1, 0.2)", ArgumentError, r"be SI\(beta\)"),
+        ("SI(alpha=0.1)", ArgumentError, r"be SI\(beta\)"),
+        ("SI(**{'beta': 0.1})", ArgumentError, r"be SI\(beta\)"),
+        ("SI(*[0.1])", ArgumentError, "be a structure with its values"),
+        ("SI(1.5)", ArgumentError, "beta=1.5: must be a probability"),
+        ("SI('0.1')", ArgumentTypeError, "beta='0.1'"),
+        ("TwoClass(0.1, 0.2, high={[]})", ArgumentError, "be a structure with its values"),
+        ("FirstRepeat(0.1, 0.2, per='each')", UnknownNameError, "per='each'"),
+    ],
+)
+def test_text_that_is_no_structure_is_refused(
+    text: str, error: type[LLMSpreadError], words: str
+) -> None:
+    with pytest.raises(error, match=words) as caught:
+        parse_structure(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_error_names_the_argument_the_text_came_from() -> None:
+    for text in ("nonsense", "Nonsense(1)", "SI()"):
+        with pytest.raises(ArgumentError) as caught:
+            parse_structure(text, argument="--decider")
+        assert caught.value.argument == "--decider"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('touch {path}')",
+        "SI(__import__('os').system('touch {path}'))",
+        "SI(beta=open('{path}', 'w').write('x'))",
+        "SI((lambda: open('{path}', 'w'))())",
+        "SI([open('{path}', 'w') for _ in [1]])",
+        "open('{path}', 'w')",
+        "SI(f\"{{open('{path}', 'w')}}\")",
+        "(x := SI)(0.1)",
+        "SI(0.1).__class__",
+        "SI(9**9**9**9)",
+        "SI('x' * 10**10)",
+    ],
+)
+def test_text_is_never_run(
+    text: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path_factory.mktemp("run") / "made"
+    monkeypatch.setattr(os, "system", lambda command: pytest.fail(f"ran {command}"))
+    with pytest.raises(ArgumentError):
+        parse_structure(text.format(path=path))
+    assert not path.exists()
+
+
+@given(st.text() | st.from_regex(r"(SI|FirstRepeat|TwoClass|ByProfile)\([^)]{0,20}\)"))
+@example("SI(0.1)")
+@example("SI(\\d)")
+@example("SI(0x1for x in y)")
+def test_any_text_is_a_structure_or_politely_refused(text: str) -> None:
+    try:
+        assert isinstance(parse_structure(text), Structure)
+    except LLMSpreadError as error:
+        assert "\n" not in str(error)  # noqa: PT017
