@@ -111,7 +111,7 @@ def write_report(analysis: Analysis, pictures: dict[str, bytes], path: Path) -> 
         n_failed=int((exposures["outcome"] == "failed").sum()),
         events=analysis.table().to_dict("records"),
         laws=analysis.overall.table.to_dict("records"),
-        rates={by: repost_rates(analysis.data, by).to_dict("records") for by in GROUPINGS},
+        repost_rates={by: repost_rates(analysis.data, by).to_dict("records") for by in GROUPINGS},
         manifest=json.dumps(manifest, indent=2, default=str),
     )
     write_whole(path, page.encode())

@@ -26,9 +26,11 @@ from mesa_llmspread.meanfield.equations import (
     Laws,
     System,
     binomial,
+    contact_chances,
     decision_kernel,
     rate_kernel,
 )
+from mesa_llmspread.transmission import FirstRepeat
 
 __all__ = ["mean_field_map", "mean_field_ode"]
 
@@ -92,7 +94,11 @@ def mean_field_ode(laws: Laws, degrees: Degrees, infected: float) -> System[Floa
     System
         Its state: ``S``, flat.
     """
-    kernel, mix = _mix(laws, degrees, rate_kernel)
+    linear = all(
+        isinstance(law, FirstRepeat) or contact_chances([(share, law)]) is not None
+        for share, law in laws
+    )
+    kernel, mix = _mix_linear(laws, degrees) if linear else _mix(laws, degrees, rate_kernel)
     shape = len(degrees.values), len(kernel.start)
 
     def move(flat: Floats) -> Floats:
@@ -114,6 +120,18 @@ def _mix(
     def mix(susceptible: Floats, chance: float) -> Floats:
         averaged = np.tensordot(seen(chance), kernel.table, axes=(1, 2))
         return np.asarray(np.einsum("da,dab->db", susceptible, averaged))
+
+    return kernel, mix
+
+
+def _mix_linear(laws: Laws, degrees: Degrees) -> tuple[Kernel, Callable[[Floats, float], Floats]]:
+    """Average rates that grow in proportion to the contacts: the rate at their mean number."""
+    kernel = rate_kernel(laws, np.arange(2))
+    alone, slope = kernel.table[..., 0], kernel.table[..., 1] - kernel.table[..., 0]
+
+    def mix(susceptible: Floats, chance: float) -> Floats:
+        contacts = chance * degrees.values[:, None]
+        return np.asarray(susceptible @ alone + contacts * (susceptible @ slope))
 
     return kernel, mix
 

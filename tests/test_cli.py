@@ -1,0 +1,132 @@
+"""The command line, as a person calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import call
+
+from mesa_llmspread import SpreadData
+
+DATA = Path(__file__).parent / "data"
+
+
+def test_the_installed_command_exists() -> None:
+    command = Path(sys.executable).with_name("llmspread")
+    done = subprocess.run([command, "profiles"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0
+    assert "OCEAN" in done.stdout
+    failed = subprocess.run([command, "profiles", "x"], capture_output=True, text=True, timeout=120)
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: code='x'")
+    assert len(failed.stderr.splitlines()) == 1
+
+
+def test_help_reads_well() -> None:
+    text = call("--help")
+    for command in ("run", "fit", "report", "events", "profiles"):
+        assert command in text
+    assert "Seed" in call("run", "--help")
+
+
+def test_run_fit_and_report(tmp_path: Path) -> None:
+    out = tmp_path / "record"
+    text = call(
+        "run", out, "--n", 120, "--k", 6, "--decider", "FirstRepeat(0.3, 0.05)", "--rng", 3
+    )
+    assert "of 120 agents have posted" in text
+    data = SpreadData.load(out)
+    assert data.manifest["rng"] == 3
+    assert "beta_repeat" in call("fit", out, "--structure", "FirstRepeat")
+    assert "FirstRepeat" in call("fit", out)
+    assert call("report", out).strip() == str(out / "report.html")
+    assert "data:image/png" in (out / "report.html").read_text()
+
+
+def test_run_from_a_file(tmp_path: Path) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text("n: 60\nk: 4\ndecider: SI(0.2)\nrng: 1\nsteps: 3\npopulation: {OCEAN: 1.0}\n")
+    call("run", tmp_path / "a", "--config", config)
+    call("run", tmp_path / "b", "--config", config, "--rng", 2)
+    assert SpreadData.load(tmp_path / "a").manifest["profiles"] == {"OCEAN": 60}
+    assert SpreadData.load(tmp_path / "b").manifest["rng"] == 2
+    assert SpreadData.load(tmp_path / "b").counts["step"].max() == 3
+    other = tmp_path / "run.json"
+    other.write_text(json.dumps({"n": 60, "k": 4, "rng": 1, "decider": "SI(0.2)", "steps": 3}))
+    call("run", tmp_path / "c", "--config", other)
+
+
+def test_run_on_a_network_of_ones_own(tmp_path: Path) -> None:
+    edges = tmp_path / "edges.txt"
+    edges.write_text("".join(f"{i} {(i + 1) % 30}\n" for i in range(30)))
+    call("run", tmp_path / "out", "--network", edges, "--rng", 1, "--initial-infected", 2)
+    assert SpreadData.load(tmp_path / "out").manifest["n"] == 30
+
+
+def test_listings() -> None:
+    assert "battles-0" in call("events")
+    assert "Talvara" in call("events", "--text")
+    assert len(call("events", DATA / "ucdp_ged_tiny.csv").splitlines()) == 13
+    assert "OCEAN" in call("profiles")
+    assert call("profiles", "OceAn").startswith("You are very imaginative")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n", "9", "--k", "3"], "even"),
+        (["--k", "200"], "k=200"),
+        (["--initial-infected", "500"], "between 1 and n=200"),
+        (["--decider", "SI(2)"], "between 0 and 1"),
+        (["--decider", "SI("], "be a structure with its values"),
+        (["--population", "oceanx"], "population='oceanx'"),
+        (["--event", "nothing"], "event"),
+        (["--network", "no/such/file.txt"], "network"),
+        (["--feed", "all"], "persistent, new"),
+        (["--config", "no/such.yaml"], "no/such.yaml"),
+        (["--n", "many"], "n"),
+        (["--frequency", "3"], "--frequency"),
+    ],
+)
+def test_bad_calls_get_one_clear_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    error = call("run", tmp_path / "out", *arguments, code=2)
+    assert message in error
+    if "Usage" not in error:
+        assert len(error.strip().splitlines()) == 1
+    assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("n: 1\nk: [", "row 2"),
+        ("- 1\n- 2\n", "settings by name"),
+        ("colour: red\n", "setting='colour'"),
+        ("steps: ten\n", "steps='ten'"),
+    ],
+)
+def test_bad_files_of_settings(tmp_path: Path, text: str, message: str) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(text)
+    assert message in call("run", tmp_path / "out", "--config", config, code=2)
+
+
+def test_a_folder_that_is_no_record(tmp_path: Path) -> None:
+    assert "manifest.json: not found" in call("fit", tmp_path, code=2)
+    assert "manifest.json: not found" in call("report", tmp_path, code=2)
+
+
+def test_an_unwritable_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in call("run", tmp_path / "file" / "out", code=2)
+
+
+def test_a_missing_key_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    error = call("run", tmp_path / "out", "--decider", "llm:openai/some-model", code=2)
+    assert "OPENAI_API_KEY" in error
+    assert not list((tmp_path / "out").glob("*"))
