@@ -13,6 +13,7 @@ in a processor's cache; the edges do not, and are fetched ahead.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +78,14 @@ def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     return types.void(array, index), codegen
 
 
-_compiled = njit(cache=True, nogil=True)
+def _compiled(function: Callable[..., Any]) -> Any:
+    """Compile a function, and keep the result for the next time Python starts."""
+    try:
+        return njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        # Neither the package's folder nor the user's can be written: compile each time.
+        return njit(nogil=True)(function)
+
 
 # An unsigned index spares the check for a negative one: a third of the hot loops' time.
 _at = np.uint64

@@ -1,0 +1,147 @@
+"""From runs to summaries, curves, figures and the report."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+from mesa_llmspread import FirstRepeat, SpreadData, SpreadModel, bundled_events, concat, solve
+from mesa_llmspread.analysis import CURVES, analyse, closure_curves, stochastic_curve
+from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+from mesa_llmspread.networks import random_regular
+from mesa_llmspread.report import figures, save_figures, write_report
+from mesa_llmspread.summaries import GROUPINGS, prevalence, repost_rates
+
+
+def record(**settings) -> SpreadData:
+    """Two runs about each of two events."""
+    runs = []
+    for event in ("battles-0", "civilians-40"):
+        for seed in range(2):
+            settings = {"n": 120, "k": 6, "event": event, "rng": seed, **settings, "event": event}
+            runs.append(SpreadData.from_model(SpreadModel(**{**settings, "rng": seed}).run(25)))
+    return concat(runs)
+
+
+@pytest.fixture(scope="module")
+def data() -> SpreadData:
+    return record()
+
+
+def test_prevalence_is_the_mean_over_runs(data: SpreadData) -> None:
+    table = prevalence(data)
+    last = data.counts.groupby("run")["infected"].last() / 120
+    assert table["mean"].iloc[-1] == pytest.approx(last.mean())
+    assert table["mean"].iloc[0] == pytest.approx(10 / 120)
+    assert (table["low"] <= table["mean"]).all()
+    assert (table["mean"] <= table["high"]).all()
+    assert table["step"].tolist() == list(range(26))
+
+
+def test_a_run_that_stopped_early_stays_where_it_was() -> None:
+    short = SpreadData.from_model(SpreadModel(n=40, k=4, decider="SI(1.0)", rng=1).run(20))
+    long = SpreadData.from_model(SpreadModel(n=40, k=4, decider="SI(0.01)", rng=1).run(20))
+    assert short.counts["step"].max() < 20
+    last = prevalence(concat([short, long]))["mean"].iloc[-1]
+    assert last == pytest.approx((1 + long.counts["infected"].iloc[-1] / 40) / 2)
+
+
+@pytest.mark.parametrize("by", GROUPINGS)
+def test_repost_rates_count_every_decision(data: SpreadData, by: str) -> None:
+    table = repost_rates(data, by)
+    times = 5 if by == "trait" else 1
+    assert table["decisions"].sum() == times * len(data.exposures)
+    assert table["reposts"].sum() == times * (data.exposures["outcome"] == "repost").sum()
+    low, high = proportion_confint(table["reposts"], table["decisions"], method="wilson")
+    np.testing.assert_allclose(table["low"], low)
+    np.testing.assert_allclose(table["high"], high)
+
+
+def test_repost_rates_by_profile_and_trait(data: SpreadData) -> None:
+    rows = data.exposures
+    table = repost_rates(data, "trait").set_index("group")
+    high = rows[rows["profile"].str[2] == "E"]
+    assert table.loc["extraversion high", "decisions"] == len(high)
+    assert repost_rates(data, "fatalities")["group"].tolist() == ["0", "10 to 99"]
+    with pytest.raises(UnknownNameError, match="profile, trait"):
+        repost_rates(data, "age")
+
+
+def test_closure_curves_are_the_solver_s(data: SpreadData) -> None:
+    law = FirstRepeat(0.1, 0.03)
+    curves = closure_curves(law, data)
+    expected = solve(law, n=120, k=6, initial_infected=10, steps=25)["infected"] / 120
+    np.testing.assert_allclose(curves["master equations"], expected)
+    assert (curves["mean-field map"] >= curves["master equations"] - 1e-12).all()
+    step = FirstRepeat(0.1, 0.03, per="step")
+    assert "mean-field ODE" not in closure_curves(step, data)
+
+
+def test_the_stochastic_model_agrees_with_the_master_equations() -> None:
+    law = FirstRepeat(0.2, 0.05)
+    run = SpreadData.from_model(
+        SpreadModel(n=3000, k=6, decider=law, initial_infected=60, rng=1).run(20)
+    )
+    stochastic, curves = stochastic_curve(law, run), closure_curves(law, run)
+    assert stochastic["mean"].to_numpy() == pytest.approx(
+        curves["master equations"].to_numpy(), abs=0.01
+    )
+
+
+def test_a_given_network_is_needed_for_the_stochastic_model() -> None:
+    graph = nx.random_regular_graph(4, 60, seed=1)
+    run = SpreadData.from_model(SpreadModel(network=graph, rng=1).run(5))
+    law = FirstRepeat(0.2, 0.05)
+    assert stochastic_curve(law, run) is None
+    assert len(stochastic_curve(law, run, random_regular(60, 4, rng=1))) == 6
+    with pytest.raises(ArgumentError, match="n=60"):
+        stochastic_curve(law, run, random_regular(50, 4, rng=1))
+
+
+def test_the_table_has_a_line_an_event(data: SpreadData) -> None:
+    seen = []
+    table = analyse(data, progress=seen.append).table()
+    assert seen == table["event"].tolist() == ["battles-0", "civilians-40"]
+    assert list(table) == ["event", "structure", "rates", "final", *CURVES]
+    assert table["final"].between(0, 1).all()
+    assert (table[list(CURVES)].stack() < 0.5).all()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"population": "OceAn"},
+        {"decider": "SI(0.0)"},
+        {"decider": "SI(1.0)"},
+        {"decider": "OnlineOffline(0.02, 0.05)", "broadcast": 0.5},
+        {"feed": "new", "decider": "SI(0.3)"},
+        {"network": "small_world"},
+        {"network": "scale_free"},
+        {"decider": "TwoClass(0.01, 0.4, share_high=0.3)", "population": "norms"},
+    ],
+    ids=lambda settings: " ".join(map(str, settings.values())),
+)
+def test_the_whole_way_for_every_kind_of_run(tmp_path: Path, settings: dict) -> None:
+    analysis = analyse(record(**settings))
+    pictures = save_figures(figures(analysis), tmp_path)
+    page = write_report(analysis, pictures, tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == len(pictures) == 6
+    assert all(png.startswith(b"\x89PNG") for png in pictures.values())
+
+
+def test_text_from_outside_is_text(tmp_path: Path) -> None:
+    hostile = dataclasses.replace(
+        bundled_events()[0], event_id="<script>alert(1)</script>", text="<img src=x onerror=1>"
+    )
+    run = SpreadData.from_model(SpreadModel(n=40, k=4, event=hostile, rng=1).run(10))
+    analysis = analyse(run)
+    page = write_report(analysis, save_figures(figures(analysis), tmp_path), tmp_path / "r.html")
+    text = page.read_text()
+    assert "<script" not in text
+    assert "<img src=x" not in text
+    assert "&lt;script&gt;" in text
