@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["servers"]
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -99,11 +99,10 @@ class ScriptedServer:
         self._socket = socket.create_server(("127.0.0.1", 0))
         port = self._socket.getsockname()[1]
         self.address = f"http://127.0.0.1:{port}"
-        self.api_base = f"{self.address}/v1"
         app = Starlette(
             routes=[
-                Route("/v1/chat/completions", self._complete, methods=["POST"]),
-                Route("/v1/models", self._models),
+                Route("/{visit:int}/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/{visit:int}/v1/models", self._models),
             ]
         )
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
@@ -111,6 +110,17 @@ class ScriptedServer:
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
         )
+        self._visit = 0
+        self.reset()
+
+    @property
+    def api_base(self) -> str:
+        """Where to send requests now; what still comes to an older address does not count."""
+        return f"{self.address}/{self._visit}/v1"
+
+    def renew(self) -> None:
+        """Begin anew at another address, whatever may still be under way at this one."""
+        self._visit += 1
         self.reset()
 
     def reset(self, script: Script | None = None) -> None:
@@ -141,6 +151,8 @@ class ScriptedServer:
 
     async def _complete(self, request: Request) -> Response:
         body = await request.json()
+        if request.path_params["visit"] != self._visit:
+            return JSONResponse(answer().body(body["model"]))
         self.requests.append(body)
         self.keys.append(request.headers.get("authorization", ""))
         reply = self._next(body)
@@ -170,7 +182,7 @@ def _running_scripted_server() -> Iterator[ScriptedServer]:
 @pytest.fixture
 def scripted_server(_running_scripted_server: ScriptedServer) -> ScriptedServer:
     """A server on 127.0.0.1 that says repost to everything until its script says otherwise."""
-    _running_scripted_server.reset()
+    _running_scripted_server.renew()
     return _running_scripted_server
 
 
@@ -274,6 +286,7 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     parameters.warmup = False
     parameters.offline = True
     parameters.ui = False
+    parameters.verbosity = 0
     server = xllamacpp.Server(parameters)
     yield f"{server.listening_address}/v1"
     del server

@@ -195,29 +195,31 @@ class Endpoint:
         )
 
     async def _attempt(self, messages: list[dict[str, str]], seed: int) -> Any:
-        """Send one request; every exception comes out as trouble of some kind."""
-        options = {"seed": seed} if self._takes_seed else {}
+        """Send one request; litellm's errors, all of them kinds of openai's, are trouble."""
+        import openai
+
         try:
-            # litellm's timeout is one of silence: a server that dribbles would outlast it.
-            async with asyncio.timeout(self.timeout):
-                return await _litellm().acompletion(
-                    model=self.model,
-                    messages=messages,
-                    response_format=Answer,
-                    temperature=self.temperature,
-                    max_tokens=self.max_tokens,
-                    api_base=self.api_base,
-                    api_key=self._stand_in_key,
-                    timeout=self.timeout,
-                    num_retries=0,
-                    max_retries=0,
-                    **options,
-                )
-        except Exception as error:
-            # Any class can come out: litellm maps most faults to its own errors, but bodies
-            # it does not expect end in a KeyError or IndexError of its parsers.
+            return await loop.with_grace(self._request(messages, seed))
+        except (TimeoutError, openai.OpenAIError) as error:
             trouble = diagnose(error)
         raise trouble
+
+    async def _request(self, messages: list[dict[str, str]], seed: int) -> Any:
+        # litellm's timeout is one of silence: a server that dribbles would outlast it.
+        async with asyncio.timeout(self.timeout):
+            return await _litellm().acompletion(
+                model=self.model,
+                messages=messages,
+                response_format=Answer,
+                temperature=self.temperature,
+                max_tokens=self.max_tokens,
+                api_base=self.api_base,
+                api_key=self._stand_in_key,
+                timeout=self.timeout,
+                num_retries=0,
+                max_retries=0,
+                **({"seed": seed} if self._takes_seed else {}),
+            )
 
     @functools.cached_property
     def _stand_in_key(self) -> str | None:

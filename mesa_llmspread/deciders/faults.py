@@ -63,8 +63,7 @@ def diagnose(error: Exception) -> Trouble:
     Parameters
     ----------
     error : Exception
-        What ``litellm.acompletion`` raised, of any class: it maps most faults to its own
-        errors, but answers it does not expect end in a KeyError or IndexError of its parsers.
+        What ``litellm.acompletion`` raised, or a TimeoutError.
 
     Returns
     -------

@@ -190,18 +190,22 @@ class LLMDecider(Decider):
     async def _decide(self, exposure: Exposure, allowed: float) -> Decision:
         """Answer one exposure, unless that makes more failures than the batch may have."""
         async with self._slots.free():
+            # Before the call too: a place may come free just as another call ends the run.
+            self._stop_beyond(allowed)
             messages = build_messages(exposure, marker_for(self._secret, exposure))
             key = self._key(messages)
             # Seeded by the key: as reproducible as the prompt, and never the same twice in
             # a run, because each prompt has a marker of its own.
             reply = await self._endpoint.ask(messages, seed=int(key[:7], 16))
         self._tally.add(reply)
-        failed = self._tally.failed.total()
-        if failed > allowed + 1e-9:
-            raise TooManyFailuresError(
-                failed, self._tally.decided, self.max_failed, self._tally.reasons()
-            )
+        self._stop_beyond(allowed)
         return _decision(reply, key)
+
+    def _stop_beyond(self, allowed: float) -> None:
+        """End the run where more decisions failed than it may have, rounding aside."""
+        tally = self._tally
+        if (failed := tally.failed.total()) > allowed + 1e-9:
+            raise TooManyFailuresError(failed, tally.decided, self.max_failed, tally.reasons())
 
     def _key(self, messages: list[dict[str, str]]) -> str:
         """Identify a call by everything that decides its answer."""

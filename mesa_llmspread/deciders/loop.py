@@ -15,10 +15,11 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["Slots", "at_close", "run", "together"]
+__all__ = ["Slots", "at_close", "run", "together", "with_grace"]
 
 T = TypeVar("T")
 
+_GRACE_SECONDS = 1.0
 _CLOSING_SECONDS = 5.0
 
 
@@ -51,6 +52,8 @@ class _Background:
         loop.close()
 
     async def _finish(self) -> None:
+        if _stragglers:
+            await asyncio.wait(_stragglers, timeout=_GRACE_SECONDS)
         for closer in _closers:
             await closer()
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -61,6 +64,7 @@ class _Background:
 
 _background = _Background()
 _closers: list[Callable[[], Awaitable[Any]]] = []
+_stragglers: set[asyncio.Task[Any]] = set()
 _left_behind: list[_Background] = []
 
 
@@ -69,6 +73,7 @@ def _forget() -> None:
     global _background
     # Kept alive: connections are looked up by their loop's id, which must not be given again.
     _left_behind.append(_background)
+    _stragglers.clear()
     _background = _Background()
 
 
@@ -134,6 +139,40 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+async def with_grace(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await a coroutine that, when the wait is cancelled, is itself cancelled a moment later.
+
+    For libraries that hand part of a call to a thread: cancelled in that moment, they leave
+    a coroutine behind that nobody awaits, and a warning.
+
+    Parameters
+    ----------
+    coroutine : coroutine
+        The call.
+
+    Returns
+    -------
+    object
+        What it returns.
+    """
+    task = asyncio.ensure_future(coroutine)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            _stragglers.add(task)
+            task.add_done_callback(_let_go)
+            asyncio.get_running_loop().call_later(_GRACE_SECONDS, task.cancel)
+        raise
+
+
+def _let_go(task: asyncio.Task[Any]) -> None:
+    """Drop what a straggler still brings; nobody waits for it any more."""
+    _stragglers.discard(task)
+    if not task.cancelled():
+        task.exception()
 
 
 class Slots:
