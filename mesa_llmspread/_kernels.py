@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -59,7 +59,7 @@ class Law(NamedTuple):
     offline: float
 
 
-@intrinsic  # type: ignore[untyped-decorator,arg-type]
+@intrinsic
 def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     """Ask for an array's element ahead of its use."""
 
@@ -92,7 +92,7 @@ _at = np.uint64
 
 
 @_compiled
-def spread(indptr, indices, law, codes, starters, n_starters, seeds, infected):  # type: ignore[no-untyped-def]
+def spread(indptr, indices, law, codes, starters, n_starters, seeds, infected):
     """Run one replicate after the other.
 
     Parameters
@@ -138,7 +138,7 @@ def spread(indptr, indices, law, codes, starters, n_starters, seeds, infected): 
 
 
 @_compiled
-def _draw_classes(law, code, random):  # type: ignore[no-untyped-def]
+def _draw_classes(law, code, random):
     """Draw every agent's class, where the law has cuts."""
     if len(law.class_cuts):
         for agent in range(len(code)):
@@ -151,7 +151,7 @@ def _draw_classes(law, code, random):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _start(law, code, fresh, starters, n_starters, random):  # type: ignore[no-untyped-def]
+def _start(law, code, fresh, starters, n_starters, random):
     """Let the given starters post, or as many random ones."""
     n_fresh = 0
     for agent in starters:
@@ -163,7 +163,7 @@ def _start(law, code, fresh, starters, n_starters, random):  # type: ignore[no-u
 
 
 @_compiled
-def _post(law, code, fresh, n_fresh, agent):  # type: ignore[no-untyped-def]
+def _post(law, code, fresh, n_fresh, agent):
     """Let an agent post, unless it has; give the number of fresh posts."""
     if code[agent] & law.posted:
         return n_fresh
@@ -173,12 +173,12 @@ def _post(law, code, fresh, n_fresh, agent):  # type: ignore[no-untyped-def]
 
 
 @_compiled
-def _show(indptr, indices, law, code, fresh, n_fresh, deciding, n_deciding):  # type: ignore[no-untyped-def]
+def _show(indptr, indices, law, code, fresh, n_fresh, deciding, n_deciding):
     """Count every fresh post for the neighbours, and list those that now have to decide."""
     unavailable = law.listed | law.posted
     for a in range(n_fresh):
-        _prefetch(indptr, fresh[min(a + 16, n_fresh - 1)])  # type: ignore[call-arg]
-        _prefetch(indices, indptr[fresh[min(a + 8, n_fresh - 1)]])  # type: ignore[call-arg]
+        _prefetch(indptr, fresh[min(a + 16, n_fresh - 1)])
+        _prefetch(indices, indptr[fresh[min(a + 8, n_fresh - 1)]])
         for e in range(indptr[fresh[a]], indptr[fresh[a] + 1]):
             i = _at(indices[_at(e)])
             c = np.int64(code[i])
@@ -189,7 +189,7 @@ def _show(indptr, indices, law, code, fresh, n_fresh, deciding, n_deciding):  # 
 
 
 @_compiled
-def _decide(law, code, deciding, n_deciding, fresh, random):  # type: ignore[no-untyped-def]
+def _decide(law, code, deciding, n_deciding, fresh, random):
     """Let everyone listed decide; list who posts, and who decides again at the next step."""
     in_table = law.listed - 1
     changes = law.remembered != 0 or law.stays == 0
@@ -214,7 +214,7 @@ def _decide(law, code, deciding, n_deciding, fresh, random):  # type: ignore[no-
 
 
 @_compiled
-def _post_offline(law, code, fresh, n_fresh, random):  # type: ignore[no-untyped-def]
+def _post_offline(law, code, fresh, n_fresh, random):
     """Let agents post on their own: in their order, skip geometrically many to the next."""
     scale = 1.0 / np.log1p(-law.offline)
     agent = -1.0
@@ -227,7 +227,7 @@ def _post_offline(law, code, fresh, n_fresh, random):  # type: ignore[no-untyped
 
 
 @_compiled
-def _draw(random):  # type: ignore[no-untyped-def]
+def _draw(random):
     """Draw 53 random bits: xoroshiro128++ (Blackman & Vigna 2021, doi:10.1145/3460772)."""
     s0, s1 = random
     total = s0 + s1

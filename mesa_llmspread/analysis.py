@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from mesa_llmspread.networks import Network, make_network
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.streams import Streams
 from mesa_llmspread.summaries import prevalence
+from mesa_llmspread.traits import TraitEffects, trait_effects
 from mesa_llmspread.transmission import OnlineOffline, Structure
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "EventAnalysis",
     "analyse",
     "closure_curves",
+    "network_of",
     "stochastic_curve",
 ]
 
@@ -98,11 +101,14 @@ class Analysis:
         The laws fitted to all of them together.
     events : list of EventAnalysis
         One an event.
+    traits : TraitEffects or None
+        What moves the hazard of a repost; None where the decisions cannot say.
     """
 
     data: SpreadData
     overall: Comparison
     events: list[EventAnalysis]
+    traits: TraitEffects | None
 
     def table(self) -> pd.DataFrame:
         """List the events: chosen law, its rates, final prevalence, and each curve's distance.
@@ -152,7 +158,15 @@ def analyse(
         if progress is not None:
             progress(event["event_id"])
         parts.append(_analyse_event(event, runs, network))
-    return Analysis(data, compare(data), parts)
+    return Analysis(data, compare(data), parts, _traits(data))
+
+
+def _traits(data: SpreadData) -> TraitEffects | None:
+    """Find what moves the hazard of a repost, where some but not all decisions are reposts."""
+    try:
+        return trait_effects(data)
+    except ArgumentError:
+        return None
 
 
 def _analyse_event(
@@ -234,14 +248,9 @@ def stochastic_curve(
 
     manifest = data.manifest_of(data.runs[0])
     n = manifest["n"]
+    network = network_of(manifest, network)
     if network is None:
-        if manifest["network"] == "given":
-            return None
-        # The same seed gives the same network as in the run.
-        stream = Streams(manifest["rng"]).network
-        network = make_network(manifest["network"], n, round(manifest["k"]), stream)
-    elif network.n != n:
-        raise ArgumentError("network", f"{network.n} nodes", f"have n={n} nodes, as the runs had")
+        return None
     result = simulate(
         _as_seen(structure, manifest["broadcast"]),
         network,
@@ -257,6 +266,55 @@ def stochastic_curve(
     return pd.DataFrame(
         {"step": range(share.shape[1]), "mean": share.mean(axis=0), "low": low, "high": high}
     )
+
+
+def network_of(manifest: Mapping[str, Any], network: Network | None = None) -> Network | None:
+    """Find the network of a run: the one given, or the run's own, made again from its seed.
+
+    Parameters
+    ----------
+    manifest : mapping
+        The run's, as ``data.manifest_of(run)`` gives it.
+    network : Network, optional
+        The network, where it was given to the model as a graph.
+
+    Returns
+    -------
+    Network or None
+        None where the network was a graph and is not given, or where its recipe now gives
+        other degrees than the run had (another version of networkx).
+
+    Raises
+    ------
+    ArgumentError
+        If the given network does not have as many nodes as the run had.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadModel
+    >>> model = SpreadModel(n=20, k=4, network="small_world", rng=1)
+    >>> again = network_of(model.manifest)
+    >>> bool((again.edges() == model.network.edges()).all())
+    True
+    """
+    n, name = manifest["n"], manifest["network"]
+    if network is not None:
+        if network.n != n:
+            raise ArgumentError("network", f"{network.n} nodes", f"have n={n}, as the run had")
+        return network
+    if name == "given":
+        return None
+    asked = [round(manifest["k"])]
+    if name == "scale_free":
+        # The mean degree lies below the k asked for: newcomers bring m (n - m) edges in all.
+        edges = round(manifest["k"] * n / 2)
+        asked = [2 * m for m in range(1, n) if m * (n - m) == edges]
+    for k in asked:
+        made = make_network(name, n, k, Streams(manifest["rng"]).network)
+        degrees = Counter(str(degree) for degree in made.degrees.tolist())
+        if degrees == manifest["degrees"]:
+            return made
+    return None
 
 
 def _as_seen(structure: Structure, broadcast: float) -> Structure:

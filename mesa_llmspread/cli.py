@@ -152,6 +152,24 @@ def report(
 
 
 @app.command()
+def cascade(
+    folder: Folder,
+    number: Annotated[int, typer.Option("--run", help="Which run of the record.")] = 0,
+    network: Annotated[
+        Path | None, typer.Option(help="The edge list, where the run was given one.")
+    ] = None,
+) -> None:
+    """Describe the tree along which the news travelled in one run."""
+    from mesa_llmspread.cascade import cascade as trace
+    from mesa_llmspread.data import SpreadData
+    from mesa_llmspread.networks import read_edgelist
+
+    data = SpreadData.load(folder)
+    graph = read_edgelist(network).network if network else None
+    typer.echo(trace(data, graph, run=number, rng=0).summary())
+
+
+@app.command()
 def events(
     file: Annotated[
         Path | None, typer.Argument(help="A UCDP GED or ACLED export; the bundled events if none.")

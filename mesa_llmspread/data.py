@@ -19,7 +19,15 @@ from mesa_llmspread.files import make_folder, write_whole
 if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
 
-__all__ = ["COUNT_COLUMNS", "EXPOSURE_COLUMNS", "SpreadData", "concat"]
+__all__ = [
+    "COUNT_COLUMNS",
+    "EXPOSURE_COLUMNS",
+    "RECORD",
+    "RunRecord",
+    "SpreadData",
+    "concat",
+    "shared_manifest",
+]
 
 #: Columns of ``exposures`` and their types.
 EXPOSURE_COLUMNS = {
@@ -38,6 +46,9 @@ EXPOSURE_COLUMNS = {
 
 #: Columns of ``counts``: all whole numbers.
 COUNT_COLUMNS = ("run", "step", "susceptible", "infected", "new_infected", "exposures", "failed")
+
+#: Column of a :class:`RunRecord` in the rows of Mesa's ``batch_run``.
+RECORD = "Record"
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,43 @@ class SpreadData:
         counts.insert(0, "step", range(len(counts)))
         counts.insert(0, "run", 0)
         return cls(exposures.astype(EXPOSURE_COLUMNS), counts, {**model.manifest, "runs": [{}]})
+
+    @classmethod
+    def from_batch_run(cls, rows: Sequence[Mapping[str, Any]]) -> SpreadData:
+        """Take the records of all runs from what Mesa's ``batch_run`` returns.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            From one process or several, whatever the ``data_collection_period``.
+
+        Returns
+        -------
+        SpreadData
+            With runs 0, 1, ... in the order of ``RunId``.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no row, or a row has no record: it is not from a SpreadModel, or went
+            through a text file.
+
+        Examples
+        --------
+        >>> from mesa.batchrunner import batch_run
+        >>> from mesa_llmspread import SpreadModel
+        >>> rows = batch_run(SpreadModel, {"k": [4, 8], "rng": 1}, display_progress=False)
+        >>> SpreadData.from_batch_run(rows).runs
+        [0, 1]
+        """
+        records = {}
+        for i, row in enumerate(rows):
+            if not isinstance(row.get(RECORD), RunRecord):
+                raise ArgumentError(
+                    f"rows[{i}]", row, f"have a {RECORD!r}, as batch_run gives of a SpreadModel"
+                )
+            records[row["RunId"]] = row[RECORD]
+        return concat([records[run].data() for run in sorted(records)])
 
     @property
     def runs(self) -> list[int]:
@@ -214,6 +262,34 @@ class SpreadData:
         return cls(tables["exposures"], tables["counts"], manifest)
 
 
+class RunRecord:
+    """The record of a run, as it stands in every row that Mesa's ``batch_run`` makes of it.
+
+    All rows share one record, which crosses to another process once. It holds the whole
+    run, because ``batch_run`` of Mesa 3.3 leaves out what a run's last step collected.
+
+    Parameters
+    ----------
+    source : SpreadModel or SpreadData
+        The model, while it is in this process.
+    """
+
+    def __init__(self, source: SpreadModel | SpreadData) -> None:
+        self._source = source
+
+    def data(self) -> SpreadData:
+        """Give the run's tables and manifest, as :meth:`SpreadData.from_model` does."""
+        source = self._source
+        return source if isinstance(source, SpreadData) else SpreadData.from_model(source)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RunRecord:
+        # The collector copies what it collects, at every step.
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RunRecord, (self.data(),)
+
+
 def _load_manifest(path: Path) -> dict[str, Any]:
     """Read the manifest of a saved record."""
     try:
@@ -248,21 +324,37 @@ def concat(data: Sequence[SpreadData]) -> SpreadData:
     """
     if not data:
         raise ArgumentError("data", data, "hold at least one record")
-    exposures, counts, manifests = [], [], []
+    exposures, counts = [], []
+    manifests: list[dict[str, Any]] = []
     for part in data:
         number = {run: len(manifests) + i for i, run in enumerate(part.runs)}
         exposures.append(part.exposures.assign(run=part.exposures["run"].map(number)))
         counts.append(part.counts.assign(run=part.counts["run"].map(number)))
         manifests.extend(part.manifest_of(run) for run in part.runs)
-    first = manifests[0]
-    shared = {
-        key: value
-        for key, value in first.items()
-        if all(key in other and other[key] == value for other in manifests)
-    }
-    runs = [{key: m[key] for key in m if key not in shared} for m in manifests]
     return SpreadData(
         pd.concat(exposures, ignore_index=True).astype(EXPOSURE_COLUMNS),
         pd.concat(counts, ignore_index=True).astype(dict.fromkeys(COUNT_COLUMNS, "int64")),
-        {**shared, "runs": runs},
+        shared_manifest(manifests),
     )
+
+
+def shared_manifest(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put the manifests of single runs together.
+
+    Parameters
+    ----------
+    manifests : sequence of mapping
+        All that is known of each run; at least one.
+
+    Returns
+    -------
+    dict
+        What all have in common, and under ``"runs"`` what is each one's own.
+    """
+    shared = {
+        key: value
+        for key, value in manifests[0].items()
+        if all(key in other and other[key] == value for other in manifests)
+    }
+    runs = [{key: m[key] for key in m if key not in shared} for m in manifests]
+    return {**shared, "runs": runs}

@@ -20,8 +20,10 @@ import mesa
 from mesa.datacollection import DataCollector
 from mesa.space import NetworkGrid
 
+from mesa_llmspread._checks import checked_int, checked_probability
 from mesa_llmspread.agent import SpreadAgent
-from mesa_llmspread.deciders import Decider, Decision, Exposure, Outcome, as_decider
+from mesa_llmspread.data import RECORD, RunRecord
+from mesa_llmspread.deciders import Decision, Exposure, Outcome, as_decider
 from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
 from mesa_llmspread.exceptions import (
     ArgumentError,
@@ -36,6 +38,7 @@ from mesa_llmspread.streams import RNGLike, Streams, agent_uniforms, as_seed
 
 if TYPE_CHECKING:
     import networkx as nx
+    import pandas as pd
 
 __all__ = ["EXPOSURE_COLUMNS", "FEEDS", "SpreadModel"]
 
@@ -61,10 +64,18 @@ _REPORTERS = {
     "NewInfected": "new_infected",
     "Exposures": "exposures",
     "Failed": "failed",
+    RECORD: "record",
 }
 
 
 _by_index = attrgetter("index")
+
+
+class _Collector(DataCollector):
+    """Mesa's collector, whose frames leave out the record that only batch_run reads."""
+
+    def get_model_vars_dataframe(self) -> pd.DataFrame:
+        return super().get_model_vars_dataframe().drop(columns=RECORD)
 
 
 class SpreadModel(mesa.Model):
@@ -109,6 +120,8 @@ class SpreadModel(mesa.Model):
         All agents, in order.
     datacollector : mesa.datacollection.DataCollector
         Counts a step, and the table ``exposures`` with one row a decision.
+    record : RunRecord
+        All of it, as ``mesa.batch_run`` carries it.
 
     Raises
     ------
@@ -126,7 +139,7 @@ class SpreadModel(mesa.Model):
         self,
         n: int = 200,
         k: int = 8,
-        network: str | nx.Graph | Network = "random_regular",
+        network: str | nx.Graph[Any] | Network = "random_regular",
         event: str | OfflineEvent | None = None,
         population: Population = "uniform",
         decider: Any = "traits",
@@ -140,16 +153,12 @@ class SpreadModel(mesa.Model):
         self._step_lock = threading.Lock()
         self._step_error: Exception | None = None
         self._mesa_step = self.step
-        self.step = self._guarded_step
+        self.step = self._guarded_step  # type: ignore[method-assign]
 
         if feed not in FEEDS:
             raise UnknownNameError("feed", feed, FEEDS)
-        if isinstance(broadcast, bool) or not isinstance(broadcast, int | float):
-            raise ArgumentTypeError("broadcast", broadcast, "a probability")
-        if not 0 <= broadcast <= 1:
-            raise ArgumentError("broadcast", broadcast, "be a probability between 0 and 1")
         self.feed = feed
-        self.broadcast = float(broadcast)
+        self.broadcast = checked_probability("broadcast", broadcast)
         self.event = _as_event(event)
         self.decider = as_decider(decider)
 
@@ -159,7 +168,7 @@ class SpreadModel(mesa.Model):
         profiles = sample_profiles(self.n, population, self.streams.population)
         starters = _starters(initial_infected, network, self.network, self.streams)
         self._answerer = self.decider.for_run(self.n, self.streams.decider)
-        self._described = _describe(network, population, len(starters))
+        self._described = _describe(network, population, starters)
 
         self.grid = NetworkGrid(self.network.to_networkx())
         self.spreaders = [SpreadAgent(self, i, profile) for i, profile in enumerate(profiles)]
@@ -170,7 +179,8 @@ class SpreadModel(mesa.Model):
         self.susceptible, self.infected, self.new_infected = self.n, 0, 0
         self.exposures = self.failed = 0
         self._reached: list[SpreadAgent] = []
-        self.datacollector = DataCollector(
+        self.record = RunRecord(self)
+        self.datacollector = _Collector(
             model_reporters=_REPORTERS, tables={"exposures": EXPOSURE_COLUMNS}
         )
         self._publish([(self.spreaders[i], "", "") for i in starters])
@@ -225,9 +235,7 @@ class SpreadModel(mesa.Model):
         SpreadModel
             The model itself.
         """
-        if steps < 0:
-            raise ArgumentError("steps", steps, "be at least 0")
-        for _ in range(steps):
+        for _ in range(checked_int("steps", steps, 0)):
             if not self.running:
                 break
             self.step()
@@ -246,6 +254,7 @@ class SpreadModel(mesa.Model):
             "degrees": _counts(self.network.degrees.tolist()),
             "profiles": _counts(agent.code for agent in self.spreaders),
             **self._described,
+            "starter_profiles": [self.spreaders[i].code for i in self._described["starters"]],
             "feed": self.feed,
             "broadcast": self.broadcast,
             "event": _plain(self.event),
@@ -369,7 +378,7 @@ def _starters(
     return sorted(index[node] for node in chosen_nodes)
 
 
-def _describe(network: Any, population: Population, starters: int) -> dict[str, Any]:
+def _describe(network: Any, population: Population, starters: list[int]) -> dict[str, Any]:
     """Name what was given, as plain values for the manifest."""
     if isinstance(population, str):
         described: Any = population
@@ -380,7 +389,8 @@ def _describe(network: Any, population: Population, starters: int) -> dict[str, 
     return {
         "network": network if isinstance(network, str) else "given",
         "population": described,
-        "initial_infected": starters,
+        "initial_infected": len(starters),
+        "starters": starters,
     }
 
 

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from mesa_llmspread.analysis import STOCHASTIC, Analysis, EventAnalysis
+from mesa_llmspread.cascade import Cascade
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.summaries import repost_rates
+from mesa_llmspread.traits import TraitEffects
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLOURS",
+    "plot_cascade",
     "plot_comparison",
     "plot_event",
     "plot_event_rates",
     "plot_fitted_rates",
+    "plot_hazard_ratios",
     "plot_profiles",
     "plot_spread",
     "plot_traits",
@@ -222,6 +226,62 @@ def plot_comparison(analysis: Analysis) -> Figure:
     bars = axis.barh(table["structure"], table["delta_bic"], color=_POINT)
     axis.bar_label(bars, [f"{delta:,.0f}" for delta in table["delta_bic"]], padding=3, fontsize=8)
     axis.set(xlabel="BIC above the best law's", xlim=(0, 1.15 * table["delta_bic"].max() + 1))
+    return figure
+
+
+def plot_hazard_ratios(effects: TraitEffects) -> Figure:
+    """Draw what multiplies the hazard of a repost, term by term, with intervals.
+
+    Parameters
+    ----------
+    effects : TraitEffects
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    table = effects.table.iloc[::-1]
+    figure = _figure(7.4, 0.3 * len(table) + 1.0)
+    axis = figure.subplots()
+    error = [table["hazard_ratio"] - table["low"], table["high"] - table["hazard_ratio"]]
+    axis.errorbar(table["hazard_ratio"], range(len(table)), xerr=error, fmt="o", color=_POINT, ms=4)
+    axis.axvline(1.0, color="#000000", lw=0.8)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_yticks(range(len(table)), table["term"], fontsize=8)
+    axis.set_xlabel("hazard ratio (traits: one standard deviation more)")
+    axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def plot_cascade(cascade: Cascade) -> Figure:
+    """Draw how many agents posted at each step, and how far along the tree they stood.
+
+    Parameters
+    ----------
+    cascade : Cascade
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = _figure(8.4, 3.2)
+    left, right = figure.subplots(1, 2)
+    new = cascade.new_spreaders
+    left.bar(range(1, len(new) + 1), new, color=_POINT)
+    left.axvline(cascade.time_to_half, color="#D55E00", ls="--", label="half have posted")
+    left.set(xlabel="step", ylabel="new spreaders")
+    left.legend(frameon=False, fontsize=8)
+    table = cascade.generations
+    error = np.maximum([table["mean"] - table["low"], table["high"] - table["mean"]], 0)
+    right.bar(table["depth"], table["mean"], yerr=error, color="#56B4E9")
+    right.set(xlabel="depth (reposts since the starter)", ylabel="spreaders")
+    virality = cascade.measures["mean"]["structural_virality"]
+    right.set_title(f"structural virality {virality:.2f}", fontsize=9)
     return figure
 
 

@@ -93,7 +93,7 @@ _QUALIFIERS = ((1.5, "extremely"), (0.75, "very"), (0.25, "somewhat"))
 
 
 def _join(words: Sequence[str]) -> str:
-    """``a, b and c``."""
+    """List words as ``a, b and c``."""
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 

@@ -34,7 +34,7 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
     """
     from mesa_llmspread import plots
 
-    return {
+    drawn = {
         "spread": plots.plot_spread(analysis),
         "comparison": plots.plot_comparison(analysis),
         "fitted_rates": plots.plot_fitted_rates(analysis),
@@ -42,6 +42,9 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
         "profiles": plots.plot_profiles(analysis.data),
         "event_rates": plots.plot_event_rates(analysis.data),
     }
+    if analysis.traits is not None:
+        drawn["hazard_ratios"] = plots.plot_hazard_ratios(analysis.traits)
+    return drawn
 
 
 def save_figures(drawn: dict[str, Figure], folder: Path) -> dict[str, bytes]:
@@ -97,7 +100,7 @@ def write_report(analysis: Analysis, pictures: dict[str, bytes], path: Path) -> 
     environment = Environment(
         loader=PackageLoader("mesa_llmspread"), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters["number"] = _number
+    environment.filters |= {"number": _number, "p_value": _p_value}
     manifest = {key: value for key, value in analysis.data.manifest.items() if key != "runs"}
     exposures = analysis.data.exposures
     page = environment.get_template("report.html").render(
@@ -132,3 +135,10 @@ def _number(value: Any, digits: int = 3) -> str:
     if value is None or pd.isna(value):
         return "–"
     return f"{value:,.{digits}f}"
+
+
+def _p_value(value: float) -> str:
+    """Format a p-value; the smallest are not told apart."""
+    if pd.isna(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -122,7 +122,7 @@ def _up_to(top: int) -> Callable[[int], str]:
     return lambda count: str(count) if count < top else f"{top}+"
 
 
-def _rates(decisions: pd.DataFrame, order: list[object], level: float) -> pd.DataFrame:
+def _rates(decisions: pd.DataFrame, order: Sequence[object], level: float) -> pd.DataFrame:
     """Count reposts by group and give each share its Wilson interval."""
     table = decisions.groupby("group")["repost"].agg(["size", "sum"])
     table = table.reindex([group for group in order if group in table.index])

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mesa_llmspread._checks import checked_probability
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.profiles import codes
 
@@ -84,15 +85,6 @@ def probability_to_rate(probability: Numbers, dt: float = 1.0) -> Floats:
         return -np.log1p(-np.asarray(probability, dtype=float)) / dt
 
 
-def _checked_probability(name: str, value: Any) -> float:
-    """Take a value as a probability, or say why not."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ArgumentTypeError(name, value, "a probability")
-    if not 0 <= value <= 1:
-        raise ArgumentError(name, value, "be a probability between 0 and 1")
-    return float(value)
-
-
 def _any_of(beta: float | Floats, contacts: npt.NDArray[Any]) -> Floats:
     """Probability that at least one of m independent contacts succeeds."""
     return 1.0 - (1.0 - beta) ** contacts
@@ -128,7 +120,7 @@ class Structure(ABC):
 
     def __post_init__(self) -> None:
         for name in self.words:
-            object.__setattr__(self, name, _checked_probability(name, getattr(self, name)))
+            object.__setattr__(self, name, checked_probability(name, getattr(self, name)))
 
     @property
     def name(self) -> str:
@@ -275,7 +267,7 @@ class OnlineOffline(Structure):
 
 @dataclass(frozen=True)
 class FirstRepeat(Structure):
-    """Novelty: one probability the first time an agent sees the news, another when it sees it again.
+    """Novelty: one probability for the first time an agent sees the news, another for again.
 
     Per contact, ``p = 1 - (1 - b)**m``; per step, ``p = b`` if ``m >= 1``; with
     ``b = beta_first`` at the first exposure occasion and ``beta_repeat`` after it.
@@ -492,7 +484,7 @@ class ByProfile(Structure):
         if not isinstance(betas, Sequence | np.ndarray) or isinstance(betas, str):
             raise ArgumentTypeError("betas", betas, "32 probabilities, or a mapping from codes")
         values = tuple(
-            _checked_probability(f"betas[{code!r}]", beta)
+            checked_probability(f"betas[{code!r}]", beta)
             for code, beta in zip(codes(), betas, strict=False)
         )
         if len(values) != 32 or len(betas) != 32:

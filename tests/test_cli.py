@@ -28,21 +28,21 @@ def test_the_installed_command_exists() -> None:
 
 def test_help_reads_well() -> None:
     text = call("--help")
-    for command in ("run", "fit", "report", "events", "profiles"):
+    for command in ("run", "fit", "cascade", "report", "events", "profiles"):
         assert command in text
     assert "Seed" in call("run", "--help")
 
 
 def test_run_fit_and_report(tmp_path: Path) -> None:
     out = tmp_path / "record"
-    text = call(
-        "run", out, "--n", 120, "--k", 6, "--decider", "FirstRepeat(0.3, 0.05)", "--rng", 3
-    )
+    text = call("run", out, "--n", 120, "--k", 6, "--decider", "FirstRepeat(0.3, 0.05)", "--rng", 3)
     assert "of 120 agents have posted" in text
     data = SpreadData.load(out)
     assert data.manifest["rng"] == 3
     assert "beta_repeat" in call("fit", out, "--structure", "FirstRepeat")
     assert "FirstRepeat" in call("fit", out)
+    assert "structural virality" in call("cascade", out)
+    assert "run=7" in call("cascade", out, "--run", 7, code=2)
     assert call("report", out).strip() == str(out / "report.html")
     assert "data:image/png" in (out / "report.html").read_text()
 

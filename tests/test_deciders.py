@@ -105,9 +105,9 @@ def test_the_trait_policy_is_its_formula() -> None:
 def test_traits_move_the_policy_as_in_people(trait: str, sign: int) -> None:
     low = dataclasses.replace(PERSON, **{trait: -1.0})
     policy = TraitDecider()
-    change = policy.probabilities(exposures(1))[0] - policy.probabilities(
-        exposures(1, profile=low)
-    )[0]
+    change = (
+        policy.probabilities(exposures(1))[0] - policy.probabilities(exposures(1, profile=low))[0]
+    )
     assert np.sign(change) == sign
 
 

@@ -23,6 +23,7 @@ from mesa_llmspread.exceptions import (
     ServerUnreachableError,
     StepInProgressError,
     TooManyFailuresError,
+    UndefinedClosureError,
     UnknownNameError,
 )
 
@@ -33,6 +34,11 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
         ArgumentError("n", 0, "be at least 1"),
         "n=0: must be at least 1",
         {"argument": "n", "value": 0, "allowed": "be at least 1"},
+    ),
+    (
+        UndefinedClosureError("time", "continuous", "be 'discrete' for this law"),
+        "time='continuous': must be 'discrete' for this law",
+        {"argument": "time", "allowed": "be 'discrete' for this law"},
     ),
     (
         UnknownNameError("network", "Smal_world", ["random_regular", "small_world"]),

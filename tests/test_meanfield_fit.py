@@ -266,6 +266,180 @@ def test_a_repost_without_contacts_is_beyond_contact_laws() -> None:
     assert not fit(as_data(rows), "TwoClass").success
 
 
+LAWS = (
+    "SI",
+    "FirstRepeat",
+    "FirstRepeatStep",
+    "SingleMultiple",
+    "SingleMultipleCumulative",
+    "TwoClass",
+    "ByProfile",
+    "OnlineOffline",
+)
+
+
+@pytest.mark.parametrize("structure", LAWS)
+@pytest.mark.parametrize("outcome", ["repost", "decline"])
+@pytest.mark.parametrize("number", [1, 60])
+def test_nobody_or_everybody(structure: str, outcome: str, number: int) -> None:
+    rows = pd.DataFrame(
+        {
+            "contacts": np.resize([1, 2, 3], number),
+            "direct": np.resize([True, False], number),
+            "agent": range(number),
+            "outcome": outcome,
+        }
+    )
+    result = fit(as_data(rows), structure)
+    wanted = 1.0 if outcome == "repost" else 0.0
+    known = [value for value in result.params.values() if not np.isnan(value)]
+    assert known == [wanted] * len(known)
+    assert result.success == (result.fitted is not None)
+    for low, high in result.ci.values():
+        assert 0 <= low <= high <= 1
+    for name, value in result.params.items():
+        if np.isnan(value):
+            assert "not identifiable" in result.message
+            assert result.ci[name] == (0, 1)
+    assert name in result.summary()
+
+
+def test_an_empty_cell_is_reported() -> None:
+    rows = pd.DataFrame({"contacts": [1] * 30, "outcome": ["repost"] * 10 + ["decline"] * 20})
+    result = fit(as_data(rows), "FirstRepeat")
+    assert result.params["beta_first"] == pytest.approx(1 / 3)
+    assert np.isnan(result.params["beta_repeat"])
+    assert result.message == (
+        "beta_repeat is not identifiable: no decision says anything about it."
+    )
+    assert not result.success
+    assert result.fitted is None
+
+
+@pytest.mark.parametrize("structure", LAWS)
+def test_runs_of_very_different_kinds(structure: str) -> None:
+    """A run in which all repost, one in which nobody does, one of a single decision."""
+    outcome = ["repost"] * 20 + ["decline"] * 20 + ["repost", "decline"] * 10 + ["repost"]
+    number = len(outcome)
+    rows = pd.DataFrame(
+        {
+            "run": np.minimum(np.arange(number) // 20, 3),
+            "agent": range(number),
+            "contacts": np.resize([1, 2], number),
+            "exposure": np.resize([1, 2, 3], number),
+            "direct": np.resize([True, False, False], number),
+            "profile": np.resize(codes(), number),
+            "outcome": outcome,
+        }
+    )
+    for interval in ("auto", "profile", "runs"):
+        result = fit(as_data(rows), structure, interval=interval)
+        for name, (low, high) in result.ci.items():
+            assert 0 <= low <= high <= 1, name
+            if interval == "profile" and not np.isnan(result.params[name]):
+                assert low <= result.params[name] <= high
+
+
+def test_runs_that_agree_exactly_are_not_perfect() -> None:
+    part = pd.DataFrame({"contacts": 1, "outcome": ["repost"] * 5 + ["decline"] * 15})
+    data = as_data(pd.concat([part.assign(run=0), part.assign(run=1)]))
+    low, high = fit(data, "SI", interval="runs").ci["beta"]
+    assert low < 0.1 < 0.5 < high
+
+
+def test_a_single_run_has_no_interval_between_runs() -> None:
+    rows = pd.DataFrame({"contacts": [1] * 30, "outcome": ["repost"] * 10 + ["decline"] * 20})
+    with pytest.raises(ArgumentError, match="'profile' for decisions of a single run"):
+        fit(as_data(rows), "SI", interval="runs")
+
+
+def test_no_offline_effect_is_exactly_none() -> None:
+    rng = np.random.default_rng(2)
+    number = 3000
+    contacts = rng.integers(1, 5, number)
+    direct = rng.random(number) < 0.3
+    # Those who saw the event itself repost less.
+    chance = 1 - (1 - np.where(direct, 0.05, 0.1)) ** contacts
+    rows = pd.DataFrame(
+        {
+            "agent": range(number),
+            "contacts": contacts,
+            "direct": direct,
+            "outcome": np.where(rng.random(number) < chance, "repost", "decline"),
+        }
+    )
+    result = fit(as_data(rows), "OnlineOffline")
+    assert result.params["alpha"] == 0
+    assert result.ci["alpha"][0] == 0
+    assert 0 < result.ci["alpha"][1] < 0.05
+    alone = fit(as_data(rows), "SI")
+    assert result.params["beta"] == pytest.approx(alone.params["beta"], abs=1e-6)
+    assert result.loglik == pytest.approx(alone.loglik, abs=1e-8)
+
+
+def test_rates_that_always_act_together_are_not_told_apart() -> None:
+    rows = pd.DataFrame(
+        {"contacts": 1, "direct": True, "outcome": ["repost"] * 10 + ["decline"] * 30}
+    )
+    result = fit(as_data(rows), "OnlineOffline")
+    assert not result.success
+    assert "alpha and beta are not identifiable" in result.message
+
+
+def test_latent_classes_of_equal_agents_are_one() -> None:
+    """Agents that decide once each cannot show that they differ."""
+    rows = pd.DataFrame(
+        {
+            "agent": range(90),
+            "contacts": 2,
+            "outcome": ["repost"] * 30 + ["decline"] * 60,
+        }
+    )
+    result = fit(as_data(rows), "TwoClass")
+    assert result.params["beta_low"] == result.params["beta_high"]
+    assert np.isnan(result.params["share_high"])
+    assert result.loglik == pytest.approx(fit(as_data(rows), "SI").loglik)
+    assert "Both classes have the same rate" in result.message
+    assert result.fitted is not None
+
+
+def test_classes_are_ordered_by_rate() -> None:
+    runs = [
+        SpreadData.from_model(
+            SpreadModel(n=300, decider="TwoClass(0.02, 0.4, share_high=0.7)", rng=seed).run(60)
+        )
+        for seed in range(3)
+    ]
+    for interval in ("profile", "runs"):
+        result = fit(concat(runs), "TwoClass", interval=interval)
+        assert result.params["beta_low"] < 0.1 < result.params["beta_high"]
+        assert result.params["share_high"] == pytest.approx(0.7, abs=0.1)
+    known = fit(concat(runs), "TwoClass", high=set(codes()[:16]))
+    assert known.structure == "TwoClassKnown"
+    flipped = fit(concat(runs), "TwoClass", high=set(codes()[16:]))
+    assert known.loglik == pytest.approx(flipped.loglik)
+    assert known.params["beta_low"] == flipped.params["beta_high"]
+
+
+def test_heterogeneity_has_the_size_it_claims() -> None:
+    """Runs of one law differ by chance only; one in twenty may pass for different."""
+    rng = np.random.default_rng(8)
+    found = []
+    for _ in range(60):
+        rows = pd.DataFrame({"run": np.repeat(range(5), 300), "contacts": 1})
+        rows["profile"] = np.array(codes())[rng.integers(0, 32, len(rows))]
+        rows["outcome"] = np.where(rng.random(len(rows)) < 0.1, "repost", "decline")
+        data = as_data(rows)
+        found.append([fit(data, law).heterogeneity < 0.05 for law in ("SI", "ByProfile")])
+    assert (np.mean(found, axis=0) <= 0.15).all()
+
+
+def test_profiles_have_to_be_profiles() -> None:
+    rows = pd.DataFrame({"contacts": [1, 1], "profile": "INTJ", "outcome": ["repost", "decline"]})
+    with pytest.raises(ArgumentError, match="INTJ"):
+        fit(as_data(rows), "SI")
+
+
 @given(
     contacts=st.lists(st.integers(1, 8), min_size=2, max_size=40),
     seed=st.integers(0, 2**32 - 1),

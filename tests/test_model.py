@@ -193,9 +193,9 @@ def test_what_an_agent_sees_when_posts_stay() -> None:
 def test_new_posts_are_seen_once() -> None:
     star = nx.star_graph(3)
     decider = ScriptedDecider(lambda e: e.agent == 0 and e.step == 1)
-    model = SpreadModel(
-        network=star, initial_infected=[1], decider=decider, feed="new", rng=1
-    ).run(10)
+    model = SpreadModel(network=star, initial_infected=[1], decider=decider, feed="new", rng=1).run(
+        10
+    )
     seen = [(e.step, e.agent, e.contacts) for e, _ in decider.history]
     assert seen == [(1, 0, 1), (2, 2, 1), (2, 3, 1)]
     assert not model.running
@@ -205,9 +205,7 @@ def test_new_posts_are_seen_once() -> None:
 def test_new_posts_are_counted_with_all_before_them() -> None:
     graph = nx.Graph([(0, 1), (0, 2), (2, 3)])
     decider = ScriptedDecider(lambda e: e.agent == 2)
-    SpreadModel(
-        network=graph, initial_infected=[1, 3], decider=decider, feed="new", rng=1
-    ).run(3)
+    SpreadModel(network=graph, initial_infected=[1, 3], decider=decider, feed="new", rng=1).run(3)
     of_zero = [(e.step, e.contacts, e.cumulative) for e, _ in decider.history if e.agent == 0]
     assert of_zero == [(1, 1, 1), (2, 1, 2)]
 
@@ -236,9 +234,7 @@ def test_failed_decisions_leave_agents_as_they_were() -> None:
 
 def test_broadcast_shows_the_event_itself() -> None:
     decider = ScriptedDecider(lambda e: False)
-    SpreadModel(
-        n=1000, k=4, initial_infected=1, broadcast=0.3, decider=decider, rng=2
-    ).run(5)
+    SpreadModel(n=1000, k=4, initial_infected=1, broadcast=0.3, decider=decider, rng=2).run(5)
     exposures = [e for e, _ in decider.history]
     direct = np.mean([e.direct for e in exposures if e.contacts == 0])
     assert direct == 1

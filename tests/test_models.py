@@ -28,6 +28,7 @@ FILES = {
     "traits.png",
     "profiles.png",
     "event_rates.png",
+    "hazard_ratios.png",
 }
 
 
@@ -61,7 +62,7 @@ def test_the_main_job(tmp_path: Path) -> None:
     assert len(data.runs) == 12
     assert data.exposures["profile"].nunique() == 32
     page = (out / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 6
+    assert page.count("data:image/png;base64,") == 7
     assert not re.findall(r"(?:src|href)=[\"']https?://", page)
     assert "were not made by a language model" in page
     assert "NaN" not in page.split("<pre>")[0].replace("data:image", "")[:20000]
@@ -91,9 +92,7 @@ def test_the_main_job_can_be_repeated_to_the_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["ucdp_ged_tiny.csv", "acled_tiny.csv"])
 def test_events_of_ones_own(tmp_path: Path, name: str) -> None:
-    call(
-        "--events", DATA / name, "--max-events", 3, "--runs", 1, "--out", tmp_path, module=MODULE
-    )
+    call("--events", DATA / name, "--max-events", 3, "--runs", 1, "--out", tmp_path, module=MODULE)
     data = SpreadData.load(tmp_path)
     assert data.exposures["event"].nunique() == 3
 

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from scipy.stats import chi2
 
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.meanfield.fit import FitResult, fit
-from mesa_llmspread.meanfield.likelihood import decisions_of
-from mesa_llmspread.transmission import Structure
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.meanfield.fit import fit_log
+from mesa_llmspread.meanfield.joint import Frailty, frailty
+from mesa_llmspread.meanfield.likelihood import Log, decisions_of
+from mesa_llmspread.meanfield.result import FitResult
+from mesa_llmspread.meanfield.selection import (
+    goodness_of_fit,
+    held_out,
+    like_decisions,
+    nested_tests,
+    rate_by_run_bic,
+)
+from mesa_llmspread.meanfield.verdict import cautions, verdict
+from mesa_llmspread.transmission import Form, Structure, resolve_form
 
-__all__ = ["Comparison", "compare"]
-
-# Differences in BIC that count as decisive (Kass & Raftery 1995, doi:10.2307/2291091).
-_DECISIVE = 10.0
-
-_NOUNS = {
-    "alpha": "offline",
-    "beta": "online",
-    "beta_first": "first",
-    "beta_repeat": "repeat",
-    "beta_single": "one neighbour",
-    "beta_multiple": "several",
-    "beta_low": "low",
-    "beta_high": "high",
-    "share_high": "share of high",
-}
+__all__ = ["Comparison", "candidates", "compare"]
 
 
 @dataclass(frozen=True)
@@ -41,19 +37,32 @@ class Comparison:
     ----------
     table : DataFrame
         One row a law, best first: ``structure, parameters`` (with intervals), ``n_params,
-        loglik, aic, bic, delta_bic`` (to the best), ``weight`` (of evidence, from BIC).
+        loglik, aic, bic, delta_bic`` (to the best), ``weight`` (of evidence, from BIC),
+        ``delta_aic`` (to the lowest), ``akaike_weight``, ``deviance, freedom, fit_p_value``
+        (goodness of fit in cells of like decisions), ``held_out`` (log probability of each
+        run predicted from the others, summed).
     results : dict of str to FitResult
         The fits, by name.
     best : FitResult
         The one with the lowest BIC.
     verdict : str
-        What the table says, in a sentence or two.
+        What the table says, in a sentence.
+    tests : DataFrame
+        Likelihood-ratio tests of laws against their special cases: ``simple, rich,
+        statistic, freedom, boundary, p_value``.
+    frailty : Frailty
+        One rate with differences between agents: no law of the family, but a rival.
+    warnings : tuple of str
+        What may have misled the comparison, sentence by sentence.
     """
 
     table: pd.DataFrame
     results: dict[str, FitResult]
     best: FitResult
     verdict: str
+    tests: pd.DataFrame
+    frailty: Frailty
+    warnings: tuple[str, ...]
 
 
 def candidates(data: SpreadData) -> list[str]:
@@ -105,11 +114,12 @@ def compare(
     Raises
     ------
     ArgumentError
-        If there is no law to compare, or none that can produce the decisions.
+        If there is no law to compare, or none that the decisions identify and allow.
 
     Notes
     -----
-    BIC counts exposed decisions. Weights are ``exp(-delta / 2)``, made to sum to 1.
+    BIC counts exposed decisions. Weights are ``exp(-delta / 2)``, made to sum to 1. A law
+    with rates of which the decisions say nothing comes last.
 
     Examples
     --------
@@ -118,72 +128,86 @@ def compare(
     >>> compare(SpreadData.from_model(model), ["SI", "FirstRepeat"]).best.structure
     'FirstRepeat'
     """
-    wanted = candidates(data) if structures is None else list(structures)
-    if not wanted:
-        raise ArgumentError("structures", structures, "hold at least one law")
-    fits = [fit(data, structure, level=level) for structure in wanted]
-    results = {result.structure: result for result in sorted(fits, key=_rank)}
-    best = next(iter(results.values()))
+    if not isinstance(data, SpreadData):
+        raise ArgumentTypeError("data", data, "a SpreadData")
+    if not 0 < level < 1:
+        raise ArgumentError("level", level, "lie between 0 and 1")
+    if isinstance(structures, str) or (structures is not None and not len(structures)):
+        raise ArgumentError("structures", structures, "be a list of at least one law")
+    log = Log.read(data)
+    laws = _named(candidates(data) if structures is None else structures)
+    fits = {name: fit_log(log, form, level=level) for name, form in laws.items()}
+    order = sorted(fits, key=lambda name: (not fits[name].success, *_rank(fits[name])))
+    results = {name: fits[name] for name in order}
+    best = results[order[0]]
     if not best.success:
         raise ArgumentError(
-            "structures", list(results), f"hold a law that can produce the data: {best.message}"
+            "structures", order, f"hold a law that the decisions identify: {best.message}"
         )
-    delta = np.array([result.bic - best.bic for result in results.values()])
-    weight = np.exp(-delta / 2)
-    table = pd.DataFrame(
+    table = _table(data, log, laws, results)
+    tests = nested_tests(results)
+    rival = frailty(log)
+    warnings = cautions(
+        best,
+        results,
+        frailty=rival,
+        rate_by_run=rate_by_run_bic(log),
+        fit_p_value=float(table["fit_p_value"].iloc[0]),
+        reused=any(data.manifest_of(run).get("sampling") == "pooled" for run in data.runs),
+    )
+    words = verdict(best, results, tests)
+    return Comparison(table, results, best, words, tests, rival, tuple(warnings))
+
+
+def _named(structures: Sequence[str | type[Structure] | Structure]) -> dict[str, Form]:
+    """Name the laws; those of one name, such as several partitions, are numbered."""
+    found = [resolve_form(structure) for structure in structures]
+    total, seen = Counter(form.name for form in found), Counter[str]()
+    laws = {}
+    for form in found:
+        seen[form.name] += 1
+        many = total[form.name] > 1
+        laws[f"{form.name} ({seen[form.name]})" if many else form.name] = form
+    return laws
+
+
+def _rank(result: FitResult) -> tuple[float, int]:
+    """Put fits in order: by BIC, and the simpler first if that is the same."""
+    return result.bic, len(result.params)
+
+
+def _table(
+    data: SpreadData, log: Log, laws: dict[str, Form], results: dict[str, FitResult]
+) -> pd.DataFrame:
+    """Put all that is known of each law into a row."""
+    fits = list(results.values())
+    decisions = decisions_of(data.exposures)
+    cells = like_decisions(decisions)
+    quality = [goodness_of_fit(result, decisions, cells) for result in fits]
+    aic, bic = (np.array([getattr(result, name) for result in fits]) for name in ("aic", "bic"))
+    usable = np.array([result.success for result in fits])
+    return pd.DataFrame(
         {
             "structure": list(results),
-            "parameters": [result.describe() for result in results.values()],
-            "n_params": [len(result.params) for result in results.values()],
-            "loglik": [result.loglik for result in results.values()],
-            "aic": [result.aic for result in results.values()],
-            "bic": [result.bic for result in results.values()],
-            "delta_bic": delta,
-            "weight": weight / weight.sum(),
+            "parameters": [result.describe() for result in fits],
+            "n_params": [len(result.params) for result in fits],
+            "loglik": [result.loglik for result in fits],
+            "aic": aic,
+            "bic": bic,
+            "delta_bic": bic - bic[0],
+            "weight": _weights(bic, usable),
+            "delta_aic": aic - aic[usable].min(),
+            "akaike_weight": _weights(aic, usable),
+            "deviance": [fit.deviance for fit in quality],
+            "freedom": [fit.freedom for fit in quality],
+            "fit_p_value": [fit.p_value for fit in quality],
+            "held_out": [held_out(laws[name], log, result) for name, result in results.items()],
         }
     )
-    return Comparison(table, results, best, _verdict(best, results))
 
 
-def _rank(result: FitResult) -> tuple[bool, float]:
-    """Put fits in order: those that worked, by BIC."""
-    return not result.success, result.bic
-
-
-def _verdict(best: FitResult, results: dict[str, FitResult]) -> str:
-    """Say what the comparison found."""
-    values = ", ".join(
-        f"{_NOUNS[name]} {value:.3g} [{best.ci[name][0]:.3g}, {best.ci[name][1]:.3g}]"
-        for name, value in best.params.items()
-        if name in _NOUNS
-    )
-    if best.structure == "SI":
-        opening = f"One rate is enough: {values.removeprefix('online ')}"
-    elif best.structure == "ByProfile":
-        opening = f"Personality matters: {best.describe()}"
-    else:
-        opening = f"Two rates are needed ({best.structure}): {values}"
-    parts = [opening]
-    simple = results.get("SI")
-    if simple is not None and simple is not best and simple.success:
-        gain = 2 * (best.loglik - simple.loglik)
-        freedom = len(best.params) - len(simple.params)
-        difference = simple.bic - best.bic
-        word = "rejected" if difference > _DECISIVE else "less likely"
-        # FirstRepeat per contact, classes and profiles contain SI; the per-step laws do not.
-        nested = best.structure in ("FirstRepeat", "OnlineOffline", "ByProfile", "TwoClassKnown")
-        p_value = max(float(chi2.sf(gain, freedom)), 1e-300)
-        test = f", p {'<' if p_value <= 1e-300 else '='} {p_value:.2g}" if nested else ""
-        parts.append(f"SI is {word} (BIC {difference:.0f} higher{test})")
-    elif simple is not None and simple is not best:
-        parts.append("SI is impossible")
-    close = [
-        result.structure
-        for result in results.values()
-        if result is not best and result.success and result.bic - best.bic < _DECISIVE
-    ]
-    if close:
-        parts.append(f"{' and '.join(close)} cannot be ruled out")
-    elif len(results) > 1:
-        parts.append("no other law comes within 10 of its BIC")
-    return "; ".join(parts) + "."
+def _weights(criterion: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> list[float]:
+    """Share out the evidence among the laws that can be used."""
+    delta = np.where(usable, criterion - criterion[usable].min(), np.inf)
+    weight = np.exp(-delta / 2)
+    return list(weight / weight.sum())

@@ -1,0 +1,130 @@
+"""What a fit gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mesa_llmspread.transmission import Structure
+
+__all__ = ["FitResult"]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """A law fitted to decisions, or to curves.
+
+    Attributes
+    ----------
+    structure : str
+        The law's name.
+    params : dict of str to float
+        Estimates: probabilities per contact (or decision) and step; a share for classes. NaN
+        where the data say nothing.
+    stderr : dict of str to float
+        Standard errors, from the observed information or between runs as the intervals; NaN
+        on a bound.
+    ci : dict of str to (float, float)
+        Intervals of coverage ``level``, by profile likelihood or, where runs differ, between
+        runs.
+    interval : {"profile", "runs"}
+        Which of the two.
+    level : float
+        Coverage of the intervals.
+    loglik, aic, bic : float
+        Log-likelihood of the decisions (no binomial coefficients) and the criteria from it;
+        ``bic`` counts exposed decisions. NaN for curves, whose points are not independent.
+    n_obs : int
+        Exposed decisions: with a posting neighbour or the event itself in view. For curves
+        their points.
+    n_failed : int
+        Decisions that failed: counted here, used nowhere.
+    n_runs : int
+        Number of runs.
+    heterogeneity : float
+        p-value of the likelihood-ratio test that all runs have the same rates; NaN where it
+        was not tested.
+    success : bool
+        Whether the maximum was found and the law can produce the decisions.
+    message : str
+        What to know about the fit, in words.
+    fitted : Structure or None
+        The law with the estimates, for ``solve`` and ``simulate``.
+    likeliest : Structure or None
+        The law at the maximum of the likelihood; differs from ``fitted`` where estimates are
+        averages over runs.
+    method : {"exposures", "curve"}
+        What it was fitted to.
+    warnings : tuple of str
+        Why not to trust the estimates, sentence by sentence; part of ``message``.
+    rmse : float
+        Of a curve: root mean square distance from the counts, as a share of the agents; NaN
+        for decisions.
+    """
+
+    structure: str
+    params: dict[str, float]
+    stderr: dict[str, float]
+    ci: dict[str, tuple[float, float]]
+    interval: str
+    level: float
+    loglik: float
+    aic: float
+    bic: float
+    n_obs: int
+    n_failed: int
+    n_runs: int
+    heterogeneity: float
+    success: bool
+    message: str
+    fitted: Structure | None = field(repr=False)
+    likeliest: Structure | None = field(repr=False)
+    method: str = "exposures"
+    warnings: tuple[str, ...] = ()
+    rmse: float = float("nan")
+
+    def describe(self) -> str:
+        """Put the estimates on one line: ``beta_first 0.219 [0.196, 0.244], ...``."""
+        if len(self.params) > 3:
+            values = list(self.params.values())
+            return f"{len(values)} rates from {min(values):.3g} to {max(values):.3g}"
+        return ", ".join(
+            f"{name} {value:.3g} [{self.ci[name][0]:.3g}, {self.ci[name][1]:.3g}]"
+            for name, value in self.params.items()
+        )
+
+    def summary(self) -> str:
+        """Put the fit in words and a table.
+
+        Returns
+        -------
+        str
+            Several lines.
+        """
+        between = "between runs" if self.interval == "runs" else "profile likelihood"
+        if self.method == "curve":
+            fitted_to = f"the curves of {self.n_runs} run(s)"
+            quality = f"  distance from the counts {self.rmse:.4f} of the agents (rms)"
+        else:
+            fitted_to = f"{self.n_obs} decisions in {self.n_runs} run(s)"
+            quality = (
+                f"  log-likelihood {self.loglik:.3f}   AIC {self.aic:.2f}   BIC {self.bic:.2f}"
+            )
+        lines = [
+            f"{self.structure} fitted to {fitted_to}"
+            + (f"; {self.n_failed} failed and were left out" if self.n_failed else ""),
+            quality,
+            f"  {'parameter':<14}{'estimate':>10}{'std. error':>12}   {self.level:.0%} interval "
+            f"({between})",
+        ]
+        for name, value in self.params.items():
+            low, high = self.ci[name]
+            lines.append(
+                f"  {name:<14}{value:>10.4g}{self.stderr[name]:>12.2g}   [{low:.4g}, {high:.4g}]"
+            )
+        if np.isfinite(self.heterogeneity):
+            lines.append(f"  same rates in every run: p = {self.heterogeneity:.3g}")
+        if self.message:
+            lines.append(f"  {self.message}")
+        return "\n".join(lines)

@@ -1,0 +1,312 @@
+"""What tells laws apart, besides their likelihoods.
+
+Tests between laws of which one is a special case of the other, the fit to cells of like
+decisions, how well a run is predicted from the other runs, and rivals that look like a law
+without being one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import xlogy
+from scipy.stats import chi2
+
+from mesa_llmspread.meanfield.joint import problem_of
+from mesa_llmspread.meanfield.likelihood import Log, Trials, peak_rate, profile_indices, split
+from mesa_llmspread.meanfield.maximise import Floats, peak_of
+from mesa_llmspread.meanfield.result import FitResult
+from mesa_llmspread.transmission import (
+    ByProfile,
+    Form,
+    OnlineOffline,
+    Structure,
+    TwoClass,
+    resolve_form,
+)
+
+__all__ = [
+    "NESTED",
+    "GoodnessOfFit",
+    "chances",
+    "goodness_of_fit",
+    "held_out",
+    "like_decisions",
+    "nested_tests",
+    "rate_by_run_bic",
+]
+
+#: Laws that are special cases of others, and whether the simple one lies on a bound of what
+#: the parameters of the other can be. (SI is one of TwoClass too, in so many ways that the
+#: likelihood ratio has no known distribution.)
+NESTED = (
+    ("SI", "OnlineOffline", True),
+    ("SI", "FirstRepeat", False),
+    ("SI", "TwoClassKnown", False),
+    ("SI", "ByProfile", False),
+    ("TwoClassKnown", "ByProfile", False),
+)
+
+# Reposts and declines to be expected in a cell of like decisions.
+_EXPECTED = 5.0
+
+# Degrees of freedom from which a deviance is judged.
+_LEAST_FREEDOM = 0.5
+
+# Step of numerical derivatives with respect to probabilities.
+_NUDGE = 1e-5
+
+
+def nested_tests(results: Mapping[str, FitResult]) -> pd.DataFrame:
+    """Test laws against their special cases, by likelihood ratio.
+
+    Parameters
+    ----------
+    results : mapping of str to FitResult
+        Fits to the same decisions, by name.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair: ``simple, rich, statistic`` (twice the gain in log-likelihood),
+        ``freedom`` (degrees of freedom), ``boundary`` (whether the simple law lies on a
+        bound, where the statistic is half the time 0 and half the time chi-square with one
+        degree: Self & Liang 1987, doi:10.1080/01621459.1987.10478472), ``p_value``.
+    """
+    rows = []
+    for simple_name, rich_name, boundary in NESTED:
+        if simple_name not in results or rich_name not in results:
+            continue
+        simple, rich = results[simple_name], results[rich_name]
+        freedom = len(rich.params) - len(simple.params)
+        if not (simple.success and rich.success) or freedom < 1:
+            continue
+        statistic = max(2 * (rich.loglik - simple.loglik), 0.0)
+        p_value = float(chi2.sf(statistic, freedom))
+        if boundary:
+            p_value = p_value / 2 if statistic > 0 else 1.0
+        rows.append((simple_name, rich_name, statistic, freedom, boundary, p_value))
+    columns = ["simple", "rich", "statistic", "freedom", "boundary", "p_value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def chances(structure: Structure, decisions: pd.DataFrame) -> Floats:
+    """Probability of a repost at each decision, given all that went before.
+
+    Parameters
+    ----------
+    structure : Structure
+        The law with its values.
+    decisions : DataFrame
+        As :func:`~mesa_llmspread.meanfield.likelihood.decisions_of` gives them.
+
+    Returns
+    -------
+    ndarray of float, shape (len(decisions),)
+        For latent classes, an agent that has declined is less likely in the high one.
+    """
+    if not isinstance(structure, TwoClass) or structure.high is not None:
+        return structure.prob(
+            decisions["contacts"],
+            exposure=decisions["exposure"],
+            direct=decisions["direct"],
+            profile=profile_indices(decisions),
+            cumulative=decisions["cumulative"],
+        )
+    ordered = decisions.sort_values(["run", "agent", "step"], kind="stable")
+    contacts = ordered["contacts"]
+    declined = contacts.groupby([ordered["run"], ordered["agent"]]).cumsum() - contacts
+    before = declined.reindex(decisions.index).to_numpy()
+    m = decisions["contacts"].to_numpy()
+    low, high = 1 - structure.beta_low, 1 - structure.beta_high
+    still_low = (1 - structure.share_high) * low**before
+    still_high = structure.share_high * high**before
+    posts = still_low * (1 - low**m) + still_high * (1 - high**m)
+    still = still_low + still_high
+    # Nobody is left in a law by which all would have reposted.
+    return np.divide(posts, still, out=np.ones(len(m)), where=still > 0)
+
+
+class GoodnessOfFit(NamedTuple):
+    """Whether a law fits cells of like decisions as well as chance allows.
+
+    Attributes
+    ----------
+    deviance : float
+    freedom : float
+        What the deviance is expected to be: the number of cells, less what the fit has
+        taken of their differences.
+    p_value : float
+        NaN if there are too few cells.
+    """
+
+    deviance: float
+    freedom: float
+    p_value: float
+
+
+def like_decisions(decisions: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Put decisions into cells of like exposure, contacts and profile.
+
+    Neighbouring cells are put together until each can be expected to hold five reposts and
+    five declines, as the chi-square distribution of the deviance needs.
+
+    Parameters
+    ----------
+    decisions : DataFrame
+        As :func:`~mesa_llmspread.meanfield.likelihood.decisions_of` gives them.
+
+    Returns
+    -------
+    ndarray of int, shape (len(decisions),)
+        The number of each decision's cell, from 0.
+    """
+    keys = [decisions["exposure"] > 1, decisions["direct"], decisions["contacts"]]
+    fine = decisions.groupby([*keys, decisions["profile"]], sort=True).ngroup().to_numpy()
+    rate = decisions["repost"].mean()
+    scarcer = min(rate, 1 - rate)
+    expected = np.cumsum(np.bincount(fine) * scarcer)
+    cells = np.zeros(len(expected), dtype=np.int64)
+    cell, start = 0, 0.0
+    for i, until in enumerate(expected):
+        cells[i] = cell
+        if until - start >= _EXPECTED and expected[-1] - until >= _EXPECTED:
+            cell, start = cell + 1, until
+    return cells[fine]
+
+
+def goodness_of_fit(
+    result: FitResult, decisions: pd.DataFrame, cells: npt.NDArray[np.int64]
+) -> GoodnessOfFit:
+    """Compare reposts in cells of like decisions with what a law expects.
+
+    Parameters
+    ----------
+    result : FitResult
+        Of a fit to these decisions.
+    decisions : DataFrame
+        As :func:`~mesa_llmspread.meanfield.likelihood.decisions_of` gives them.
+    cells : ndarray of int
+        As :func:`like_decisions` gives them.
+
+    Returns
+    -------
+    GoodnessOfFit
+    """
+    if result.likeliest is None:
+        return GoodnessOfFit(np.nan, np.nan, np.nan)
+    p = np.clip(chances(result.likeliest, decisions), 1e-12, 1 - 1e-12)
+    number = np.bincount(cells)
+    reposts = np.bincount(cells, weights=decisions["repost"])
+    expected = np.bincount(cells, weights=p)
+    declines = number - reposts
+    terms = xlogy(reposts, reposts / expected) + xlogy(declines, declines / (number - expected))
+    deviance = max(2 * float(terms.sum()), 0.0)
+    scale = expected * (number - expected) / number
+    slopes, information = _sensitivity(result.likeliest, decisions, cells, p)
+    taken = np.trace(np.linalg.pinv(information) @ (slopes.T / scale) @ slopes)
+    freedom = float(np.sum(np.bincount(cells, weights=p * (1 - p)) / scale) - taken)
+    p_value = float(chi2.sf(deviance, freedom)) if freedom > _LEAST_FREEDOM else np.nan
+    return GoodnessOfFit(deviance, freedom, p_value)
+
+
+def _sensitivity(
+    structure: Structure, decisions: pd.DataFrame, cells: npt.NDArray[np.int64], p: Floats
+) -> tuple[Floats, Floats]:
+    """Differentiate the reposts expected in each cell; and the information on the parameters."""
+    values = np.array(list(structure.parameters.values()))
+    up, down = np.minimum(values + _NUDGE, 1), np.maximum(values - _NUDGE, 0)
+    form = resolve_form(structure)
+    if isinstance(structure, ByProfile):
+        # Each decision depends on one of the rates.
+        profile = profile_indices(decisions)
+        change = chances(form(*up), decisions) - chances(form(*down), decisions)
+        slope = change / (up - down)[profile]
+        slopes = np.zeros((cells.max() + 1, len(values)))
+        np.add.at(slopes, (cells, profile), slope)
+        return slopes, np.diag(np.bincount(profile, slope**2 / (p * (1 - p)), len(values)))
+    changes = []
+    for i in range(len(values)):
+        ends = [np.where(np.arange(len(values)) == i, end, values) for end in (up, down)]
+        high, low = (chances(form(*map(float, end)), decisions) for end in ends)
+        changes.append((high - low) / (up[i] - down[i]))
+    gradient = np.array(changes)
+    slopes = np.array([np.bincount(cells, weights=row) for row in gradient]).T
+    return slopes, (gradient / (p * (1 - p))) @ gradient.T
+
+
+def held_out(form: Form, log: Log, result: FitResult) -> float:
+    """Predict each run from the others: sum of the log probabilities of its decisions.
+
+    Parameters
+    ----------
+    form : Form
+        The law.
+    log : Log
+    result : FitResult
+        Of the fit to all runs.
+
+    Returns
+    -------
+    float
+        Comparable between laws, and with ``loglik``; NaN with a single run, or where the law
+        cannot produce the decisions. A rate that would be 0 or 1 from the other runs is
+        taken from half a repost, or half a decline, more.
+    """
+    if len(log.runs) < 2 or result.likeliest is None:
+        return float("nan")
+    parts = split(form, log.cells)
+    if parts is None:
+        return _held_out_together(form, log, list(result.likeliest.parameters.values()))
+    every = Trials.count(log.cells.contacts, log.cells.reposts, log.cells.declines)
+    common = peak_rate(every.off_bounds())[0]
+    score = 0.0
+    for run in log.runs:
+        inside = log.cells.run == run
+        known = split(form, log.cells.where(~inside)) or {}
+        for name, trials in (split(form, log.cells.where(inside)) or {}).items():
+            rate = peak_rate(known[name].off_bounds())[0] if name in known else np.nan
+            score += trials.loglik(common if np.isnan(rate) else rate)
+    return score
+
+
+def _held_out_together(form: Form, log: Log, values: list[float]) -> float:
+    """Predict runs by a law whose parameters, here from all runs, are estimated together."""
+    least = 0.5 / (log.cells.contacts @ (log.cells.declines + log.cells.reposts) + 1)
+    score = 0.0
+    for run in log.runs:
+        known = log.without(run)
+        if form.kind is OnlineOffline and not known.cells.direct.any():
+            return float("nan")
+        problem = problem_of(form, known)
+        peak, _ = peak_of(problem, [problem.from_probability(values)])
+        rates = np.clip(peak[: problem.n_rates], np.log(least), -np.log(least))
+        peak = np.concatenate([rates, peak[problem.n_rates :]])
+        score += problem_of(form, log.only(run)).derivatives(peak)[0]
+    return score
+
+
+def rate_by_run_bic(log: Log) -> float:
+    """BIC of one rate a run: what differences between runs alone explain.
+
+    Parameters
+    ----------
+    log : Log
+
+    Returns
+    -------
+    float
+        Infinite where contacts cannot explain the reposts.
+    """
+    if log.unseen_reposts:
+        return float("inf")
+    cells = log.cells
+    peaks = [
+        peak_rate(Trials.count(part.contacts, part.reposts, part.declines))[1]
+        for part in (cells.where(cells.run == run) for run in log.runs)
+    ]
+    return len(peaks) * float(np.log(log.n_obs)) - 2 * sum(peaks)

@@ -1,0 +1,188 @@
+"""What a comparison of laws found, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from mesa_llmspread.meanfield.joint import Frailty
+from mesa_llmspread.meanfield.result import FitResult
+
+__all__ = ["cautions", "verdict"]
+
+# Differences in BIC that count as decisive (Kass & Raftery 1995, doi:10.2307/2291091).
+_DECISIVE = 10.0
+
+# p-values below which a special case is rejected, and a law does not fit.
+_REJECTED, _MISFIT = 0.05, 0.001
+
+# Smallest p-value that is told.
+_SMALLEST = 1e-300
+
+_NOUNS = {
+    "alpha": "offline",
+    "beta": "online",
+    "beta_first": "first",
+    "beta_repeat": "repeat",
+    "beta_single": "one neighbour",
+    "beta_multiple": "several",
+    "beta_low": "low",
+    "beta_high": "high",
+    "share_high": "share of high",
+}
+
+_CLASSES = ("TwoClass", "TwoClassKnown", "ByProfile")
+
+
+def verdict(best: FitResult, results: Mapping[str, FitResult], tests: pd.DataFrame) -> str:
+    """Say what a comparison found, in a sentence.
+
+    Parameters
+    ----------
+    best : FitResult
+        The fit with the lowest BIC.
+    results : mapping of str to FitResult
+        All fits, by name.
+    tests : DataFrame
+        As :func:`~mesa_llmspread.meanfield.selection.nested_tests` gives them.
+
+    Returns
+    -------
+    str
+    """
+    excess = {
+        name: result.bic - best.bic
+        for name, result in results.items()
+        if result is not best and result.success
+    }
+    parts = [_opening(best, excess)]
+    if "SI" in results and results["SI"] is not best:
+        parts.append(_about_si(best, excess, tests))
+    close = [name for name in excess if name != "SI" and _is_close(name, best, excess, tests)]
+    classes = {name: excess[name] for name in _CLASSES if name in excess}
+    if best.structure not in (*_CLASSES, "SI") and classes and not set(close) & set(classes):
+        nearest = min(classes, key=classes.__getitem__)
+        parts.append(
+            "a class model does not explain it better "
+            f"({nearest}: BIC {classes[nearest]:.0f} higher)"
+        )
+    if close:
+        parts.append(f"{' and '.join(close)} cannot be ruled out")
+    elif best.structure == "SI" and excess:
+        parts.append("no second rate adds to it")
+    elif set(excess) - {"SI"}:
+        parts.append("no other law comes close")
+    return "; ".join(parts) + "."
+
+
+def _opening(best: FitResult, excess: Mapping[str, float]) -> str:
+    """Name the law with the lowest BIC and its values."""
+    values = ", ".join(
+        f"{_NOUNS[name]} {value:.2g} [{best.ci[name][0]:.2g}, {best.ci[name][1]:.2g}]"
+        for name, value in best.params.items()
+        if name in _NOUNS
+    )
+    if best.structure == "SI":
+        return f"One rate is enough: {values.removeprefix('online ')}"
+    if best.structure == "ByProfile":
+        return f"Personality matters: {best.describe()}"
+    needed = "are needed" if excess.get("SI", np.inf) > _DECISIVE else "describe it best"
+    what = "Two classes of agents" if best.structure.startswith("TwoClass") else "Two rates"
+    return f"{what} {needed}: {values} ({best.structure})"
+
+
+def _about_si(best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame) -> str:
+    """Say whether one rate would do."""
+    if "SI" not in excess:
+        return "SI is impossible"
+    word = "rejected" if excess["SI"] > _DECISIVE else "less likely"
+    p_value = _p_value(tests, "SI", best.structure)
+    text = "" if np.isnan(p_value) else f", p {_told(p_value)}"
+    return f"SI is {word} (BIC {excess['SI']:.0f} higher{text})"
+
+
+def _told(p_value: float) -> str:
+    """Put a p-value in words."""
+    return f"< {_SMALLEST:g}" if p_value < _SMALLEST else f"= {p_value:.2g}"
+
+
+def _p_value(tests: pd.DataFrame, simple: str, rich: str) -> float:
+    """Look up a test; NaN if it was not made."""
+    found = tests[(tests["simple"] == simple) & (tests["rich"] == rich)]["p_value"]
+    return float(found.iloc[0]) if len(found) else float("nan")
+
+
+def _is_close(name: str, best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame) -> bool:
+    """Tell whether a law may be the right one instead of the best."""
+    if excess[name] >= _DECISIVE:
+        return False
+    # What contains the best law always fits about as well: does it fit better?
+    p_value = _p_value(tests, best.structure, name)
+    if not np.isnan(p_value):
+        return p_value < _REJECTED
+    contains = best.structure == "SI" and name == "TwoClass"
+    return not contains or excess[name] < 2
+
+
+def cautions(
+    best: FitResult,
+    results: Mapping[str, FitResult],
+    *,
+    frailty: Frailty,
+    rate_by_run: float,
+    fit_p_value: float,
+    reused: bool,
+) -> list[str]:
+    """Say what may have misled the comparison.
+
+    Parameters
+    ----------
+    best : FitResult
+        The fit with the lowest BIC.
+    results : mapping of str to FitResult
+        All fits, by name.
+    frailty : Frailty
+        One rate with differences between agents.
+    rate_by_run : float
+        BIC of one rate a run.
+    fit_p_value : float
+        Goodness of fit of the best law; NaN if not known.
+    reused : bool
+        Whether answers to repeated prompts were re-used.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+    """
+    notes = []
+    if best.structure not in (*_CLASSES, "SI", "OnlineOffline"):
+        rivals = {"differences between agents (gamma frailty)": frailty.bic}
+        rivals |= {
+            f"classes of agents ({name})": results[name].bic
+            for name in _CLASSES
+            if name in results and results[name].success
+        }
+        rivals["one rate, different in every run,"] = rate_by_run
+        for rival, bic in rivals.items():
+            if bic - best.bic < _DECISIVE:
+                notes.append(
+                    f"{best.structure} may be an artefact: {rival} would explain the decisions "
+                    f"nearly as well (BIC {bic - best.bic:+.0f})."
+                )
+    if reused:
+        notes.append(
+            "Answers to repeated prompts were re-used, which looks like FirstRepeat: later "
+            "exposures repeat earlier refusals. Ask again with fresh draws, and trust the rate "
+            "at first exposures only."
+        )
+    if fit_p_value < _MISFIT:
+        notes.append(
+            f"Even {best.structure} does not fit cells of like decisions "
+            f"(deviance, p = {fit_p_value:.2g}): something else matters too."
+        )
+    if best.interval == "runs":
+        notes.append("Rates differ between runs; likelihoods and tests take them for equal.")
+    return notes

@@ -1,0 +1,314 @@
+"""Comparisons of laws: the truth is found, rivals are named, and the words say so."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import chi2
+from test_meanfield_fit import as_data
+
+from mesa_llmspread import SpreadData, SpreadModel, TwoClass, compare, concat, fit
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.meanfield.likelihood import decisions_of
+from mesa_llmspread.meanfield.selection import (
+    chances,
+    goodness_of_fit,
+    like_decisions,
+    nested_tests,
+)
+from mesa_llmspread.profiles import codes
+from mesa_llmspread.transmission import ByProfile, parse_structure
+
+PROFILES = ByProfile(tuple(0.02 if i % 2 else 0.15 for i in range(32)))
+
+TRUTHS = {
+    "SI": "SI(0.05)",
+    "OnlineOffline": "OnlineOffline(0.1, 0.04)",
+    "FirstRepeat": "FirstRepeat(0.2, 0.04)",
+    "FirstRepeatStep": "FirstRepeatStep(0.3, 0.1)",
+    "SingleMultiple": "SingleMultiple(0.05, 0.2)",
+    "TwoClass": "TwoClass(0.02, 0.3, share_high=0.3)",
+    "ByProfile": f"ByProfile({list(PROFILES.betas)})",
+}
+
+
+def simulated(law: str, seed: int, runs: int = 5, n: int = 200) -> SpreadData:
+    broadcast = 0.2 if law.startswith("OnlineOffline") else 0.0
+    return concat(
+        [
+            SpreadData.from_model(
+                SpreadModel(n=n, decider=law, broadcast=broadcast, rng=100 * seed + run).run(60)
+            )
+            for run in range(runs)
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", TRUTHS)
+def test_finds_the_true_law(name: str, seed: int) -> None:
+    comparison = compare(simulated(TRUTHS[name], seed))
+    assert comparison.best.structure == name
+    row = comparison.table.iloc[0]
+    assert row["structure"] == name
+    assert row["delta_bic"] == 0
+    assert row["fit_p_value"] > 0.001
+    assert comparison.table["held_out"].idxmax() == 0
+
+
+@pytest.fixture(scope="module")
+def novelty() -> SpreadData:
+    return simulated(TRUTHS["FirstRepeat"], seed=0)
+
+
+def test_table(novelty: SpreadData) -> None:
+    comparison = compare(novelty)
+    table = comparison.table
+    assert list(table.columns) == [
+        "structure",
+        "parameters",
+        "n_params",
+        "loglik",
+        "aic",
+        "bic",
+        "delta_bic",
+        "weight",
+        "delta_aic",
+        "akaike_weight",
+        "deviance",
+        "freedom",
+        "fit_p_value",
+        "held_out",
+    ]
+    assert list(table["structure"]) == list(comparison.results)
+    assert table["bic"].is_monotonic_increasing
+    assert table["weight"].sum() == pytest.approx(1)
+    assert table["akaike_weight"].sum() == pytest.approx(1)
+    assert table["delta_aic"].min() == 0
+    # What a run adds is less likely from the others than with it.
+    assert (table["held_out"] < table["loglik"]).all()
+    with_weights = table[table["weight"] > 1e-300]
+    ratio = np.log(with_weights["weight"] / with_weights["weight"].iloc[0])
+    assert list(ratio) == pytest.approx(list(-with_weights["delta_bic"] / 2))
+
+
+def test_verdict(novelty: SpreadData) -> None:
+    comparison = compare(novelty)
+    assert comparison.verdict.startswith("Two rates are needed: first 0.")
+    for part in (
+        "repeat 0.0",
+        "(FirstRepeat)",
+        "SI is rejected (BIC ",
+        "a class model does not explain it better (TwoClass: BIC ",
+        "no other law comes close",
+    ):
+        assert part in comparison.verdict
+    assert comparison.verdict.endswith(".")
+
+
+def test_verdict_on_one_rate() -> None:
+    comparison = compare(simulated(TRUTHS["SI"], seed=3))
+    assert comparison.verdict.startswith("One rate is enough: 0.0")
+    assert "no second rate adds to it" in comparison.verdict
+    assert not comparison.warnings
+
+
+def test_verdict_on_agents_that_differ() -> None:
+    classes = compare(simulated(TRUTHS["TwoClass"], seed=3), ["SI", "TwoClass", "FirstRepeat"])
+    assert classes.verdict.startswith("Two classes of agents are needed: low 0.0")
+    assert "share of high 0." in classes.verdict
+    profiles = compare(simulated(TRUTHS["ByProfile"], seed=3), ["SI", "ByProfile"])
+    assert profiles.verdict.startswith("Personality matters: 32 rates from")
+
+
+def test_nested_tests(novelty: SpreadData) -> None:
+    comparison = compare(novelty, ["SI", "FirstRepeat", "ByProfile", "SingleMultiple"])
+    tests = comparison.tests.set_index("rich")
+    assert set(tests.index) == {"FirstRepeat", "ByProfile"}
+    assert list(tests.loc[["FirstRepeat", "ByProfile"], "freedom"]) == [1, 31]
+    gain = 2 * (comparison.results["FirstRepeat"].loglik - comparison.results["SI"].loglik)
+    assert tests.loc["FirstRepeat", "statistic"] == pytest.approx(gain)
+    assert tests.loc["FirstRepeat", "p_value"] == pytest.approx(chi2.sf(gain, 1))
+
+
+def test_an_offline_rate_of_none_is_on_the_boundary() -> None:
+    """Under SI, half of the statistics are 0, and p is uniform below one half."""
+    p_values = []
+    rng = np.random.default_rng(4)
+    for _ in range(60):
+        contacts, direct = rng.integers(1, 5, 400), rng.random(400) < 0.5
+        repost = rng.random(400) < 1 - 0.9**contacts
+        rows = pd.DataFrame({"contacts": contacts, "direct": direct, "agent": range(400)})
+        rows["outcome"] = np.where(repost, "repost", "decline")
+        tests = nested_tests({name: fit(as_data(rows), name) for name in ("SI", "OnlineOffline")})
+        assert tests["boundary"].all()
+        p_values.append(tests["p_value"].iloc[0])
+    assert 0.3 < np.mean(np.array(p_values) == 1) < 0.7
+    assert np.mean(np.array(p_values) < 0.05) <= 0.15
+
+
+def test_impossible_laws_come_last() -> None:
+    data = simulated(TRUTHS["OnlineOffline"], seed=1, runs=2)
+    comparison = compare(data)
+    assert comparison.best.structure == "OnlineOffline"
+    assert "SI is impossible" in comparison.verdict
+    assert (comparison.table["weight"].iloc[1:] == 0).all()
+    assert comparison.table["held_out"].iloc[1:].isna().all()
+    with pytest.raises(ArgumentError, match="OnlineOffline can"):
+        compare(data, ["SI", "FirstRepeat"])
+
+
+def test_ties_go_to_the_simpler_law() -> None:
+    # All decisions at one contact: the rate of a contact and of a step are the same.
+    rows = pd.DataFrame(
+        {
+            "contacts": 1,
+            "exposure": [1, 2] * 30,
+            "agent": np.repeat(range(30), 2),
+            "outcome": ["repost", "decline", "decline"] * 20,
+        }
+    )
+    comparison = compare(as_data(rows), ["FirstRepeatStep", "FirstRepeat", "SI"])
+    assert list(comparison.results) == ["SI", "FirstRepeatStep", "FirstRepeat"]
+    single = pd.DataFrame({"contacts": [1], "outcome": ["decline"]})
+    assert compare(as_data(single)).best.structure == "SI"
+
+
+@pytest.mark.parametrize("outcome", ["repost", "decline"])
+def test_nobody_or_everybody(outcome: str) -> None:
+    rows = pd.DataFrame({"contacts": [1, 2] * 20, "agent": range(40), "outcome": outcome})
+    rows["profile"] = np.resize(codes(), len(rows))
+    comparison = compare(as_data(rows))
+    assert comparison.best.structure == "SI"
+    # Repeats never happened, so laws about them are not in the running.
+    assert list(comparison.table["structure"])[-2:] == ["FirstRepeat", "FirstRepeatStep"]
+    assert comparison.verdict.startswith(f"One rate is enough: {int(outcome == 'repost')} [")
+
+
+def test_partitions_of_one_kind_are_numbered() -> None:
+    data = simulated(TRUTHS["ByProfile"], seed=5)
+    high = {code for code, beta in PROFILES.parameters.items() if beta > 0.1}
+    right = TwoClass(0.1, 0.2, high=high)
+    wrong = TwoClass(0.1, 0.2, high=set(codes()[:16]))
+    comparison = compare(data, [wrong, right, "SI"])
+    assert list(comparison.results) == ["TwoClassKnown (2)", "SI", "TwoClassKnown (1)"]
+    assert comparison.verdict.startswith("Two classes of agents are needed")
+
+
+def test_goodness_of_fit_has_the_size_it_claims() -> None:
+    p_values = []
+    for seed in range(20):
+        data = simulated(TRUTHS["ByProfile"], seed, runs=2)
+        decisions = decisions_of(data.exposures)
+        result = fit(data, "ByProfile", interval="profile")
+        p_values.append(goodness_of_fit(result, decisions, like_decisions(decisions)).p_value)
+    assert np.mean(np.array(p_values) < 0.05) <= 0.2
+    assert 0.2 < np.mean(p_values) < 0.8
+
+
+def test_goodness_of_fit_finds_a_wrong_law(novelty: SpreadData) -> None:
+    table = compare(novelty).table.set_index("structure")
+    assert table.loc["FirstRepeat", "fit_p_value"] > 0.001
+    assert table.loc["SI", "fit_p_value"] < 1e-10
+
+
+def test_cells_hold_enough_to_judge_by(novelty: SpreadData) -> None:
+    decisions = decisions_of(novelty.exposures)
+    cells = like_decisions(decisions)
+    number = np.bincount(cells)
+    assert (number * decisions["repost"].mean() >= 5 - 1e-9).all()
+    first = decisions["exposure"] == 1
+    assert len(set(cells[first]) & set(cells[~first])) <= 1
+
+
+def test_chances_of_latent_classes_add_up_to_the_likelihood() -> None:
+    data = simulated(TRUTHS["TwoClass"], seed=2, runs=2)
+    result = fit(data, "TwoClass")
+    decisions = decisions_of(data.exposures)
+    assert result.likeliest is not None
+    p = chances(result.likeliest, decisions)
+    loglik = np.log(np.where(decisions["repost"], p, 1 - p)).sum()
+    assert loglik == pytest.approx(result.loglik)
+
+
+def test_held_out_runs_are_predicted_from_the_others() -> None:
+    """Once more by hand, with SI."""
+    data = simulated("SI(0.06)", seed=4, runs=3)
+    score = 0.0
+    for run in data.runs:
+        others = fit(data.select([other for other in data.runs if other != run]), "SI")
+        decisions = decisions_of(data.select([run]).exposures)
+        assert others.likeliest is not None
+        p = chances(others.likeliest, decisions)
+        score += np.log(np.where(decisions["repost"], p, 1 - p)).sum()
+    assert compare(data, ["SI"]).table["held_out"].iloc[0] == pytest.approx(score)
+    assert np.isnan(compare(data.select([0]), ["SI"]).table["held_out"].iloc[0])
+
+
+def frail(seed: int, variance: float) -> SpreadData:
+    """Decide like SI, at a rate that differs between agents."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for agent in range(1500):
+        factor = rng.gamma(1 / variance, variance)
+        for exposure, m in enumerate((1, 1, 2, 2, 3, 4), start=1):
+            repost = rng.random() < 1 - np.exp(-0.08 * factor * m)
+            rows.append((agent, m, exposure, "repost" if repost else "decline"))
+            if repost:
+                break
+    return as_data(pd.DataFrame(rows, columns=["agent", "contacts", "exposure", "outcome"]))
+
+
+def test_frailty_is_estimated_and_warned_of() -> None:
+    comparison = compare(frail(1, 1.0), ["SI", "FirstRepeat"])
+    assert comparison.best.structure == "FirstRepeat"
+    assert comparison.frailty.rate == pytest.approx(0.08, rel=0.25)
+    assert comparison.frailty.variance == pytest.approx(1, rel=0.4)
+    assert comparison.frailty.p_value < 1e-6
+    assert any("FirstRepeat may be an artefact" in text for text in comparison.warnings)
+    assert any("frailty" in text for text in comparison.warnings)
+
+
+def test_no_frailty_no_warning(novelty: SpreadData) -> None:
+    comparison = compare(novelty)
+    assert comparison.frailty.bic > comparison.best.bic + 10
+    assert comparison.warnings == ()
+    assert compare(simulated(TRUTHS["SI"], seed=6), ["SI"]).frailty.p_value > 0.01
+
+
+def test_runs_of_different_rates_are_warned_of() -> None:
+    """Together they look like FirstRepeat: at low rates more is seen again."""
+    runs = [simulated(f"SI({beta})", seed, runs=1) for seed, beta in enumerate((0.02, 0.06, 0.2))]
+    comparison = compare(concat(runs), ["SI", "FirstRepeat"])
+    assert comparison.best.structure == "FirstRepeat"
+    assert any("one rate, different in every run" in text for text in comparison.warnings)
+    assert any("Rates differ between runs" in text for text in comparison.warnings)
+
+
+def test_reused_answers_are_warned_of(novelty: SpreadData) -> None:
+    pooled = dataclasses.replace(novelty, manifest={**novelty.manifest, "sampling": "pooled"})
+    assert any("re-used" in text for text in compare(pooled, ["SI", "FirstRepeat"]).warnings)
+    fresh = dataclasses.replace(novelty, manifest={**novelty.manifest, "sampling": "independent"})
+    assert not compare(fresh, ["SI", "FirstRepeat"]).warnings
+
+
+def test_laws_are_taken_in_every_form(novelty: SpreadData) -> None:
+    comparison = compare(novelty, ["SI", TwoClass, parse_structure("FirstRepeat(0.5, 0.5)")])
+    assert set(comparison.results) == {"SI", "TwoClass", "FirstRepeat"}
+
+
+def test_bad_arguments(novelty: SpreadData) -> None:
+    with pytest.raises(ArgumentTypeError, match="SpreadData"):
+        compare(novelty.exposures)
+    with pytest.raises(ArgumentError, match="at least one law"):
+        compare(novelty, [])
+    with pytest.raises(ArgumentError, match="list of at least one law"):
+        compare(novelty, "SI")
+    with pytest.raises(ArgumentError, match="level"):
+        compare(novelty, level=95)
+    failed = as_data(pd.DataFrame({"contacts": [1], "outcome": ["failed"]}))
+    with pytest.raises(ArgumentError, match="decisions to fit"):
+        compare(failed)

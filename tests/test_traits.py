@@ -1,0 +1,347 @@
+"""Traits: against statsmodels written out, known truth, and degenerate records."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+
+from mesa_llmspread import SpreadData, SpreadModel, TraitDecider, bundled_events, concat
+from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.plots import plot_hazard_ratios
+from mesa_llmspread.profiles import Trait, codes
+from mesa_llmspread.traits import TraitEffects, trait_effects
+
+TRAITS = [trait.value for trait in Trait]
+
+
+def as_data(rows: pd.DataFrame, events: dict[int, dict] | None = None) -> SpreadData:
+    """Make a record from decisions with the columns that matter here."""
+    defaults = {
+        "run": 0,
+        "step": 1,
+        "agent": np.arange(len(rows)),
+        "profile": "ocean",
+        "event": "e",
+        "contacts": 1,
+        "cumulative": 1,
+        "exposure": 1,
+        "direct": False,
+        "outcome": "decline",
+        "key": "",
+    }
+    exposures = rows.assign(**{k: v for k, v in defaults.items() if k not in rows})
+    runs = sorted(set(exposures["run"]))
+    counts = pd.DataFrame(0, index=range(len(runs)), columns=list(COUNT_COLUMNS))
+    counts["run"] = runs
+    plain = {"event_id": "e", "event_type": "Battles", "fatalities": 0, "civilian_targeting": False}
+    manifests = [{"event": {**plain, **(events or {}).get(run, {})}} for run in runs]
+    return SpreadData(exposures[list(EXPOSURE_COLUMNS)], counts, {"runs": manifests})
+
+
+def random_rows(number: int, rng: np.random.Generator, runs: int = 1) -> pd.DataFrame:
+    """Decisions of agents with all profiles, some of them asked again and again."""
+    agent = rng.integers(number // 4, size=number)
+    profile = np.array(codes())[rng.integers(32, size=number)][agent]
+    contacts = rng.integers(1, 5, size=number)
+    high = np.array([[letter.isupper() for letter in code] for code in profile])
+    hazard = 0.15 * contacts * np.exp(high @ [0.0, -0.4, 0.6, -0.5, 0.0])
+    repost = rng.random(number) < -np.expm1(-hazard)
+    return pd.DataFrame(
+        {
+            "run": agent % runs,
+            "agent": agent,
+            "profile": profile,
+            "contacts": contacts,
+            "exposure": rng.integers(1, 4, size=number),
+            "outcome": np.where(repost, "repost", "decline"),
+        }
+    )
+
+
+def glm(rows: pd.DataFrame, groups: np.ndarray, **extra: np.ndarray):
+    """Regress row by row, with nothing counted or dropped."""
+    design = pd.DataFrame({"intercept": np.ones(len(rows))})
+    for place, trait in enumerate(TRAITS):
+        design[trait] = [1.0 if code[place].isupper() else -1.0 for code in rows["profile"]]
+    design["log contacts"] = np.log(rows["contacts"].to_numpy())
+    design["first exposure"] = (rows["exposure"] == 1).to_numpy(dtype=float)
+    for name, values in extra.items():
+        design[name] = values
+    family = sm.families.Binomial(link=sm.families.links.CLogLog())
+    model = sm.GLM((rows["outcome"] == "repost").to_numpy(dtype=float), design, family=family)
+    number = len(np.unique(groups))
+    result = model.fit(
+        tol=1e-12, cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+    )
+    return result.params, result.bse * np.sqrt(number / (number - 1)), result, number
+
+
+@pytest.fixture(scope="module")
+def record() -> SpreadData:
+    """Runs about all 18 events."""
+    runs = [
+        SpreadModel(n=150, event=event, rng=seed).run(25)
+        for seed, event in enumerate(bundled_events())
+    ]
+    return concat([SpreadData.from_model(model) for model in runs])
+
+
+@pytest.fixture(scope="module")
+def effects(record: SpreadData) -> TraitEffects:
+    return trait_effects(record)
+
+
+@pytest.mark.parametrize(("runs", "unit"), [(1, "agent"), (50, "run")])
+def test_numbers_are_those_of_a_regression_row_by_row(runs: int, unit: str) -> None:
+    rows = random_rows(2000, np.random.default_rng(1), runs)
+    found = trait_effects(as_data(rows))
+    params, stderr, result, number = glm(rows, rows[unit].to_numpy())
+    table = found.table.set_index("term")
+    assert list(table.index) == [*TRAITS, "log contacts", "first exposure"]
+    assert found.covariance == f"clustered by {unit} ({number})"
+    assert table["coefficient"].to_numpy() == pytest.approx(params[table.index], abs=1e-7)
+    assert table["stderr"].to_numpy() == pytest.approx(stderr[table.index], rel=1e-5)
+    assert table["hazard_ratio"].to_numpy() == pytest.approx(np.exp(params[table.index]))
+    joint = found.tests.set_index(["trait", "test"]).loc[("all traits", "joint")]
+    wald = result.wald_test(np.eye(len(params))[1:6], use_f=False, scalar=True).statistic
+    hotelling = wald * (number - 1) / number * (number - 5) / (number - 1) / 5
+    assert joint["statistic"] == pytest.approx(hotelling, rel=1e-5)
+
+
+def test_event_terms_and_interactions_are_those_of_a_regression_row_by_row() -> None:
+    rng = np.random.default_rng(2)
+    rows = random_rows(3000, rng, runs=4)
+    events = {
+        1: {"fatalities": 9},
+        2: {"event_type": "Riots", "fatalities": 99, "civilian_targeting": True},
+        3: {"event_type": "Riots"},
+    }
+    found = trait_effects(as_data(rows, events))
+    riots = rows["run"].isin([2, 3]).to_numpy(dtype=float)
+    deaths = rows["run"].map({0: 0.0, 1: 1.0, 2: 2.0, 3: 0.0}).to_numpy()
+    civilians = (rows["run"] == 2).to_numpy(dtype=float)
+    reposts = (rows["outcome"] == "repost").groupby(riots).sum()
+    assert reposts[1.0] != reposts[0.0]
+    other, kind = ("Riots", riots) if reposts[0.0] > reposts[1.0] else ("Battles", 1 - riots)
+    extra = {"type": kind, "fatalities (log10)": deaths, "civilians targeted": civilians}
+    groups = rows["agent"].to_numpy()
+    params, stderr, *_ = glm(rows, groups, **extra)
+    table = found.table.set_index("term")
+    name = next(term for term in table.index if term.startswith(other))
+    for ours, theirs in ((name, "type"), *((key, key) for key in list(extra)[1:])):
+        assert table.loc[ours, "coefficient"] == pytest.approx(params[theirs], abs=1e-6)
+        assert table.loc[ours, "stderr"] == pytest.approx(stderr[theirs], rel=1e-5)
+    # With main effects and products, the sum is the effect in riots, the product's the gap.
+    levels = {
+        trait: np.array([1.0 if code[i].isupper() else -1.0 for code in rows["profile"]])
+        for i, trait in enumerate(TRAITS)
+    }
+    products = {f"{trait} x riots": level * riots for trait, level in levels.items()}
+    params, _, result, number = glm(rows, groups, **extra, **products)
+    ratios = found.interactions.set_index(["trait", "event_type"])["hazard_ratio"]
+    tests = found.tests.set_index(["trait", "test"])
+    for trait in TRAITS:
+        sum_of_both = params[trait] + params[f"{trait} x riots"]
+        assert np.log(ratios[trait, "Battles"]) == pytest.approx(params[trait], abs=1e-6)
+        assert np.log(ratios[trait, "Riots"]) == pytest.approx(sum_of_both, abs=1e-6)
+        z = result.tvalues[f"{trait} x riots"]
+        expected = z**2 * (number - 1) / number
+        assert tests.loc[(trait, "interaction"), "statistic"] == pytest.approx(expected, rel=1e-4)
+        assert tests.loc[(trait, "joint"), "df"] == 2
+    assert tests.loc[("all traits", "interaction"), "df"] == 5
+
+
+def test_signs_of_the_policy_are_recovered(effects: TraitEffects) -> None:
+    policy = TraitDecider()
+    table = effects.table.set_index("term")
+    for trait in TRAITS:
+        # The policy is logistic, so its log-odds lie near the log-hazards, a bit outside.
+        gap = table.loc[trait, "coefficient"] - 0.93 * getattr(policy, trait)
+        assert abs(gap) < 3.5 * table.loc[trait, "stderr"], trait
+    assert table.loc["first exposure", "low"] > 2
+    assert table.loc["fatalities (log10)", "low"] > 1
+    assert set(effects.interactions["event_type"]) == {e.event_type for e in bundled_events()}
+    assert len(effects.interactions) == 30
+    joint = effects.tests.query("test == 'joint'").set_index("trait")
+    assert (joint["p_holm"].drop(["openness", "all traits"]) < 1e-3).all()
+    assert "Traits move the hazard" in effects.verdict
+    assert "extraversion x1." in effects.verdict
+
+
+def test_what_cannot_be_told_is_named(effects: TraitEffects) -> None:
+    assert effects.dropped["saw the event"] == "constant"
+    # Among the bundled events the type says whether civilians were the target.
+    assert effects.dropped["civilians targeted"].startswith("cannot be told from ")
+    assert "no estimate for civilians targeted" in effects.summary()
+
+
+def test_an_effect_that_differs_by_event_type_is_found() -> None:
+    types = ("Battles", "Protests")
+    events = [next(e for e in bundled_events() if e.event_type == name) for name in types]
+    runs = [
+        SpreadModel(n=400, event=event, decider=TraitDecider(extraversion=slope), rng=i).run(25)
+        for i, (event, slope) in enumerate(zip(events, (0.8, -0.8), strict=True))
+    ]
+    found = trait_effects(concat([SpreadData.from_model(run) for run in runs]))
+    ratios = found.interactions.set_index(["trait", "event_type"])["hazard_ratio"]
+    assert ratios["extraversion", "Battles"] > 1.5
+    assert ratios["extraversion", "Protests"] < 0.7
+    assert "differs by event type for extraversion" in found.verdict
+
+
+def test_no_effect_is_no_effect() -> None:
+    model = SpreadModel(n=400, decider="SI(0.05)", rng=5).run(30)
+    found = trait_effects(SpreadData.from_model(model))
+    assert found.verdict.startswith("No trait is found to move")
+    table = found.table.set_index("term")
+    assert table.loc["log contacts", "coefficient"] == pytest.approx(1, abs=0.3)
+
+
+def test_seeing_the_event_itself() -> None:
+    law = "OnlineOffline(0.3, 0.02)"
+    model = SpreadModel(n=800, decider=law, broadcast=0.05, rng=5).run(20)
+    table = trait_effects(SpreadData.from_model(model)).table.set_index("term")
+    assert table.loc["saw the event", "low"] > 1
+    assert "saw the event only" in table.index
+
+
+def test_order_of_rows_does_not_matter(record: SpreadData) -> None:
+    data = record.select([0, 9])
+    shuffled = SpreadData(data.exposures.sample(frac=1, random_state=1), data.counts, data.manifest)
+    one, other = trait_effects(data), trait_effects(shuffled)
+    pd.testing.assert_frame_equal(one.table, other.table)
+    pd.testing.assert_frame_equal(one.tests, other.tests)
+
+
+def test_a_constant_trait_is_dropped_and_named() -> None:
+    population = {"oCean": 0.5, "ocEan": 0.5}
+    model = SpreadModel(n=300, population=population, decider="SI(0.05)", rng=3).run(20)
+    found = trait_effects(SpreadData.from_model(model))
+    assert found.dropped["openness"] == "constant"
+    assert found.dropped["extraversion"] == "cannot be told from conscientiousness"
+    assert "conscientiousness" in set(found.table["term"])
+    assert "openness (constant)" in found.verdict
+    openness = found.tests.set_index(["trait", "test"]).loc[("openness", "joint")]
+    assert openness["df"] == 0
+    assert np.isnan(openness["p_value"])
+
+
+def test_a_constant_trait_has_no_effect_by_event_type_either() -> None:
+    runs = [
+        SpreadModel(n=200, population="OceaN", event=event, decider="SI(0.1)", rng=1).run(10)
+        for event in (bundled_events()[0], bundled_events()[-1])
+    ]
+    found = trait_effects(concat([SpreadData.from_model(run) for run in runs]))
+    assert found.interactions.empty
+    assert found.verdict.startswith("No trait is found to move")
+    assert "not tested" in found.verdict
+
+
+@pytest.mark.parametrize("outcome", ["repost", "decline", "failed"])
+def test_nothing_to_explain_is_an_error(outcome: str) -> None:
+    rows = random_rows(100, np.random.default_rng(1)).assign(outcome=outcome)
+    with pytest.raises(ArgumentError, match="hold both reposts and declines"):
+        trait_effects(as_data(rows))
+
+
+def test_no_decision_is_an_error() -> None:
+    rows = random_rows(100, np.random.default_rng(1)).iloc[:0]
+    data = as_data(random_rows(100, np.random.default_rng(1)))
+    empty = SpreadData(data.exposures.loc[rows.index], data.counts, data.manifest)
+    with pytest.raises(ArgumentError, match="0 reposts in 0 decisions"):
+        trait_effects(empty)
+
+
+@pytest.mark.parametrize("level", [0, 1, 95])
+def test_a_level_that_is_none(level: float, record: SpreadData) -> None:
+    with pytest.raises(ArgumentError, match="level"):
+        trait_effects(record, level=level)
+
+
+def test_a_trait_that_separates_is_named_and_the_rest_is_estimated() -> None:
+    rows = random_rows(1500, np.random.default_rng(4))
+    extravert = rows["profile"].str[2].str.isupper()
+    rows.loc[~extravert, "outcome"] = "decline"
+    found = trait_effects(as_data(rows))
+    assert "estimate is infinite" in found.dropped["extraversion"]
+    assert "no estimate for extraversion" in found.verdict
+    # The rest is what the extraverts say.
+    alone = trait_effects(as_data(rows[extravert]))
+    columns = ["term", "coefficient", "stderr"]
+    pd.testing.assert_frame_equal(found.table[columns], alone.table[columns])
+
+
+def test_an_event_type_nobody_reposts() -> None:
+    rows = random_rows(2000, np.random.default_rng(4), runs=2)
+    rows.loc[rows["run"] == 1, "outcome"] = "decline"
+    found = trait_effects(as_data(rows, {1: {"event_type": "Riots"}}))
+    assert "estimate is infinite" in found.dropped["extraversion: Riots"]
+    assert set(found.interactions["event_type"]) == {"Battles"}
+    assert (found.tests.query("test == 'joint' and trait != 'all traits'")["df"] == 1).all()
+    assert found.tests.query("test == 'interaction'")["p_value"].isna().all()
+
+
+def test_terms_that_predict_everything_are_an_error() -> None:
+    rows = random_rows(400, np.random.default_rng(4))
+    high = rows["profile"].str[0].str.isupper()
+    rows["outcome"] = np.where(high, "repost", "decline")
+    with pytest.raises(ArgumentError, match="predict every decision perfectly"):
+        trait_effects(as_data(rows))
+
+
+def test_few_agents_are_not_clustered() -> None:
+    rows = random_rows(120, np.random.default_rng(3))
+    found = trait_effects(as_data(rows))
+    assert found.covariance.startswith("from the model")
+
+
+def test_the_figure_has_a_point_a_term(effects: TraitEffects) -> None:
+    figure = plot_hazard_ratios(effects)
+    assert isinstance(figure, Figure)
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == list(effects.table["term"])[::-1]
+    figure.draw_without_rendering()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    number=st.integers(1, 60),
+    profiles=st.integers(1, 32),
+    share=st.floats(0, 1),
+    runs=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_small_records_give_an_answer_or_an_error_but_never_a_warning(
+    number: int, profiles: int, share: float, runs: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame(
+        {
+            "run": rng.integers(runs, size=number),
+            "profile": np.array(codes())[rng.integers(profiles, size=number)],
+            "contacts": rng.integers(1, 4, size=number),
+            "exposure": rng.integers(1, 3, size=number),
+            "outcome": np.where(rng.random(number) < share, "repost", "decline"),
+        }
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            found = trait_effects(as_data(rows, {1: {"event_type": "Riots"}}))
+        except ArgumentError:
+            return
+    assert np.isfinite(found.table[["coefficient", "stderr"]].to_numpy()).all()
+    assert (found.table["low"] <= found.table["hazard_ratio"]).all()
+    assert (found.table["hazard_ratio"] <= found.table["high"]).all()
+    p_values = found.tests["p_value"].dropna()
+    assert p_values.between(0, 1).all()
+    assert found.decisions == number
+    assert found.verdict in found.summary()
