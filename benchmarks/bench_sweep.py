@@ -2,18 +2,20 @@
 
 Every sweep does the same runs: SI(0.05), 1,000 agents on random 8-regular networks, 10
 starters, at most 50 steps. The ordinary model is what a Mesa tutorial leads to (see
-``bench_model.py``): every susceptible agent polls its neighbours at every step; it collects
-counts only, where a sweep also writes every decision to disk. Workers are started before,
-except those of batch_run, which has no other way.
+``bench_model.py``): networkx draws its graph, and every susceptible agent polls its neighbours
+at every step. It collects counts only, where a sweep also writes every decision to disk.
+Workers are started before, except those of batch_run, which has no other way.
 
     python benchmarks/bench_sweep.py [--runs 400] [--repeats 3]
 
-The times are by the clock, so the machine should be idle.
+Times are by the clock, so the machine should be idle; where it is not, the share of the CPU
+time that the sequential sweep takes too says what the workers cost in addition.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import statistics
 import tempfile
 import time
@@ -22,24 +24,31 @@ from pathlib import Path
 from typing import Any
 
 import mesa
+import networkx as nx
 import psutil
 from _measure import machine, table
-from bench_model import BETA, DEGREE, STARTERS, STEPS, PollingModel
+from bench_model import BETA, DEGREE, STARTERS, STEPS, PollingAgent, PollingModel
 from distributed import Client, LocalCluster
 from mesa.batchrunner import batch_run
 from mesa.datacollection import DataCollector
+from mesa.space import NetworkGrid
 
-from mesa_llmspread import random_regular
 from mesa_llmspread.sweep import Design, run
 
 AGENTS, WORKERS = 1000, 2
+BATCH_RUN = "batch_run, ordinary model, 2 processes"
 
 
 class OrdinaryModel(PollingModel):
-    """The polling model with plain arguments and a data collector, as batch_run wants it."""
+    """The polling model as batch_run wants it: plain arguments, its own graph, a collector."""
 
     def __init__(self, n: int = AGENTS, k: int = DEGREE, rng: int = 0) -> None:
-        super().__init__(random_regular(n, k, rng), rng)
+        mesa.Model.__init__(self, rng=rng)
+        self.grid = NetworkGrid(nx.random_regular_graph(k, n, seed=rng))
+        for node in range(n):
+            self.grid.place_agent(PollingAgent(self), node)
+        for agent in self.random.sample(list(self.agents), STARTERS):
+            agent.infected = True
         self.datacollector = DataCollector({"Infected": _infected})
         self.datacollector.collect(self)
 
@@ -75,10 +84,18 @@ def sweep(runs: int, **how: Any) -> None:
         run(design(runs), Path(folder), steps=STEPS, **how)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def cpu_of_family() -> float:
+    """CPU seconds of this process, its children that have ended, and those that live."""
+    own = psutil.Process()
+    living = [child.cpu_times() for child in own.children(recursive=True)]
+    return sum(own.cpu_times()[:4]) + sum(times.user + times.system for times in living)
+
+
+def measured(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock, and of CPU in all processes."""
+    cpu, clock = cpu_of_family(), time.perf_counter()
     work()
-    return time.perf_counter() - start
+    return time.perf_counter() - clock, cpu_of_family() - cpu
 
 
 def main() -> None:
@@ -90,7 +107,12 @@ def main() -> None:
     two = {"n_jobs": WORKERS}
     print(f"{machine()}, Mesa {mesa.__version__}; {runs} runs, {given.repeats} repeats")
     with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=WORKERS,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.ERROR,
+        ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         ways: dict[str, Callable[[], None]] = {
@@ -99,39 +121,41 @@ def main() -> None:
             "Dask, 2 workers": lambda: sweep(runs, backend="dask", client=client),
             "ensemble, sequential": lambda: sweep(runs, engine="ensemble", backend="sequential"),
             "ensemble, loky, 2 workers": lambda: sweep(runs, engine="ensemble", **two),
-            "batch_run, ordinary model, 2 processes": lambda: ordinary_batch(runs),
+            BATCH_RUN: lambda: ordinary_batch(runs),
         }
         for how in ({}, {"backend": "dask", "client": client}):
             for engine in ("mesa", "ensemble"):
                 sweep(20, engine=engine, **two, **how)
-        times: dict[str, list[float]] = {name: [] for name in ways}
+        sweep(20, engine="ensemble", backend="sequential")
+        clock: dict[str, list[float]] = {name: [] for name in ways}
+        cpu: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(given.repeats):
             for name, work in ways.items():
-                times[name].append(seconds(work))
-                print(f"  {name}: {times[name][-1]:.2f} s", flush=True)
+                for into, taken in zip((clock, cpu), measured(work), strict=True):
+                    into[name].append(taken)
+                print(f"  {name}: {clock[name][-1]:.2f} s, CPU {cpu[name][-1]:.2f} s", flush=True)
 
-    def efficiency(name: str, one: str) -> str:
-        pairs = zip(times[one], times[name], strict=True)
-        found = [alone / (WORKERS * together) for alone, together in pairs]
-        return f"{statistics.median(found):.2f} ({max(found):.2f})"
+    def ratios(above: list[float], below: list[float]) -> str:
+        found = [a / b for a, b in zip(above, below, strict=True)]
+        return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
-    ordinary = times["batch_run, ordinary model, 2 processes"]
     rows = []
-    for name, taken in times.items():
+    for name in ways:
         one = "ensemble, sequential" if name.startswith("ensemble") else "sequential"
-        parallel = name != one and not name.startswith("batch_run")
-        ratio = [o / t for o, t in zip(ordinary, taken, strict=True)]
+        shared = [WORKERS * taken for taken in clock[name]]
+        parallel = name not in (one, BATCH_RUN)
         rows.append(
             [
                 name,
-                f"{min(taken):.2f} s",
-                f"{statistics.median(taken):.2f} s",
-                efficiency(name, one) if parallel else "",
-                f"{statistics.median(ratio):.1f} ({max(ratio):.1f})",
+                f"{min(clock[name]):.2f} / {statistics.median(clock[name]):.2f}",
+                f"{min(cpu[name]):.2f} / {statistics.median(cpu[name]):.2f}",
+                ratios(clock[one], shared) if parallel else "",
+                ratios(cpu[one], cpu[name]) if parallel else "",
+                ratios(clock[BATCH_RUN], clock[name]),
             ]
         )
-    header = ["", "best", "median", "efficiency: median (best)", "x batch_run: median (best)"]
-    table(f"{runs} runs", header, rows)
+    header = ["best / median, or median (range)", "clock s", "CPU s", "efficiency", "by CPU"]
+    table(f"{runs} runs", [*header, "x batch_run"], rows)
 
     process, memory = psutil.Process(), []
     for many in (runs, 4 * runs):

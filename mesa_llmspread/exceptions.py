@@ -13,7 +13,9 @@ The tree::
     └── DeciderError (RuntimeError)       decisions could not be had
         ├── MissingKeyError               the model's API key is not set
         ├── ServerUnreachableError        nothing answers at the model's address
-        └── TooManyFailuresError          more decisions failed than allowed
+        ├── TooManyFailuresError          more decisions failed than allowed
+        ├── BudgetExceededError           the next call could pass the budget
+        └── ReplayMissError               a decision to be replayed is not in the store
 
 Each message names the thing, its value and the mend, on one line; the same parts are
 attributes of the error.
@@ -29,11 +31,13 @@ from typing import Any
 __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
+    "BudgetExceededError",
     "DeciderError",
     "InputFileError",
     "LLMSpreadError",
     "MissingKeyError",
     "OutputError",
+    "ReplayMissError",
     "ServerUnreachableError",
     "StepInProgressError",
     "TooManyFailuresError",
@@ -248,4 +252,48 @@ class TooManyFailuresError(DeciderError):
         super().__init__(
             f"{failed} of {decided} decisions failed ({reasons}), more than "
             f"max_failed={max_failed:g} allows; mend the cause or raise max_failed"
+        )
+
+
+class BudgetExceededError(DeciderError):
+    """The next call could pass the budget, so it was not made.
+
+    Parameters
+    ----------
+    argument : str
+        The limit that holds: ``max_calls`` or ``max_cost_usd``.
+    limit : float
+        Its value.
+    spent : float
+        What has been spent of it, calls under way included.
+    """
+
+    def __init__(self, argument: str, limit: float, spent: float) -> None:
+        self.argument = argument
+        self.limit = limit
+        self.spent = spent
+        super().__init__(
+            f"{argument}={limit:g} is used up ({spent:.6g} spent, calls under way included); "
+            f"raise {argument} and run again: a store answers what it has kept"
+        )
+
+
+class ReplayMissError(DeciderError):
+    """A decision to be replayed is not in the store.
+
+    Parameters
+    ----------
+    agent, step : int
+        Whose decision, and when.
+    path : path-like
+        The store's file.
+    """
+
+    def __init__(self, agent: int, step: int, path: str | Path) -> None:
+        self.agent = agent
+        self.step = step
+        self.path = Path(path)
+        super().__init__(
+            f"{path}: no call is kept for agent {agent} at step {step}; replay with the settings "
+            "and the seed of the recorded run, or use mode='record'"
         )

@@ -50,6 +50,7 @@ class Reply:
     delay: float | tuple[float, float] = 0.0
     raw: bytes | None = None
     usage: bool = True
+    hang_up: bool = False
 
     def body(self, model: str) -> dict[str, Any]:
         if self.status != 200:
@@ -77,6 +78,15 @@ def answer(repost: bool = True, post: str = "Look at this.", reason: str = "It m
 
 
 Script = Reply | Sequence[Reply] | Callable[[dict[str, Any]], Reply]
+
+
+class _HangUp(Response):
+    """The connection is closed before the answer is whole."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"1000"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{", "more_body": False})
 
 
 class ScriptedServer:
@@ -163,6 +173,8 @@ class ScriptedServer:
             await asyncio.sleep(delay)
         finally:
             self.in_flight -= 1
+        if reply.hang_up:
+            return _HangUp()
         if reply.raw is not None:
             return Response(reply.raw, reply.status, dict(reply.headers), "application/json")
         return JSONResponse(reply.body(body["model"]), reply.status, dict(reply.headers))

@@ -15,11 +15,13 @@ from mesa_llmspread import exceptions
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
+    BudgetExceededError,
     DeciderError,
     InputFileError,
     LLMSpreadError,
     MissingKeyError,
     OutputError,
+    ReplayMissError,
     ServerUnreachableError,
     StepInProgressError,
     TooManyFailuresError,
@@ -79,6 +81,18 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
         "7 of 40 decisions failed (5 timeouts, 2 refusals), more than max_failed=0.05 allows; "
         "mend the cause or raise max_failed",
         {"failed": 7, "decided": 40, "max_failed": 0.05, "reasons": "5 timeouts, 2 refusals"},
+    ),
+    (
+        BudgetExceededError("max_calls", 100, 100),
+        "max_calls=100 is used up (100 spent, calls under way included); raise max_calls and run "
+        "again: a store answers what it has kept",
+        {"argument": "max_calls", "limit": 100, "spent": 100},
+    ),
+    (
+        ReplayMissError(7, 3, "calls.sqlite"),
+        "calls.sqlite: no call is kept for agent 7 at step 3; replay with the settings and the "
+        "seed of the recorded run, or use mode='record'",
+        {"agent": 7, "step": 3, "path": Path("calls.sqlite")},
     ),
 ]
 IDS = [type(error).__name__ for error, _, _ in SAMPLES]

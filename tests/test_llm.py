@@ -436,12 +436,15 @@ def test_the_manifest_is_plain_and_complete(scripted_server: ScriptedServer) -> 
     ask(run, 4)
     manifest = json.loads(json.dumps(run.manifest()))
     assert manifest.pop("template_hash").isalnum()
+    one, none = {"prompt": 100, "completion": 10}, {"prompt": 0, "completion": 0}
     assert manifest == {
         "decider": "llm",
         "model": "openai/tiny",
         "api_base": scripted_server.api_base,
         "temperature": 1.0,
         "max_tokens": 512,
+        "sampling": "independent",
+        "feed_detail": "posts",
         "template": "1",
         "schema": "1",
         "model_served": ["tiny"],
@@ -450,6 +453,12 @@ def test_the_manifest_is_plain_and_complete(scripted_server: ScriptedServer) -> 
         "failed": {"bad_request": 1, "malformed": 1},
         "tokens": {"prompt": 300, "completion": 30},
         "cost_usd": None,
+        "by_profile": {
+            "ocean": {"decisions": 1, "failed": 0, "tokens": one, "cost_usd": None},
+            "oceaN": {"decisions": 1, "failed": 0, "tokens": one, "cost_usd": None},
+            "oceAn": {"decisions": 1, "failed": 1, "tokens": one, "cost_usd": None},
+            "oceAN": {"decisions": 1, "failed": 1, "tokens": none, "cost_usd": None},
+        },
     }
 
 

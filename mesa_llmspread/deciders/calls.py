@@ -12,17 +12,20 @@ import asyncio
 import functools
 import http.client
 import os
+import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import pydantic
 import tenacity
 
 from mesa_llmspread.deciders import loop
+from mesa_llmspread.deciders.draws import token_repost_prob
 from mesa_llmspread.deciders.faults import FailureKind, Trouble, diagnose, presentable
 from mesa_llmspread.deciders.prompts import MAX_POST_LENGTH
 from mesa_llmspread.exceptions import (
@@ -36,6 +39,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Answer",
     "Endpoint",
+    "Gate",
     "Reply",
     "Usage",
     "public_address",
@@ -49,6 +53,8 @@ SCHEMA_VERSION = "1"
 _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
 _LONGEST_RETRY_AFTER = 60.0
 _REACH_SECONDS = 5.0
+# As many alternatives of a token as the OpenAI protocol gives.
+_TOP_LOGPROBS = 20
 
 
 class Answer(pydantic.BaseModel):
@@ -96,13 +102,32 @@ class Reply:
         Requests sent.
     usage : Usage or None
         What it took; None where no completion came back.
+    finish_reason : str or None
+        Why the model stopped, as its server says; None where no completion came back.
+    latency : float
+        Seconds from the first request to the end, waits between attempts included.
+    repost_prob : float or None
+        P(repost) by the model's own log-probabilities, where these were asked for.
     """
 
-    answer: Answer | None = None
+    answer: pydantic.BaseModel | None = None
     kind: FailureKind | None = None
     detail: str = ""
     attempts: int = 1
     usage: Usage | None = None
+    finish_reason: str | None = None
+    latency: float = 0.0
+    repost_prob: float | None = None
+
+
+class Gate(Protocol):
+    """What every request passes on its way out and back."""
+
+    async def enter(self, messages: list[dict[str, str]]) -> float:
+        """Wait for the turn, and pay in advance the US dollars returned."""
+
+    def leave(self, reserved: float, cost: float | None) -> None:
+        """Say what it cost; None where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +148,12 @@ class Endpoint:
         Longest time of one attempt, in seconds.
     max_attempts : int
         Most attempts of one call.
+    form : type of pydantic.BaseModel
+        What the model must answer.
+    schema : str
+        The form's version.
+    logprobs : bool
+        Whether to have the model say how likely its answer was.
     """
 
     model: str
@@ -131,6 +162,15 @@ class Endpoint:
     max_tokens: int
     timeout: float
     max_attempts: int
+    form: type[pydantic.BaseModel] = Answer
+    schema: str = SCHEMA_VERSION
+    logprobs: bool = False
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What of the call, beside the prompt, decides the answer."""
+        extra = {"top_logprobs": _TOP_LOGPROBS} if self.logprobs else {}
+        return {"temperature": self.temperature, "max_tokens": self.max_tokens, **extra}
 
     def check(self) -> None:
         """See that the model can be called, without calling it.
@@ -150,7 +190,7 @@ class Endpoint:
         if address is not None and not _answers(public_address(address)):
             raise ServerUnreachableError(self.model, self._place())
 
-    async def ask(self, messages: list[dict[str, str]], seed: int) -> Reply:
+    async def ask(self, messages: list[dict[str, str]], seed: int, gate: Gate) -> Reply:
         """Call the model, again where that may help.
 
         Parameters
@@ -159,6 +199,8 @@ class Endpoint:
             The prompt.
         seed : int
             Sampling seed, for servers that take one.
+        gate : Gate
+            What every request passes.
 
         Returns
         -------
@@ -167,14 +209,17 @@ class Endpoint:
         Raises
         ------
         DeciderError
-            If no call to this model can succeed.
+            If no call to this model can succeed, or the gate does not open.
         """
         attempts = 0
+        start = time.monotonic()
         try:
             async for attempt in self._retrying():
                 with attempt:
+                    reserved = await gate.enter(messages)
                     attempts += 1
-                    return _read(await self._attempt(messages, seed), attempts)
+                    reply = await self._attempt(messages, seed, gate, reserved)
+                    return replace(reply, attempts=attempts, latency=time.monotonic() - start)
         except Trouble as met:
             trouble = met
         # Out of the handler, so that no error shows the upstream one behind it.
@@ -182,7 +227,12 @@ class Endpoint:
             raise DeciderError(f"model {self.model!r} at {self._place()}: {trouble.detail}")
         if trouble.kind == "unreachable":
             raise ServerUnreachableError(self.model, self._place())
-        return Reply(kind=trouble.kind, detail=trouble.detail, attempts=attempts)
+        return Reply(
+            kind=trouble.kind,
+            detail=trouble.detail,
+            attempts=attempts,
+            latency=time.monotonic() - start,
+        )
 
     def _retrying(self) -> tenacity.AsyncRetrying:
         return tenacity.AsyncRetrying(
@@ -194,14 +244,23 @@ class Endpoint:
             reraise=True,
         )
 
-    async def _attempt(self, messages: list[dict[str, str]], seed: int) -> Any:
+    async def _attempt(
+        self, messages: list[dict[str, str]], seed: int, gate: Gate, reserved: float
+    ) -> Reply:
         """Send one request; litellm's errors, all of them kinds of openai's, are trouble."""
         import openai
 
+        # Until the answer is there nobody knows whether it will be charged for.
+        cost: float | None = None
         try:
-            return await loop.with_grace(self._request(messages, seed))
+            reply = self._read(await loop.with_grace(self._request(messages, seed)))
+            cost = reply.usage.cost if reply.usage else None
+            return reply
         except (TimeoutError, openai.OpenAIError) as error:
             trouble = diagnose(error)
+            cost = None if trouble.kind == "timeout" else 0.0
+        finally:
+            gate.leave(reserved, cost)
         raise trouble
 
     async def _request(self, messages: list[dict[str, str]], seed: int) -> Any:
@@ -210,7 +269,7 @@ class Endpoint:
             return await _litellm().acompletion(
                 model=self.model,
                 messages=messages,
-                response_format=Answer,
+                response_format=self.form,
                 temperature=self.temperature,
                 max_tokens=self.max_tokens,
                 api_base=self.api_base,
@@ -219,7 +278,48 @@ class Endpoint:
                 num_retries=0,
                 max_retries=0,
                 **({"seed": seed} if self._takes_seed else {}),
+                **({"logprobs": True, "top_logprobs": _TOP_LOGPROBS} if self.logprobs else {}),
             )
+
+    def count_tokens(self, messages: list[dict[str, str]]) -> int:
+        """About how many tokens a prompt has.
+
+        Parameters
+        ----------
+        messages : list of dict
+            The prompt.
+
+        Returns
+        -------
+        int
+            Counted with OpenAI's cl100k vocabulary, which is at hand without a network; other
+            models' counts differ by some ten per cent.
+        """
+        return int(_litellm().token_counter(model="gpt-3.5-turbo", messages=messages))
+
+    def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Price of a call.
+
+        Parameters
+        ----------
+        prompt_tokens, completion_tokens : int
+            Its tokens.
+
+        Returns
+        -------
+        float or None
+            US dollars; None where litellm knows no price.
+        """
+        litellm = _litellm()
+        try:
+            prices = litellm.cost_per_token(
+                model=self.model,
+                prompt_tokens=prompt_tokens,
+                completion_tokens=completion_tokens,
+            )
+        except Exception:  # which kind it raises for an unknown model depends on its version
+            return None
+        return float(sum(prices))
 
     @functools.cached_property
     def _stand_in_key(self) -> str | None:
@@ -241,6 +341,41 @@ class Endpoint:
     @functools.cached_property
     def _takes_seed(self) -> bool:
         return "seed" in (_litellm().get_supported_openai_params(model=self.model) or ())
+
+    def _read(self, response: Any) -> Reply:
+        """Take a completion for what it says; whatever is not an answer is a failure."""
+        usage = _usage(response)
+        if not response.choices:
+            return Reply(kind="malformed", detail="no choices", usage=usage, finish_reason="")
+        choice = response.choices[0]
+        reply = functools.partial(
+            Reply, usage=usage, finish_reason=presentable(str(choice.finish_reason or ""))
+        )
+        # litellm takes this attribute away where a provider sends nothing of its own.
+        extras = getattr(choice.message, "provider_specific_fields", None) or {}
+        if refusal := extras.get("refusal"):
+            return reply(kind="refusal", detail=presentable(str(refusal)))
+        if choice.finish_reason == "content_filter":
+            return reply(kind="refusal", detail="content filter")
+        if choice.finish_reason == "length":
+            return reply(kind="truncated", detail="the answer reached max_tokens")
+        if not choice.message.content:
+            return reply(kind="malformed", detail="empty answer")
+        try:
+            answer = self.form.model_validate_json(choice.message.content)
+        except pydantic.ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = "".join(f"{part}: " for part in first["loc"])
+            return reply(kind="malformed", detail=presentable(where + first["msg"]))
+        if not self.logprobs:
+            return reply(answer=answer)
+        tokens = getattr(getattr(choice, "logprobs", None), "content", None)
+        if not tokens:
+            raise Trouble("fatal", "gives no log-probabilities; use sampling='independent'")
+        chance = token_repost_prob(tokens)
+        if chance is None:
+            return reply(kind="malformed", detail="neither true nor false among the likely tokens")
+        return reply(answer=answer, repost_prob=chance)
 
     def _place(self) -> str:
         """Name the address, as an error may show it."""
@@ -296,6 +431,10 @@ def _litellm() -> ModuleType:
     import litellm
 
     litellm.suppress_debug_info = True
+    with warnings.catch_warnings():
+        # Its types are built when first used, and pydantic warns of one that is none of ours.
+        warnings.simplefilter("ignore")
+        litellm.ModelResponse()
     module: ModuleType = litellm
     loop.at_close(module.close_litellm_async_clients)
     return module
@@ -331,31 +470,6 @@ def _wait(state: tenacity.RetryCallState) -> float:
     if isinstance(error, Trouble) and error.retry_after is not None:
         return min(error.retry_after, _LONGEST_RETRY_AFTER)
     return _backoff(state)
-
-
-def _read(response: Any, attempts: int) -> Reply:
-    """Take a completion for what it says; whatever is not an answer is a failure."""
-    reply = functools.partial(Reply, attempts=attempts, usage=_usage(response))
-    if not response.choices:
-        return reply(kind="malformed", detail="no choices")
-    choice = response.choices[0]
-    # litellm takes this attribute away where a provider sends nothing of its own.
-    extras = getattr(choice.message, "provider_specific_fields", None) or {}
-    if refusal := extras.get("refusal"):
-        return reply(kind="refusal", detail=presentable(str(refusal)))
-    if choice.finish_reason == "content_filter":
-        return reply(kind="refusal", detail="content filter")
-    if choice.finish_reason == "length":
-        return reply(kind="truncated", detail="the answer reached max_tokens")
-    if not choice.message.content:
-        return reply(kind="malformed", detail="empty answer")
-    try:
-        answer = Answer.model_validate_json(choice.message.content)
-    except pydantic.ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        where = "".join(f"{part}: " for part in first["loc"])
-        return reply(kind="malformed", detail=presentable(where + first["msg"]))
-    return reply(answer=answer)
 
 
 def _usage(response: Any) -> Usage:

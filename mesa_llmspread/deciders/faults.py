@@ -11,11 +11,14 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-__all__ = ["FailureKind", "Trouble", "diagnose", "presentable"]
+__all__ = ["PASSING", "FailureKind", "Trouble", "diagnose", "presentable"]
 
 FailureKind = Literal[
     "refusal", "truncated", "malformed", "bad_request", "timeout", "rate_limit", "server"
 ]
+
+#: What another attempt, or another hour, may mend.
+PASSING: tuple[FailureKind, ...] = ("timeout", "rate_limit", "server")
 
 _FATAL = {
     402: "the account cannot pay for calls",
@@ -54,7 +57,7 @@ class Trouble(Exception):
     @property
     def passing(self) -> bool:
         """Whether another attempt may do better."""
-        return self.kind not in ("fatal", "bad_request", "refusal")
+        return self.kind in (*PASSING, "unreachable")
 
 
 def diagnose(error: Exception) -> Trouble:

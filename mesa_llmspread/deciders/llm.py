@@ -1,35 +1,56 @@
 """Language models as deciders: any model litellm can call, one structured call a decision.
 
 The same seed gives the same prompts and, from servers that honour a sampling seed, the same
-answers; the order and latency of replies never matter. A refusal or an error is a failed
-decision and never a declined one, and a run with too many of them ends with an error.
+answers; the order and latency of replies never matter. With a store, every call is kept: a
+run that was killed goes on from there, and a finished one can be replayed without a model.
+A refusal or an error is a failed decision and never a declined one, and a run with too many
+of them ends with an error.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+from pydantic import BaseModel
 
 from mesa_llmspread.deciders import loop
+from mesa_llmspread.deciders.asking import Asker, Mode, Place, Question, fingerprint
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome
-from mesa_llmspread.deciders.calls import SCHEMA_VERSION, Endpoint, Reply, public_address
+from mesa_llmspread.deciders.calls import SCHEMA_VERSION, Answer, Endpoint, Reply, public_address
+from mesa_llmspread.deciders.draws import Drawn, Pool
+from mesa_llmspread.deciders.limits import Budget, MemoryLedger, Pace
 from mesa_llmspread.deciders.prompts import (
+    NO_MARKER,
     TEMPLATE_VERSION,
     build_messages,
-    marker_for,
     template_hash,
 )
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, TooManyFailuresError
+from mesa_llmspread.deciders.store import DecisionStore
+from mesa_llmspread.deciders.tally import Tally
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    BudgetExceededError,
+    TooManyFailuresError,
+    UnknownNameError,
+)
 
-__all__ = ["LLMDecider"]
+if TYPE_CHECKING:
+    from mesa_llmspread.deciders.estimate import Estimate
+
+__all__ = ["FEED_DETAILS", "SAMPLINGS", "LLMDecider"]
+
+SAMPLINGS = ("independent", "pooled", "logprobs")
+FEED_DETAILS = ("posts", "counts")
+
+T = TypeVar("T")
 
 # A share of failures is taken of at least this many decisions, so that one unlucky answer
 # at the start of a run does not end it.
@@ -63,6 +84,32 @@ class LLMDecider(Decider):
         Largest share of failed decisions in a run, counted over at least 20 decisions.
     max_tokens : int, default 512
         Longest answer, in tokens.
+    store : DecisionStore or path-like, optional
+        Where every call is kept; a path is that of a store without prompts.
+    mode : {"live", "record", "replay"}, optional
+        ``"live"``, the default without a store: every decision is a call. ``"record"``, the
+        default with one: what the store knows is not asked again. ``"replay"``: nothing is
+        asked; needs no key and no network.
+    requests_per_minute, tokens_per_minute : float, optional
+        Most requests, and tokens of prompts and longest answers, sent in a minute by one
+        process; calls wait for their turn.
+    max_calls : int, optional
+        Most requests, repeated ones included; the run ends before the next one.
+    max_cost_usd : float, optional
+        Most US dollars at litellm's prices; the run ends before a call that could pass it.
+        Both count all that was ever asked for the store, by any process; without a store,
+        all that this process asked of this decider.
+    sampling : {"independent", "pooled", "logprobs"}, default "independent"
+        ``"independent"``: one call a decision. ``"pooled"``: at most ``draws`` calls for the
+        same prompt in a run; further decisions on it are drawn with the chance these give
+        (see :func:`mesa_llmspread.deciders.draws.repost_chance`). ``"logprobs"``: one call
+        for the same prompt, which gives P(repost) at temperature 1; every decision is drawn
+        with it.
+    draws : int, default 20
+        Most calls for the same prompt with ``sampling="pooled"``.
+    feed_detail : {"posts", "counts"}, default "posts"
+        Whether a prompt quotes the posts in view, or only says how many there are. Prompts
+        are seldom the same with ``"posts"``, and often with ``"counts"``.
 
     Raises
     ------
@@ -74,6 +121,12 @@ class LLMDecider(Decider):
     A failed decision's ``reason`` starts with its kind: ``refusal``, ``truncated``,
     ``malformed``, ``bad_request``, ``timeout``, ``rate_limit`` or ``server``. A wrong key, an
     unknown model or an unreachable server ends the run at once.
+
+    A run is resumed by running it again with the same seed, settings and store: it comes to
+    the same result, and pays only for what was under way when it ended. Failed decisions are
+    resumed as failed, since later ones may rest on them; only those of a step that was
+    ended by :class:`TooManyFailuresError`, and so used by nobody, are asked again where the
+    trouble was a passing one (``timeout``, ``rate_limit``, ``server``).
 
     Examples
     --------
@@ -94,6 +147,15 @@ class LLMDecider(Decider):
         max_attempts: int = 5,
         max_failed: float = 0.05,
         max_tokens: int = 512,
+        store: DecisionStore | str | os.PathLike[str] | None = None,
+        mode: Mode | None = None,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        max_calls: int | None = None,
+        max_cost_usd: float | None = None,
+        sampling: str = "independent",
+        draws: int = 20,
+        feed_detail: str = "posts",
     ) -> None:
         if not isinstance(model, str):
             raise ArgumentTypeError("model", model, "a str such as 'openai/gpt-4o-mini'")
@@ -103,19 +165,130 @@ class LLMDecider(Decider):
             if not isinstance(api_base, str):
                 raise ArgumentTypeError("api_base", api_base, "a str or None")
             public_address(api_base)
-        self._endpoint = Endpoint(
+        endpoint = Endpoint(
             model=model,
             api_base=api_base,
             temperature=_number("temperature", temperature, 0, 2),
             max_tokens=_whole("max_tokens", max_tokens),
             timeout=_number("timeout", timeout, 1e-3, math.inf),
             max_attempts=_whole("max_attempts", max_attempts),
+            logprobs=sampling == "logprobs",
+        )
+        if sampling not in SAMPLINGS:
+            raise UnknownNameError("sampling", sampling, SAMPLINGS)
+        if feed_detail not in FEED_DETAILS:
+            raise UnknownNameError("feed_detail", feed_detail, FEED_DETAILS)
+        if sampling == "logprobs" and endpoint.temperature != 1:
+            raise ArgumentError("temperature", temperature, "be 1 with sampling='logprobs'")
+        self.sampling, self.feed_detail = sampling, feed_detail
+        self.draws = _whole("draws", draws)
+        store, mode = _kept_where(store, mode)
+        self._asker = Asker(
+            endpoint,
+            mode,
+            store,
+            Budget(
+                store or MemoryLedger(),
+                _optional(_whole, "max_calls", max_calls),
+                _optional(_amount, "max_cost_usd", max_cost_usd),
+            ),
+            _pace("requests_per_minute", requests_per_minute),
+            _pace("tokens_per_minute", tokens_per_minute),
         )
         self.max_failed = _number("max_failed", max_failed, 0, 1)
         self._slots = loop.Slots(_whole("max_concurrency", max_concurrency))
         self._checked = False
         self._secret = b""
-        self._tally = _Tally()
+        self._tally = Tally()
+        self._pool = self._new_pool()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The model, and how it is called."""
+        return self._asker.endpoint
+
+    def survey(
+        self,
+        places: Sequence[Place],
+        prompts: Sequence[list[dict[str, str]]],
+        form: type[BaseModel],
+        schema: str,
+        rng: np.random.Generator,
+    ) -> list[Reply]:
+        """Ask the model something else than to decide, under the same limits and store.
+
+        Parameters
+        ----------
+        places : sequence of Place
+            Where each question belongs; no two the same.
+        prompts : sequence of list of dict
+            The messages of each question.
+        form : type of pydantic.BaseModel
+            What the model must answer.
+        schema : str
+            The form's version.
+        rng : numpy.random.Generator
+            The same one makes the same questions, which a store answers.
+
+        Returns
+        -------
+        list of Reply
+            In the order of the questions.
+
+        Raises
+        ------
+        DeciderError
+            As for :meth:`decide`, but for failures, which are replies here.
+        """
+        asker = replace(
+            self._asker,
+            endpoint=replace(self.endpoint, form=form, schema=schema, logprobs=False),
+        )
+        if not self._checked:
+            self.check()
+        secret = rng.bytes(16)
+
+        async def answer(place: Place, messages: list[dict[str, str]]) -> Reply:
+            draw = f"{place.step}:{place.agent}"
+            question = asker.question(place, draw, secret, lambda _: messages)
+            if (kept := asker.look_up(question)) is not None:
+                return kept
+            async with self._slots.free():
+                return await asker.ask(question)
+
+        return loop.run(loop.together(map(answer, places, prompts)))
+
+    def messages(self, exposure: Exposure) -> list[dict[str, str]]:
+        """Show what the model is told, but for the marker, which no one can know.
+
+        Parameters
+        ----------
+        exposure : Exposure
+
+        Returns
+        -------
+        list of dict
+            A system and a user message.
+        """
+        return self._words(exposure)("0" * 12)
+
+    def estimate(self, n: int, steps: int, **assumptions: Any) -> Estimate:
+        """Estimate what a run will take; see :func:`mesa_llmspread.deciders.estimate.estimate`.
+
+        Parameters
+        ----------
+        n, steps : int
+            Number of agents and of steps.
+        **assumptions
+            ``k``, ``profiles``, ``chance``, ``event``.
+
+        Returns
+        -------
+        Estimate
+        """
+        from mesa_llmspread.deciders.estimate import estimate
+
+        return estimate(self, n, steps, **assumptions)
 
     def check(self) -> None:
         """See that the model can be called, without calling it.
@@ -125,13 +298,14 @@ class LLMDecider(Decider):
         Raises
         ------
         ArgumentError
-            If litellm does not know the model's provider.
+            If litellm does not know the model's provider, or the price of a model whose cost
+            is limited; or if there is no store to replay.
         MissingKeyError
             If the provider needs a key and none is set.
         ServerUnreachableError
             If nothing answers at the address.
         """
-        self._endpoint.check()
+        self._asker.check()
         self._checked = True
 
     def __getstate__(self) -> dict[str, Any]:
@@ -154,7 +328,8 @@ class LLMDecider(Decider):
         """
         run = copy.copy(self)
         run._secret = rng.bytes(16)
-        run._tally = _Tally()
+        run._tally = Tally()
+        run._pool = self._new_pool()
         return run
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
@@ -177,6 +352,10 @@ class LLMDecider(Decider):
         TooManyFailuresError
             If more than ``max_failed`` of the run's decisions failed; as soon as that is
             certain, so that no further calls are paid for.
+        BudgetExceededError
+            If the next call could pass ``max_calls`` or ``max_cost_usd``.
+        ReplayMissError
+            If a decision to be replayed is not in the store.
         DeciderError
             If the key is missing or wrong, the model is unknown, or no server answers.
         """
@@ -184,42 +363,85 @@ class LLMDecider(Decider):
             self.check()
         if not self._secret:
             self._secret = rng.bytes(16)
-        allowed = self.max_failed * max(self._tally.decided + len(exposures), _FEWEST)
-        return loop.run(loop.together(self._decide(seen, allowed) for seen in exposures))
-
-    async def _decide(self, exposure: Exposure, allowed: float) -> Decision:
-        """Answer one exposure, unless that makes more failures than the batch may have."""
-        async with self._slots.free():
-            # Before the call too: a place may come free just as another call ends the run.
+        before = copy.deepcopy(self._tally)
+        allowed = self.max_failed * max(before.decided + len(exposures), _FEWEST)
+        questions: list[Question | None] = []
+        try:
+            if self._pool is None:
+                questions += [
+                    self._question(seen, f"{seen.step}:{seen.agent}") for seen in exposures
+                ]
+                return [drawn.decision for drawn in self._answers(questions, allowed) if drawn]
+            prompts = [fingerprint(self._words(seen)(NO_MARKER)) for seen in exposures]
+            questions += [
+                None if draw is None else self._question(seen, f"pool:{draw}")
+                for seen, draw in zip(exposures, self._pool.plan(prompts), strict=True)
+            ]
+            fresh = self._answers(questions, allowed)
+            decisions = self._pool.answer(exposures, prompts, fresh, rng)
+            for seen, decision, drawn in zip(exposures, decisions, fresh, strict=True):
+                if drawn is None or not self._pool.direct:
+                    self._tally.decide(decision, seen.profile.code)
             self._stop_beyond(allowed)
-            messages = build_messages(exposure, marker_for(self._secret, exposure))
-            key = self._key(messages)
-            # Seeded by the key: as reproducible as the prompt, and never the same twice in
-            # a run, because each prompt has a marker of its own.
-            reply = await self._endpoint.ask(messages, seed=int(key[:7], 16))
-        self._tally.add(reply)
-        self._stop_beyond(allowed)
-        return _decision(reply, key)
+            self._pool.learn(prompts, fresh)
+            return decisions
+        except BaseException as error:
+            # None of the step's decisions is used, so the step can be asked again.
+            self._tally.forget_decisions(before)
+            if isinstance(error, TooManyFailuresError):
+                self._asker.let_ask_again([question for question in questions if question])
+            raise
+
+    def _new_pool(self) -> Pool | None:
+        if self.sampling == "independent":
+            return None
+        direct = self.sampling == "pooled"
+        return Pool(self.draws if direct else 1, direct)
+
+    def _words(self, seen: Exposure) -> Callable[[str], list[dict[str, str]]]:
+        """Have the prompt ready for a marker."""
+        if self.feed_detail == "counts":
+            seen = seen._replace(posts=())
+        return partial(build_messages, seen)
+
+    def _question(self, seen: Exposure, draw: str) -> Question:
+        place = Place(seen.step, seen.agent, seen.profile.code, seen.event.event_id)
+        return self._asker.question(place, draw, self._secret, self._words(seen))
+
+    def _answers(self, questions: Sequence[Question | None], allowed: float) -> list[Drawn | None]:
+        """Get the answers to a step's questions, many at a time."""
+        asked = [question for question in questions if question is not None]
+        answers = iter(loop.run(loop.together(self._answer(q, allowed) for q in asked)))
+        drawn = [None if question is None else next(answers) for question in questions]
+        for answer in drawn:
+            if isinstance(answer, BudgetExceededError):
+                raise answer
+        return cast("list[Drawn | None]", drawn)
+
+    async def _answer(self, question: Question, allowed: float) -> Drawn | BudgetExceededError:
+        """Get one answer, unless that makes more failures than the batch may have."""
+        reply = self._asker.look_up(question)
+        if reply is None:
+            async with self._slots.free():
+                # Before the call too: a place may come free just as another ends the run.
+                self._stop_beyond(allowed)
+                try:
+                    reply = await self._asker.ask(question)
+                except BudgetExceededError as error:
+                    # Not raised here: the calls under way are paid for and shall come back.
+                    return error
+        decision = _decision(reply, question.key)
+        self._tally.add(reply, question.place.profile)
+        if self._pool is None or self._pool.direct:
+            self._tally.decide(decision, question.place.profile)
+            self._stop_beyond(allowed)
+        return Drawn(decision, reply.repost_prob)
 
     def _stop_beyond(self, allowed: float) -> None:
         """End the run where more decisions failed than it may have, rounding aside."""
         tally = self._tally
         if (failed := tally.failed.total()) > allowed + 1e-9:
             raise TooManyFailuresError(failed, tally.decided, self.max_failed, tally.reasons())
-
-    def _key(self, messages: list[dict[str, str]]) -> str:
-        """Identify a call by everything that decides its answer."""
-        call = {
-            "model": self._endpoint.model,
-            "parameters": {
-                "temperature": self._endpoint.temperature,
-                "max_tokens": self._endpoint.max_tokens,
-            },
-            "messages": messages,
-            "schema": SCHEMA_VERSION,
-        }
-        canonical = json.dumps(call, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
     def manifest(self) -> Mapping[str, Any]:
         """Say what was asked of which model, and what came of it, as plain values.
@@ -230,13 +452,16 @@ class LLMDecider(Decider):
             ``tokens`` and ``cost_usd`` are those of completions that came back, and None
             where a server did not count or litellm knows no price.
         """
-        address = self._endpoint.api_base
+        endpoint = self._asker.endpoint
+        address = endpoint.api_base
         return {
             "decider": self.name,
-            "model": self._endpoint.model,
+            "model": endpoint.model,
             "api_base": None if address is None else public_address(address),
-            "temperature": self._endpoint.temperature,
-            "max_tokens": self._endpoint.max_tokens,
+            **endpoint.parameters,
+            "sampling": self.sampling,
+            **({"draws": self.draws} if self.sampling == "pooled" else {}),
+            "feed_detail": self.feed_detail,
             "template": TEMPLATE_VERSION,
             "template_hash": template_hash(),
             "schema": SCHEMA_VERSION,
@@ -244,69 +469,49 @@ class LLMDecider(Decider):
         }
 
 
-@dataclass
-class _Tally:
-    """What one run has asked for and got; changed on the calls' loop alone."""
-
-    calls: int = 0
-    decided: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    uncounted: int = 0
-    cost: float = 0.0
-    priced: int = 0
-    unpriced: int = 0
-    served: set[str] = field(default_factory=set)
-
-    def add(self, reply: Reply) -> None:
-        """Count one reply."""
-        self.calls += reply.attempts
-        self.decided += 1
-        if reply.kind is not None:
-            self.failed[reply.kind] += 1
-            self.examples.setdefault(reply.kind, reply.detail)
-        if reply.usage is None:
-            return
-        self.served.add(reply.usage.served)
-        if reply.usage.tokens is None:
-            self.uncounted += 1
-        else:
-            self.prompt_tokens += reply.usage.tokens[0]
-            self.completion_tokens += reply.usage.tokens[1]
-        if reply.usage.cost is None:
-            self.unpriced += 1
-        else:
-            self.priced += 1
-            self.cost += reply.usage.cost
-
-    def reasons(self) -> str:
-        """List the kinds of failure, the most common first, each with a number and an example."""
-        return "; ".join(
-            f"{kind} {number}: {self.examples[kind]}" for kind, number in self.failed.most_common()
-        )
-
-    def manifest(self) -> dict[str, Any]:
-        """Give the counts as plain values; a sum with an unknown part is unknown."""
-        tokens = {"prompt": self.prompt_tokens, "completion": self.completion_tokens}
-        return {
-            "model_served": sorted(self.served),
-            "calls": self.calls,
-            "decisions": self.decided,
-            "failed": dict(sorted(self.failed.items())),
-            "tokens": None if self.uncounted else tokens,
-            "cost_usd": self.cost if self.priced and not self.unpriced else None,
-        }
-
-
 def _decision(reply: Reply, key: str) -> Decision:
     """Turn a reply into a decision; who declines posts nothing, whatever it wrote."""
-    if reply.answer is None:
+    if not isinstance(reply.answer, Answer):
         return Decision(Outcome.FAILED, reason=f"{reply.kind}: {reply.detail}", key=key)
     if reply.answer.repost:
         return Decision(Outcome.REPOST, reply.answer.post, reply.answer.reason, key)
     return Decision(Outcome.DECLINE, reason=reply.answer.reason, key=key)
+
+
+def _kept_where(
+    store: DecisionStore | str | os.PathLike[str] | None, mode: str | None
+) -> tuple[DecisionStore | None, Mode]:
+    """Find the store, and the mode that goes with it."""
+    if mode not in (None, "live", "record", "replay"):
+        raise UnknownNameError("mode", mode, ("live", "record", "replay"))
+    if store is None:
+        if mode in ("record", "replay"):
+            raise ArgumentError("mode", mode, "be 'live' where there is no store")
+        return None, "live"
+    if mode == "live":
+        raise ArgumentError("mode", mode, "be 'record' or 'replay' where there is a store")
+    if not isinstance(store, DecisionStore):
+        if not isinstance(store, str | os.PathLike):
+            raise ArgumentTypeError("store", store, "a DecisionStore or a path")
+        store = DecisionStore(store)
+    return store, cast("Mode", mode or "record")
+
+
+def _pace(argument: str, per_minute: Any) -> Pace | None:
+    """Check a limit by the minute."""
+    if per_minute is None:
+        return None
+    return Pace(_number(argument, per_minute, 1e-3, math.inf))
+
+
+def _amount(argument: str, value: Any) -> float:
+    """Check an amount of money."""
+    return _number(argument, value, 0, math.inf)
+
+
+def _optional(check: Callable[[str, Any], T], argument: str, value: Any) -> T | None:
+    """Check a value that may be left out."""
+    return None if value is None else check(argument, value)
 
 
 def _number(argument: str, value: Any, low: float, high: float) -> float:

@@ -22,6 +22,7 @@ __all__ = [
     "MAX_EVENT_LENGTH",
     "MAX_POSTS",
     "MAX_POST_LENGTH",
+    "NO_MARKER",
     "TEMPLATE",
     "TEMPLATE_VERSION",
     "build_messages",
@@ -36,6 +37,9 @@ MAX_POSTS = 10
 MAX_POST_LENGTH = 500
 #: A longer text of an event is cut, in characters.
 MAX_EVENT_LENGTH = 4000
+
+#: Stands for the marker in a prompt's canonical form; no quoted text can hold it.
+NO_MARKER = "\0"
 
 #: Changes whenever the template does, so that results can be told apart.
 TEMPLATE_VERSION = "1"
@@ -104,15 +108,15 @@ def template_hash() -> str:
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
-def marker_for(secret: bytes, exposure: Exposure) -> str:
+def marker_for(secret: bytes, key: str) -> str:
     """Make the code that brackets what is quoted in one prompt.
 
     Parameters
     ----------
     secret : bytes
         The run's secret, up to 64 bytes; who does not know it cannot guess the code.
-    exposure : Exposure
-        Whose prompt it is; its step and agent count.
+    key : str
+        Fingerprint of the call.
 
     Returns
     -------
@@ -123,8 +127,7 @@ def marker_for(secret: bytes, exposure: Exposure) -> str:
     -----
     The same seed gives the same secret, so a run can be repeated word for word.
     """
-    place = f"{exposure.step}:{exposure.agent}".encode()
-    return hashlib.blake2b(place, key=secret, digest_size=6).hexdigest()
+    return hashlib.blake2b(key.encode(), key=secret, digest_size=6).hexdigest()
 
 
 def quote(text: str, marker: str, limit: int = MAX_POST_LENGTH) -> str:

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 from scipy.stats import chi2, t
 
 from mesa_llmspread.meanfield.joint import problem_of
 from mesa_llmspread.meanfield.likelihood import Log, Trials, peak_rate, split
-from mesa_llmspread.meanfield.maximise import Estimate, Floats, Problem, peak_of
+from mesa_llmspread.meanfield.maximise import Estimate, Floats, Scale, peak_of
 from mesa_llmspread.transmission import Form, rate_to_probability
 
 __all__ = ["Between", "between_runs", "heterogeneity", "mean_interval"]
@@ -100,8 +99,9 @@ def _relative(rates: Mapping[str, float], run: Mapping[str, Trials]) -> Trials:
 def between_runs(form: Form, log: Log, pooled: Estimate, level: float) -> Between:
     """Estimate a law's parameters with intervals that hold where runs differ.
 
-    Rates that can be estimated one by one are averaged over the runs on the log scale
-    (random effects with the Hartung-Knapp interval). The others keep the estimate from all
+    A few rates that can be estimated one by one are averaged over the runs on the log scale
+    (random effects with the Hartung-Knapp interval). Parameters that are estimated together,
+    and rates so many that few decisions of a run fall on each, keep the estimate from all
     runs; its error is that of leaving each run out in turn (jackknife), with t quantiles.
 
     Parameters
@@ -119,14 +119,21 @@ def between_runs(form: Form, log: Log, pooled: Estimate, level: float) -> Betwee
     Between
     """
     parts = split(form, log.cells)
-    if parts is not None:
+    if parts is None:
+        if pooled.peak is None:
+            return Between(pooled.values, pooled.stderr, pooled.low, pooled.high)
+        others = [problem_of(form, log.without(run)) for run in log.runs]
+        left_out = np.array([peak_of(problem, [pooled.peak])[0] for problem in others])
+        return _jackknife(others[0], pooled.peak, pooled, left_out, level)
+    if len(parts) < _MANY:
         runs = [split(form, log.cells.where(log.cells.run == run)) or {} for run in log.runs]
         return _average(runs, list(parts), level)
-    if pooled.peak is None:
-        return Between(pooled.values, pooled.stderr, pooled.low, pooled.high)
-    whole = problem_of(form, log)
-    left_out = [peak_of(problem_of(form, log.without(run)), [pooled.peak])[0] for run in log.runs]
-    return _jackknife(whole, pooled, np.array(left_out), level)
+    scale = Scale(len(parts), 0)
+    rest = [split(form, log.cells.where(log.cells.run != run)) or {} for run in log.runs]
+    rates = [[peak_rate(one[name])[0] if name in one else np.nan for name in parts] for one in rest]
+    left_out = np.array([scale.from_probability(rate_to_probability(row)) for row in rates])
+    peak = scale.from_probability(pooled.values)
+    return _jackknife(scale, peak, pooled, left_out, level)
 
 
 def _average(runs: Sequence[Mapping[str, Trials]], names: Sequence[str], level: float) -> Between:
@@ -167,18 +174,17 @@ def _random_effects(y: Floats, variance: Floats, level: float) -> tuple[float, f
     return float(mean), float(error), float(mean - half), float(mean + half)
 
 
-def _jackknife(problem: Problem, pooled: Estimate, left_out: Floats, level: float) -> Between:
+def _jackknife(
+    scale: Scale, peak: Floats, pooled: Estimate, left_out: Floats, level: float
+) -> Between:
     """Interval around an estimate from how it moves when each run is left out."""
-    n, peak = len(left_out), np.asarray(pooled.peak)
-    slope = problem.slope(peak)
+    n = len(left_out)
+    slope = scale.slope(peak)
     spread = (n - 1) / n * np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0)
     own = np.divide(pooled.stderr, slope, out=np.full(len(peak), np.nan), where=slope > 0)
     error = np.where(spread > _EXACT, np.sqrt(spread), own)
     half = np.nan_to_num(t.ppf((1 + level) / 2, n - 1) * error, nan=np.inf)
-    low, high = (
-        problem.to_probability(np.clip(end, problem.lower, problem.upper))
-        for end in (peak - half, peak + half)
-    )
+    low, high = scale.to_probability(peak - half), scale.to_probability(peak + half)
     # On a bound an estimate hardly moves, however little is known.
     bound = np.isnan(pooled.stderr)
     low = np.where(bound, np.minimum(low, pooled.low), low)
@@ -186,35 +192,31 @@ def _jackknife(problem: Problem, pooled: Estimate, left_out: Floats, level: floa
     return Between(pooled.values, np.where(bound, np.nan, slope * error), low, high)
 
 
-def mean_interval(
-    y: Floats, level: float, n_shares: int = 0
-) -> tuple[Floats, Floats, Floats, Floats]:
+def mean_interval(y: Floats, scale: Scale, level: float) -> Between:
     """Average one estimate a run, with the t interval of the mean.
 
     Parameters
     ----------
     y : ndarray of float, shape (runs, p)
-        Log rates and, in the last columns, logits of shares.
+        Log rates and logits.
+    scale : Scale
+        Which are which.
     level : float
         Coverage of the intervals.
-    n_shares : int, default 0
-        How many of the columns are logits.
 
     Returns
     -------
-    values, stderr, low, high : ndarray of float, shape (p,)
-        As probabilities; with one run the error is NaN and the interval from 0 to 1.
+    Between
+        With one run the errors are NaN and the intervals from 0 to 1.
     """
-    rates = np.arange(y.shape[1]) < y.shape[1] - n_shares
     mean = y.mean(axis=0)
     error, half = np.full_like(mean, np.nan), np.full_like(mean, np.inf)
     if len(y) > 1:
         error = y.std(axis=0, ddof=1) / np.sqrt(len(y))
         half = t.ppf((1 + level) / 2, len(y) - 1) * error
-
-    def chance(theta: Floats) -> Floats:
-        log_rates = np.minimum(theta, _LARGE)
-        return np.where(rates, rate_to_probability(np.exp(log_rates)), expit(theta))
-
-    slope = np.where(rates, np.exp(mean - np.exp(mean)), expit(mean) * expit(-mean))
-    return chance(mean), slope * error, chance(mean - half), chance(mean + half)
+    return Between(
+        scale.to_probability(mean),
+        scale.slope(mean) * error,
+        scale.to_probability(mean - half),
+        scale.to_probability(mean + half),
+    )

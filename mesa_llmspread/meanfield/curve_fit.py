@@ -21,7 +21,7 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.meanfield.between_runs import mean_interval
 from mesa_llmspread.meanfield.joint import low_class_first
-from mesa_llmspread.meanfield.maximise import Floats
+from mesa_llmspread.meanfield.maximise import Floats, Scale
 from mesa_llmspread.meanfield.result import FitResult
 from mesa_llmspread.meanfield.solve import Closure, ClosureWarning, Time, solve
 from mesa_llmspread.profiles import codes
@@ -141,7 +141,8 @@ def fit_curve(
     names = list(_law(form, theta[0]).parameters)
     n_shares = len(names) - _n_rates(form)
     lower, upper = _bounds(len(names), n_shares)
-    values, stderr, low, high = mean_interval(theta, level, n_shares)
+    mean = mean_interval(theta, Scale(len(names) - n_shares, n_shares), level)
+    values, stderr, low, high = mean.values, mean.stderr, mean.low, mean.high
     at_lower, at_upper = theta < lower + _EDGE, theta > upper - _EDGE
     values[at_lower.all(axis=0)], values[at_upper.all(axis=0)] = 0.0, 1.0
     at_edge = (at_lower | at_upper).sum(axis=0)

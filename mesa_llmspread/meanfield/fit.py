@@ -226,9 +226,9 @@ def _notes(
             "same number of posts."
         )
     elif unknown:
-        verb = "is" if len(unknown) == 1 else "are"
+        verb, them = ("is", "it") if len(unknown) == 1 else ("are", "them")
         notes.append(
-            f"{', '.join(unknown)} {verb} not identifiable: no decision says anything about it."
+            f"{', '.join(unknown)} {verb} not identifiable: no decision says anything about {them}."
         )
     if form.kind is TwoClass and values["beta_low"] > values["beta_high"]:
         notes.append("The class called high reposts less readily than the other.")

@@ -135,7 +135,7 @@ def _offline_online(cells: Cells) -> Problem:
     # From the bounds too: the likelihood is flat near them and a climb would stop short.
     starts = [(none, middle), (middle, none), (sure, middle), (middle, sure), (sure, sure)]
     starts += [(middle, middle), (middle - 3, middle)]
-    return Problem(derivatives, [np.array(start) for start in starts], n_rates=2)
+    return Problem(2, 0, derivatives, [np.array(start) for start in starts])
 
 
 def latent_classes(log: Log, level: float = 0.95) -> Estimate:
@@ -211,7 +211,7 @@ def _two_classes(histories: Histories) -> Problem:
     spreads = ((0, 0, 0.5), (-0.7, 0.7, 0.5), (-0.2, 2.3, 0.2), (-2.3, 0.3, 0.8), (-0.1, 3.0, 0.1))
     starts = [np.array([middle + low, middle + high, logit(share)]) for low, high, share in spreads]
     starts += [np.array([none, middle + 0.5, 1.0]), np.array([middle - 0.3, sure, -2.0])]
-    return Problem(derivatives, starts, n_rates=2, n_shares=1, in_order=low_class_first)
+    return Problem(2, 1, derivatives, starts, in_order=low_class_first)
 
 
 def low_class_first(theta: Floats) -> Floats:

@@ -26,6 +26,7 @@ __all__ = [
     "Estimate",
     "Floats",
     "Problem",
+    "Scale",
     "drop",
     "maximise",
     "peak_of",
@@ -85,26 +86,22 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A log-likelihood of log rates and, last, logits of shares.
+class Scale:
+    """Parameters as log rates and, last, logits of shares: numbers without narrow limits.
 
     Parameters
     ----------
-    derivatives : callable
-        Gives the log-likelihood, its gradient and its Hessian at a point.
-    starts : sequence of ndarray
-        Where to start to climb.
     n_rates, n_shares : int
         How many parameters of each kind there are.
-    in_order : callable
-        Gives the point in the form in which its labels are in order.
+
+    Examples
+    --------
+    >>> Scale(n_rates=1, n_shares=1).to_probability(np.array([-50.0, 0.0])).tolist()
+    [0.0, 0.5]
     """
 
-    derivatives: Callable[[Floats], Derivatives]
-    starts: Sequence[Floats]
     n_rates: int
-    n_shares: int = 0
-    in_order: Callable[[Floats], Floats] = np.asarray
+    n_shares: int
 
     @property
     def lower(self) -> Floats:
@@ -117,9 +114,10 @@ class Problem:
         return np.repeat([np.log(HIGHEST_RATE), WIDEST_LOGIT], [self.n_rates, self.n_shares])
 
     def to_probability(self, theta: Floats) -> Floats:
-        """Turn log rates and logits into probabilities; a bound is exactly 0 or 1."""
-        rates, logits = theta[: self.n_rates], theta[self.n_rates :]
-        inside = np.concatenate([rate_to_probability(np.exp(rates)), expit(logits)])
+        """Turn log rates and logits into probabilities; a bound, or beyond, is exactly 0 or 1."""
+        known = np.clip(theta, self.lower, self.upper)
+        rates = rate_to_probability(np.exp(known[: self.n_rates]))
+        inside = np.concatenate([rates, expit(known[self.n_rates :])])
         return np.where(theta <= self.lower, 0.0, np.where(theta >= self.upper, 1.0, inside))
 
     def from_probability(self, values: npt.ArrayLike) -> Floats:
@@ -134,6 +132,27 @@ class Problem:
         """Differentiate the probabilities with respect to the log rates and logits."""
         rates, share = np.exp(theta[: self.n_rates]), expit(theta[self.n_rates :])
         return np.concatenate([rates * np.exp(-rates), share * (1 - share)])
+
+
+@dataclass(frozen=True)
+class Problem(Scale):
+    """A log-likelihood of log rates and logits.
+
+    Parameters
+    ----------
+    n_rates, n_shares : int
+        How many parameters of each kind there are.
+    derivatives : callable
+        Gives the log-likelihood, its gradient and its Hessian at a point.
+    starts : sequence of ndarray
+        Where to start to climb.
+    in_order : callable
+        Gives the point in the form in which its labels are in order.
+    """
+
+    derivatives: Callable[[Floats], Derivatives]
+    starts: Sequence[Floats]
+    in_order: Callable[[Floats], Floats] = np.asarray
 
 
 def drop(level: float) -> float:

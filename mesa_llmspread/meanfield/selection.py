@@ -209,7 +209,10 @@ def goodness_of_fit(
     scale = expected * (number - expected) / number
     slopes, information = _sensitivity(result.likeliest, decisions, cells, p)
     taken = np.trace(np.linalg.pinv(information) @ (slopes.T / scale) @ slopes)
-    freedom = float(np.sum(np.bincount(cells, weights=p * (1 - p)) / scale) - taken)
+    each = np.bincount(cells, weights=p * (1 - p)) / scale
+    # Bartlett's correction: the deviance of few expected reposts is larger than chi-square.
+    excess = (1 - scale / number) / (6 * scale)
+    freedom = float(np.sum(each + np.minimum(excess, 1.0)) - taken)
     p_value = float(chi2.sf(deviance, freedom)) if freedom > _LEAST_FREEDOM else np.nan
     return GoodnessOfFit(deviance, freedom, p_value)
 
@@ -300,9 +303,9 @@ def rate_by_run_bic(log: Log) -> float:
     Returns
     -------
     float
-        Infinite where contacts cannot explain the reposts.
+        Infinite with a single run, and where contacts cannot explain the reposts.
     """
-    if log.unseen_reposts:
+    if log.unseen_reposts or len(log.runs) < 2:
         return float("inf")
     cells = log.cells
     peaks = [

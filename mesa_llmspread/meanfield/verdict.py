@@ -168,9 +168,10 @@ def cautions(
         rivals["one rate, different in every run,"] = rate_by_run
         for rival, bic in rivals.items():
             if bic - best.bic < _DECISIVE:
+                well = "better" if bic < best.bic else "nearly as well"
                 notes.append(
                     f"{best.structure} may be an artefact: {rival} would explain the decisions "
-                    f"nearly as well (BIC {bic - best.bic:+.0f})."
+                    f"{well} (BIC {bic - best.bic:+.0f})."
                 )
     if reused:
         notes.append(

@@ -1,0 +1,7 @@
+"""Watch news spread among agents: ``solara run app.py``."""
+
+from __future__ import annotations
+
+from mesa_llmspread.app import Page
+
+page = Page()

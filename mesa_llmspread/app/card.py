@@ -1,0 +1,81 @@
+"""The card of one agent: who it is, what it saw, what it decided and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import solara
+
+from mesa_llmspread.agent import SpreadAgent
+from mesa_llmspread.app.session import View
+from mesa_llmspread.app.widgets import Table
+from mesa_llmspread.data import SpreadData
+
+__all__ = ["AgentCard"]
+
+_COLUMNS = (
+    {"key": "step", "label": "step", "number": True},
+    {"key": "contacts", "label": "posting neighbours", "number": True},
+    {"key": "exposure", "label": "exposure", "number": True},
+    {"key": "outcome", "label": "decision"},
+)
+
+
+@solara.component
+def AgentCard(view: View, selected: int, on_close: Callable[[], None]) -> None:
+    """Show an agent.
+
+    Parameters
+    ----------
+    view : View
+        What there is to see.
+    selected : int
+        The agent.
+    on_close : callable
+        Called when the card is closed.
+    """
+    if view.model is None or not 0 <= selected < view.model.n:
+        return
+    agent = view.model.spreaders[selected]
+    with solara.Div(classes=["spread-card"]):
+        with solara.Row(justify="space-between", style={"align-items": "center"}):
+            solara.Text(
+                f"Agent {agent.index} · {agent.code} · {_state(view, agent)}", classes=["h"]
+            )
+            solara.Button(
+                icon_name="mdi-close",
+                icon=True,
+                small=True,
+                on_click=on_close,
+                attributes={"aria-label": "Close the card"},
+            )
+        solara.Text(agent.profile.describe())
+        for post in agent.feed[-3:]:
+            solara.Text(f"Saw from agent {post.author}: {post.text or 'a repost of the news'}")
+        if agent.post is not None and agent.post.text:
+            solara.Text(f"Posted: {agent.post.text}")
+        if agent.reason:
+            solara.Text(f"Why: {agent.reason}")
+        rows = decisions(view.data, agent.index)
+        if rows:
+            Table(columns=_COLUMNS, rows=rows[::-1])
+        elif not agent.infected:
+            solara.Text("It has seen nothing yet, so it has decided nothing.")
+
+
+def _state(view: View, agent: SpreadAgent) -> str:
+    step = view.posted[agent.index]
+    if step < 0:
+        return "susceptible"
+    return "initial spreader" if step == 0 else f"posted at step {step}"
+
+
+def decisions(data: SpreadData | None, agent: int) -> list[dict[str, str]]:
+    """Give an agent's decisions as text, in order; none where there is no record yet."""
+    if data is None:
+        return []
+    table = data.exposures[data.exposures["agent"] == agent]
+    return [
+        {str(column["key"]): str(row[str(column["key"])]) for column in _COLUMNS}
+        for row in table.to_dict("records")
+    ]

@@ -1,0 +1,92 @@
+"""The parts of the page that the browser draws: Python's side of the ``.vue`` files.
+
+Text given to them is shown as text: Vue escapes what stands between double braces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import solara
+
+__all__ = [
+    "COLOURS",
+    "Chart",
+    "FeedList",
+    "Field",
+    "NetworkCanvas",
+    "ProfileGrid",
+    "Table",
+    "Upload",
+]
+
+# Okabe & Ito's colours, which stay apart for colour-blind readers.
+COLOURS = {"susceptible": "#56B4E9", "infected": "#D55E00"}
+
+
+@solara.component_vue("network.vue")
+def NetworkCanvas(
+    positions: Sequence[float],
+    edges: Sequence[int],
+    profiles: Sequence[str],
+    posted: Sequence[int],
+    clock: int,
+    feed: str,
+    selected: int,
+    colours: Mapping[str, str] = COLOURS,
+    event_select: Callable[[int], None] | None = None,
+) -> None:
+    """Draw a network: who has posted, and along which edges the news went."""
+
+
+@solara.component_vue("chart.vue")
+def Chart(
+    series: Sequence[Mapping[str, Any]],
+    x_label: str,
+    y_label: str,
+    x_max: float,
+    y_max: float,
+    title: str,
+) -> None:
+    """Draw lines over whole steps, with bands."""
+
+
+@solara.component_vue("table.vue")
+def Table(
+    columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, str]], marked: int = -1
+) -> None:
+    """Show a table of text, one row marked."""
+
+
+@solara.component_vue("profiles.vue")
+def ProfileGrid(sides: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]]) -> None:
+    """Show repost rates by trait, and by profile as a grid of 4 x 8."""
+
+
+@solara.component_vue("feed.vue")
+def FeedList(
+    posts: Sequence[Mapping[str, Any]], event_select: Callable[[int], None] | None = None
+) -> None:
+    """Show posts as a timeline, with a filter by profile."""
+
+
+@solara.component_vue("field.vue")
+def Field(
+    label: str,
+    value: str,
+    problem: str = "",
+    event_changed: Callable[[str], None] | None = None,
+) -> None:
+    """Show a line of text that can be changed; it is handed on when the field is left.
+
+    What is being typed stays in the browser: Solara's own fields keep it on the server too, and
+    lose it when the page is drawn anew.
+    """
+
+
+@solara.component_vue("upload.vue")
+def Upload(
+    label: str, most: int, event_file: Callable[[Mapping[str, Any]], None] | None = None
+) -> None:
+    """Take a file: its name, its size in bytes, and its content in base 64 ("" if too large)."""

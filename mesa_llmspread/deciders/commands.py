@@ -1,0 +1,87 @@
+"""The parts of the command line that are about language models: kept calls and personas."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mesa_llmspread.deciders.store import DecisionStore
+from mesa_llmspread.exceptions import InputFileError
+
+__all__ = ["personas", "store_export", "store_info", "store_verify"]
+
+StoreFile = Annotated[Path, typer.Argument(help="File of a decision store.")]
+
+
+def store_info(file: StoreFile) -> None:
+    """Say what a decision store holds."""
+    with _opened(file) as store:
+        info = store.info()
+    for name, value in info.items():
+        typer.echo(f"{name.replace('_', ' ')}: {_plain(value)}")
+
+
+def store_export(
+    file: StoreFile,
+    out: Annotated[Path, typer.Argument(help="A file that ends in .csv, .jsonl or .parquet.")],
+) -> None:
+    """Write all calls of a decision store into a file for other programs."""
+    with _opened(file) as store:
+        store.export(out)
+    typer.echo(str(out))
+
+
+def store_verify(file: StoreFile) -> None:
+    """Look for damage in a decision store; the exit status is 2 where there is some."""
+    with _opened(file) as store:
+        faults = store.verify()
+        calls = store.info()["calls"]
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InputFileError(file, f"{faults[0].removeprefix(f'{file}, ')}{more}")
+    typer.echo(f"{file}: {calls} calls, all as they were written")
+
+
+def personas(
+    model: Annotated[str, typer.Option(help="litellm's name of the model.")],
+    api_base: Annotated[str | None, typer.Option(help="Address of its server.")] = None,
+    repeats: Annotated[int, typer.Option(help="Questionnaires a profile.")] = 1,
+    store: Annotated[Path | None, typer.Option(help="File that keeps the calls.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for personas.csv and .png.")] = None,
+    rng: Annotated[int, typer.Option(help="Seed.")] = 0,
+) -> None:
+    """See whether a model plays the 32 personalities: a questionnaire for each."""
+    from mesa_llmspread.deciders.llm import LLMDecider
+    from mesa_llmspread.deciders.personas import check_personas
+    from mesa_llmspread.files import make_folder, write_whole
+
+    folder = None if out is None else make_folder(out)
+    check = check_personas(LLMDecider(model, api_base, store=store), repeats, rng)
+    typer.echo(check.table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+    if check.failed:
+        typer.echo(f"{check.failed} questionnaires were not answered", err=True)
+    if folder is not None:
+        picture = io.BytesIO()
+        check.figure().savefig(picture, format="png", dpi=150)
+        write_whole(folder / "personas.csv", check.scores.to_csv(index=False).encode())
+        write_whole(folder / "personas.png", picture.getvalue())
+        typer.echo(f"scores and figure are in {folder}/")
+
+
+def _opened(file: Path) -> DecisionStore:
+    """Open a store that is there; looking must not make one."""
+    if not file.is_file():
+        raise InputFileError(file, "is no file")
+    return DecisionStore(file)
+
+
+def _plain(value: object) -> str:
+    """Show a value of :meth:`DecisionStore.info`."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, dict):
+        return ", ".join(f"{number} {name}" for name, number in value.items()) or "none"
+    return str(value)

@@ -1,0 +1,29 @@
+"""Sweeps: many runs over a design, on all cores or a cluster, with nothing lost on the way.
+
+>>> from mesa_llmspread.sweep import Design
+>>> design = Design({"k": [4, 8], "decider": ["SI(0.05)", "SI(0.1)"]}, replicates=5, rng=1)
+>>> len(design.table)
+20
+
+``run(design, out="folder")`` does the runs, ``load("folder")`` reads them.
+"""
+
+from __future__ import annotations
+
+from mesa_llmspread.sweep.design import Design, DesignError
+from mesa_llmspread.sweep.execution import RunError, WorkerLostError, resume, run
+from mesa_llmspread.sweep.fits import fit_cells, sensitivity
+from mesa_llmspread.sweep.results import Sweep, load
+
+__all__ = [
+    "Design",
+    "DesignError",
+    "RunError",
+    "Sweep",
+    "WorkerLostError",
+    "fit_cells",
+    "load",
+    "resume",
+    "run",
+    "sensitivity",
+]

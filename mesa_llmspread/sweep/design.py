@@ -1,0 +1,363 @@
+"""Which runs: a table of a model's arguments, times replicates, each run with its seed.
+
+A design's columns are arguments of ``SpreadModel``, and values that stand in braces in its
+``decider``: ``"SI({beta})"`` takes its rate from the column ``beta``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import qmc
+
+from mesa_llmspread._checks import checked_int
+from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.streams import RNGLike, as_seed, spawn_seeds
+from mesa_llmspread.sweep.checks import DesignError, Problem, places, problems_of
+
+__all__ = ["RUN_COLUMNS", "Design", "DesignError"]
+
+#: Columns of :attr:`Design.table` that are no parameters.
+RUN_COLUMNS = ("run", "cell", "replicate", "rng")
+
+# A column of this name would be taken for a result; an event's id is the same in both.
+_RESERVED = {*RUN_COLUMNS, *COUNT_COLUMNS, *EXPOSURE_COLUMNS} - {"event"}
+
+
+class Design:
+    """The runs of a sweep.
+
+    Parameters
+    ----------
+    parameters : mapping of str to list, or DataFrame
+        A mapping gives every combination of its lists' values (a single value counts as a
+        list of one); a DataFrame gives its rows. Values are numbers, texts or truth values;
+        a population may also be a mapping code -> share.
+    replicates : int, default 1
+        Runs of each row.
+    rng : int, numpy.random.Generator or None
+        Randomness, from which every run gets a seed of its own. The first runs do not
+        change when there are more replicates.
+
+    Attributes
+    ----------
+    cells : DataFrame
+        One row a combination, one column a parameter.
+    replicates : int
+    seed : int
+        From which the runs' seeds are derived.
+    origin : dict
+        How the cells were made, as plain values.
+
+    Raises
+    ------
+    DesignError
+        If an argument is unknown, a list is empty or holds values of different kinds, or the
+        model does not allow a value. It names all problems at once.
+
+    Examples
+    --------
+    >>> design = Design({"k": [4, 8], "decider": "SI({beta})", "beta": [0.02, 0.1]}, rng=1)
+    >>> design.cells["k"].tolist(), design.cells["beta"].tolist()
+    ([4, 4, 8, 8], [0.02, 0.1, 0.02, 0.1])
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Any] | pd.DataFrame,
+        replicates: int = 1,
+        rng: RNGLike = None,
+    ) -> None:
+        factorial = not isinstance(parameters, pd.DataFrame)
+        if factorial and not isinstance(parameters, Mapping):
+            raise ArgumentTypeError("parameters", parameters, "a mapping of lists or a DataFrame")
+        self.replicates = checked_int("replicates", replicates, 1)
+        self.seed = as_seed(rng)
+        self.origin: dict[str, Any] = {"kind": "factorial" if factorial else "rows"}
+        columns, problems = _columns(parameters)
+        rows_are_known = not (problems and factorial)
+        combine = itertools.product if factorial else zip
+        self.cells = pd.DataFrame(
+            list(combine(*columns.values())), columns=list(columns), dtype=object
+        ).infer_objects()
+        problems += problems_of(self.cells, rows_are_known)
+        if problems:
+            raise DesignError(problems)
+
+    @classmethod
+    def latin_hypercube(
+        cls,
+        ranges: Mapping[str, Any],
+        cells: int,
+        replicates: int = 1,
+        rng: RNGLike = None,
+    ) -> Design:
+        """Spread points over ranges so that each range is covered evenly.
+
+        Parameters
+        ----------
+        ranges : mapping
+            For each parameter a pair ``(low, high)`` (whole numbers give whole numbers, both
+            ends included), a list to choose from, or one fixed value.
+        cells : int
+            Number of points.
+        replicates, rng
+            As for a design.
+
+        Returns
+        -------
+        Design
+
+        Raises
+        ------
+        DesignError
+            As for a design.
+
+        Notes
+        -----
+        McKay, Beckman & Conover (1979), doi:10.2307/1268522.
+
+        Examples
+        --------
+        >>> ranges = {"k": (4, 16), "decider": "SI({beta})", "beta": (0.01, 0.1)}
+        >>> Design.latin_hypercube(ranges, cells=8, rng=1).cells.shape
+        (8, 3)
+        """
+        seed, axes = as_seed(rng), _axes(ranges)
+        cells = checked_int("cells", cells, 1)
+        points = qmc.LatinHypercube(len(axes), rng=np.random.default_rng(seed)).random(cells)
+        return cls._sampled("latin_hypercube", ranges, points, replicates, seed)
+
+    @classmethod
+    def sobol(
+        cls,
+        ranges: Mapping[str, Any],
+        cells: int,
+        replicates: int = 1,
+        rng: RNGLike = None,
+    ) -> Design:
+        """Spread points over ranges by a scrambled Sobol sequence.
+
+        Parameters
+        ----------
+        ranges : mapping
+            As for :meth:`latin_hypercube`.
+        cells : int
+            Number of points, a power of 2.
+        replicates, rng
+            As for a design.
+
+        Returns
+        -------
+        Design
+
+        Raises
+        ------
+        DesignError
+            As for a design.
+        """
+        seed, axes = as_seed(rng), _axes(ranges)
+        points = _sobol_points("cells", cells, len(axes), seed)
+        return cls._sampled("sobol", ranges, points, replicates, seed)
+
+    @classmethod
+    def saltelli(
+        cls,
+        ranges: Mapping[str, Any],
+        points: int,
+        replicates: int = 1,
+        rng: RNGLike = None,
+    ) -> Design:
+        """Make the design that :func:`~mesa_llmspread.sweep.sensitivity` needs.
+
+        Parameters
+        ----------
+        ranges : mapping
+            As for :meth:`latin_hypercube`.
+        points : int
+            A power of 2, N. With D parameters that vary there are N (D + 2) cells.
+        replicates, rng
+            As for a design.
+
+        Returns
+        -------
+        Design
+
+        Raises
+        ------
+        DesignError
+            As for a design.
+
+        Notes
+        -----
+        Saltelli et al. (2010), doi:10.1016/j.cpc.2009.09.018: two samples A and B, and A with
+        one column of B at a time; rows in the order that SALib reads.
+        """
+        seed, dims = as_seed(rng), len(_axes(ranges))
+        both = _sobol_points("points", points, 2 * dims, seed)
+        a, b = both[:, :dims], both[:, dims:]
+        blocks = np.repeat(a[:, None, :], dims + 2, axis=1)
+        for i in range(dims):
+            blocks[:, i + 1, i] = b[:, i]
+        blocks[:, dims + 1] = b
+        return cls._sampled("saltelli", ranges, blocks.reshape(-1, dims), replicates, seed)
+
+    @classmethod
+    def _sampled(
+        cls,
+        kind: str,
+        ranges: Mapping[str, Any],
+        points: npt.NDArray[np.float64],
+        replicates: int,
+        seed: int,
+    ) -> Design:
+        """Stretch points of the unit cube over ranges."""
+        axes = iter(points.T)
+        columns = {
+            name: _stretched(next(axes), value) if _varies(value) else [value] * len(points)
+            for name, value in ranges.items()
+        }
+        design = cls(pd.DataFrame(columns), replicates, seed)
+        design.origin = {"kind": kind, "ranges": {name: ranges[name] for name in _axes(ranges)}}
+        return design
+
+    @classmethod
+    def trusted(
+        cls, cells: pd.DataFrame, replicates: int, seed: int, origin: Mapping[str, Any]
+    ) -> Design:
+        """Make a design again that was checked before; see the attributes."""
+        design = cls.__new__(cls)
+        design.cells = cells.reset_index(drop=True)
+        design.replicates, design.seed, design.origin = replicates, seed, dict(origin)
+        return design
+
+    @property
+    def parameters(self) -> list[str]:
+        """Names of the parameters."""
+        return list(self.cells.columns)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a run: ``run, cell, replicate``, the parameters, and the seed ``rng``."""
+        number, size = len(self.cells), len(self.cells) * self.replicates
+        runs = np.arange(size)
+        table = self.cells.iloc[runs % number].reset_index(drop=True)
+        table.insert(0, "run", runs)
+        table.insert(1, "cell", runs % number)
+        table.insert(2, "replicate", runs // number)
+        return table.assign(rng=spawn_seeds(self.seed, size))
+
+    def __len__(self) -> int:
+        """Count the runs."""
+        return len(self.cells) * self.replicates
+
+
+def _columns(
+    parameters: Mapping[str, Any] | pd.DataFrame,
+) -> tuple[dict[str, list[Any]], list[Problem]]:
+    """Take each parameter's values as plain ones; None, or nothing, stands for a bad one."""
+    columns, problems = {}, []
+    rows = isinstance(parameters, pd.DataFrame)
+    for name in parameters:
+        if not isinstance(name, str) or name in _RESERVED:
+            problems.append(Problem(str(name), "is no parameter's name: it is kept for results"))
+            continue
+        given = parameters[name]
+        values = [_plain(value) for value in (given if rows else _as_list(given))]
+        bad, found = _unusable(name, values, "row" if rows else "item")
+        kept = [None if i in bad else value for i, value in enumerate(values)]
+        columns[name] = kept if rows else [value for value in kept if value is not None]
+        if not columns[name]:
+            del columns[name]
+        problems += found
+    if not len(parameters.columns if rows else parameters):  # type: ignore[union-attr]
+        problems.append(Problem("parameters", "hold no parameter"))
+    return columns, problems
+
+
+def _as_list(value: Any) -> list[Any]:
+    """Take a list of values, or one value as a list of one."""
+    one = isinstance(value, str | Mapping) or not isinstance(value, Iterable)
+    return [value] if one else list(value)
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy's numbers into Python's, and a mapping into the text that stands for it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return json.dumps({str(key): _plain(share) for key, share in value.items()})
+    return value
+
+
+def _kind(value: Any) -> str:
+    """Name the kind of a plain value, "" if it is none."""
+    if isinstance(value, bool):
+        return "truth value"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else ""
+
+
+def _unusable(name: str, values: Sequence[Any], word: str) -> tuple[set[int], list[Problem]]:
+    """Find the values of a parameter that are no plain values of one kind."""
+    if not values:
+        return set(), [Problem(name, "has no value: give at least one")]
+    kinds = [_kind(value) for value in values]
+    kind = next((kind for kind in kinds if kind), "")
+    reasons: dict[str, list[int]] = {}
+    for i, (value, own) in enumerate(zip(values, kinds, strict=True)):
+        if value is None or value != value:
+            reasons.setdefault("has no value there", []).append(i)
+        elif not own:
+            what = f"is {type(value).__name__}: must be a number, a text or a truth value"
+            reasons.setdefault(what, []).append(i)
+        elif own != kind:
+            what = f"mixes kinds: {value!r} is a {own}, {values[kinds.index(kind)]!r} a {kind}"
+            reasons.setdefault(what, []).append(i)
+    bad = {i for positions in reasons.values() for i in positions}
+    return bad, [Problem(name, why, places(rows, word)) for why, rows in reasons.items()]
+
+
+def _varies(value: Any) -> bool:
+    """Whether a parameter of a sampled design has a range or choices."""
+    return isinstance(value, tuple | list)
+
+
+def _axes(ranges: Mapping[str, Any]) -> list[str]:
+    """List the parameters that vary, after a look at their ranges."""
+    for name, value in ranges.items():
+        if not isinstance(value, tuple):
+            continue
+        numbers = all(_kind(_plain(end)) == "number" for end in value)
+        if len(value) != 2 or not numbers or not value[0] < value[1]:
+            raise ArgumentError(name, value, "be a pair (low, high) of numbers, low < high")
+    names = [name for name, value in ranges.items() if _varies(value)]
+    if not names:
+        raise ArgumentError("ranges", dict(ranges), "have a parameter with a range or choices")
+    return names
+
+
+def _sobol_points(name: str, points: int, dims: int, seed: int) -> npt.NDArray[np.float64]:
+    """Draw a scrambled Sobol sequence, which is balanced at powers of 2 only."""
+    points = checked_int(name, points, 1)
+    if points & (points - 1):
+        raise ArgumentError(name, points, "be a power of 2")
+    return qmc.Sobol(dims, rng=np.random.default_rng(seed)).random(points)
+
+
+def _stretched(points: npt.NDArray[np.float64], over: Any) -> list[Any]:
+    """Stretch points of [0, 1) over a range or a list of choices."""
+    if isinstance(over, list):
+        return [over[int(point * len(over))] for point in points]
+    low, high = (_plain(end) for end in over)
+    if isinstance(low, int) and isinstance(high, int):
+        return [low + int(point * (high - low + 1)) for point in points]
+    return [float(low + point * (high - low)) for point in points]

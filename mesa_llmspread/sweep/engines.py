@@ -1,0 +1,225 @@
+"""What a worker does: one run of a design, from its arguments to the content of its file."""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import platform
+import traceback
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.sweep.checks import arguments_of, model_arguments
+from mesa_llmspread.sweep.runfile import encode
+
+__all__ = ["ENGINES", "Failure", "Job", "Outcome", "check_law", "perform", "unsettle", "versions"]
+
+
+class Job(NamedTuple):
+    """One run to do.
+
+    Attributes
+    ----------
+    run : int
+        Its number.
+    cell : dict
+        Values by parameter.
+    rng : int
+        Its seed.
+    steps : int
+        The largest number of steps.
+    engine : str
+        A name of :data:`ENGINES`.
+    """
+
+    run: int
+    cell: dict[str, Any]
+    rng: int
+    steps: int
+    engine: str
+
+
+class Failure(NamedTuple):
+    """Why a run has no result: the error in one line, and where it came from."""
+
+    error: str
+    traceback: str
+
+
+class Outcome(NamedTuple):
+    """What came of a run: the content of its file, or why there is none."""
+
+    run: int
+    content: bytes | None
+    failure: Failure | None = None
+
+
+def perform(job: Job) -> Outcome:
+    """Do one run; whatever goes wrong in it becomes part of the outcome.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    Outcome
+    """
+    try:
+        return Outcome(job.run, ENGINES[job.engine](job))
+    except Exception as error:  # one bad run must not stop the others, whatever it raises
+        text = f"{type(error).__name__}: {error}"
+        return Outcome(job.run, None, Failure(text, traceback.format_exc()))
+    finally:
+        _settle()
+
+
+@cache
+def _settle() -> None:
+    """Spare the garbage collector, once a process, what was there before the second run.
+
+    A model of 1,000 agents makes so many objects that every few runs all objects of the
+    process are looked through; most of them are imported modules.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def unsettle() -> None:
+    """Leave the garbage collector of this process as it was."""
+    if _settle.cache_info().currsize:
+        _settle.cache_clear()
+        gc.unfreeze()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Name the versions that results depend on."""
+    packages = ("mesa_llmspread", "mesa", "numpy", "networkx", "numba", "pyarrow")
+    found = {package: importlib.metadata.version(package) for package in packages}
+    return {**found, "python": platform.python_version()}
+
+
+def _mesa(job: Job) -> bytes:
+    """Run the Mesa model."""
+    from mesa_llmspread.model import SpreadModel
+
+    model = SpreadModel(**arguments_of(job.cell), rng=job.rng)
+    try:
+        model.run(job.steps)
+        collected = model.datacollector
+        series = collected.model_vars
+        counts = {
+            "step": range(model.clock + 1),
+            "susceptible": series["Susceptible"],
+            "infected": series["Infected"],
+            "new_infected": series["NewInfected"],
+            "exposures": series["Exposures"],
+            "failed": series["Failed"],
+        }
+        return encode(job.run, counts, collected.tables["exposures"], model.manifest)
+    finally:
+        _forget(model)
+
+
+def _forget(model: Any) -> None:
+    """Let go of a model: Mesa 3.3 keeps all of them, in a class's private counter."""
+    import mesa
+
+    counters = vars(mesa.Agent).get("_ids")
+    if counters is not None:
+        counters.pop(model, None)
+
+
+def check_law(arguments: Mapping[str, Any]) -> Any:
+    """Give the law that the compiled engine runs for some arguments of the model.
+
+    Parameters
+    ----------
+    arguments : mapping
+        As ``SpreadModel`` takes them.
+
+    Returns
+    -------
+    Structure
+
+    Raises
+    ------
+    ArgumentError
+        If the decider is no law, or the engine cannot do what the model does with it.
+    """
+    from mesa_llmspread.deciders import RateDecider, as_decider
+    from mesa_llmspread.transmission import FirstRepeat, OnlineOffline
+
+    full = {**model_arguments(), **arguments}
+    decider, broadcast = as_decider(full["decider"]), full["broadcast"]
+    if not isinstance(decider, RateDecider):
+        raise ArgumentError(
+            "decider", full["decider"], "be a law, such as 'SI(0.05)', for engine='ensemble'"
+        )
+    law = decider.structure
+    if isinstance(law, FirstRepeat) and broadcast > 0:
+        raise ArgumentError(
+            "broadcast",
+            broadcast,
+            "be 0 with FirstRepeat and engine='ensemble', where seeing "
+            "the event itself counts as no occasion",
+        )
+    # The engine shows the event to everyone in every step.
+    return OnlineOffline(law.alpha * broadcast, law.beta) if isinstance(law, OnlineOffline) else law
+
+
+def _ensemble(job: Job) -> bytes:
+    """Run the compiled engine, on the network and from the starters that the seed gives Mesa."""
+    import numpy as np
+
+    from mesa_llmspread.ensemble import simulate
+    from mesa_llmspread.networks import make_network
+    from mesa_llmspread.profiles import sample_profiles
+    from mesa_llmspread.streams import Streams
+
+    arguments = arguments_of(job.cell)
+    full = {**model_arguments(), **arguments}
+    law = check_law(arguments)
+    streams = Streams(job.rng)
+    network = make_network(full["network"], full["n"], full["k"], streams.network)
+    starters = streams.starters.choice(network.n, size=full["initial_infected"], replace=False)
+    profiles = None
+    if law.needs_profile:
+        drawn = sample_profiles(network.n, full["population"], streams.population)
+        profiles = [profile.index for profile in drawn]
+    infected = simulate(
+        law,
+        network,
+        initial_infected=starters,
+        steps=job.steps,
+        feed=full["feed"],
+        profiles=profiles,
+        rng=job.rng,
+        threads=1,
+    ).infected[0]
+    new = np.diff(infected, prepend=0)
+    # Mesa's model stops when nobody is left, or nobody can see anything any more.
+    over = infected == network.n
+    if full["feed"] == "new" and not getattr(law, "alpha", 0):
+        over |= new == 0
+    end = int(over.argmax()) + 1 if over.any() else len(infected)
+    counts = {
+        "step": np.arange(end),
+        "susceptible": network.n - infected[:end],
+        "infected": infected[:end],
+        "new_infected": new[:end],
+        "exposures": pa.nulls(end, pa.int64()),
+        "failed": np.zeros(end, int),
+    }
+    described = {name: value for name, value in full.items() if value is not None}
+    manifest = {**described, "engine": "ensemble", "rng": job.rng, "versions": versions()}
+    return encode(job.run, counts, {}, manifest)
+
+
+#: What runs a job, by name.
+ENGINES = {"mesa": _mesa, "ensemble": _ensemble}

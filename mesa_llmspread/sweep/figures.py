@@ -1,0 +1,153 @@
+"""Figures of a sweep: rates against a factor with their intervals, and a value over two factors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_heatmap", "plot_rates"]
+
+# Okabe & Ito, without yellow, which is too light for points.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def plot_rates(table: pd.DataFrame, factor: str, series: str | None = None) -> Figure:
+    """Draw each rate against a factor, with its intervals.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`~mesa_llmspread.sweep.fit_cells`, with one law.
+    factor : str
+        A column of the design, such as ``"k"``, ``"population"`` or ``"event_type"``.
+    series : str, optional
+        A second column, told apart by colour.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such column.
+    ArgumentError
+        If there is nothing to draw.
+    """
+    for name, column in (("factor", factor), ("series", series)):
+        if column is not None and column not in table:
+            raise UnknownNameError(name, column, table.columns)
+    if "parameter" not in table or table["estimate"].isna().all():
+        raise ArgumentError("table", list(table.columns), "hold rates, as fit_cells gives them")
+    fitted = table.dropna(subset=["estimate"])
+    rates = [
+        (f"{law}: {rate}", part) for (law, rate), part in _by(fitted, "structure", "parameter")
+    ]
+    figure = _figure(3.6 * len(rates), 3.2)
+    axes = figure.subplots(1, len(rates), squeeze=False)[0]
+    for axis, (title, part) in zip(axes, rates, strict=True):
+        groups = [("", part)] if series is None else [(str(v[0]), p) for v, p in _by(part, series)]
+        for i, (label, group) in enumerate(groups):
+            apart = (i - (len(groups) - 1) / 2) * 0.08
+            places = _places(part[factor], group[factor], apart)
+            _draw_intervals(axis, group, places, label, _COLOURS[i % len(_COLOURS)])
+        if not pd.api.types.is_numeric_dtype(part[factor]):
+            names = sorted(part[factor].unique())
+            axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
+        axis.set(title=title, xlabel=factor, ylabel="probability a step")
+        axis.set_ylim(0, None)
+        axis.grid(axis="y", alpha=0.3)
+        if series is not None:
+            axis.legend(title=series, frameon=False, fontsize=8)
+    return figure
+
+
+def plot_heatmap(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
+    """Draw the mean of a value over two factors.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Such as :meth:`Sweep.outcomes` or a table of fitted rates.
+    x, y : str
+        Its columns with the factors.
+    value : str
+        Its column with the value, such as ``"final"`` or ``"estimate"``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such column.
+    """
+    for name, column in (("x", x), ("y", y), ("value", value)):
+        if column not in table:
+            raise UnknownNameError(name, column, table.columns)
+    grid = table.pivot_table(index=y, columns=x, values=value, aggfunc="mean", sort=True)
+    figure = _figure(1.6 + 0.7 * len(grid.columns), 1.4 + 0.45 * len(grid))
+    axis = figure.subplots()
+    image = axis.imshow(grid, origin="lower", aspect="auto", cmap="viridis")
+    axis.set_xticks(range(len(grid.columns)), [_label(v) for v in grid.columns])
+    axis.set_yticks(range(len(grid)), [_label(v) for v in grid.index])
+    axis.set(xlabel=x, ylabel=y)
+    middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
+    for (row, column), number in np.ndenumerate(grid.to_numpy(dtype=float)):
+        colour = "black" if number > middle else "white"
+        text = "" if np.isnan(number) else f"{number:.3g}"
+        axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    figure.colorbar(image, label=value)
+    return figure
+
+
+def _by(table: pd.DataFrame, *names: str) -> Any:
+    """Group a table, in the order in which groups appear."""
+    return table.groupby(list(names), sort=False)
+
+
+def _places(every: pd.Series, own: pd.Series, apart: float) -> npt.NDArray[np.float64]:
+    """Say where a series' points stand: numbers where they are, text side by side.
+
+    Series stand a little apart, as a share of the smallest distance between values.
+    """
+    values = sorted(every.unique())
+    if not pd.api.types.is_numeric_dtype(every):
+        return own.map(values.index).to_numpy(dtype=float) + apart
+    gap = float(np.diff(values).min()) if len(values) > 1 else 1.0
+    return own.to_numpy(dtype=float) + apart * gap
+
+
+def _draw_intervals(
+    axis: Axes,
+    table: pd.DataFrame,
+    places: npt.NDArray[np.float64],
+    label: str,
+    colour: str,
+) -> None:
+    """Draw points with intervals."""
+    error = np.maximum([table["estimate"] - table["low"], table["high"] - table["estimate"]], 0)
+    axis.errorbar(
+        places, table["estimate"], yerr=error, fmt="o", color=colour, ms=4, label=label or None
+    )
+
+
+def _label(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Make an empty figure, in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")

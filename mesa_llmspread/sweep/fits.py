@@ -1,0 +1,195 @@
+"""What a sweep says: the law and its rates cell by cell, and which parameters matter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError, UnknownNameError
+from mesa_llmspread.sweep.results import Sweep, read_record
+
+__all__ = ["fit_cells", "sensitivity"]
+
+
+def fit_cells(
+    sweep: Sweep,
+    structure: str | None = None,
+    *,
+    by: str | Sequence[str] | None = None,
+    level: float = 0.95,
+    n_jobs: int = -1,
+    **options: Any,
+) -> pd.DataFrame:
+    """Fit a law to the decisions of each cell of a design, several cells at a time.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        Of Mesa runs; the compiled engine records no decisions.
+    structure : str, optional
+        The law's name; by default the one that describes the cell best (lowest BIC).
+    by : str or sequence of str, optional
+        Pool the runs that have the same values of these columns of the design;
+        ``"event_type"`` pools events of one type. By default every cell stands alone.
+    level : float, default 0.95
+        Coverage of the intervals.
+    n_jobs : int, default -1
+        Number of processes; -1 for one a core.
+    **options
+        The law's options, as :func:`mesa_llmspread.fit` takes them.
+
+    Returns
+    -------
+    DataFrame
+        One row a cell and rate: the cell's columns, ``structure, parameter, estimate, low,
+        high, stderr, interval, n_obs, n_runs, bic, success, message``. A cell that could not
+        be fitted has one row that says why.
+
+    Raises
+    ------
+    ArgumentError
+        If no run is done, or the sweep recorded no decisions.
+    UnknownNameError
+        If ``by`` names no column of the design.
+    """
+    from joblib import Parallel, delayed
+
+    if sweep.manifest["engine"] != "mesa":
+        raise ArgumentError("engine", sweep.manifest["engine"], "be 'mesa' to record decisions")
+    names = sweep.design.parameters if by is None else [by] if isinstance(by, str) else list(by)
+    groups = [
+        (dict(zip(names, values, strict=True)), [sweep.file(run) for run in part["run"]])
+        for values, part in _grouped(sweep, names)
+    ]
+    if not groups:
+        raise ArgumentError("sweep", sweep, "have runs that are done")
+    found: Iterable[list[dict[str, Any]]] = Parallel(n_jobs=n_jobs)(
+        delayed(_fit_runs)(files, structure, level, options) for _, files in groups
+    )
+    return pd.DataFrame(
+        [{**values, **row} for (values, _), rows in zip(groups, found, strict=True) for row in rows]
+    )
+
+
+def _grouped(sweep: Sweep, names: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
+    """Group the runs that are done by columns of the design."""
+    from mesa_llmspread.events import get_event
+
+    runs = sweep.runs[sweep.runs["status"] == "done"]
+    known = list(sweep.design.parameters)
+    if "event" in known:
+        types = {event: get_event(event).event_type for event in runs["event"].unique()}
+        runs = runs.assign(event_type=runs["event"].map(types))
+        known.append("event_type")
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("by", name, known)
+    return runs.groupby(list(names), sort=False)
+
+
+def _fit_runs(
+    files: list[Path], structure: str | None, level: float, options: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Fit the runs in some files; one row a rate."""
+    from mesa_llmspread.meanfield import compare, fit
+
+    try:
+        data = read_record(files)
+        if structure is None:
+            result = compare(data, level=level).best
+        else:
+            result = fit(data, structure, level=level, **options)
+    except LLMSpreadError as error:
+        return [{"structure": structure, "success": False, "message": str(error)}]
+    shared = {
+        "interval": result.interval,
+        "n_obs": result.n_obs,
+        "n_runs": result.n_runs,
+        "bic": result.bic,
+        "success": result.success,
+        "message": result.message,
+    }
+    return [
+        {
+            "structure": result.structure,
+            "parameter": name,
+            "estimate": value,
+            "low": result.ci[name][0],
+            "high": result.ci[name][1],
+            "stderr": result.stderr[name],
+            **shared,
+        }
+        for name, value in result.params.items()
+    ]
+
+
+def sensitivity(
+    sweep: Sweep, outcome: str = "final", *, level: float = 0.95, rng: int = 0
+) -> pd.DataFrame:
+    """Say how much of an outcome's variance each parameter explains: Sobol indices.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        Of a :meth:`~mesa_llmspread.sweep.Design.saltelli` design, all runs done.
+    outcome : {"final", "half", "length"}, default "final"
+        A column of :meth:`Sweep.outcomes`; averaged over replicates.
+    level : float, default 0.95
+        Coverage of the intervals (bootstrap).
+    rng : int, default 0
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        One row a parameter: ``parameter, first, first_ci, total, total_ci``: the share of the
+        variance that it explains alone, and with all its interactions; ``_ci`` is half the
+        interval's width. What differs between replicates counts as unexplained.
+
+    Raises
+    ------
+    ArgumentError
+        If the design is another, a run is not done, or an outcome is missing or the same
+        everywhere.
+
+    Notes
+    -----
+    SALib (Iwanaga, Usher & Herman 2022, doi:10.18174/sesmo.18155); estimators of Saltelli et
+    al. (2010), doi:10.1016/j.cpc.2009.09.018.
+    """
+    origin = sweep.manifest["design"]["origin"]
+    if origin["kind"] != "saltelli":
+        raise ArgumentError("sweep", origin["kind"], "be of a design made by Design.saltelli")
+    outcomes = sweep.outcomes()
+    if outcome not in ("final", "half", "length"):
+        raise UnknownNameError("outcome", outcome, ("final", "half", "length"))
+    left = len(sweep.design) - len(outcomes)
+    if left:
+        raise ArgumentError("sweep", f"{left} runs not done", "be finished: resume it")
+    values = outcomes.groupby("cell")[outcome].mean().to_numpy()
+    if np.isnan(values).any() or np.ptp(values) == 0:
+        raise ArgumentError("outcome", outcome, "have a value in every cell, and not always one")
+    try:
+        from SALib.analyze import sobol
+    except ImportError as error:
+        raise ArgumentError(
+            "sweep",
+            "SALib is missing",
+            "be analysed by it: pip install 'mesa_llmspread[sensitivity]'",
+        ) from error
+    names = list(origin["ranges"])
+    problem = {"num_vars": len(names), "names": names, "bounds": [[0.0, 1.0]] * len(names)}
+    found = sobol.analyze(problem, values, calc_second_order=False, conf_level=level, seed=rng + 1)
+    return pd.DataFrame(
+        {
+            "parameter": names,
+            "first": found["S1"],
+            "first_ci": found["S1_conf"],
+            "total": found["ST"],
+            "total_ci": found["ST_conf"],
+        }
+    )

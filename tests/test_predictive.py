@@ -1,0 +1,84 @@
+"""Bands of simulated runs: right laws cover the runs they were fitted to, wrong ones do not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mesa_llmspread import SpreadData, SpreadModel, concat, fit
+from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.networks import random_regular
+from mesa_llmspread.predictive import predict_runs
+
+
+def simulated(law: str, runs: int = 4, **options: object) -> SpreadData:
+    settings = {"n": 300, "decider": law, **options}
+    return concat(
+        [SpreadData.from_model(SpreadModel(**settings, rng=r).run(40)) for r in range(runs)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("law", "structure", "options"),
+    [
+        ("SI(0.05)", "SI", {}),
+        ("FirstRepeat(0.2, 0.04)", "FirstRepeat", {"network": "small_world"}),
+        ("OnlineOffline(0.1, 0.03)", "OnlineOffline", {"broadcast": 0.1}),
+        ("TwoClass(0.02, 0.3, share_high=0.3)", "TwoClass", {"feed": "new"}),
+        ("SI(0.05)", "ByProfile", {}),
+    ],
+)
+def test_the_true_law_covers_its_runs(law: str, structure: str, options: dict) -> None:
+    data = simulated(law, **options)
+    prediction = predict_runs(fit(data, structure), data, draws=40)
+    assert prediction.coverage > 0.75
+    bands = prediction.bands
+    assert list(bands.columns) == ["run", "step", "observed", "low", "median", "high", "inside"]
+    assert ((bands["low"] <= bands["median"]) & (bands["median"] <= bands["high"])).all()
+    assert bands["step"].min() == 1
+    assert set(prediction.by_run().index) == set(data.runs)
+    assert "of the observed points lie within the 95% bands" in prediction.summary()
+
+
+def test_a_wrong_law_does_not() -> None:
+    data = simulated("FirstRepeat(0.5, 0.01)")
+    wrong, right = fit(data, "SI"), fit(data, "FirstRepeat")
+    assert predict_runs(wrong, data, draws=40).coverage < 0.5
+    assert predict_runs(right, data, draws=40).coverage > 0.75
+
+
+def test_repeatable_and_wider_with_level() -> None:
+    data = simulated("SI(0.05)", runs=1)
+    result = fit(data, "SI")
+    one, two = (predict_runs(result, data, draws=20, rng=3) for _ in range(2))
+    assert one.bands.equals(two.bands)
+    narrow = predict_runs(result, data, draws=20, rng=3, level=0.5)
+    width = one.bands["high"] - one.bands["low"]
+    assert (width >= narrow.bands["high"] - narrow.bands["low"]).all()
+
+
+def test_a_given_network_has_to_be_given() -> None:
+    graph = random_regular(300, 6, 5)
+    data = simulated("SI(0.05)", runs=1, network=graph)
+    result = fit(data, "SI")
+    with pytest.raises(ArgumentError, match="be given"):
+        predict_runs(result, data)
+    assert predict_runs(result, data, graph, draws=20).coverage > 0.5
+    with pytest.raises(ArgumentError, match="have n=300"):
+        predict_runs(result, data, random_regular(200, 6, 5))
+
+
+def test_bad_arguments() -> None:
+    data = simulated("SI(1.0)", runs=1, n=20, k=4)
+    certain = fit(data, "SI")
+    assert predict_runs(certain, data, draws=2).coverage > 0
+    with pytest.raises(ArgumentError, match="have a law"):
+        predict_runs(fit(data, "FirstRepeat"), data)
+    with pytest.raises(ArgumentError, match="draws"):
+        predict_runs(certain, data, draws=0)
+    with pytest.raises(ArgumentError, match="level"):
+        predict_runs(certain, data, level=95)
+    unstarted = SpreadData.from_model(SpreadModel(n=20, k=4, rng=1))
+    with pytest.raises(ArgumentError, match="have made a step"):
+        predict_runs(certain, unstarted, draws=1)
+    assert np.isfinite(predict_runs(certain, data, draws=1).coverage)

@@ -1,0 +1,559 @@
+"""Kept calls: records that resume and replay, budgets, and a file that several share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import pickle
+import sqlite3
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tenacity
+from servers import Reply, ScriptedServer, answer
+
+from mesa_llmspread.data import SpreadData
+from mesa_llmspread.deciders import LLMDecider, Outcome, calls, commands
+from mesa_llmspread.deciders.base import Exposure, Post
+from mesa_llmspread.deciders.limits import Pace
+from mesa_llmspread.deciders.store import Call, DecisionStore
+from mesa_llmspread.events import bundled_events
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    BudgetExceededError,
+    InputFileError,
+    OutputError,
+    ReplayMissError,
+    TooManyFailuresError,
+    UnknownNameError,
+)
+from mesa_llmspread.model import SpreadModel
+from mesa_llmspread.profiles import all_profiles
+
+
+@pytest.fixture(autouse=True)
+def _no_key_and_no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr(calls, "_backoff", tenacity.wait_none())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "calls.sqlite"
+
+
+def call(key: str = "k", **values: Any) -> Call:
+    given = {
+        "key": key,
+        "run": "r",
+        "model": "openai/tiny",
+        "parameters": "{}",
+        "schema": "1",
+        "draw": "1:0",
+        "step": 1,
+        "agent": 0,
+        "profile": "ocean",
+        "event": "e",
+        "outcome": "repost",
+        "answer": '{"repost": true, "post": "Oh", "reason": "why"}',
+        "finish_reason": "stop",
+        "prompt_tokens": 100,
+        "completion_tokens": 10,
+        "cost": 0.25,
+    }
+    return Call(**{**given, **values})
+
+
+def failed(key: str, error: str = "server", **values: Any) -> Call:
+    nothing = dict.fromkeys(("answer", "finish_reason", "prompt_tokens", "completion_tokens"))
+    return call(key, outcome="failed", error=error, **{**nothing, "cost": None, **values})
+
+
+def exposures(n: int, step: int = 1) -> list[Exposure]:
+    event = bundled_events()[0]
+    return [
+        Exposure(
+            step, agent, all_profiles()[agent % 32], event, 1, 1, 1, False, (Post(99, 0, "!"),)
+        )
+        for agent in range(n)
+    ]
+
+
+def decider(server: ScriptedServer, path: Path | None = None, **options: Any) -> LLMDecider:
+    return LLMDecider("openai/tiny", api_base=server.api_base, store=path, **options)
+
+
+def ask(who: LLMDecider, n: int = 1, step: int = 1, seed: int = 1) -> list[Any]:
+    run = who.for_run(n, np.random.default_rng(seed))
+    return run.decide(exposures(n, step), np.random.default_rng(0))
+
+
+def by_prompt(request: dict[str, Any]) -> Reply:
+    """Answers that depend on the request alone, some of them malformed."""
+    seed = request["seed"]
+    return Reply("no JSON") if seed % 7 == 0 else answer(seed % 3 == 0, f"post {seed}")
+
+
+def run(decider: LLMDecider, **settings: Any) -> SpreadData:
+    model = SpreadModel(**{"n": 24, "k": 4, "initial_infected": 3, "rng": 5, **settings})
+    model.decider = model._answerer = decider.for_run(model.n, model.streams.decider)
+    return SpreadData.from_model(model.run(steps=8))
+
+
+# The file
+
+
+def test_what_is_kept_is_found_in_another_process(path: Path) -> None:
+    with DecisionStore(path) as store:
+        assert store.get("k") is None
+        store.keep(call(latency=0.5))
+        assert pickle.loads(pickle.dumps(store)).get("k") == (call(latency=0.5), False)
+
+
+def test_the_first_answer_stays(path: Path) -> None:
+    one, other = DecisionStore(path), DecisionStore(path)
+    assert one.keep(call()) == call()
+    assert other.keep(call(served="another")) == call()
+    assert other.info()["calls"] == 1
+
+
+def test_only_passing_failures_are_asked_again(path: Path) -> None:
+    store = DecisionStore(path)
+    for one in (failed("a"), failed("b", "refusal"), call("c")):
+        store.keep(one)
+    store.ask_again(["a", "b", "c"], ("server",))
+    assert [store.get(key)[1] for key in "abc"] == [True, False, False]
+    assert store.keep(call("a")) == call("a")
+    assert store.get("a") == (call("a"), False)
+    assert store.keep(call("b")).error == "refusal"
+    assert store.verify() == []
+
+
+def test_prompts_are_kept_on_request_only(path: Path, tmp_path: Path) -> None:
+    assert DecisionStore(path).keep(call(prompt="words")).prompt is None
+    assert DecisionStore(path).get("k")[0].prompt is None
+    assert DecisionStore(tmp_path / "b.db", store_prompts=True).keep(call(prompt="w")).prompt == "w"
+
+
+def test_info_says_what_is_known(path: Path) -> None:
+    store = DecisionStore(path)
+    assert store.info()["tokens"] == {"prompt": 0, "completion": 0}
+    store.keep(call("a"))
+    store.keep(failed("b", run="s"))
+    store.reserve(0.5)
+    info = json.loads(json.dumps(store.info()))
+    assert info == {
+        "path": str(path),
+        "calls": 2,
+        "runs": 2,
+        "prompts_kept": 0,
+        "models": {"openai/tiny": 2},
+        "outcomes": {"failed": 1, "repost": 1},
+        "errors": {"server": 1},
+        "tokens": {"prompt": 100, "completion": 10},
+        "cost_usd": 0.25,
+        "requests_sent": 1,
+        "spent_usd": 0.5,
+    }
+    store.keep(call("c", cost=None, prompt_tokens=None, completion_tokens=None))
+    assert store.info()["cost_usd"] is None
+    assert store.info()["spent_usd"] is None
+    assert store.info()["tokens"] is None
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_calls_go_to_other_programs(path: Path, tmp_path: Path, suffix: str) -> None:
+    store = DecisionStore(path)
+    store.keep(call("b", agent=1))
+    store.keep(call("a"))
+    store.keep(failed("c", agent=2))
+    out = store.export(tmp_path / f"calls.{suffix}")
+    read = {
+        "csv": pd.read_csv,
+        "jsonl": lambda file: pd.read_json(file, lines=True),
+        "parquet": pd.read_parquet,
+    }
+    table = read[suffix](out)
+    assert list(table["key"]) == ["a", "b", "c"]
+    assert list(table["post"].fillna("")) == ["Oh", "Oh", ""]
+    assert list(table["prompt_tokens"])[:2] == [100, 100]
+
+
+def test_an_export_of_another_kind_is_refused(path: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"\.csv, \.jsonl or \.parquet"):
+        DecisionStore(path).export("calls.xlsx")
+
+
+def test_damage_is_found(path: Path) -> None:
+    store = DecisionStore(path)
+    for key in "abc":
+        store.keep(call(key, latency=1.0, cost=1e-7))
+    assert store.verify() == []
+    store.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE calls SET outcome = 'decline' WHERE key = 'b'")
+    database.close()
+    (fault,) = store.verify()
+    assert "call b: was changed" in fault
+
+
+def test_other_files_are_not_stores(tmp_path: Path) -> None:
+    text, other, newer = (tmp_path / name for name in ("text", "other", "newer"))
+    text.write_text("no database " * 100)
+    for file, statement in ((other, "CREATE TABLE t (x)"), (newer, "PRAGMA user_version = 9")):
+        if file is newer:
+            DecisionStore(file).info()
+        database = sqlite3.connect(file)
+        database.execute(statement)
+        database.commit()
+        database.close()
+    for file, problem in ((text, "not a sound store"), (other, "else"), (newer, "format 9")):
+        with pytest.raises(InputFileError, match=f"{file}.*{problem}"):
+            DecisionStore(file).info()
+    with pytest.raises(OutputError, match="nowhere"):
+        DecisionStore(tmp_path / "nowhere" / "calls.sqlite").info()
+    with pytest.raises(ArgumentTypeError, match="path=3"):
+        DecisionStore(3)  # type: ignore[arg-type]
+
+
+def _keep_many(path: Path, offset: int) -> int:
+    store = DecisionStore(path)
+    taken = 0
+    for number in range(100):
+        store.keep(call(f"{(number + offset) % 150}", agent=offset))
+        taken += store.reserve(0.0, max_calls=250)
+    return taken
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_processes_share_a_file(path: Path, method: str) -> None:
+    store = DecisionStore(path)
+    if method == "fork":
+        store.info()  # an open connection, which a child must not use
+    with multiprocessing.get_context(method).Pool(3) as pool:
+        taken = pool.starmap(_keep_many, [(path, offset) for offset in (0, 50, 100)])
+    assert sum(taken) == 250
+    assert store.spent() == (250, 0.0)
+    assert store.info()["calls"] == 150
+    assert store.verify() == []
+
+
+# Recording, resuming, replaying
+
+
+def test_a_record_is_asked_once(scripted_server: ScriptedServer, path: Path) -> None:
+    scripted_server.script = by_prompt
+    first = run(decider(scripted_server, path, max_failed=1.0))
+    asked = len(scripted_server.requests)
+    assert asked == len(first.exposures) == DecisionStore(path).info()["calls"]
+    assert set(first.exposures["outcome"]) == {"repost", "decline", "failed"}
+    second = run(decider(scripted_server, path, max_failed=1.0))
+    assert len(scripted_server.requests) == asked
+    pd.testing.assert_frame_equal(first.exposures, second.exposures)
+    assert first.manifest == second.manifest
+    run(decider(scripted_server, path, max_failed=1.0), rng=6)
+    assert len(scripted_server.requests) > asked
+
+
+def test_a_record_is_what_a_live_run_is(scripted_server: ScriptedServer, path: Path) -> None:
+    scripted_server.script = by_prompt
+    live, record = (run(decider(scripted_server, p, max_failed=1.0)) for p in (None, path))
+    pd.testing.assert_frame_equal(live.exposures, record.exposures)
+    assert live.manifest == record.manifest
+
+
+def test_a_replay_needs_no_server_and_no_library(
+    scripted_server: ScriptedServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted_server.script = by_prompt
+    recorded = run(decider(scripted_server, path, max_failed=1.0))
+    monkeypatch.setattr(calls, "_litellm", None)
+    replayed = run(LLMDecider("openai/tiny", store=path, mode="replay", max_failed=1.0))
+    pd.testing.assert_frame_equal(recorded.exposures, replayed.exposures)
+    pd.testing.assert_frame_equal(recorded.counts, replayed.counts)
+
+
+def test_a_miss_names_the_agent_and_the_step(scripted_server: ScriptedServer, path: Path) -> None:
+    ask(decider(scripted_server, path), 4, step=3)
+    replay = LLMDecider("openai/tiny", store=path, mode="replay")
+    assert [d.outcome for d in ask(replay, 4, step=3)] == [Outcome.REPOST] * 4
+    with pytest.raises(ReplayMissError, match="agent 4 at step 3") as caught:
+        ask(replay, 5, step=3)
+    assert (caught.value.agent, caught.value.step, caught.value.path) == (4, 3, path)
+
+
+def test_there_must_be_something_to_replay(path: Path) -> None:
+    with pytest.raises(ArgumentError, match="store="):
+        LLMDecider("openai/tiny", store=path, mode="replay").check()
+    assert not path.exists()
+
+
+def test_a_step_ended_by_failures_is_asked_again_where_that_may_help(
+    scripted_server: ScriptedServer, path: Path
+) -> None:
+    trouble = {3: Reply(status=503), 5: Reply("no JSON")}
+    scripted_server.script = lambda _: trouble.get(len(scripted_server.requests), answer())
+    who = decider(scripted_server, path, max_failed=0.05, max_concurrency=1, max_attempts=1)
+    run = who.for_run(8, np.random.default_rng(1))
+    rng = np.random.default_rng(0)
+    with pytest.raises(TooManyFailuresError):
+        run.decide(exposures(8), rng)
+    assert DecisionStore(path).info()["errors"] == {"malformed": 1, "server": 1}
+    # The same run object can go on: what did not come about does not count.
+    decisions = run.decide(exposures(8), rng)
+    assert Counter(d.outcome for d in decisions) == {Outcome.REPOST: 7, Outcome.FAILED: 1}
+    assert run.manifest()["decisions"] == 8
+    assert run.manifest()["failed"] == {"malformed": 1}
+    # Five calls before the end, then the one with trouble and the three never made.
+    assert len(scripted_server.requests) == 5 + 1 + 3
+    assert DecisionStore(path).verify() == []
+
+
+def test_the_store_holds_the_prompt_that_was_sent(
+    scripted_server: ScriptedServer, path: Path
+) -> None:
+    ask(decider(scripted_server), 1)
+    (live,) = scripted_server.requests
+    who = LLMDecider(
+        "openai/tiny",
+        api_base=scripted_server.api_base,
+        store=DecisionStore(path, store_prompts=True),
+    )
+    (decision,) = ask(who, 1)
+    assert scripted_server.requests[1]["messages"] == live["messages"]
+    kept, _ = DecisionStore(path).get(decision.key)
+    assert json.loads(kept.prompt) == live["messages"]
+    assert kept.latency > 0
+
+
+def test_two_runs_at_once_agree(scripted_server: ScriptedServer, path: Path) -> None:
+    lock = threading.Lock()
+    turns = iter(range(1000))
+
+    def never_the_same(_: dict[str, Any]) -> Reply:
+        with lock:
+            return Reply(answer(next(turns) % 2 == 0).content, delay=(0.0, 0.05))
+
+    scripted_server.script = never_the_same
+    results: dict[int, list[Any]] = {}
+    threads = [
+        threading.Thread(
+            target=lambda i=i: results.update({i: ask(decider(scripted_server, path), 12)})
+        )
+        for i in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"mode": "recrd"}, UnknownNameError, "did you mean 'record'"),
+        ({"mode": "record"}, ArgumentError, "mode='record': must be 'live'"),
+        ({"mode": "replay"}, ArgumentError, "mode='replay': must be 'live'"),
+        ({"store": "x", "mode": "live"}, ArgumentError, "'record' or 'replay'"),
+        ({"store": 3}, ArgumentTypeError, "store=3"),
+        ({"max_calls": 0}, ArgumentError, "max_calls=0"),
+        ({"max_cost_usd": -1}, ArgumentError, "max_cost_usd=-1"),
+        ({"requests_per_minute": 0}, ArgumentError, "requests_per_minute=0"),
+        ({"tokens_per_minute": "many"}, ArgumentTypeError, "tokens_per_minute='many'"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        LLMDecider("openai/tiny", **options)
+
+
+# Budgets and paces
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_calls_stop_at_the_limit_whoever_makes_them(
+    scripted_server: ScriptedServer, path: Path, kept: bool
+) -> None:
+    who = decider(scripted_server, path if kept else None, max_calls=10)
+    ask(who, 4)
+    with pytest.raises(BudgetExceededError, match="max_calls=10 is used up") as caught:
+        ask(who, 12, seed=2)
+    assert caught.value.spent == 10
+    assert len(scripted_server.requests) == 10
+    if kept:
+        # The calls that were under way came back and are not paid for again.
+        more = decider(scripted_server, path, max_calls=16)
+        assert len(ask(more, 12, seed=2)) == 12
+
+
+def test_attempts_count_as_calls(scripted_server: ScriptedServer, path: Path) -> None:
+    scripted_server.script = Reply(status=500)
+    with pytest.raises(BudgetExceededError):
+        ask(decider(scripted_server, path, max_calls=3, max_attempts=5))
+    assert len(scripted_server.requests) == 3
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_money_stops_at_the_limit(scripted_server: ScriptedServer, path: Path, kept: bool) -> None:
+    who = LLMDecider(
+        "openai/gpt-4o-mini",
+        scripted_server.api_base,
+        store=path if kept else None,
+        max_tokens=20,
+        max_cost_usd=0.002,
+    )
+    with pytest.raises(BudgetExceededError, match=r"max_cost_usd=0\.002") as caught:
+        ask(who, 160)
+    # Every call is charged at its worst while it is under way, and at what it cost when it is
+    # back: the limit is not passed, and many more calls fit than at the worst.
+    assert 0.001 < caught.value.spent <= 0.002
+    one = 100 * 0.15e-6 + 10 * 0.6e-6
+    assert len(scripted_server.requests) * one == pytest.approx(caught.value.spent)
+
+
+def test_an_unknown_price_cannot_be_limited(scripted_server: ScriptedServer) -> None:
+    with pytest.raises(ArgumentError, match="price of 'openai/tiny' is unknown"):
+        ask(decider(scripted_server, None, max_cost_usd=1.0))
+    assert scripted_server.requests == []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock jumps to the next thing to do instead of waiting for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        selector = self._selector
+        wait = selector.select
+
+        def jump(timeout: float | None = None) -> Any:
+            # A little more than asked for, or a rounded sum might never be reached.
+            self.now += timeout + 1e-6 if timeout else 0.0
+            return wait(0)
+
+        selector.select = jump
+
+    def time(self) -> float:
+        return self.now
+
+
+def taken(pace: Pace, amounts: list[float]) -> list[float]:
+    """When each of several takers, who come at once, gets its amount, in seconds."""
+
+    async def take_all() -> list[float]:
+        async def take(amount: float) -> float:
+            await pace.take(amount)
+            return loop.time()
+
+        return list(await asyncio.gather(*map(take, amounts)))
+
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(take_all())
+    finally:
+        loop.close()
+
+
+def test_takers_wait_for_their_turn_in_order() -> None:
+    pace = pickle.loads(pickle.dumps(Pace(600)))
+    assert taken(pace, [1.0] * 40) == pytest.approx(
+        [0.0] * 10 + [i / 10 for i in range(1, 31)], abs=1e-3
+    )
+    # Slower than one a second, and more at once than there is room for; another loop as well.
+    assert taken(Pace(30), [1.0] * 4) == pytest.approx([0.0, 2.0, 4.0, 6.0], abs=1e-3)
+    assert taken(pace, [25.0, 5.0]) == pytest.approx([1.5, 2.0], abs=1e-3)
+
+
+def test_a_decider_keeps_its_pace(
+    scripted_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    amounts: dict[float, list[float]] = {600.0: [], 9e6: []}
+
+    async def note(pace: Pace, amount: float = 1.0) -> None:
+        amounts[pace.per_minute].append(amount)
+
+    monkeypatch.setattr(Pace, "take", note)
+    scripted_server.script = [Reply(status=500), answer()]
+    ask(decider(scripted_server, requests_per_minute=600, tokens_per_minute=9e6, max_tokens=99), 1)
+    # Attempts count, and a prompt of some hundred words counts with its longest answer.
+    assert amounts[600.0] == [1.0, 1.0]
+    assert len(amounts[9e6]) == 2
+    assert 99 + 300 < amounts[9e6][0] < 99 + 1500
+
+
+# Estimates
+
+
+def test_an_estimate_says_what_is_unknown() -> None:
+    about = LLMDecider("openai/tiny", max_attempts=3).estimate(100, 10, chance=0.5)
+    assert about.calls == round(100 * (1 - 0.5**10) / 0.5)
+    assert about.most_calls == 100 * 10 * 3
+    assert about.cost_usd is about.most_cost_usd is None
+    assert "at an unknown price" in str(about)
+    assert 300 < about.prompt_tokens / about.calls < 1500
+    assert about.most_completion_tokens == about.most_calls * 512
+
+
+def test_an_estimate_knows_prices_and_pools() -> None:
+    def about(**options: Any) -> Any:
+        return LLMDecider("openai/gpt-4o-mini", **options).estimate(10**6, 5, k=2)
+
+    assert 0 < about().cost_usd < about().most_cost_usd
+    assert "$" in str(about())
+    pooled = about(sampling="pooled", feed_detail="counts", draws=3)
+    assert pooled.calls == 32 * (6 * 5 * 2) * 3
+    assert about(sampling="logprobs", feed_detail="counts").calls == 32 * 6 * 5 * 2
+    assert about(sampling="pooled").calls == about().calls
+
+
+def test_a_run_stays_below_its_estimate(scripted_server: ScriptedServer) -> None:
+    scripted_server.script = by_prompt
+    who = decider(scripted_server, max_failed=1.0)
+    data = run(who)
+    assert len(data.exposures) <= who.estimate(24, 8, k=4).most_calls
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"n": 0}, "n=0"), ({"steps": 0}, "steps=0"), ({"chance": 0.0}, "chance=0.0")],
+)
+def test_an_estimate_of_nothing_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        LLMDecider("openai/tiny").estimate(**{"n": 10, "steps": 3, **options})
+
+
+# The command line
+
+
+def test_commands_look_at_a_store(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputFileError, match="is no file"):
+        commands.store_info(path)
+    assert not path.exists()
+    with DecisionStore(path) as store:
+        store.keep(call("a"))
+        store.keep(failed("b"))
+    commands.store_info(path)
+    commands.store_export(path, tmp_path / "out.csv")
+    commands.store_verify(path)
+    said = capsys.readouterr().out
+    assert "outcomes: 1 failed, 1 repost" in said
+    assert "2 calls, all as they were written" in said
+    assert (tmp_path / "out.csv").is_file()
+    database = sqlite3.connect(path)
+    database.execute("UPDATE calls SET step = 2")
+    database.commit()
+    database.close()
+    with pytest.raises(InputFileError, match=r"call a: was changed .*\(and 1 more\)"):
+        commands.store_verify(path)

@@ -1,0 +1,164 @@
+"""Sweeps on a real Dask cluster: a scheduler and two workers, each a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from pandas.testing import assert_frame_equal
+
+from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.sweep import Design, Sweep, WorkerLostError, load, resume, run
+
+distributed = pytest.importorskip("distributed")
+
+
+class Cluster(NamedTuple):
+    address: str
+    scheduler: subprocess.Popen[bytes]
+    workers: list[subprocess.Popen[bytes]]
+
+
+def design() -> Design:
+    return Design({"n": 600, "k": 6, "decider": ["SI(0.02)", "SI(0.03)"]}, replicates=20, rng=5)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    return run(design(), tmp_path_factory.mktemp("undisturbed"), backend="sequential")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """``dask scheduler`` and two times ``dask worker`` on 127.0.0.1."""
+    said = (tmp_path / "cluster.log").open("wb")
+    file = tmp_path / "scheduler.json"
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "dask", *words, "--no-dashboard"]
+        process = subprocess.Popen(command, stdout=said, stderr=said, cwd=tmp_path)
+        started.callback(process.wait)
+        started.callback(process.kill)
+        return process
+
+    with contextlib.ExitStack() as started:
+        started.callback(said.close)
+        scheduler = start(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)
+        )
+        workers = [
+            start(
+                "worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny",
+                "--host", "127.0.0.1", "--name", f"worker-{i}",
+            )
+            for i in range(2)
+        ]  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not file.exists():
+            assert time.monotonic() < deadline, (tmp_path / "cluster.log").read_text()
+            time.sleep(0.05)
+        with distributed.Client(scheduler_file=str(file), set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+            address = client.scheduler.address
+        yield Cluster(address, scheduler, workers)
+
+
+KILLER = """
+import os, pathlib, signal, sys, time
+while len(list(pathlib.Path(sys.argv[1], "runs").glob("run-*"))) < 4:
+    time.sleep(0.01)
+os.kill(int(sys.argv[2]), signal.SIGKILL)
+"""
+
+
+@contextlib.contextmanager
+def killing(process: subprocess.Popen[bytes], out: Path) -> Iterator[None]:
+    """Kill a process as soon as four runs are done."""
+    command = [sys.executable, "-c", KILLER, str(out), str(process.pid)]
+    with subprocess.Popen(command) as killer:
+        try:
+            yield
+            assert killer.wait(timeout=10) == 0
+        finally:
+            killer.kill()
+
+
+def assert_same_results(one: Sweep, other: Sweep) -> None:
+    assert_frame_equal(one.runs, other.runs)
+    assert_frame_equal(one.frame(), other.frame())
+
+
+def test_a_cluster_gives_the_same_rows(
+    cluster: Cluster, undisturbed: Sweep, tmp_path: Path
+) -> None:
+    found = run(design(), tmp_path / "out", backend="dask", client=cluster.address)
+    assert_same_results(undisturbed, found)
+
+
+def test_a_worker_killed_in_the_middle_loses_nothing(
+    cluster: Cluster, undisturbed: Sweep, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with (
+        killing(cluster.workers[0], out),
+        distributed.Client(cluster.address, set_as_default=False) as client,
+    ):
+        found = run(design(), out, backend="dask", client=client)
+    assert cluster.workers[0].wait(timeout=10) == -9
+    assert cluster.workers[1].poll() is None
+    assert_same_results(undisturbed, found)
+
+
+@pytest.mark.slow
+def test_a_killed_scheduler_stops_the_sweep_and_loses_nothing(
+    cluster: Cluster, undisturbed: Sweep, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    long = Design({"n": 600, "k": 6, "decider": "SI(0.02)"}, replicates=200, rng=5)
+    with killing(cluster.scheduler, out), pytest.raises(WorkerLostError):
+        run(long, out, backend="dask", client=cluster.address)
+    done = len(load(out).done)
+    assert 4 <= done < 200
+
+
+def test_a_sweep_can_move_between_backends(
+    cluster: Cluster, undisturbed: Sweep, tmp_path: Path
+) -> None:
+    out = shutil.copytree(undisturbed.path, tmp_path / "out")
+    for file in sorted(out.glob("runs/*"))[10:]:
+        file.unlink()
+    assert len(load(out).done) == 10
+    assert_same_results(undisturbed, resume(out, backend="dask", client=cluster.address))
+
+
+def test_a_cluster_of_ones_own(undisturbed: Sweep, tmp_path: Path) -> None:
+    assert_same_results(undisturbed, run(design(), tmp_path, backend="dask", n_jobs=2))
+
+
+def test_a_scheduler_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesa_llmspread.sweep.execution._CONNECT_SECONDS", 0.5)
+    with pytest.raises(ArgumentError, match=r"client=.tcp://127\.0\.0\.1:9"):
+        run(design(), tmp_path, backend="dask", client="tcp://127.0.0.1:9")
+
+
+def test_a_cluster_without_workers_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesa_llmspread.sweep.execution._CONNECT_SECONDS", 0.5)
+    with (
+        distributed.LocalCluster(
+            n_workers=0, processes=False, dashboard_address="127.0.0.1:0"
+        ) as empty,
+        distributed.Client(empty, set_as_default=False) as client,
+        pytest.raises(ArgumentError, match="have workers"),
+    ):
+        run(design(), tmp_path, backend="dask", client=client)
