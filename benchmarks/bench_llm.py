@@ -23,7 +23,7 @@ from _measure import machine, table
 
 from mesa_llmspread.deciders import LLMDecider
 from mesa_llmspread.deciders.base import Exposure, Post
-from mesa_llmspread.deciders.calls import Answer
+from mesa_llmspread.deciders.replies import Answer
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.profiles import all_profiles
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from mesa_llmspread.deciders.commands import personas, store_export, store_info, store_verify
 from mesa_llmspread.exceptions import (
     ArgumentError,
     DeciderError,
@@ -18,6 +19,10 @@ from mesa_llmspread.exceptions import (
     ServerUnreachableError,
     UnknownNameError,
 )
+from mesa_llmspread.sweep.command import sweep_command
+
+if TYPE_CHECKING:
+    from mesa_llmspread.deciders.llm import LLMDecider
 
 __all__ = ["app", "main", "run_app"]
 
@@ -27,6 +32,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="How news of offline events spreads among LLM agents, and which law describes it.",
 )
+
+store = typer.Typer(no_args_is_help=True, help="Look into a file of kept language-model calls.")
+store.command("info")(store_info)
+store.command("export")(store_export)
+store.command("verify")(store_verify)
 
 Folder = Annotated[Path, typer.Argument(help="Folder of a saved run.")]
 
@@ -64,6 +74,12 @@ def run(
     decider: Annotated[
         str | None, typer.Option(help="traits, a law such as 'SI(0.05)', or llm:MODEL.")
     ] = None,
+    api_base: Annotated[
+        str | None, typer.Option(help="Address of the language model's server.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="File that keeps its calls, to resume and replay.")
+    ] = None,
     initial_infected: Annotated[
         int | None, typer.Option(help="Agents who start the news.  [default: 10]")
     ] = None,
@@ -95,6 +111,8 @@ def run(
         raise ArgumentError("steps", limit, "be a whole number")
     if isinstance(settings.get("network"), str) and Path(settings["network"]).is_file():
         settings["network"] = read_edgelist(settings["network"]).network
+    if api_base is not None or store is not None:
+        settings["decider"] = _language_model(settings.get("decider"), api_base, store)
     make_folder(out)
     model = SpreadModel(**settings)
     model.decider.check()
@@ -130,6 +148,8 @@ def fit(
     table = comparison.table[columns]
     typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     typer.echo(f"\n{comparison.verdict}")
+    for warning in comparison.warnings:
+        typer.echo(f"Note: {warning}")
 
 
 @app.command()
@@ -202,6 +222,20 @@ def profiles(
     typer.echo("code   share in people")
     for profile, share in zip(all_profiles(), norm_shares(), strict=True):
         typer.echo(f"{profile.code}  {share:6.1%}")
+
+
+app.command("sweep")(sweep_command)
+app.command("personas")(personas)
+app.add_typer(store, name="store")
+
+
+def _language_model(decider: Any, api_base: str | None, store: Path | None) -> LLMDecider:
+    """Make the decider of a language model with an address or a store of its own."""
+    from mesa_llmspread.deciders.llm import LLMDecider
+
+    if not isinstance(decider, str) or not decider.startswith("llm:"):
+        raise ArgumentError("decider", decider, "be llm:MODEL with --api-base or --store")
+    return LLMDecider(decider.removeprefix("llm:"), api_base=api_base, store=store)
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError
 from mesa_llmspread.files import make_folder, write_whole
+from mesa_llmspread.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = [
     "COUNT_COLUMNS",
     "EXPOSURE_COLUMNS",
-    "RECORD",
-    "RunRecord",
     "SpreadData",
     "concat",
     "shared_manifest",
@@ -46,9 +45,6 @@ EXPOSURE_COLUMNS = {
 
 #: Columns of ``counts``: all whole numbers.
 COUNT_COLUMNS = ("run", "step", "susceptible", "infected", "new_infected", "exposures", "failed")
-
-#: Column of a :class:`RunRecord` in the rows of Mesa's ``batch_run``.
-RECORD = "Record"
 
 
 @dataclass(frozen=True)
@@ -260,34 +256,6 @@ class SpreadData:
                     path, f"has {len(tables[name])} rows where the manifest says {rows}"
                 )
         return cls(tables["exposures"], tables["counts"], manifest)
-
-
-class RunRecord:
-    """The record of a run, as it stands in every row that Mesa's ``batch_run`` makes of it.
-
-    All rows share one record, which crosses to another process once. It holds the whole
-    run, because ``batch_run`` of Mesa 3.3 leaves out what a run's last step collected.
-
-    Parameters
-    ----------
-    source : SpreadModel or SpreadData
-        The model, while it is in this process.
-    """
-
-    def __init__(self, source: SpreadModel | SpreadData) -> None:
-        self._source = source
-
-    def data(self) -> SpreadData:
-        """Give the run's tables and manifest, as :meth:`SpreadData.from_model` does."""
-        source = self._source
-        return source if isinstance(source, SpreadData) else SpreadData.from_model(source)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> RunRecord:
-        # The collector copies what it collects, at every step.
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return RunRecord, (self.data(),)
 
 
 def _load_manifest(path: Path) -> dict[str, Any]:

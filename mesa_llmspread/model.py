@@ -22,7 +22,6 @@ from mesa.space import NetworkGrid
 
 from mesa_llmspread._checks import checked_int, checked_probability
 from mesa_llmspread.agent import SpreadAgent
-from mesa_llmspread.data import RECORD, RunRecord
 from mesa_llmspread.deciders import Decision, Exposure, Outcome, as_decider
 from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
 from mesa_llmspread.exceptions import (
@@ -34,6 +33,7 @@ from mesa_llmspread.exceptions import (
 )
 from mesa_llmspread.networks import Network, make_network
 from mesa_llmspread.profiles import Population, sample_profiles
+from mesa_llmspread.record import RECORD, RunRecord
 from mesa_llmspread.streams import RNGLike, Streams, agent_uniforms, as_seed
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ from mesa_llmspread._checks import checked_int
 from mesa_llmspread.analysis import network_of
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.laws import resolve_form
 from mesa_llmspread.meanfield import FitResult
 from mesa_llmspread.networks import Network
 from mesa_llmspread.profiles import codes
@@ -29,7 +30,6 @@ from mesa_llmspread.transmission import (
     Structure,
     probability_to_rate,
     rate_to_probability,
-    resolve_form,
 )
 
 __all__ = ["Prediction", "predict_runs"]

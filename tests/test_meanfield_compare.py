@@ -12,6 +12,7 @@ from test_meanfield_fit import as_data
 
 from mesa_llmspread import SpreadData, SpreadModel, TwoClass, compare, concat, fit
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.laws import parse_structure
 from mesa_llmspread.meanfield import Comparison
 from mesa_llmspread.meanfield.likelihood import decisions_of
 from mesa_llmspread.meanfield.selection import (
@@ -21,7 +22,7 @@ from mesa_llmspread.meanfield.selection import (
     nested_tests,
 )
 from mesa_llmspread.profiles import codes
-from mesa_llmspread.transmission import ByProfile, parse_structure
+from mesa_llmspread.transmission import ByProfile
 
 PROFILES = ByProfile(tuple(0.02 if i % 2 else 0.15 for i in range(32)))
 

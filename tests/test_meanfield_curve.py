@@ -10,7 +10,8 @@ import pytest
 
 from mesa_llmspread import SpreadData, SpreadModel, concat, fit, solve
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
-from mesa_llmspread.transmission import Structure, parse_structure
+from mesa_llmspread.laws import parse_structure
+from mesa_llmspread.transmission import Structure
 
 LAWS = (
     "SI(0.05)",

@@ -21,8 +21,9 @@ from servers import Reply, ScriptedServer, answer
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders import LLMDecider, Outcome, calls, commands
 from mesa_llmspread.deciders.base import Exposure, Post
+from mesa_llmspread.deciders.kept import Call
 from mesa_llmspread.deciders.limits import Pace
-from mesa_llmspread.deciders.store import Call, DecisionStore
+from mesa_llmspread.deciders.store import DecisionStore
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import (
     ArgumentError,

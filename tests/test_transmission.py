@@ -18,21 +18,18 @@ from mesa_llmspread.exceptions import (
     LLMSpreadError,
     UnknownNameError,
 )
+from mesa_llmspread.laws import Form, forms, parse_structure, resolve_form
 from mesa_llmspread.profiles import codes, norm_shares
 from mesa_llmspread.transmission import (
     SI,
     ByProfile,
     FirstRepeat,
-    Form,
     OnlineOffline,
     SingleMultiple,
     Structure,
     TwoClass,
-    forms,
-    parse_structure,
     probability_to_rate,
     rate_to_probability,
-    resolve_form,
 )
 
 HIGH = frozenset({"OCEAN", "Ocean"})

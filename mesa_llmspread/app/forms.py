@@ -12,10 +12,10 @@ from mesa_llmspread.app.event_form import EventForm
 from mesa_llmspread.app.llm_form import LLMForm
 from mesa_llmspread.app.number_field import NumberField
 from mesa_llmspread.app.settings import LAWS, Settings
+from mesa_llmspread.laws import forms
 from mesa_llmspread.model import FEEDS
 from mesa_llmspread.networks import NETWORKS
 from mesa_llmspread.profiles import Trait, codes
-from mesa_llmspread.transmission import forms
 
 __all__ = ["Forms"]
 

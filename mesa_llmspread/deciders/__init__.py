@@ -11,7 +11,8 @@ from mesa_llmspread.deciders.scripted import ScriptedDecider
 from mesa_llmspread.deciders.store import DecisionStore
 from mesa_llmspread.deciders.traits import TraitDecider
 from mesa_llmspread.exceptions import ArgumentTypeError, UnknownNameError
-from mesa_llmspread.transmission import Structure, forms, parse_structure
+from mesa_llmspread.laws import forms, parse_structure
+from mesa_llmspread.transmission import Structure
 
 __all__ = [
     "Decider",

@@ -11,11 +11,13 @@ from typing import Any, Literal, NamedTuple, cast
 from pydantic import BaseModel
 
 from mesa_llmspread.deciders.base import Outcome
-from mesa_llmspread.deciders.calls import Answer, Endpoint, Reply, Usage
+from mesa_llmspread.deciders.calls import Endpoint
 from mesa_llmspread.deciders.faults import PASSING, FailureKind
+from mesa_llmspread.deciders.kept import Call
 from mesa_llmspread.deciders.limits import Budget, Pace
 from mesa_llmspread.deciders.prompts import NO_MARKER, marker_for
-from mesa_llmspread.deciders.store import Call, DecisionStore
+from mesa_llmspread.deciders.replies import Answer, Reply, Usage
+from mesa_llmspread.deciders.store import DecisionStore
 from mesa_llmspread.exceptions import ArgumentError, ReplayMissError
 
 __all__ = ["Asker", "Mode", "Place", "Question", "fingerprint"]

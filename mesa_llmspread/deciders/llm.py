@@ -15,23 +15,25 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from pydantic import BaseModel
 
 from mesa_llmspread.deciders import loop
+from mesa_llmspread.deciders.arguments import amount, kept_where, number, optional, pace, whole
 from mesa_llmspread.deciders.asking import Asker, Mode, Place, Question, fingerprint
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome
-from mesa_llmspread.deciders.calls import SCHEMA_VERSION, Answer, Endpoint, Reply, public_address
+from mesa_llmspread.deciders.calls import Endpoint, public_address
 from mesa_llmspread.deciders.draws import Drawn, Pool
-from mesa_llmspread.deciders.limits import Budget, MemoryLedger, Pace
+from mesa_llmspread.deciders.limits import Budget, MemoryLedger
 from mesa_llmspread.deciders.prompts import (
     NO_MARKER,
     TEMPLATE_VERSION,
     build_messages,
     template_hash,
 )
+from mesa_llmspread.deciders.replies import SCHEMA_VERSION, Answer, Reply
 from mesa_llmspread.deciders.store import DecisionStore
 from mesa_llmspread.deciders.tally import Tally
 from mesa_llmspread.exceptions import (
@@ -49,8 +51,6 @@ __all__ = ["FEED_DETAILS", "SAMPLINGS", "LLMDecider"]
 
 SAMPLINGS = ("independent", "pooled", "logprobs")
 FEED_DETAILS = ("posts", "counts")
-
-T = TypeVar("T")
 
 # A share of failures is taken of at least this many decisions, so that one unlucky answer
 # at the start of a run does not end it.
@@ -168,10 +168,10 @@ class LLMDecider(Decider):
         endpoint = Endpoint(
             model=model,
             api_base=api_base,
-            temperature=_number("temperature", temperature, 0, 2),
-            max_tokens=_whole("max_tokens", max_tokens),
-            timeout=_number("timeout", timeout, 1e-3, math.inf),
-            max_attempts=_whole("max_attempts", max_attempts),
+            temperature=number("temperature", temperature, 0, 2),
+            max_tokens=whole("max_tokens", max_tokens),
+            timeout=number("timeout", timeout, 1e-3, math.inf),
+            max_attempts=whole("max_attempts", max_attempts),
             logprobs=sampling == "logprobs",
         )
         if sampling not in SAMPLINGS:
@@ -181,22 +181,22 @@ class LLMDecider(Decider):
         if sampling == "logprobs" and endpoint.temperature != 1:
             raise ArgumentError("temperature", temperature, "be 1 with sampling='logprobs'")
         self.sampling, self.feed_detail = sampling, feed_detail
-        self.draws = _whole("draws", draws)
-        store, mode = _kept_where(store, mode)
+        self.draws = whole("draws", draws)
+        store, mode = kept_where(store, mode)
         self._asker = Asker(
             endpoint,
             mode,
             store,
             Budget(
                 store or MemoryLedger(),
-                _optional(_whole, "max_calls", max_calls),
-                _optional(_amount, "max_cost_usd", max_cost_usd),
+                optional(whole, "max_calls", max_calls),
+                optional(amount, "max_cost_usd", max_cost_usd),
             ),
-            _pace("requests_per_minute", requests_per_minute),
-            _pace("tokens_per_minute", tokens_per_minute),
+            pace("requests_per_minute", requests_per_minute),
+            pace("tokens_per_minute", tokens_per_minute),
         )
-        self.max_failed = _number("max_failed", max_failed, 0, 1)
-        self._slots = loop.Slots(_whole("max_concurrency", max_concurrency))
+        self.max_failed = number("max_failed", max_failed, 0, 1)
+        self._slots = loop.Slots(whole("max_concurrency", max_concurrency))
         self._checked = False
         self._secret = b""
         self._tally = Tally()
@@ -476,58 +476,3 @@ def _decision(reply: Reply, key: str) -> Decision:
     if reply.answer.repost:
         return Decision(Outcome.REPOST, reply.answer.post, reply.answer.reason, key)
     return Decision(Outcome.DECLINE, reason=reply.answer.reason, key=key)
-
-
-def _kept_where(
-    store: DecisionStore | str | os.PathLike[str] | None, mode: str | None
-) -> tuple[DecisionStore | None, Mode]:
-    """Find the store, and the mode that goes with it."""
-    if mode not in (None, "live", "record", "replay"):
-        raise UnknownNameError("mode", mode, ("live", "record", "replay"))
-    if store is None:
-        if mode in ("record", "replay"):
-            raise ArgumentError("mode", mode, "be 'live' where there is no store")
-        return None, "live"
-    if mode == "live":
-        raise ArgumentError("mode", mode, "be 'record' or 'replay' where there is a store")
-    if not isinstance(store, DecisionStore):
-        if not isinstance(store, str | os.PathLike):
-            raise ArgumentTypeError("store", store, "a DecisionStore or a path")
-        store = DecisionStore(store)
-    return store, cast("Mode", mode or "record")
-
-
-def _pace(argument: str, per_minute: Any) -> Pace | None:
-    """Check a limit by the minute."""
-    if per_minute is None:
-        return None
-    return Pace(_number(argument, per_minute, 1e-3, math.inf))
-
-
-def _amount(argument: str, value: Any) -> float:
-    """Check an amount of money."""
-    return _number(argument, value, 0, math.inf)
-
-
-def _optional(check: Callable[[str, Any], T], argument: str, value: Any) -> T | None:
-    """Check a value that may be left out."""
-    return None if value is None else check(argument, value)
-
-
-def _number(argument: str, value: Any, low: float, high: float) -> float:
-    """Check a number and its range."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ArgumentTypeError(argument, value, "a number")
-    if not (low <= value <= high and math.isfinite(value)):
-        limit = f"and at most {high:g}" if math.isfinite(high) else "and finite"
-        raise ArgumentError(argument, value, f"be at least {low:g} {limit}")
-    return float(value)
-
-
-def _whole(argument: str, value: Any) -> int:
-    """Check a whole number from 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ArgumentTypeError(argument, value, "a whole number")
-    if value < 1:
-        raise ArgumentError(argument, value, "be at least 1")
-    return int(value)

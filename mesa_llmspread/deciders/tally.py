@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesa_llmspread.deciders.base import Decision, Outcome
-from mesa_llmspread.deciders.calls import Reply
+from mesa_llmspread.deciders.replies import Reply
 
 __all__ = ["Tally"]
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2, t
 
+from mesa_llmspread.laws import Form
 from mesa_llmspread.meanfield.joint import problem_of
 from mesa_llmspread.meanfield.likelihood import Log, Trials, peak_rate, split
 from mesa_llmspread.meanfield.maximise import Estimate, Floats, Scale, peak_of
-from mesa_llmspread.transmission import Form, rate_to_probability
+from mesa_llmspread.transmission import rate_to_probability
 
 __all__ = ["Between", "between_runs", "heterogeneity", "mean_interval"]
 

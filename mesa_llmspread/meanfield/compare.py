@@ -12,6 +12,7 @@ import pandas as pd
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.laws import Form, resolve_form
 from mesa_llmspread.meanfield.fit import fit_log
 from mesa_llmspread.meanfield.joint import Frailty, frailty
 from mesa_llmspread.meanfield.likelihood import Log, decisions_of
@@ -24,7 +25,7 @@ from mesa_llmspread.meanfield.selection import (
     rate_by_run_bic,
 )
 from mesa_llmspread.meanfield.verdict import cautions, verdict
-from mesa_llmspread.transmission import Form, Structure, resolve_form
+from mesa_llmspread.transmission import Structure
 
 __all__ = ["Comparison", "candidates", "compare"]
 

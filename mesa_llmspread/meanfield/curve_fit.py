@@ -19,6 +19,7 @@ from scipy.special import expit
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.laws import Form
 from mesa_llmspread.meanfield.between_runs import mean_interval
 from mesa_llmspread.meanfield.joint import low_class_first
 from mesa_llmspread.meanfield.maximise import Floats, Scale
@@ -29,7 +30,6 @@ from mesa_llmspread.transmission import (
     SI,
     ByProfile,
     FirstRepeat,
-    Form,
     OnlineOffline,
     SingleMultiple,
     Structure,

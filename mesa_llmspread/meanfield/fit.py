@@ -13,6 +13,7 @@ import numpy as np
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.laws import Form, resolve_form
 from mesa_llmspread.meanfield.between_runs import between_runs, heterogeneity
 from mesa_llmspread.meanfield.curve_fit import fit_curve
 from mesa_llmspread.meanfield.joint import joint_rates, latent_classes
@@ -23,12 +24,10 @@ from mesa_llmspread.meanfield.solve import Closure, Time
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import (
     ByProfile,
-    Form,
     OnlineOffline,
     Structure,
     TwoClass,
     rate_to_probability,
-    resolve_form,
 )
 
 __all__ = ["DIFFERS", "FitResult", "fit", "fit_log"]
@@ -58,7 +57,7 @@ def fit(
     data : SpreadData
         One run or several.
     structure : str, type of Structure or Structure
-        The law: a name of :func:`mesa_llmspread.transmission.forms`, a class, or a structure
+        The law: a name of :func:`mesa_llmspread.laws.forms`, a class, or a structure
         of which the options are taken and the values are not.
     method : {"exposures", "curve"}
         By maximum likelihood from the decisions, with what was seen when each was made; or

@@ -14,6 +14,7 @@ from scipy.special import expit, logit, xlogy
 from scipy.stats import chi2
 
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.laws import Form
 from mesa_llmspread.meanfield.likelihood import (
     Cells,
     Histories,
@@ -31,7 +32,7 @@ from mesa_llmspread.meanfield.maximise import (
     Problem,
     maximise,
 )
-from mesa_llmspread.transmission import Form, OnlineOffline
+from mesa_llmspread.transmission import OnlineOffline
 
 __all__ = [
     "Frailty",

@@ -18,6 +18,7 @@ from scipy.special import xlogy
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.laws import Form
 from mesa_llmspread.meanfield.maximise import (
     HIGHEST_RATE,
     LOWEST_RATE,
@@ -30,7 +31,6 @@ from mesa_llmspread.transmission import (
     SI,
     ByProfile,
     FirstRepeat,
-    Form,
     SingleMultiple,
     TwoClass,
     rate_to_probability,

@@ -16,18 +16,12 @@ import pandas as pd
 from scipy.special import xlogy
 from scipy.stats import chi2
 
+from mesa_llmspread.laws import Form, resolve_form
 from mesa_llmspread.meanfield.joint import problem_of
 from mesa_llmspread.meanfield.likelihood import Log, Trials, peak_rate, profile_indices, split
 from mesa_llmspread.meanfield.maximise import Floats, peak_of
 from mesa_llmspread.meanfield.result import FitResult
-from mesa_llmspread.transmission import (
-    ByProfile,
-    Form,
-    OnlineOffline,
-    Structure,
-    TwoClass,
-    resolve_form,
-)
+from mesa_llmspread.transmission import ByProfile, OnlineOffline, Structure, TwoClass
 
 __all__ = [
     "NESTED",

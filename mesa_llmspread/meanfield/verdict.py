@@ -19,7 +19,7 @@ _DECISIVE = 10.0
 _REJECTED, _MISFIT = 0.05, 0.001
 
 # Smallest p-value that is told.
-_SMALLEST = 1e-300
+_SMALLEST = 0.001
 
 _NOUNS = {
     "alpha": "offline",

@@ -44,6 +44,16 @@ def run(
     api_base: Annotated[
         str | None, typer.Option(help="Address of the model's server, if it is your own.")
     ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="File that keeps the model's calls: run again to go on from it."),
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(help="Stop before the model is called more often.")
+    ] = None,
+    max_cost_usd: Annotated[
+        float | None, typer.Option(help="Stop before the model's calls cost more.")
+    ] = None,
     decider: Annotated[
         str, typer.Option(help="Who decides without --model: traits, or a law as 'SI(0.05)'.")
     ] = "traits",
@@ -77,7 +87,15 @@ def run(
         network="random_regular" if graph is None else graph,
         initial_infected=initial_infected,
         feed=feed,
-        decider=LLMDecider(model, api_base=api_base) if model else as_decider(decider),
+        decider=LLMDecider(
+            model,
+            api_base=api_base,
+            store=store,
+            max_calls=max_calls,
+            max_cost_usd=max_cost_usd,
+        )
+        if model
+        else as_decider(decider),
         rng=rng,
     )
     data = simulate(experiment, out)
