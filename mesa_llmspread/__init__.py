@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mesa_llmspread.deciders import (
         Decider,
         Decision,
+        DecisionStore,
         Exposure,
         LLMDecider,
         Outcome,
@@ -57,6 +58,7 @@ _HOMES = {
     "deciders": (
         "Decider",
         "Decision",
+        "DecisionStore",
         "Exposure",
         "LLMDecider",
         "Outcome",

@@ -10,7 +10,6 @@ from scipy.stats import binomtest
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import UnknownNameError
-from mesa_llmspread.meanfield.likelihood import decisions_of
 from mesa_llmspread.profiles import Trait, codes
 
 __all__ = ["GROUPINGS", "prevalence", "repost_rates"]
@@ -70,6 +69,7 @@ def repost_rates(data: SpreadData, by: str, level: float = 0.95) -> pd.DataFrame
     -------
     DataFrame
         ``group``, ``decisions``, ``reposts``, ``rate``, ``low``, ``high``; rates per decision.
+        ``failed`` decisions are counted beside them and are in none of the other columns.
 
     Raises
     ------
@@ -78,7 +78,9 @@ def repost_rates(data: SpreadData, by: str, level: float = 0.95) -> pd.DataFrame
     """
     if by not in GROUPINGS:
         raise UnknownNameError("by", by, GROUPINGS)
-    decisions = decisions_of(data.exposures)
+    decisions = data.exposures.assign(
+        repost=data.exposures["outcome"] == "repost", failed=data.exposures["outcome"] == "failed"
+    )
     if by == "trait":
         parts = [
             decisions.assign(group=_trait_level(decisions["profile"], place, trait))
@@ -124,19 +126,22 @@ def _up_to(top: int) -> Callable[[int], str]:
 
 def _rates(decisions: pd.DataFrame, order: Sequence[object], level: float) -> pd.DataFrame:
     """Count reposts by group and give each share its Wilson interval."""
-    table = decisions.groupby("group")["repost"].agg(["size", "sum"])
-    table = table.reindex([group for group in order if group in table.index])
+    counted = decisions.groupby("group")[["repost", "failed"]].agg(["size", "sum"])
+    counted = counted.reindex([group for group in order if group in counted.index])
+    reposts, failed = counted["repost"]["sum"], counted["failed"]["sum"]
+    made = counted["repost"]["size"] - failed
     intervals = [
-        binomtest(int(k), int(n)).proportion_ci(level, method="wilson")
-        for k, n in zip(table["sum"], table["size"], strict=True)
+        binomtest(int(k), int(n)).proportion_ci(level, method="wilson") if n else None
+        for k, n in zip(reposts, made, strict=True)
     ]
     return pd.DataFrame(
         {
-            "group": table.index,
-            "decisions": table["size"].to_numpy(),
-            "reposts": table["sum"].to_numpy(),
-            "rate": (table["sum"] / table["size"]).to_numpy(),
-            "low": [interval.low for interval in intervals],
-            "high": [interval.high for interval in intervals],
+            "group": counted.index,
+            "decisions": made.to_numpy(),
+            "reposts": reposts.to_numpy(),
+            "rate": (reposts / made.where(made > 0)).to_numpy(),
+            "low": [interval.low if interval else np.nan for interval in intervals],
+            "high": [interval.high if interval else np.nan for interval in intervals],
+            "failed": failed.to_numpy(),
         }
     )

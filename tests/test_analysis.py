@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from mesa_llmspread import FirstRepeat, SpreadData, SpreadModel, bundled_events, concat, solve
+from mesa_llmspread import (
+    FirstRepeat,
+    Outcome,
+    ScriptedDecider,
+    SpreadData,
+    SpreadModel,
+    bundled_events,
+    concat,
+    solve,
+)
 from mesa_llmspread.analysis import CURVES, analyse, closure_curves, stochastic_curve
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.networks import random_regular
@@ -60,6 +69,19 @@ def test_repost_rates_count_every_decision(data: SpreadData, by: str) -> None:
     low, high = proportion_confint(table["reposts"], table["decisions"], method="wilson")
     np.testing.assert_allclose(table["low"], low)
     np.testing.assert_allclose(table["high"], high)
+
+
+def test_failed_decisions_are_counted_beside_the_rates() -> None:
+    answers = [Outcome.FAILED, True, False]
+    decider = ScriptedDecider(lambda exposure: answers[(exposure.agent + exposure.step) % 3])
+    run = SpreadData.from_model(SpreadModel(n=60, k=4, decider=decider, rng=1).run(4))
+    table = repost_rates(run, "event_type")
+    outcomes = run.exposures["outcome"].value_counts()
+    assert table["failed"].tolist() == [outcomes["failed"]]
+    assert table["decisions"].tolist() == [outcomes["repost"] + outcomes["decline"]]
+    assert table["rate"].tolist() == pytest.approx(
+        [outcomes["repost"] / (outcomes["repost"] + outcomes["decline"])]
+    )
 
 
 def test_repost_rates_by_profile_and_trait(data: SpreadData) -> None:

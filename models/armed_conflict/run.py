@@ -20,6 +20,7 @@ from mesa_llmspread.analysis import Analysis, analyse
 from mesa_llmspread.cli import run_app
 from mesa_llmspread.deciders import as_decider
 from mesa_llmspread.events import select_events
+from mesa_llmspread.exceptions import DeciderError
 from mesa_llmspread.files import make_folder
 from mesa_llmspread.report import figures, save_figures, write_report
 from models.armed_conflict.model import ArmedConflict
@@ -98,7 +99,12 @@ def run(
         else as_decider(decider),
         rng=rng,
     )
-    data = simulate(experiment, out)
+    try:
+        data = simulate(experiment, out)
+    except DeciderError:
+        if store is not None:
+            typer.echo(f"The same command goes on from the calls kept in {store}.", err=True)
+        raise
     with tqdm(total=len(experiment.events), desc="fitting", unit="event", disable=None) as bar:
         analysis = analyse(data, graph, progress=lambda _: bar.update())
     report = write_report(analysis, save_figures(figures(analysis), out), out / "report.html")
