@@ -12,7 +12,6 @@ import typer
 from mesa_llmspread.deciders.commands import personas, store_export, store_info, store_verify
 from mesa_llmspread.exceptions import (
     ArgumentError,
-    DeciderError,
     InputFileError,
     LLMSpreadError,
     MissingKeyError,
@@ -269,7 +268,7 @@ def run_app(command: typer.Typer) -> NoReturn:
     except LLMSpreadError as error:
         typer.echo(f"error: {error}", err=True)
         mend_first = isinstance(error, MissingKeyError | ServerUnreachableError)
-        raise SystemExit(1 if isinstance(error, DeciderError) and not mend_first else 2) from None
+        raise SystemExit(1 if isinstance(error, RuntimeError) and not mend_first else 2) from None
     raise SystemExit(0)
 
 

@@ -13,6 +13,7 @@ import platform
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -244,10 +245,6 @@ class SpreadModel(mesa.Model):
     @property
     def manifest(self) -> dict[str, Any]:
         """What is needed to repeat this run, and with what it was run, as plain values."""
-        versions = {
-            package: importlib.metadata.version(package)
-            for package in ("mesa_llmspread", "mesa", "numpy", "networkx")
-        }
         return {
             "n": self.n,
             "k": float(self.network.degrees.mean()),
@@ -260,7 +257,7 @@ class SpreadModel(mesa.Model):
             "event": _plain(self.event),
             **self._answerer.manifest(),
             "rng": self.streams.seed,
-            "versions": {**versions, "python": platform.python_version()},
+            "versions": dict(_versions()),
         }
 
     def _guarded_step(self) -> None:
@@ -340,6 +337,14 @@ class SpreadModel(mesa.Model):
         self.susceptible -= len(posts)
         within_reach = self._reached or self.broadcast > 0
         self.running = bool(self.susceptible and within_reach)
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Look up with what runs are made."""
+    packages = ("mesa_llmspread", "mesa", "numpy", "networkx")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {**versions, "python": platform.python_version()}
 
 
 def _as_event(event: str | OfflineEvent | None) -> OfflineEvent:
