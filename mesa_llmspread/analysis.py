@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +19,12 @@ import pandas as pd
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.meanfield import ClosureWarning, Comparison, compare, solve
-from mesa_llmspread.networks import Network, make_network
-from mesa_llmspread.profiles import codes
-from mesa_llmspread.streams import Streams
+from mesa_llmspread.networks import Network
+from mesa_llmspread.predictive import Prediction, predict_runs
+from mesa_llmspread.remade import dealt_profiles, law_as_seen, network_of, profile_counts
 from mesa_llmspread.summaries import prevalence
 from mesa_llmspread.traits import TraitEffects, trait_effects
-from mesa_llmspread.transmission import OnlineOffline, Structure
+from mesa_llmspread.transmission import Structure
 
 __all__ = [
     "CLOSURES",
@@ -35,7 +34,6 @@ __all__ = [
     "EventAnalysis",
     "analyse",
     "closure_curves",
-    "network_of",
     "stochastic_curve",
 ]
 
@@ -74,6 +72,9 @@ class EventAnalysis:
         the best law.
     distances : dict of str to float
         Root mean square distance of each curve from the simulated mean, in shares.
+    prediction : Prediction or None
+        The runs beside the bands that the best law predicts for them; None where the
+        network was a graph and is not given.
     """
 
     event: Mapping[str, Any]
@@ -82,6 +83,7 @@ class EventAnalysis:
     simulated: pd.DataFrame
     curves: pd.DataFrame
     distances: dict[str, float]
+    prediction: Prediction | None
 
     @property
     def final_prevalence(self) -> float:
@@ -116,8 +118,10 @@ class Analysis:
         Returns
         -------
         DataFrame
-            ``event, structure, rates`` (with intervals), ``final`` (share), and a column a
-            curve (root mean square distance, share; NaN where the law has no such curve).
+            ``event, structure, rates`` (with intervals), ``final`` (share), a column a
+            curve (root mean square distance, share; NaN where the law has no such curve), and
+            ``in band``: share of the observed points within the 95 % bands that the law
+            predicts for its runs (about 0.95 if the law is right).
         """
         rows = [
             {
@@ -126,10 +130,12 @@ class Analysis:
                 "rates": part.comparison.best.describe(),
                 "final": part.final_prevalence,
                 **part.distances,
+                "in band": np.nan if part.prediction is None else part.prediction.coverage,
             }
             for part in self.events
         ]
-        return pd.DataFrame(rows, columns=["event", "structure", "rates", "final", *CURVES])
+        columns = ["event", "structure", "rates", "final", *CURVES, "in band"]
+        return pd.DataFrame(rows, columns=columns)
 
 
 def analyse(
@@ -185,7 +191,9 @@ def _analyse_event(
     )
     gaps = {label: curves[column] - simulated["mean"] for label, column in labels.items()}
     distances = {label: float(np.sqrt((gap**2).mean())) for label, gap in gaps.items()}
-    return EventAnalysis(event, data, comparison, simulated, curves, distances)
+    known = comparison.best.fitted is not None and "mean" in curves
+    prediction = predict_runs(comparison.best, data, network) if known else None
+    return EventAnalysis(event, data, comparison, simulated, curves, distances, prediction)
 
 
 def closure_curves(structure: Structure, data: SpreadData) -> pd.DataFrame:
@@ -211,7 +219,7 @@ def closure_curves(structure: Structure, data: SpreadData) -> pd.DataFrame:
         with warnings.catch_warnings(), contextlib.suppress(UndefinedClosureError):
             warnings.simplefilter("ignore", ClosureWarning)
             solution = solve(
-                _as_seen(structure, manifest["broadcast"]),
+                law_as_seen(structure, manifest["broadcast"]),
                 n=n,
                 k=next(iter(degrees)) if len(degrees) == 1 else degrees,
                 initial_infected=manifest["initial_infected"],
@@ -252,13 +260,15 @@ def stochastic_curve(
     if network is None:
         return None
     result = simulate(
-        _as_seen(structure, manifest["broadcast"]),
+        law_as_seen(structure, manifest["broadcast"]),
         network,
         initial_infected=manifest["initial_infected"],
         steps=int(data.counts["step"].max()),
         replicates=_REPLICATES,
         feed=manifest["feed"],
-        profiles=_profiles(manifest) if structure.needs_profile else None,
+        profiles=dealt_profiles(manifest, np.random.default_rng(manifest["rng"]))
+        if structure.needs_profile
+        else None,
         rng=manifest["rng"],
     )
     share = result.infected / n
@@ -268,74 +278,7 @@ def stochastic_curve(
     )
 
 
-def network_of(manifest: Mapping[str, Any], network: Network | None = None) -> Network | None:
-    """Find the network of a run: the one given, or the run's own, made again from its seed.
-
-    Parameters
-    ----------
-    manifest : mapping
-        The run's, as ``data.manifest_of(run)`` gives it.
-    network : Network, optional
-        The network, where it was given to the model as a graph.
-
-    Returns
-    -------
-    Network or None
-        None where the network was a graph and is not given, or where its recipe now gives
-        other degrees than the run had (another version of networkx).
-
-    Raises
-    ------
-    ArgumentError
-        If the given network does not have as many nodes as the run had.
-
-    Examples
-    --------
-    >>> from mesa_llmspread import SpreadModel
-    >>> model = SpreadModel(n=20, k=4, network="small_world", rng=1)
-    >>> again = network_of(model.manifest)
-    >>> bool((again.edges() == model.network.edges()).all())
-    True
-    """
-    n, name = manifest["n"], manifest["network"]
-    if network is not None:
-        if network.n != n:
-            raise ArgumentError("network", f"{network.n} nodes", f"have n={n}, as the run had")
-        return network
-    if name == "given":
-        return None
-    asked = [round(manifest["k"])]
-    if name == "scale_free":
-        # The mean degree lies below the k asked for: newcomers bring m (n - m) edges in all.
-        edges = round(manifest["k"] * n / 2)
-        asked = [2 * m for m in range(1, n) if m * (n - m) == edges]
-    for k in asked:
-        made = make_network(name, n, k, Streams(manifest["rng"]).network)
-        degrees = Counter(str(degree) for degree in made.degrees.tolist())
-        if degrees == manifest["degrees"]:
-            return made
-    return None
-
-
-def _as_seen(structure: Structure, broadcast: float) -> Structure:
-    """Turn the chance of posting when the event is seen into the chance a step."""
-    if isinstance(structure, OnlineOffline):
-        return OnlineOffline(structure.alpha * broadcast, structure.beta)
-    return structure
-
-
-def _profile_counts(manifest: Mapping[str, Any]) -> list[int]:
-    """Count the agents of each of the 32 profiles in one run."""
-    return [manifest["profiles"].get(code, 0) for code in codes()]
-
-
-def _profiles(manifest: Mapping[str, Any]) -> npt.NDArray[np.intp]:
-    """Deal the profiles that a run had to the agents, at random."""
-    dealt = np.repeat(np.arange(32), _profile_counts(manifest))
-    return np.random.default_rng(manifest["rng"]).permutation(dealt)
-
-
 def _profile_shares(data: SpreadData) -> npt.NDArray[np.float64]:
     """Average the shares of the 32 profiles over the runs."""
-    counts = np.sum([_profile_counts(data.manifest_of(run)) for run in data.runs], axis=0)
+    counts = np.sum([profile_counts(data.manifest_of(run)) for run in data.runs], axis=0)
     return counts / counts.sum()

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._checks import checked_int
-from mesa_llmspread.analysis import network_of
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.forests import NOBODY, Forest, Sources
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.profiles import Trait
+from mesa_llmspread.remade import network_of
 from mesa_llmspread.streams import RNGLike, as_generator
 
 __all__ = ["Cascade", "cascade"]

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit, logit
 
 from mesa_llmspread._checks import checked_int
-from mesa_llmspread.analysis import network_of
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.laws import resolve_form
 from mesa_llmspread.meanfield import FitResult
 from mesa_llmspread.networks import Network
-from mesa_llmspread.profiles import codes
+from mesa_llmspread.remade import dealt_profiles, law_as_seen, network_of
 from mesa_llmspread.streams import RNGLike, as_generator
 from mesa_llmspread.transmission import (
-    OnlineOffline,
     Structure,
     probability_to_rate,
     rate_to_probability,
@@ -142,7 +138,7 @@ def predict_runs(
                     steps=steps,
                     replicates=_RUNS_A_DRAW,
                     feed=manifest["feed"],
-                    profiles=_dealt(manifest, generator) if law.needs_profile else None,
+                    profiles=dealt_profiles(manifest, generator) if law.needs_profile else None,
                     rng=generator,
                     threads=1,
                 ).infected
@@ -196,14 +192,4 @@ def _drawn(
     rates = rate_to_probability(np.exp(np.minimum(theta, 700.0)))
     chance[:, free] = np.where(is_share[free], expit(theta), rates)
     laws = [form(*map(float, row)) for row in chance]
-    # Agents in the compiled model see the event itself at every step.
-    return [
-        OnlineOffline(law.alpha * broadcast, law.beta) if isinstance(law, OnlineOffline) else law
-        for law in laws
-    ]
-
-
-def _dealt(manifest: Mapping[str, Any], rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Deal the profiles that a run had to the agents, at random."""
-    numbers = [manifest["profiles"].get(code, 0) for code in codes()]
-    return rng.permutation(np.repeat(np.arange(32), numbers))
+    return [law_as_seen(law, broadcast) for law in laws]

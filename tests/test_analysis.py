@@ -129,8 +129,9 @@ def test_the_table_has_a_line_an_event(data: SpreadData) -> None:
     seen = []
     table = analyse(data, progress=seen.append).table()
     assert seen == table["event"].tolist() == ["battles-0", "civilians-40"]
-    assert list(table) == ["event", "structure", "rates", "final", *CURVES]
+    assert list(table) == ["event", "structure", "rates", "final", *CURVES, "in band"]
     assert table["final"].between(0, 1).all()
+    assert table["in band"].between(0, 1).all()
     assert (table[list(CURVES)].stack() < 0.5).all()
 
 

@@ -19,12 +19,12 @@ from mesa_llmspread import (
     concat,
     random_regular,
 )
-from mesa_llmspread.analysis import network_of
 from mesa_llmspread.cascade import Cascade, cascade
 from mesa_llmspread.deciders import Decider
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.forests import Forest
 from mesa_llmspread.plots import plot_cascade
+from mesa_llmspread.remade import network_of
 
 
 class Timetable(Decider):

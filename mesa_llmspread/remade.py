@@ -1,0 +1,126 @@
+"""What a run was made of, made again from its manifest: the network, the profiles, the law.
+
+Other engines than the model itself run on these, so that what they give can be laid beside
+what the model gave.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.networks import Network, make_network
+from mesa_llmspread.profiles import codes
+from mesa_llmspread.streams import Streams
+from mesa_llmspread.transmission import OnlineOffline, Structure
+
+__all__ = ["dealt_profiles", "law_as_seen", "network_of", "profile_counts"]
+
+
+def network_of(manifest: Mapping[str, Any], network: Network | None = None) -> Network | None:
+    """Find the network of a run: the one given, or the run's own, made again from its seed.
+
+    Parameters
+    ----------
+    manifest : mapping
+        The run's, as ``data.manifest_of(run)`` gives it.
+    network : Network, optional
+        The network, where it was given to the model as a graph.
+
+    Returns
+    -------
+    Network or None
+        None where the network was a graph and is not given, or where its recipe now gives
+        other degrees than the run had (another version of networkx).
+
+    Raises
+    ------
+    ArgumentError
+        If the given network does not have as many nodes as the run had.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadModel
+    >>> model = SpreadModel(n=20, k=4, network="small_world", rng=1)
+    >>> again = network_of(model.manifest)
+    >>> bool((again.edges() == model.network.edges()).all())
+    True
+    """
+    n, name = manifest["n"], manifest["network"]
+    if network is not None:
+        if network.n != n:
+            raise ArgumentError("network", f"{network.n} nodes", f"have n={n}, as the run had")
+        return network
+    if name == "given":
+        return None
+    asked = [round(manifest["k"])]
+    if name == "scale_free":
+        # The mean degree lies below the k asked for: newcomers bring m (n - m) edges in all.
+        edges = round(manifest["k"] * n / 2)
+        asked = [2 * m for m in range(1, n) if m * (n - m) == edges]
+    for k in asked:
+        made = make_network(name, n, k, Streams(manifest["rng"]).network)
+        degrees = Counter(str(degree) for degree in made.degrees.tolist())
+        if degrees == manifest["degrees"]:
+            return made
+    return None
+
+
+def profile_counts(manifest: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+    """Count the agents of each of the 32 profiles in a run.
+
+    Parameters
+    ----------
+    manifest : mapping
+        The run's.
+
+    Returns
+    -------
+    ndarray of int, shape (32,)
+        In the order of ``all_profiles()``.
+    """
+    return np.array([manifest["profiles"].get(code, 0) for code in codes()], dtype=np.int64)
+
+
+def dealt_profiles(manifest: Mapping[str, Any], rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Deal the profiles that a run had to its agents, at random.
+
+    Parameters
+    ----------
+    manifest : mapping
+        The run's.
+    rng : numpy.random.Generator
+        Randomness.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        One index, 0 to 31, an agent.
+    """
+    return rng.permutation(np.repeat(np.arange(32), profile_counts(manifest)))
+
+
+def law_as_seen(structure: Structure, broadcast: float) -> Structure:
+    """Turn the chance of posting when the event itself is seen into the chance a step.
+
+    The equations and the compiled model let everyone see the event at every step.
+
+    Parameters
+    ----------
+    structure : Structure
+        The law of one decision.
+    broadcast : float
+        Probability a step that an agent sees the event itself.
+
+    Returns
+    -------
+    Structure
+    """
+    if isinstance(structure, OnlineOffline):
+        return OnlineOffline(structure.alpha * broadcast, structure.beta)
+    return structure
