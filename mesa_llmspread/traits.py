@@ -361,7 +361,7 @@ def _verdict(
     ]
     still = list(each.loc[each["p_holm"] >= 1 - level, "trait"])
     overall = float(joint["p_value"].iloc[-1])
-    p = "p < 1e-300" if overall < 1e-300 else f"p = {overall:.2g}"
+    p = "p < 0.001" if overall < 0.001 else f"p = {overall:.2g}"
     p = "not tested" if np.isnan(overall) else p
     if moving:
         parts = [

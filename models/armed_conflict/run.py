@@ -147,9 +147,8 @@ def show(analysis: Analysis) -> None:
     """
     table = analysis.table().rename(columns={"final": "final share"})
     typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-    typer.echo(
-        "\nThe last columns: root mean square distance of each curve from the simulated one."
-    )
+    typer.echo("\nColumns named after curves: root mean square distance from the simulated one.")
+    typer.echo("In band: observed points within the 95 % bands that the law predicts.")
     typer.echo(f"All events together: {analysis.overall.verdict}")
 
 
