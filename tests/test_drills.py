@@ -157,6 +157,7 @@ def drill(
     return needed, repeats
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_run_goes_on_as_if_nothing_had_been(
     scripted_server: ScriptedServer, tmp_path: Path

@@ -566,6 +566,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("methods", [(), ("spawn",), ("fork",)])
 def test_a_script_leaves_nothing_open_and_processes_have_loops_of_their_own(
     scripted_server: ScriptedServer, tmp_path: Path, methods: tuple[str, ...]

@@ -475,6 +475,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [child for child in children if "popen_loky" in " ".join(child.cmdline())]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_only_what_it_was_doing(undisturbed: Sweep, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with sweep_under_way(out) as process:
@@ -486,6 +487,7 @@ def test_a_killed_worker_loses_only_what_it_was_doing(undisturbed: Sweep, tmp_pa
     assert_same_results(undisturbed, resume(out, n_jobs=2))
 
 
+@pytest.mark.slow
 def test_a_killed_parent_loses_only_what_was_under_way(undisturbed: Sweep, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with sweep_under_way(out) as process:

@@ -19,6 +19,8 @@ from mesa_llmspread.sweep import Design, Sweep, WorkerLostError, load, resume, r
 
 distributed = pytest.importorskip("distributed")
 
+pytestmark = pytest.mark.slow
+
 
 class Cluster(NamedTuple):
     address: str
