@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
-__all__ = ["EXPOSURE_COLUMNS", "FEEDS", "SpreadModel"]
+__all__ = ["FEEDS", "SpreadModel"]
 
 FEEDS = ("persistent", "new")
 
-#: Columns of the data collector's table ``exposures``, one row a decision.
-EXPOSURE_COLUMNS = (
+# Columns of the data collector's table ``exposures``, one row a decision.
+_TABLE_COLUMNS = (
     "step",
     "agent",
     "profile",
@@ -182,7 +182,7 @@ class SpreadModel(mesa.Model):
         self._reached: list[SpreadAgent] = []
         self.record = RunRecord(self)
         self.datacollector = _Collector(
-            model_reporters=_REPORTERS, tables={"exposures": EXPOSURE_COLUMNS}
+            model_reporters=_REPORTERS, tables={"exposures": _TABLE_COLUMNS}
         )
         self._publish([(self.spreaders[i], "", "") for i in starters])
         self.datacollector.collect(self)
