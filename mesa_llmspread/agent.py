@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import mesa
 
-from mesa_llmspread.deciders.base import Exposure, Post
+from mesa_llmspread.deciders.base import Decision, Exposure, Post
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.profiles import Profile
 
@@ -36,8 +36,8 @@ class SpreadAgent(mesa.Agent):
         The step at which it posted; 0 for an initial spreader.
     post : Post or None
         What it posted.
-    reason : str
-        Why, in its decider's words.
+    decision : Decision or None
+        What its decider last decided for it, and why; None where it was never asked.
     feed : tuple of Post
         The posts it can see now, oldest first.
     cumulative : int
@@ -54,7 +54,7 @@ class SpreadAgent(mesa.Agent):
         self.infected = False
         self.posted_at: int | None = None
         self.post: Post | None = None
-        self.reason = ""
+        self.decision: Decision | None = None
         self.feed: tuple[Post, ...] = ()
         self.cumulative = 0
         self.occasions = 0
@@ -83,15 +83,15 @@ class SpreadAgent(mesa.Agent):
             self.feed,
         )
 
-    def infect(self, step: int, text: str = "", reason: str = "") -> Post:
+    def infect(self, step: int, text: str = "") -> Post:
         """Post: become infected, for good.
 
         Parameters
         ----------
         step : int
             The step at which it posts.
-        text, reason : str
-            Its words, and why.
+        text : str
+            Its words.
 
         Returns
         -------
@@ -100,6 +100,5 @@ class SpreadAgent(mesa.Agent):
         """
         self.infected = True
         self.posted_at = step
-        self.reason = reason
         self.post = Post(self.index, step, text)
         return self.post

@@ -184,7 +184,7 @@ class SpreadModel(mesa.Model):
         self.datacollector = _Collector(
             model_reporters=_REPORTERS, tables={"exposures": _TABLE_COLUMNS}
         )
-        self._publish([(self.spreaders[i], "", "") for i in starters])
+        self._publish([(self.spreaders[i], "") for i in starters])
         self.datacollector.collect(self)
 
     def step(self) -> None:
@@ -213,11 +213,12 @@ class SpreadModel(mesa.Model):
         self._record(audience, exposures, decisions)
         reposts = []
         for agent, decision in zip(audience, decisions, strict=True):
+            agent.decision = decision
             # A decision that failed is no occasion: the next one is asked as this one was.
             if decision.outcome is not Outcome.FAILED:
                 agent.occasions += 1
             if decision.outcome is Outcome.REPOST:
-                reposts.append((agent, decision.post, decision.reason))
+                reposts.append((agent, decision.post))
             if self.feed == "new":
                 agent.feed = ()
         self._publish(reposts)
@@ -319,9 +320,9 @@ class SpreadModel(mesa.Model):
         table["outcome"].extend([words[decision.outcome] for decision in decisions])
         table["key"].extend([decision.key for decision in decisions])
 
-    def _publish(self, reposts: list[tuple[SpreadAgent, str, str]]) -> None:
+    def _publish(self, reposts: list[tuple[SpreadAgent, str]]) -> None:
         """Infect the agents who post, and put their posts into their neighbours' feeds."""
-        posts = [agent.infect(self.clock, text, reason) for agent, text, reason in reposts]
+        posts = [agent.infect(self.clock, text) for agent, text in reposts]
         still = [] if self.feed == "new" else [a for a in self._reached if not a.infected]
         for post in posts:
             for node in self.grid.G.neighbors(post.author):

@@ -228,7 +228,7 @@ def test_failed_decisions_leave_agents_as_they_were() -> None:
     assert [e.exposure for e, _ in decider.history] == [1, 1]
     agent = model.spreaders[1]
     assert agent.post == Post(1, 2, "words")
-    assert (agent.reason, agent.state, model.failed) == ("why", "infected", 0)
+    assert (agent.decision.reason, agent.state, model.failed) == ("why", "infected", 0)
     assert log(model)["outcome"].tolist() == ["failed", "repost"]
 
 

@@ -54,8 +54,8 @@ def AgentCard(view: View, selected: int, on_close: Callable[[], None]) -> None:
             solara.Text(f"Saw from agent {post.author}: {post.text or 'a repost of the news'}")
         if agent.post is not None and agent.post.text:
             solara.Text(f"Posted: {agent.post.text}")
-        if agent.reason:
-            solara.Text(f"Why: {agent.reason}")
+        if agent.decision is not None and agent.decision.reason:
+            solara.Text(f"Why: {agent.decision.reason}")
         rows = decisions(view.data, agent.index)
         if rows:
             Table(columns=_COLUMNS, rows=rows[::-1])
