@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ScriptedDecider,
         TraitDecider,
     )
+    from mesa_llmspread.distil import fit_traits
     from mesa_llmspread.ensemble import Ensemble, simulate
     from mesa_llmspread.events import (
         OfflineEvent,
@@ -66,6 +67,7 @@ _HOMES = {
         "ScriptedDecider",
         "TraitDecider",
     ),
+    "distil": ("fit_traits",),
     "ensemble": ("Ensemble", "simulate"),
     "events": ("OfflineEvent", "bundled_events", "read_acled", "read_events", "read_ucdp"),
     "exceptions": ("LLMSpreadError",),

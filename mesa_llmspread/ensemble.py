@@ -22,15 +22,7 @@ from mesa_llmspread._checks import checked_int
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.streams import RNGLike, as_seed
-from mesa_llmspread.transmission import (
-    SI,
-    ByProfile,
-    FirstRepeat,
-    OnlineOffline,
-    SingleMultiple,
-    Structure,
-    TwoClass,
-)
+from mesa_llmspread.transmission import OnlineOffline, SingleMultiple, Structure
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -40,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Ensemble", "Feed", "simulate"]
 
 Feed = Literal["persistent", "new"]
-
-_LAWS = (SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +151,7 @@ def simulate(
 
     Examples
     --------
+    >>> from mesa_llmspread import SI
     >>> from mesa_llmspread.networks import random_regular
     >>> ring = random_regular(3, 2)
     >>> simulate(SI(1.0), ring, initial_infected=[0], steps=2).infected.tolist()
@@ -168,9 +159,8 @@ def simulate(
     """
     from mesa_llmspread._kernels import spread
 
-    if not isinstance(structure, _LAWS):
-        names = ", ".join(law.__name__ for law in _LAWS)
-        raise ArgumentTypeError("structure", structure, f"one of the laws {names}, with values")
+    if not isinstance(structure, Structure):
+        raise ArgumentTypeError("structure", structure, "a law with values, such as SI(0.05)")
     if feed not in get_args(Feed):
         raise UnknownNameError("feed", feed, get_args(Feed))
     graph = as_network(network)
@@ -253,7 +243,7 @@ def _probabilities(
     structure: Structure, most: int, profiles: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """Tabulate a law by profile, first or repeated occasion (where it matters) and count."""
-    occasions = np.array([1, 2] if isinstance(structure, FirstRepeat) else [1])
+    occasions = np.array([1, 2] if structure.needs_occasion else [1])
     counts = np.arange(most + 1)
     return structure.prob(counts, exposure=occasions[:, None], profile=profiles[:, None, None])
 

@@ -28,6 +28,7 @@ __all__ = [
     "ByProfile",
     "FirstRepeat",
     "OnlineOffline",
+    "Seen",
     "SingleMultiple",
     "Structure",
     "TwoClass",
@@ -84,8 +85,8 @@ def _any_of(beta: float | Floats, contacts: npt.NDArray[Any]) -> Floats:
     return 1.0 - (1.0 - beta) ** contacts
 
 
-class _Seen(NamedTuple):
-    """What agents saw when they decided, as arrays of one shape."""
+class Seen(NamedTuple):
+    """What agents saw when they decided, as arrays of one shape; see :meth:`Structure.prob`."""
 
     contacts: npt.NDArray[Any]
     repeat: npt.NDArray[np.bool_]
@@ -132,6 +133,11 @@ class Structure(ABC):
         return False
 
     @property
+    def needs_occasion(self) -> bool:
+        """Whether :meth:`prob` depends on the agent's having decided before."""
+        return False
+
+    @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """The smallest and largest value of each parameter."""
         return dict.fromkeys(self.parameters, (0.0, 1.0))
@@ -174,10 +180,10 @@ class Structure(ABC):
             np.asarray(profile, dtype=int),
             np.asarray(counted),
         )
-        return self._prob(_Seen(*seen))
+        return self._prob(Seen(*seen))
 
     @abstractmethod
-    def _prob(self, seen: _Seen) -> Floats:
+    def _prob(self, seen: Seen) -> Floats:
         """Give the probability of posting, from arrays of one shape."""
 
     def classes(
@@ -223,7 +229,7 @@ class SI(Structure):
 
     words: ClassVar[Mapping[str, str]] = {"beta": "each posting neighbour, each step"}
 
-    def _prob(self, seen: _Seen) -> Floats:
+    def _prob(self, seen: Seen) -> Floats:
         return _any_of(self.beta, seen.contacts)
 
 
@@ -254,7 +260,7 @@ class OnlineOffline(Structure):
         "beta": "each posting neighbour, each step",
     }
 
-    def _prob(self, seen: _Seen) -> Floats:
+    def _prob(self, seen: Seen) -> Floats:
         not_offline = np.where(seen.direct, 1.0 - self.alpha, 1.0)
         return 1.0 - not_offline * (1.0 - self.beta) ** seen.contacts
 
@@ -299,7 +305,12 @@ class FirstRepeat(Structure):
         """The law's name, as :func:`forms` lists it."""
         return "FirstRepeat" if self.per == "contact" else "FirstRepeatStep"
 
-    def _prob(self, seen: _Seen) -> Floats:
+    @property
+    def needs_occasion(self) -> bool:
+        """Whether :meth:`prob` depends on the agent's having decided before."""
+        return True
+
+    def _prob(self, seen: Seen) -> Floats:
         beta = np.where(seen.repeat, self.beta_repeat, self.beta_first)
         if self.per == "step":
             return np.where(seen.contacts > 0, beta, 0.0)
@@ -346,7 +357,7 @@ class SingleMultiple(Structure):
         """The law's name, as :func:`forms` lists it."""
         return "SingleMultiple" if self.count == "current" else "SingleMultipleCumulative"
 
-    def _prob(self, seen: _Seen) -> Floats:
+    def _prob(self, seen: Seen) -> Floats:
         counted = seen.contacts if self.count == "current" else seen.cumulative
         beta = np.where(counted > 1, self.beta_multiple, self.beta_single)
         return np.where(seen.contacts > 0, beta, 0.0)
@@ -419,7 +430,7 @@ class TwoClass(Structure):
         high = self.high or frozenset()
         return np.array([code in high for code in codes()])[np.asarray(profile, dtype=int)]
 
-    def _prob(self, seen: _Seen) -> Floats:
+    def _prob(self, seen: Seen) -> Floats:
         if self.high is not None:
             beta = np.where(self.is_high(seen.profile), self.beta_high, self.beta_low)
             return _any_of(beta, seen.contacts)
@@ -495,7 +506,7 @@ class ByProfile(Structure):
         """Whether :meth:`prob` depends on the agent's profile: yes."""
         return True
 
-    def _prob(self, seen: _Seen) -> Floats:
+    def _prob(self, seen: Seen) -> Floats:
         return _any_of(np.asarray(self.betas)[seen.profile], seen.contacts)
 
     def classes(

@@ -387,7 +387,7 @@ def test_values_that_are_not_allowed(arguments: dict[str, Any], message: str) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"structure": "SI"}, "structure='SI'.*one of the laws SI, OnlineOffline"),
+        ({"structure": "SI"}, "structure='SI'.*a law with values"),
         ({"structure": SI}, "structure=.*with values"),
         ({"network": 5}, "network=5"),
         ({"initial_infected": 1.5}, "initial_infected=1.5"),

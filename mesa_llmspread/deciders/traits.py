@@ -1,4 +1,8 @@
-"""A policy of traits, event and social reinforcement: stands in for a language model."""
+"""A policy of traits, event and social reinforcement: stands in for a language model.
+
+It is also the form into which a language model's recorded decisions are distilled; see
+:mod:`mesa_llmspread.distil`.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,16 @@ from scipy.special import expit
 
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome
 from mesa_llmspread.events import OfflineEvent
+from mesa_llmspread.exceptions import UnknownNameError
+from mesa_llmspread.profiles import Trait, all_profiles
 from mesa_llmspread.streams import agent_uniforms
+from mesa_llmspread.transmission import Seen, Structure, rate_to_probability
 
-__all__ = ["TraitDecider"]
+__all__ = ["LINKS", "TraitDecider", "TraitLaw"]
+
+Floats = npt.NDArray[np.float64]
+
+LINKS = ("logit", "cloglog")
 
 _REPOST = Decision(Outcome.REPOST)
 _DECLINE = Decision(Outcome.DECLINE)
@@ -22,7 +33,7 @@ _DECLINE = Decision(Outcome.DECLINE)
 
 @dataclasses.dataclass(frozen=True)
 class TraitDecider(Decider):
-    r"""Logistic policy of the five traits, the event, and what the neighbours do.
+    r"""Policy of the five traits, the event, and what the neighbours do.
 
     It stands in for a language model so that everything runs without one. It is NOT one:
     what comes out of it shows what the tools do, not how language models or people behave.
@@ -66,7 +77,11 @@ class TraitDecider(Decider):
     civilians : float, default 0.25
         Added when civilians were the target. Illustrative.
     event_types : mapping of str to float
-        Offset of each ACLED event type. Illustrative.
+        Offset of each ACLED event type; 0 for others. Illustrative.
+    link : {"logit", "cloglog"}, default "logit"
+        Whether the terms add up to the log-odds of a repost, as above, or to its logarithmic
+        hazard x, ``p = 1 - exp(-exp(x))``, where a contact coefficient of log(2) has every
+        neighbour act on its own. The defaults are meant as log-odds.
 
     Examples
     --------
@@ -97,7 +112,13 @@ class TraitDecider(Decider):
         }
     )
 
+    link: str = "logit"
+
     name = "traits"
+
+    def __post_init__(self) -> None:
+        if self.link not in LINKS:
+            raise UnknownNameError("link", self.link, LINKS)
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         """Toss one coin an exposure; see :meth:`Decider.decide`."""
@@ -105,7 +126,7 @@ class TraitDecider(Decider):
         reposts = agent_uniforms(rng, [exposure.agent for exposure in exposures]) < chance
         return [_REPOST if repost else _DECLINE for repost in reposts.tolist()]
 
-    def probabilities(self, exposures: Sequence[Exposure]) -> npt.NDArray[np.float64]:
+    def probabilities(self, exposures: Sequence[Exposure]) -> Floats:
         """Give the probability of a repost at each exposure.
 
         Parameters
@@ -116,37 +137,120 @@ class TraitDecider(Decider):
         -------
         ndarray of float, shape (len(exposures),)
         """
-        weights = np.array(
-            [
-                self.openness,
-                self.conscientiousness,
-                self.extraversion,
-                self.agreeableness,
-                self.neuroticism,
-            ]
+        _, _, profile, event, contacts, _, exposure, direct, _ = zip(*exposures, strict=True)
+        news = {different: self._newsworthiness(different) for different in set(event)}
+        return self._chance(
+            np.array([person.levels for person in profile]),
+            np.array(contacts),
+            np.array(exposure) > 1,
+            np.array(direct),
+            np.array([news[one] for one in event]),
         )
-        levels = np.array([exposure.profile.levels for exposure in exposures])
-        seen = np.array([exposure.contacts for exposure in exposures])
-        is_first = np.array([exposure.exposure == 1 for exposure in exposures])
-        is_direct = np.array([exposure.direct for exposure in exposures])
-        news = {event: self._newsworthiness(event) for event in {x.event for x in exposures}}
-        return expit(
-            self.intercept
-            + self.first * is_first
-            + self.contacts * np.log2(np.maximum(seen, 1))
-            + self.direct * is_direct
-            + levels @ weights
-            + np.array([news[exposure.event] for exposure in exposures])
-        )
+
+    def law(self, event: OfflineEvent) -> TraitLaw:
+        """Give the policy for one event as a law, which the compiled engine runs.
+
+        Parameters
+        ----------
+        event : OfflineEvent
+
+        Returns
+        -------
+        TraitLaw
+        """
+        return TraitLaw(self, event)
 
     def manifest(self) -> Mapping[str, Any]:
         """Give every coefficient; see :meth:`Decider.manifest`."""
-        return {"decider": self.name, "parameters": dataclasses.asdict(self)}
+        coefficients = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(TraitDecider)
+        }
+        return {"decider": self.name, "parameters": coefficients}
+
+    def _chance(
+        self,
+        levels: Floats,
+        contacts: npt.NDArray[Any],
+        repeat: npt.NDArray[np.bool_],
+        direct: npt.NDArray[np.bool_],
+        news: Floats | float,
+    ) -> Floats:
+        """Add the terms up; the arrays broadcast, the levels along their last axis."""
+        weights = np.array([getattr(self, trait.value) for trait in Trait])
+        total = (
+            self.intercept
+            + self.first * ~repeat
+            + self.contacts * np.log2(np.maximum(contacts, 1))
+            + self.direct * direct
+            + levels @ weights
+            + news
+        )
+        return expit(total) if self.link == "logit" else rate_to_probability(np.exp(total))
 
     def _newsworthiness(self, event: OfflineEvent) -> float:
-        """Log-odds that the event itself adds."""
+        """Sum up what the event itself adds."""
         return float(
             self.fatalities * np.log10(1 + event.fatalities)
             + self.civilians * event.civilian_targeting
             + self.event_types.get(event.event_type, 0.0)
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class TraitLaw(Structure):
+    """A :class:`TraitDecider` and one event, as a law of the 32 binary profiles.
+
+    Parameters
+    ----------
+    decider : TraitDecider
+        The policy.
+    event : OfflineEvent
+        What the news is about.
+    only : int, optional
+        Index of the profile that all agents have; every agent's own if not given.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import bundled_events, random_regular, simulate
+    >>> law = TraitDecider().law(bundled_events()[0])
+    >>> network = random_regular(10_000, 8, rng=1)
+    >>> bool(simulate(law, network, rng=1).infected[0, -1] > 1000)
+    True
+    """
+
+    decider: TraitDecider
+    event: OfflineEvent
+    only: int | None = None
+
+    @property
+    def needs_profile(self) -> bool:
+        """Whether :meth:`prob` depends on the agent's profile."""
+        return self.only is None
+
+    @property
+    def needs_occasion(self) -> bool:
+        """Whether :meth:`prob` depends on the agent's having decided before."""
+        return True
+
+    def classes(
+        self, profile_shares: Sequence[float] | Floats | None = None
+    ) -> list[tuple[float, Structure]]:
+        """Split the law into the 32 profiles; see :meth:`Structure.classes`."""
+        if self.only is not None:
+            return [(1.0, self)]
+        shares = np.full(32, 1 / 32) if profile_shares is None else np.asarray(profile_shares)
+        return [
+            (float(share), dataclasses.replace(self, only=index))
+            for index, share in enumerate(shares)
+            if share > 0
+        ]
+
+    def _prob(self, seen: Seen) -> Floats:
+        levels = np.array([profile.levels for profile in all_profiles()])
+        index = seen.profile if self.only is None else np.full_like(seen.profile, self.only)
+        news = self.decider._newsworthiness(self.event)
+        chance = self.decider._chance(levels[index], seen.contacts, seen.repeat, seen.direct, news)
+        return np.where((seen.contacts > 0) | seen.direct, chance, 0.0)
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.event.event_id})"

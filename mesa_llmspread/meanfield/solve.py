@@ -291,6 +291,13 @@ def _check_defined(laws: Laws, closure: str, time: str, feed: str) -> None:
             "use closure='master' for new posts",
         )
     for _, law in laws:
+        if law.needs_occasion and not isinstance(law, FirstRepeat):
+            raise UndefinedClosureError(
+                "structure",
+                law,
+                "be a law of the SI family, which alone has equations; simulate it with "
+                "ensemble.simulate",
+            )
         counts_all = isinstance(law, SingleMultiple) and law.count == "cumulative"
         if counts_all and feed == "new" and closure == "mean_field":
             raise UndefinedClosureError(
