@@ -1,7 +1,7 @@
 """How good the estimates are: bias, error, coverage of the intervals, and choice of the law.
 
 Many synthetic records of each law, five runs each, go through ``compare`` as a user's would.
-``python benchmarks/bench_coverage.py`` takes about half an hour for 100 records of each law at
+``python benchmarks/bench_coverage.py`` takes a quarter of an hour for 100 records of each law at
 n = 200 and n = 1,000; ``--records`` and ``--sizes`` make it less. What it printed is kept in
 ``docs/coverage.md``.
 """

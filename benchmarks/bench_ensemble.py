@@ -1,19 +1,23 @@
-"""The compiled ensemble beside EoN and beside a SciPy product a step, on the same networks.
+"""The compiled ensemble beside EoN, NDlib, Mesa and a SciPy product a step, on the same networks.
 
-``python benchmarks/bench_ensemble.py`` takes a few minutes; with ``--quick`` the networks
-are smaller and it takes about twenty seconds.
+``python benchmarks/bench_ensemble.py`` takes about six minutes; with ``--quick`` the networks
+are smaller and it takes about two minutes. NDlib (``pip install ndlib``) is left out where it is
+not installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import random
 import warnings
+from collections.abc import Callable
 
 import networkx as nx
 import numpy as np
 from _measure import cpu_seconds, machine, peak_megabytes, table, wall_seconds
+from bench_model import PollingModel
 from scipy.sparse import csr_array
 
 from mesa_llmspread.ensemble import simulate
@@ -55,6 +59,40 @@ def with_eon(graph: nx.Graph[int], runs: int) -> None:
         )
 
 
+def with_eon_in_continuous_time(graph: nx.Graph[int], runs: int) -> None:
+    """Run SI with the matching rate per contact; another process, but EoN's usual one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import EoN
+
+    for _ in range(runs):
+        starters = random.sample(range(len(graph)), STARTERS)
+        EoN.fast_SIR(graph, -math.log1p(-BETA), 0.0, initial_infecteds=starters, tmax=STEPS)
+
+
+def with_ndlib(graph: nx.Graph[int], runs: int) -> None:
+    """Run NDlib's SIModel."""
+    from ndlib.models.epidemics import SIModel
+    from ndlib.models.ModelConfig import Configuration
+
+    for _ in range(runs):
+        model = SIModel(graph)
+        config = Configuration()
+        config.add_model_parameter("beta", BETA)
+        starters = random.sample(range(len(graph)), STARTERS)
+        config.add_model_initial_configuration("Infected", starters)
+        model.set_initial_status(config)
+        model.iteration_bunch(STEPS)
+
+
+def with_mesa(network: Network, runs: int) -> None:
+    """Run an ordinary Mesa model, in which susceptible agents poll; set-up included."""
+    for seed in range(runs):
+        model = PollingModel(network, seed)
+        for _ in range(STEPS):
+            model.step()
+
+
 def with_scipy(network: Network, runs: int) -> None:
     """Count everyone's posting neighbours by a sparse product a step."""
     n, rng = network.n, np.random.default_rng(1)
@@ -72,28 +110,38 @@ def with_ensemble(network: Network, runs: int, threads: int = 1) -> None:
     simulate(SI(BETA), network, STARTERS, STEPS, runs, rng=1, threads=threads)
 
 
+def competitors(network: Network) -> dict[str, tuple[Callable[[int], None], int]]:
+    """Give every competitor's function of a number of runs, and the most agents it is asked for."""
+    graph = network.to_networkx()
+    found = {
+        "SciPy product a step": (lambda runs: with_scipy(network, runs), 10**7),
+        "EoN.fast_nonMarkov_SIR": (lambda runs: with_eon(graph, runs), 10**6),
+        "EoN.fast_SIR, gamma = 0": (lambda runs: with_eon_in_continuous_time(graph, runs), 10**6),
+        "NDlib SIModel": (lambda runs: with_ndlib(graph, runs), 10**5),
+        "Mesa, polling": (lambda runs: with_mesa(network, runs), 10**5),
+    }
+    if importlib.util.find_spec("ndlib") is None:
+        del found["NDlib SIModel"]
+    return found
+
+
 def one_run(n: int) -> None:
     network = random_regular(n, K, rng=1)
-    graph = network.to_networkx()
     ours = cpu_seconds(lambda: with_ensemble(network, 1))
     rows = [["ensemble", f"{ours:.4f}", "1"]]
-    for name, seconds in (
-        ("SciPy product a step", cpu_seconds(lambda: with_scipy(network, 1), 2)),
-        ("EoN.fast_nonMarkov_SIR", cpu_seconds(lambda: with_eon(graph, 1), 1 + (n < 500_000))),
-    ):
-        rows.append([name, f"{seconds:.3f}", f"{seconds / ours:.0f}"])
+    for name, (run, most) in competitors(network).items():
+        if n <= most:
+            seconds = cpu_seconds(lambda run=run: run(1), 2 if n < 50_000 else 1)
+            rows.append([name, f"{seconds:.3f}", f"{seconds / ours:.0f}"])
     table(f"One run, n = {n:,}", ("", "CPU s", "ratio"), rows)
 
 
 def many_runs() -> None:
     network = random_regular(1000, K, rng=1)
-    graph = network.to_networkx()
     ours = cpu_seconds(lambda: with_ensemble(network, 1000), 10) / 1000
     rows = [["ensemble, one thread", f"{1 / ours:.0f}", "1"]]
-    for name, seconds in (
-        ("SciPy product a step", cpu_seconds(lambda: with_scipy(network, 50)) / 50),
-        ("EoN.fast_nonMarkov_SIR", cpu_seconds(lambda: with_eon(graph, 50)) / 50),
-    ):
+    for name, (run, _) in competitors(network).items():
+        seconds = cpu_seconds(lambda run=run: run(20), 2) / 20
         rows.append([name, f"{1 / seconds:.0f}", f"{seconds / ours:.0f}"])
     table("Replicates of n = 1,000", ("", "a second", "ratio"), rows)
 
