@@ -12,10 +12,13 @@ import pandas as pd
 
 from mesa_llmspread.analysis import CURVES, Analysis
 from mesa_llmspread.files import write_whole
+from mesa_llmspread.spending import SPENDERS, spending
 from mesa_llmspread.summaries import GROUPINGS, repost_rates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from mesa_llmspread.data import SpreadData
 
 __all__ = ["figures", "save_figures", "write_report"]
 
@@ -115,6 +118,8 @@ def write_report(analysis: Analysis, pictures: dict[str, bytes], path: Path) -> 
         events=analysis.table().to_dict("records"),
         laws=analysis.overall.table.to_dict("records"),
         repost_rates={by: repost_rates(analysis.data, by).to_dict("records") for by in GROUPINGS},
+        spending=_spending(analysis.data),
+        asked=_asked(manifest),
         manifest=json.dumps(manifest, indent=2, default=str),
     )
     write_whole(path, page.encode())
@@ -128,6 +133,25 @@ def _decider(manifest: dict[str, Any]) -> str:
     if kind == "llm":
         return f"the language model {manifest.get('model')}"
     return names.get(kind, str(kind))
+
+
+def _spending(data: SpreadData) -> dict[str, list[dict[Any, Any]]]:
+    """Sum up what the decisions took, where a language model made them all."""
+    if not all("calls" in data.manifest_of(run) for run in data.runs):
+        return {}
+    return {by: spending(data, by).to_dict("records") for by in SPENDERS}
+
+
+def _asked(manifest: dict[str, Any]) -> str:
+    """Say how decisions came from a language model's answers."""
+    draws = manifest.get("draws")
+    return {
+        "independent": "Every decision is an answer of its own.",
+        "pooled": f"At most {draws} answers were asked for the same prompt in a run; further "
+        "decisions on it were drawn with the chance these give, and are not independent answers.",
+        "logprobs": "One answer for the same prompt in a run gave the chance of a repost; "
+        "decisions were drawn with it.",
+    }.get(str(manifest.get("sampling")), "")
 
 
 def _number(value: Any, digits: int = 3) -> str:

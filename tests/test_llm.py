@@ -437,6 +437,7 @@ def test_the_manifest_is_plain_and_complete(scripted_server: ScriptedServer) -> 
     manifest = json.loads(json.dumps(run.manifest()))
     assert manifest.pop("template_hash").isalnum()
     one, none = {"prompt": 100, "completion": 10}, {"prompt": 0, "completion": 0}
+    rest = {"calls": 1, "cost_usd": None}
     assert manifest == {
         "decider": "llm",
         "model": "openai/tiny",
@@ -445,7 +446,8 @@ def test_the_manifest_is_plain_and_complete(scripted_server: ScriptedServer) -> 
         "max_tokens": 512,
         "sampling": "independent",
         "feed_detail": "posts",
-        "template": "1",
+        "template": "standard",
+        "template_version": "1",
         "schema": "1",
         "model_served": ["tiny"],
         "calls": 4,
@@ -454,10 +456,10 @@ def test_the_manifest_is_plain_and_complete(scripted_server: ScriptedServer) -> 
         "tokens": {"prompt": 300, "completion": 30},
         "cost_usd": None,
         "by_profile": {
-            "ocean": {"decisions": 1, "failed": 0, "tokens": one, "cost_usd": None},
-            "oceaN": {"decisions": 1, "failed": 0, "tokens": one, "cost_usd": None},
-            "oceAn": {"decisions": 1, "failed": 1, "tokens": one, "cost_usd": None},
-            "oceAN": {"decisions": 1, "failed": 1, "tokens": none, "cost_usd": None},
+            "ocean": {"decisions": 1, "failed": 0, "tokens": one, **rest},
+            "oceaN": {"decisions": 1, "failed": 0, "tokens": one, **rest},
+            "oceAn": {"decisions": 1, "failed": 1, "tokens": one, **rest},
+            "oceAN": {"decisions": 1, "failed": 1, "tokens": none, **rest},
         },
     }
 

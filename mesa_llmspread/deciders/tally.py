@@ -14,10 +14,11 @@ __all__ = ["Tally"]
 
 @dataclass
 class _Sums:
-    """Decisions, tokens and money of a part of a run."""
+    """Decisions, calls, tokens and money of a part of a run."""
 
     decisions: int = 0
     failed: int = 0
+    calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     uncounted: int = 0
@@ -27,6 +28,7 @@ class _Sums:
 
     def add(self, reply: Reply) -> None:
         """Count what a reply took."""
+        self.calls += reply.attempts
         if reply.usage is None:
             return
         if reply.usage.tokens is None:
@@ -41,9 +43,10 @@ class _Sums:
             self.cost += reply.usage.cost
 
     def plain(self) -> dict[str, Any]:
-        """Give tokens and money; a sum with an unknown part is unknown."""
+        """Give calls, tokens and money; a sum with an unknown part is unknown."""
         tokens = {"prompt": self.prompt_tokens, "completion": self.completion_tokens}
         return {
+            "calls": self.calls,
             "tokens": None if self.uncounted else tokens,
             "cost_usd": self.cost if self.priced and not self.unpriced else None,
         }
@@ -61,7 +64,6 @@ class Tally:
         Of these, the failed ones by kind.
     """
 
-    calls: int = 0
     decided: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
@@ -78,7 +80,6 @@ class Tally:
         profile : str
             For whose decision, by code.
         """
-        self.calls += reply.attempts
         if reply.usage is not None:
             self.served.add(reply.usage.served)
         self.whole.add(reply)
@@ -134,7 +135,6 @@ class Tally:
         """
         return {
             "model_served": sorted(self.served),
-            "calls": self.calls,
             "decisions": self.decided,
             "failed": dict(sorted(self.failed.items())),
             **self.whole.plain(),
