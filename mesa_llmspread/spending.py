@@ -56,9 +56,9 @@ def spending(data: SpreadData, by: str = "event") -> pd.DataFrame:
     return table.groupby("group", sort=by != "event").agg(_sum).reset_index()
 
 
-def _sum(parts: pd.Series[float]) -> float:
+def _sum(parts: pd.Series[Any]) -> Any:
     """Add up; a sum with an unknown part is unknown."""
-    return float(parts.sum(skipna=False))
+    return parts.sum(skipna=False)
 
 
 def _parts(data: SpreadData, by: str) -> Iterator[dict[str, Any]]:
