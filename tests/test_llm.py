@@ -21,7 +21,8 @@ import pytest
 import tenacity
 from servers import Reply, ScriptedServer, answer
 
-from mesa_llmspread.deciders import calls
+from mesa_llmspread import SpreadModel
+from mesa_llmspread.deciders import DecisionStore, calls
 from mesa_llmspread.deciders.base import Exposure, Outcome, Post
 from mesa_llmspread.deciders.faults import presentable
 from mesa_llmspread.deciders.llm import LLMDecider
@@ -608,6 +609,24 @@ def test_a_real_server_decides(llama_server: str) -> None:
     assert manifest["model_served"] == ["tiny"]
     assert manifest["tokens"]["prompt"] > 16 * 1000
     assert manifest["tokens"]["completion"] > 16 * 20
+
+
+@pytest.mark.slow
+def test_a_real_server_answers_200_decisions_of_a_run(llama_server: str, tmp_path: Path) -> None:
+    store = tmp_path / "calls.sqlite"
+    decider = LLMDecider("openai/tiny", llama_server, store=store, max_failed=1.0)
+    settings = {"n": 150, "k": 6, "initial_infected": 20, "rng": 2}
+    model = SpreadModel(decider=decider, **settings)
+    while sum(model.datacollector.model_vars["Exposures"]) < 200:
+        model.step()
+    table = model.datacollector.get_table_dataframe("exposures")
+    assert len(table) >= 200
+    assert (table["outcome"] != "failed").mean() > 0.95
+    assert {"repost", "decline"} <= set(table["outcome"])
+    assert DecisionStore(store).info()["calls"] == len(table)
+    replay = LLMDecider("openai/tiny", store=store, mode="replay", max_failed=1.0)
+    again = SpreadModel(decider=replay, **settings).run(model.clock)
+    assert again.datacollector.get_table_dataframe("exposures").equals(table)
 
 
 def test_a_real_server_repeats_itself_with_the_same_seed(llama_server: str) -> None:
