@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from mesa_llmspread.deciders.commands import personas, store_export, store_info, store_verify
+from mesa_llmspread.deciders.commands import (
+    personas,
+    prompt,
+    store_export,
+    store_info,
+    store_verify,
+)
 from mesa_llmspread.exceptions import (
     ArgumentError,
     InputFileError,
@@ -79,6 +85,9 @@ def run(
     store: Annotated[
         Path | None, typer.Option(help="File that keeps its calls, to resume and replay.")
     ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="Words of its prompts: a name, or a .toml file.")
+    ] = None,
     initial_infected: Annotated[
         int | None, typer.Option(help="Agents who start the news.  [default: 10]")
     ] = None,
@@ -110,8 +119,9 @@ def run(
         raise ArgumentError("steps", limit, "be a whole number")
     if isinstance(settings.get("network"), str) and Path(settings["network"]).is_file():
         settings["network"] = read_edgelist(settings["network"]).network
-    if api_base is not None or store is not None:
-        settings["decider"] = _language_model(settings.get("decider"), api_base, store)
+    asked = {"api_base": api_base, "store": store, "template": template}
+    if options := {name: value for name, value in asked.items() if value is not None}:
+        settings["decider"] = _language_model(settings.get("decider"), options)
     make_folder(out)
     model = SpreadModel(**settings)
     model.decider.check()
@@ -225,16 +235,18 @@ def profiles(
 
 app.command("sweep")(sweep_command)
 app.command("personas")(personas)
+app.command("prompt")(prompt)
 app.add_typer(store, name="store")
 
 
-def _language_model(decider: Any, api_base: str | None, store: Path | None) -> LLMDecider:
-    """Make the decider of a language model with an address or a store of its own."""
-    from mesa_llmspread.deciders.llm import LLMDecider
+def _language_model(decider: Any, options: dict[str, Any]) -> LLMDecider:
+    """Make the decider of a language model with options of its own."""
+    from mesa_llmspread.deciders import language_model
 
     if not isinstance(decider, str) or not decider.startswith("llm:"):
-        raise ArgumentError("decider", decider, "be llm:MODEL with --api-base or --store")
-    return LLMDecider(decider.removeprefix("llm:"), api_base=api_base, store=store)
+        mend = "be llm:MODEL with --api-base, --store or --template"
+        raise ArgumentError("decider", decider, mend)
+    return language_model(decider, **options)
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

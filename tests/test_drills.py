@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from servers import Reply, ScriptedServer, answer
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders import DecisionStore, LLMDecider, Outcome, calls
 from mesa_llmspread.deciders.base import Exposure, Post
+from mesa_llmspread.deciders.template import SHIPPED, as_template
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import DeciderError
 from mesa_llmspread.model import SpreadModel
@@ -259,6 +261,33 @@ HOSTILE = {
 }
 
 
+def frame(messages: list[dict[str, str]], name: str = "standard") -> tuple[Any, ...]:
+    """All of a prompt that nobody's words may change."""
+    template = as_template(name)
+    borders = [template.say(line, marker="M") for line in ("begin", "end")]
+    starts = tuple(template.say("post", number=number, text="") for number in (1, 2))
+    system, user = messages
+    lines = user["content"].splitlines()
+    marker = re.findall("[0-9a-f]{12}", lines[0])[0]
+    lines = [line.replace(marker, "M") for line in lines]
+    posts = [i for i, line in enumerate(lines) if line.startswith(starts)]
+    kinds = [borders.index(line) if line in borders else None for line in lines]
+    event, kept = kinds.index(0) + 1, dict(enumerate(lines))
+    assert kinds.count(0) == kinds.count(1) == 2
+    assert len(posts) == 2
+    return system, kinds, {i: line for i, line in kept.items() if i not in (event, *posts)}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("words", HOSTILE.values(), ids=HOSTILE)
+def test_no_template_lets_words_out_of_their_place(name: str, words: str) -> None:
+    who = LLMDecider("openai/tiny", template=name)
+    (calm,) = exposures(1, "innocent", "quiet")
+    hostile = exposures(1, "innocent", words) + exposures(1, words, "quiet", text=words)
+    for seen in hostile:
+        assert frame(who.messages(seen), name) == frame(who.messages(calm), name)
+
+
 @pytest.mark.parametrize("words", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_words_change_nothing_but_themselves(
     scripted_server: ScriptedServer, words: str
@@ -277,14 +306,8 @@ def test_hostile_words_change_nothing_but_themselves(
 
     def shape(request: dict[str, Any]) -> tuple[Any, ...]:
         """All of a request that nobody's words may change."""
-        system, user = request["messages"]
-        lines = user["content"].splitlines()
-        marker = lines[0].split()[3]
-        kept = [line.replace(marker, "M") for line in lines]
-        quoted = [line for line in kept if line.startswith("1. ") or line.startswith("2. ")]
-        places = [i for i, line in enumerate(kept) if line in ("BEGIN M", "END M")]
         rest = {k: v for k, v in request.items() if k not in ("messages", "seed")}
-        return len(request["messages"]), system, len(lines), len(quoted), places, rest
+        return *frame(request["messages"]), rest
 
     _, calm = ask("quiet", None)
     decisions, by_post = ask(words, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -14,7 +15,7 @@ from mesa_llmspread.deciders.limits import Pace
 from mesa_llmspread.deciders.store import DecisionStore
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 
-__all__ = ["amount", "kept_where", "number", "optional", "pace", "whole"]
+__all__ = ["amount", "kept_where", "number", "optional", "pace", "variable", "whole"]
 
 T = TypeVar("T")
 
@@ -72,3 +73,12 @@ def whole(argument: str, value: Any) -> int:
     if value < 1:
         raise ArgumentError(argument, value, "be at least 1")
     return int(value)
+
+
+def variable(argument: str, value: Any) -> str:
+    """Check the name of an environment variable; what is none may be a key, so it is not shown."""
+    if not (isinstance(value, str) and re.fullmatch(r"[A-Z_][A-Z0-9_]*", value)):
+        raise ArgumentError(
+            argument, "...", "be the name of an environment variable such as 'MY_KEY', not a key"
+        )
+    return value

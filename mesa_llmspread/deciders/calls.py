@@ -10,21 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import http.client
 import os
+import re
 import time
-import urllib.error
-import urllib.request
 import warnings
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 import pydantic
 import tenacity
 
 from mesa_llmspread.deciders import loop
+from mesa_llmspread.deciders.addresses import answers, public_address
 from mesa_llmspread.deciders.draws import token_repost_prob
 from mesa_llmspread.deciders.faults import Trouble, diagnose, presentable
 from mesa_llmspread.deciders.replies import SCHEMA_VERSION, Answer, Reply, Usage
@@ -35,13 +33,12 @@ from mesa_llmspread.exceptions import (
     ServerUnreachableError,
 )
 
-__all__ = ["Endpoint", "Gate", "public_address"]
+__all__ = ["Endpoint", "Gate", "key_variables"]
 
 # Waits between attempts, in seconds: up to 0.5, 1, 2, ... drawn at random, so that calls that
 # failed together do not come back together.
 _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
 _LONGEST_RETRY_AFTER = 60.0
-_REACH_SECONDS = 5.0
 # As many alternatives of a token as the OpenAI protocol gives.
 _TOP_LOGPROBS = 20
 
@@ -80,6 +77,8 @@ class Endpoint:
         The form's version.
     logprobs : bool
         Whether to have the model say how likely its answer was.
+    key_variable : str or None
+        Environment variable that holds the key; None for the provider's own.
     """
 
     model: str
@@ -91,6 +90,7 @@ class Endpoint:
     form: type[pydantic.BaseModel] = Answer
     schema: str = SCHEMA_VERSION
     logprobs: bool = False
+    key_variable: str | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -111,9 +111,9 @@ class Endpoint:
             If nothing answers at an address that is known.
         """
         _, default = _provider(self.model)
-        _ = self._stand_in_key
+        self._key()
         address = self.api_base or default
-        if address is not None and not _answers(public_address(address)):
+        if address is not None and not answers(public_address(address)):
             raise ServerUnreachableError(self.model, self._place())
 
     async def ask(self, messages: list[dict[str, str]], seed: int, gate: Gate) -> Reply:
@@ -199,7 +199,7 @@ class Endpoint:
                 temperature=self.temperature,
                 max_tokens=self.max_tokens,
                 api_base=self.api_base,
-                api_key=self._stand_in_key,
+                api_key=self._key(),
                 timeout=self.timeout,
                 num_retries=0,
                 max_retries=0,
@@ -247,19 +247,20 @@ class Endpoint:
             return None
         return float(sum(prices))
 
+    def _key(self) -> str | None:
+        """Find the key, or None where litellm does; never kept, as an endpoint may be pickled."""
+        if self.key_variable is None:
+            return self._stand_in_key
+        if not (key := os.environ.get(self.key_variable)):
+            raise MissingKeyError(self.model, [self.key_variable])
+        return key
+
     @functools.cached_property
     def _stand_in_key(self) -> str | None:
         """The key for a server that needs none; None where litellm finds the real one."""
-        provider, default = _provider(self.model)
-        if provider == "openai":
-            # Not left to litellm, which takes an empty key for one.
-            missing = [] if os.environ.get("OPENAI_API_KEY") else ["OPENAI_API_KEY"]
-            if missing and self.api_base is not None:
-                return "not-needed"
-        else:
-            missing = _litellm().validate_environment(self.model)["missing_keys"]
-            if self.api_base is not None or default is not None:
-                missing = [name for name in missing if not name.endswith("_API_BASE")]
+        missing = _missing_keys(self.model, self.api_base)
+        if missing == ["OPENAI_API_KEY"] and self.api_base is not None:
+            return "not-needed"
         if missing:
             raise MissingKeyError(self.model, missing)
         return None
@@ -310,42 +311,47 @@ class Endpoint:
         return public_address(address) if address else f"{provider}'s own address"
 
 
-def public_address(api_base: str) -> str:
-    """Take everything secret out of an address: user, password, query and fragment.
+def key_variables(model: str, api_base: str | None = None) -> dict[str, bool]:
+    """Name the environment variables that a model's key is read from.
 
     Parameters
     ----------
-    api_base : str
-        Address of a server.
+    model : str
+        litellm's name of the model, ``provider/model``.
+    api_base : str, optional
+        Address of its server; the provider's own if not given.
 
     Returns
     -------
-    str
+    dict of str to bool
+        Whether each is set. Empty where no key is needed, or where all that is needed is
+        there under names that do not begin with the provider's.
 
     Raises
     ------
     ArgumentError
-        If it is not an http or https address with a host.
-
-    Examples
-    --------
-    >>> public_address("http://me:word@localhost:8080/v1?key=1")
-    'http://localhost:8080/v1'
+        If litellm does not know the model's provider.
     """
-    try:
-        parts = urlsplit(api_base)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if host is None or parts.scheme not in ("http", "https"):
-        raise ArgumentError(
-            "api_base",
-            api_base.rpartition("@")[2].partition("?")[0],
-            "be an address such as 'http://127.0.0.1:8080/v1'",
-        )
-    host = f"[{host}]" if ":" in host else host
-    netloc = host if port is None else f"{host}:{port}"
-    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+    missing = _missing_keys(model, api_base)
+    if missing == ["OPENAI_API_KEY"] and api_base is not None:
+        return {}
+    if missing:
+        return dict.fromkeys(missing, False)
+    # litellm names what is missing only; what it has found it calls after the provider.
+    own = re.compile(rf"{re.escape(_provider(model)[0])}_(?:\w+_)?(?:KEY|TOKEN)", re.IGNORECASE)
+    return {name: True for name in sorted(os.environ) if own.fullmatch(name) and os.environ[name]}
+
+
+def _missing_keys(model: str, api_base: str | None) -> list[str]:
+    """Name the environment variables that a model needs and that are not set."""
+    provider, default = _provider(model)
+    if provider == "openai":
+        # Not left to litellm, which takes an empty key for one.
+        return [] if os.environ.get("OPENAI_API_KEY") else ["OPENAI_API_KEY"]
+    missing = _litellm().validate_environment(model)["missing_keys"]
+    if api_base is not None or default is not None:
+        missing = [name for name in missing if not name.endswith("_API_BASE")]
+    return list(missing)
 
 
 @functools.cache
@@ -376,18 +382,6 @@ def _provider(model: str) -> tuple[str, str | None]:
             "model", model, "be provider/model with a provider litellm knows, as in 'openai/gpt-4o'"
         ) from None
     return provider, address
-
-
-def _answers(address: str) -> bool:
-    """Whether anything speaks HTTP at an address, whatever it says."""
-    try:
-        with urllib.request.urlopen(address, timeout=_REACH_SECONDS):
-            return True
-    except urllib.error.HTTPError as refusal:
-        refusal.close()
-        return True
-    except (OSError, http.client.HTTPException):
-        return False
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

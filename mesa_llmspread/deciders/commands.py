@@ -1,4 +1,4 @@
-"""The parts of the command line that are about language models: kept calls and personas."""
+"""The parts of the command line about language models: prompts, kept calls and personas."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import typer
 from mesa_llmspread.deciders.store import DecisionStore
 from mesa_llmspread.exceptions import InputFileError
 
-__all__ = ["personas", "store_export", "store_info", "store_verify"]
+__all__ = ["personas", "prompt", "store_export", "store_info", "store_verify"]
 
+Template = Annotated[
+    str, typer.Option(help="Words of the prompts: a name that is known, or a .toml file.")
+]
 StoreFile = Annotated[Path, typer.Argument(help="File of a decision store.")]
 
 
@@ -52,14 +55,16 @@ def personas(
     store: Annotated[Path | None, typer.Option(help="File that keeps the calls.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for personas.csv and .png.")] = None,
     rng: Annotated[int, typer.Option(help="Seed.")] = 0,
+    template: Template = "standard",
 ) -> None:
     """See whether a model plays the 32 personalities: a questionnaire for each."""
     from mesa_llmspread.deciders.llm import LLMDecider
     from mesa_llmspread.deciders.personas import check_personas
     from mesa_llmspread.files import make_folder, write_whole
 
+    decider = LLMDecider(model, api_base, store=store, template=template)
     folder = None if out is None else make_folder(out)
-    check = check_personas(LLMDecider(model, api_base, store=store), repeats, rng)
+    check = check_personas(decider, repeats, rng)
     typer.echo(check.table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
     if check.failed:
         typer.echo(f"{check.failed} questionnaires were not answered", err=True)
@@ -69,6 +74,44 @@ def personas(
         write_whole(folder / "personas.csv", check.scores.to_csv(index=False).encode())
         write_whole(folder / "personas.png", picture.getvalue())
         typer.echo(f"scores and figure are in {folder}/")
+
+
+def prompt(
+    template: Template = "standard",
+    event: Annotated[str | None, typer.Option(help="Id of a bundled event.")] = None,
+    profile: Annotated[str, typer.Option(help="A code such as OceAn.")] = "OceAn",
+    post: Annotated[
+        list[str] | None,
+        typer.Option(help="Words of a post in the feed; give one for each post."),
+    ] = None,
+    before: Annotated[int, typer.Option(help="Times the news was seen before.")] = 0,
+) -> None:
+    """Show what a language model is told when it decides for an agent.
+
+    Without a post the agent has seen the event itself, in the media. The code around what is
+    quoted is shown as zeros; in a run it is another one in every prompt.
+    """
+    from mesa_llmspread._checks import checked_int
+    from mesa_llmspread.deciders.base import Exposure, Post
+    from mesa_llmspread.deciders.prompts import SHOWN_MARKER, build_messages
+    from mesa_llmspread.deciders.template import as_template
+    from mesa_llmspread.events import bundled_events, get_event
+    from mesa_llmspread.profiles import Profile
+
+    posts = tuple(Post(author, 0, words) for author, words in enumerate(post or (), start=1))
+    exposure = Exposure(
+        step=1,
+        agent=0,
+        profile=Profile.from_code(profile),
+        event=bundled_events()[0] if event is None else get_event(event),
+        contacts=len(posts),
+        cumulative=len(posts),
+        exposure=checked_int("before", before, least=0) + 1,
+        direct=not posts,
+        posts=posts,
+    )
+    for message in build_messages(exposure, SHOWN_MARKER, as_template(template)):
+        typer.echo(f"--- {message['role']} ---\n{message['content']}\n")
 
 
 def _opened(file: Path) -> DecisionStore:

@@ -136,6 +136,8 @@ def _calls(decider: LLMDecider, decisions: int, steps: int, k: int, profiles: in
     if decider.sampling == "independent" or decider.feed_detail == "posts":
         return decisions
     draws = decider.draws if decider.sampling == "pooled" else 1
+    if decider.template.persona is False:
+        profiles = 1
     # Posting neighbours in view and so far, the occasion, and whether it was in the media.
     contexts = (k + 1) * (k + 2) // 2 * steps * 2
     return min(decisions, profiles * contexts * draws)

@@ -13,29 +13,32 @@ import copy
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from pydantic import BaseModel
 
 from mesa_llmspread.deciders import loop
-from mesa_llmspread.deciders.arguments import amount, kept_where, number, optional, pace, whole
+from mesa_llmspread.deciders.addresses import public_address
+from mesa_llmspread.deciders.arguments import (
+    amount,
+    kept_where,
+    number,
+    optional,
+    pace,
+    variable,
+    whole,
+)
 from mesa_llmspread.deciders.asking import Asker, Mode, Place, Question, fingerprint
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome
-from mesa_llmspread.deciders.calls import Endpoint, public_address
+from mesa_llmspread.deciders.calls import Endpoint
 from mesa_llmspread.deciders.draws import Drawn, Pool
 from mesa_llmspread.deciders.limits import Budget, MemoryLedger
-from mesa_llmspread.deciders.prompts import (
-    NO_MARKER,
-    TEMPLATE_VERSION,
-    build_messages,
-    template_hash,
-)
+from mesa_llmspread.deciders.prompts import NO_MARKER, SHOWN_MARKER, build_messages
 from mesa_llmspread.deciders.replies import SCHEMA_VERSION, Answer, Reply
 from mesa_llmspread.deciders.store import DecisionStore
 from mesa_llmspread.deciders.tally import Tally
+from mesa_llmspread.deciders.template import PromptTemplate, as_template
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -110,11 +113,19 @@ class LLMDecider(Decider):
     feed_detail : {"posts", "counts"}, default "posts"
         Whether a prompt quotes the posts in view, or only says how many there are. Prompts
         are seldom the same with ``"posts"``, and often with ``"counts"``.
+    template : str, path-like or PromptTemplate, default "standard"
+        The words of the prompts: ``"standard"``, ``"paraphrase"``, ``"decline_first"``,
+        ``"no_persona"``, or a TOML file with others.
+    key_variable : str, optional
+        Name of the environment variable that holds the key, where it is not the provider's
+        own. It is read when a call is made, and its value is kept nowhere.
 
     Raises
     ------
     ArgumentError, ArgumentTypeError
         If an argument is out of its range or of the wrong kind.
+    InputFileError
+        If a file does not hold a template.
 
     Notes
     -----
@@ -156,6 +167,8 @@ class LLMDecider(Decider):
         sampling: str = "independent",
         draws: int = 20,
         feed_detail: str = "posts",
+        template: PromptTemplate | str | os.PathLike[str] = "standard",
+        key_variable: str | None = None,
     ) -> None:
         if not isinstance(model, str):
             raise ArgumentTypeError("model", model, "a str such as 'openai/gpt-4o-mini'")
@@ -173,6 +186,7 @@ class LLMDecider(Decider):
             timeout=number("timeout", timeout, 1e-3, math.inf),
             max_attempts=whole("max_attempts", max_attempts),
             logprobs=sampling == "logprobs",
+            key_variable=optional(variable, "key_variable", key_variable),
         )
         if sampling not in SAMPLINGS:
             raise UnknownNameError("sampling", sampling, SAMPLINGS)
@@ -182,8 +196,9 @@ class LLMDecider(Decider):
             raise ArgumentError("temperature", temperature, "be 1 with sampling='logprobs'")
         self.sampling, self.feed_detail = sampling, feed_detail
         self.draws = whole("draws", draws)
+        self.template = as_template(template)
         store, mode = kept_where(store, mode)
-        self._asker = Asker(
+        self.asker = Asker(
             endpoint,
             mode,
             store,
@@ -196,7 +211,7 @@ class LLMDecider(Decider):
             pace("tokens_per_minute", tokens_per_minute),
         )
         self.max_failed = number("max_failed", max_failed, 0, 1)
-        self._slots = loop.Slots(whole("max_concurrency", max_concurrency))
+        self.slots = loop.Slots(whole("max_concurrency", max_concurrency))
         self._checked = False
         self._secret = b""
         self._tally = Tally()
@@ -205,58 +220,7 @@ class LLMDecider(Decider):
     @property
     def endpoint(self) -> Endpoint:
         """The model, and how it is called."""
-        return self._asker.endpoint
-
-    def survey(
-        self,
-        places: Sequence[Place],
-        prompts: Sequence[list[dict[str, str]]],
-        form: type[BaseModel],
-        schema: str,
-        rng: np.random.Generator,
-    ) -> list[Reply]:
-        """Ask the model something else than to decide, under the same limits and store.
-
-        Parameters
-        ----------
-        places : sequence of Place
-            Where each question belongs; no two the same.
-        prompts : sequence of list of dict
-            The messages of each question.
-        form : type of pydantic.BaseModel
-            What the model must answer.
-        schema : str
-            The form's version.
-        rng : numpy.random.Generator
-            The same one makes the same questions, which a store answers.
-
-        Returns
-        -------
-        list of Reply
-            In the order of the questions.
-
-        Raises
-        ------
-        DeciderError
-            As for :meth:`decide`, but for failures, which are replies here.
-        """
-        asker = replace(
-            self._asker,
-            endpoint=replace(self.endpoint, form=form, schema=schema, logprobs=False),
-        )
-        if not self._checked:
-            self.check()
-        secret = rng.bytes(16)
-
-        async def answer(place: Place, messages: list[dict[str, str]]) -> Reply:
-            draw = f"{place.step}:{place.agent}"
-            question = asker.question(place, draw, secret, lambda _: messages)
-            if (kept := asker.look_up(question)) is not None:
-                return kept
-            async with self._slots.free():
-                return await asker.ask(question)
-
-        return loop.run(loop.together(map(answer, places, prompts)))
+        return self.asker.endpoint
 
     def messages(self, exposure: Exposure) -> list[dict[str, str]]:
         """Show what the model is told, but for the marker, which no one can know.
@@ -270,7 +234,7 @@ class LLMDecider(Decider):
         list of dict
             A system and a user message.
         """
-        return self._words(exposure)("0" * 12)
+        return self._words(exposure)(SHOWN_MARKER)
 
     def estimate(self, n: int, steps: int, **assumptions: Any) -> Estimate:
         """Estimate what a run will take; see :func:`mesa_llmspread.deciders.estimate.estimate`.
@@ -305,7 +269,7 @@ class LLMDecider(Decider):
         ServerUnreachableError
             If nothing answers at the address.
         """
-        self._asker.check()
+        self.asker.check()
         self._checked = True
 
     def __getstate__(self) -> dict[str, Any]:
@@ -389,7 +353,7 @@ class LLMDecider(Decider):
             # None of the step's decisions is used, so the step can be asked again.
             self._tally.forget_decisions(before)
             if isinstance(error, TooManyFailuresError):
-                self._asker.let_ask_again([question for question in questions if question])
+                self.asker.let_ask_again([question for question in questions if question])
             raise
 
     def _new_pool(self) -> Pool | None:
@@ -402,11 +366,11 @@ class LLMDecider(Decider):
         """Have the prompt ready for a marker."""
         if self.feed_detail == "counts":
             seen = seen._replace(posts=())
-        return partial(build_messages, seen)
+        return partial(build_messages, seen, template=self.template)
 
     def _question(self, seen: Exposure, draw: str) -> Question:
         place = Place(seen.step, seen.agent, seen.profile.code, seen.event.event_id)
-        return self._asker.question(place, draw, self._secret, self._words(seen))
+        return self.asker.question(place, draw, self._secret, self._words(seen))
 
     def _answers(self, questions: Sequence[Question | None], allowed: float) -> list[Drawn | None]:
         """Get the answers to a step's questions, many at a time."""
@@ -420,13 +384,13 @@ class LLMDecider(Decider):
 
     async def _answer(self, question: Question, allowed: float) -> Drawn | BudgetExceededError:
         """Get one answer, unless that makes more failures than the batch may have."""
-        reply = self._asker.look_up(question)
+        reply = self.asker.look_up(question)
         if reply is None:
-            async with self._slots.free():
+            async with self.slots.free():
                 # Before the call too: a place may come free just as another ends the run.
                 self._stop_beyond(allowed)
                 try:
-                    reply = await self._asker.ask(question)
+                    reply = await self.asker.ask(question)
                 except BudgetExceededError as error:
                     # Not raised here: the calls under way are paid for and shall come back.
                     return error
@@ -452,18 +416,20 @@ class LLMDecider(Decider):
             ``tokens`` and ``cost_usd`` are those of completions that came back, and None
             where a server did not count or litellm knows no price.
         """
-        endpoint = self._asker.endpoint
+        endpoint = self.asker.endpoint
         address = endpoint.api_base
         return {
             "decider": self.name,
             "model": endpoint.model,
             "api_base": None if address is None else public_address(address),
+            **({"key_variable": endpoint.key_variable} if endpoint.key_variable else {}),
             **endpoint.parameters,
             "sampling": self.sampling,
             **({"draws": self.draws} if self.sampling == "pooled" else {}),
             "feed_detail": self.feed_detail,
-            "template": TEMPLATE_VERSION,
-            "template_hash": template_hash(),
+            "template": self.template.name,
+            "template_version": self.template.version,
+            "template_hash": self.template.hash,
             "schema": SCHEMA_VERSION,
             **self._tally.manifest(),
         }

@@ -10,14 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-__all__ = ["Slots", "at_close", "run", "together", "with_grace"]
+from mesa_llmspread.exceptions import DeciderError
+
+__all__ = ["Slots", "StoppedError", "at_close", "run", "stopped_by", "together", "with_grace"]
 
 T = TypeVar("T")
+
+# How long a word to stop may go unheard.
+_LOOK_SECONDS = 0.1
 
 _GRACE_SECONDS = 1.0
 _CLOSING_SECONDS = 5.0
@@ -81,6 +88,33 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
+class StoppedError(DeciderError):
+    """Calls were stopped before all of them were answered."""
+
+
+_stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
+
+
+@contextlib.contextmanager
+def stopped_by(stop: threading.Event) -> Iterator[None]:
+    """Have what this thread runs on the loop meanwhile stopped by an event of another thread.
+
+    A context and not an argument: between whoever stops a step and the calls stands a
+    decider, which need not know.
+
+    Parameters
+    ----------
+    stop : threading.Event
+        Set to stop: :func:`run` raises :class:`StoppedError` within a fraction of a second,
+        what waits is never asked, and calls under way are cancelled within a second more.
+    """
+    token = _stop.set(stop)
+    try:
+        yield
+    finally:
+        _stop.reset(token)
+
+
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the process's own loop and wait for it, from any other thread.
 
@@ -93,12 +127,35 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     -------
     object
         What the coroutine returns.
+
+    Raises
+    ------
+    StoppedError
+        If it was stopped; see :func:`stopped_by`.
     """
+    stop = _stop.get()
+    if stop is not None:
+        coroutine = _unless(stop, coroutine)
     future = asyncio.run_coroutine_threadsafe(coroutine, _background.started())
     try:
         return future.result()
     finally:
         future.cancel()
+
+
+async def _unless(stop: threading.Event, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await a coroutine unless told to stop; return only when nothing of it goes on."""
+    task = asyncio.ensure_future(coroutine)
+    try:
+        while not task.done():
+            if stop.is_set():
+                task.cancel()
+                await asyncio.wait([task])
+                raise StoppedError("stopped")
+            await asyncio.wait([task], timeout=_LOOK_SECONDS)
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def at_close(closer: Callable[[], Awaitable[Any]]) -> None:

@@ -17,7 +17,8 @@ import pydantic
 
 from mesa_llmspread._checks import checked_int
 from mesa_llmspread.deciders.asking import Place
-from mesa_llmspread.exceptions import DeciderError
+from mesa_llmspread.deciders.survey import survey
+from mesa_llmspread.exceptions import ArgumentError, DeciderError
 from mesa_llmspread.profiles import Trait, all_profiles
 from mesa_llmspread.streams import RNGLike, as_generator
 
@@ -134,7 +135,8 @@ def check_personas(decider: LLMDecider, repeats: int = 1, rng: RNGLike = 0) -> P
     Parameters
     ----------
     decider : LLMDecider
-        The model; its store keeps the answers like those of a run.
+        The model, and the template whose words for the personalities it is told; its store
+        keeps the answers like those of a run.
     repeats : int, default 1
         Questionnaires a profile.
     rng : int, numpy.random.Generator or None
@@ -146,10 +148,15 @@ def check_personas(decider: LLMDecider, repeats: int = 1, rng: RNGLike = 0) -> P
 
     Raises
     ------
+    ArgumentError
+        If the decider's template has no personalities.
     DeciderError
         If the model cannot be called, or a trait is left with no answers on one side.
     """
     repeats = checked_int("repeats", repeats, least=1)
+    template = decider.template
+    if template.persona is False:
+        raise ArgumentError("template", template.name, "be one that has personalities to check")
     profiles = all_profiles()
     places = [
         Place(repeat, index, profile.code, "mini-ipip")
@@ -158,14 +165,12 @@ def check_personas(decider: LLMDecider, repeats: int = 1, rng: RNGLike = 0) -> P
     ]
     statements = "\n".join(f"{i}. {words}." for i, (words, _, _) in enumerate(ITEMS, start=1))
     user = _USER.format(items=statements, number=len(ITEMS))
+    systems = [_SYSTEM.format(persona=template.describe(profile)) for profile in profiles]
     prompts = [
-        [
-            {"role": "system", "content": _SYSTEM.format(persona=profiles[p.agent].describe())},
-            {"role": "user", "content": user},
-        ]
+        [{"role": "system", "content": systems[p.agent]}, {"role": "user", "content": user}]
         for p in places
     ]
-    replies = decider.survey(places, prompts, _Ratings, _SCHEMA, as_generator(rng))
+    replies = survey(decider, places, prompts, _Ratings, _SCHEMA, as_generator(rng))
     answered = [
         (place, reply.answer.ratings)
         for place, reply in zip(places, replies, strict=True)
