@@ -86,7 +86,50 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)
+__all__ = [
+    "SI",
+    "ByProfile",
+    "Comparison",
+    "Decider",
+    "Decision",
+    "DecisionStore",
+    "Ensemble",
+    "Exposure",
+    "FirstRepeat",
+    "FitResult",
+    "LLMDecider",
+    "LLMSpreadError",
+    "Network",
+    "OfflineEvent",
+    "OnlineOffline",
+    "Outcome",
+    "Profile",
+    "RateDecider",
+    "ScriptedDecider",
+    "SingleMultiple",
+    "SpreadAgent",
+    "SpreadData",
+    "SpreadModel",
+    "Trait",
+    "TraitDecider",
+    "TwoClass",
+    "all_profiles",
+    "bundled_events",
+    "compare",
+    "concat",
+    "fit",
+    "fit_traits",
+    "random_regular",
+    "read_acled",
+    "read_edgelist",
+    "read_events",
+    "read_ucdp",
+    "sample_profiles",
+    "scale_free",
+    "simulate",
+    "small_world",
+    "solve",
+]
 
 __version__ = "0.1.0"
 

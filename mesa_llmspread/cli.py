@@ -88,6 +88,15 @@ def run(
     template: Annotated[
         str | None, typer.Option(help="Words of its prompts: a name, or a .toml file.")
     ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option(help="Stop before it is called more often.")
+    ] = None,
+    max_cost_usd: Annotated[
+        float | None, typer.Option(help="Stop before its calls cost more.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what its calls will take.")
+    ] = False,
     initial_infected: Annotated[
         int | None, typer.Option(help="Agents who start the news.  [default: 10]")
     ] = None,
@@ -105,6 +114,7 @@ def run(
     Options on the command line win over those of the file.
     """
     from mesa_llmspread.data import SpreadData
+    from mesa_llmspread.deciders import LLMDecider
     from mesa_llmspread.files import make_folder
     from mesa_llmspread.model import SpreadModel
     from mesa_llmspread.networks import read_edgelist
@@ -119,17 +129,32 @@ def run(
         raise ArgumentError("steps", limit, "be a whole number")
     if isinstance(settings.get("network"), str) and Path(settings["network"]).is_file():
         settings["network"] = read_edgelist(settings["network"]).network
-    asked = {"api_base": api_base, "store": store, "template": template}
+    asked = {
+        "api_base": api_base,
+        "store": store,
+        "template": template,
+        "max_calls": max_calls,
+        "max_cost_usd": max_cost_usd,
+    }
     if options := {name: value for name, value in asked.items() if value is not None}:
         settings["decider"] = _language_model(settings.get("decider"), options)
-    make_folder(out)
     model = SpreadModel(**settings)
+    if isinstance(model.decider, LLMDecider) and limit > 0:
+        most = int(model.network.degrees.max())
+        expected = model.decider.estimate(model.n, limit, k=max(1, most), event=model.event)
+        typer.echo(f"{model.decider.endpoint.model}: {expected}", err=not dry_run)
+    if dry_run:
+        return
+    make_folder(out)
     model.decider.check()
-    with typer.progressbar(length=limit, label="steps", file=sys.stderr) as bar:
-        while model.running and model.clock < limit:
-            model.step()
-            bar.update(1)
-    SpreadData.from_model(model).save(out)
+    try:
+        with typer.progressbar(length=limit, label="steps", file=sys.stderr) as bar:
+            while model.running and model.clock < limit:
+                model.step()
+                bar.update(1)
+    finally:
+        # Of a run that an error ends, what was done before it.
+        SpreadData.from_model(model).save(out)
     typer.echo(
         f"{model.infected} of {model.n} agents have posted after {model.clock} steps "
         f"(rng={model.streams.seed}); the record is in {out}/"
@@ -244,7 +269,7 @@ def _language_model(decider: Any, options: dict[str, Any]) -> LLMDecider:
     from mesa_llmspread.deciders import language_model
 
     if not isinstance(decider, str) or not decider.startswith("llm:"):
-        mend = "be llm:MODEL with --api-base, --store or --template"
+        mend = f"be llm:MODEL with {', '.join(options)}"
         raise ArgumentError("decider", decider, mend)
     return language_model(decider, **options)
 
@@ -279,6 +304,8 @@ def run_app(command: typer.Typer) -> NoReturn:
         command()
     except LLMSpreadError as error:
         typer.echo(f"error: {error}", err=True)
+        for note in getattr(error, "__notes__", ()):
+            typer.echo(note, err=True)
         mend_first = isinstance(error, MissingKeyError | ServerUnreachableError)
         raise SystemExit(1 if isinstance(error, RuntimeError) and not mend_first else 2) from None
     raise SystemExit(0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from command_line import call
+from servers import ScriptedServer, answer
 
 from mesa_llmspread import SpreadData
 
@@ -65,6 +66,41 @@ def test_run_on_a_network_of_ones_own(tmp_path: Path) -> None:
     edges.write_text("".join(f"{i} {(i + 1) % 30}\n" for i in range(30)))
     call("run", tmp_path / "out", "--network", edges, "--rng", 1, "--initial-infected", 2)
     assert SpreadData.load(tmp_path / "out").manifest["n"] == 30
+
+
+def test_a_language_models_run_is_estimated_limited_and_resumed(
+    scripted_server: ScriptedServer, tmp_path: Path
+) -> None:
+    turns = iter(range(10**6))
+    scripted_server.script = lambda _: answer(next(turns) % 4 == 0)
+    store, out = tmp_path / "calls.sqlite", tmp_path / "out"
+    settings = ("--n", 40, "--k", 4, "--initial-infected", 3, "--rng", 5, "--steps", 6)
+    asks = ("--decider", "llm:openai/tiny", "--api-base", scripted_server.api_base)
+    command = ("run", out, *settings, *asks, "--store", store)
+
+    said = call(*command, "--dry-run")
+    assert "openai/tiny: about" in said
+    assert "at an unknown price" in said
+    assert not out.exists()
+    assert not scripted_server.requests
+
+    said = call(*command, "--max-calls", 30, code=1)
+    assert "max_calls=30 is used up" in said
+    assert f"Every answer is kept in {store}: the same run, with the same rng" in said
+    assert "rng=5 makes the same one anew" in said
+    assert len(scripted_server.requests) == 30
+    half = SpreadData.load(out)
+    assert 0 < len(half.exposures) <= 30
+
+    call(*command)
+    whole = SpreadData.load(out)
+    assert len(scripted_server.requests) == len(whole.exposures)
+    assert whole.exposures.head(len(half.exposures)).equals(half.exposures)
+
+
+def test_only_a_language_model_has_a_budget(tmp_path: Path) -> None:
+    said = call("run", tmp_path / "out", "--max-calls", 3, code=2)
+    assert "be llm:MODEL with max_calls" in said
 
 
 def test_listings() -> None:

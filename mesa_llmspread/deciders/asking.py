@@ -227,6 +227,15 @@ class Asker:
         if self.store is not None and self.mode == "record":
             self.store.ask_again([question.key for question in questions], PASSING)
 
+    def how_to_resume(self) -> str:
+        """Say what is left of a run that an error has ended."""
+        if self.store is None:
+            return "No answer is kept; give a store, such as store='calls.sqlite', to resume runs."
+        return (
+            f"Every answer is kept in {self.store.path}: the same run, with the same rng and this "
+            "store, goes on from there and asks only what is missing."
+        )
+
     async def enter(self, messages: Messages) -> float:
         """Wait for a request's turn and pay for it in advance; see :class:`calls.Gate`."""
         if self.requests is not None:

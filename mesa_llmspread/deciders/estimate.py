@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread._checks import checked_int, checked_probability
 from mesa_llmspread.deciders.base import Exposure, Post
@@ -15,7 +16,7 @@ from mesa_llmspread.profiles import Profile
 if TYPE_CHECKING:
     from mesa_llmspread.deciders.llm import LLMDecider
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "total"]
 
 # A short JSON answer: true or false, some twenty words to post, and a sentence why.
 _ANSWER_TOKENS = 80
@@ -57,6 +58,32 @@ class Estimate:
             f"about {self.prompt_tokens + self.completion_tokens:,} tokens, "
             f"at most {self.most_prompt_tokens + self.most_completion_tokens:,}; {money}"
         )
+
+
+def total(estimates: Iterable[Estimate]) -> Estimate:
+    """Add up what several runs will take; a sum with an unknown part is unknown.
+
+    Parameters
+    ----------
+    estimates : iterable of Estimate
+
+    Returns
+    -------
+    Estimate
+
+    Examples
+    --------
+    >>> one = Estimate(1, 2, 10, 20, 5, 10, 0.01, 0.02)
+    >>> str(total([one, one]))
+    'about 2 calls, at most 4; about 30 tokens, at most 60; about $0.02, at most $0.04'
+    """
+    listed = list(estimates)
+
+    def add(name: str) -> Any:
+        amounts = [getattr(one, name) for one in listed]
+        return None if None in amounts else sum(amounts)
+
+    return Estimate(**{field.name: add(field.name) for field in fields(Estimate)})
 
 
 def estimate(

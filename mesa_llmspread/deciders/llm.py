@@ -43,6 +43,7 @@ from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
     BudgetExceededError,
+    DeciderError,
     TooManyFailuresError,
     UnknownNameError,
 )
@@ -352,6 +353,8 @@ class LLMDecider(Decider):
         except BaseException as error:
             # None of the step's decisions is used, so the step can be asked again.
             self._tally.forget_decisions(before)
+            if isinstance(error, DeciderError):
+                error.add_note(self.asker.how_to_resume())
             if isinstance(error, TooManyFailuresError):
                 self.asker.let_ask_again([question for question in questions if question])
             raise

@@ -19,8 +19,8 @@ from mesa_llmspread import (
 from mesa_llmspread.analysis import Analysis, analyse
 from mesa_llmspread.cli import run_app
 from mesa_llmspread.deciders import as_decider
+from mesa_llmspread.deciders.estimate import Estimate, total
 from mesa_llmspread.events import select_events
-from mesa_llmspread.exceptions import DeciderError
 from mesa_llmspread.files import make_folder
 from mesa_llmspread.report import figures, save_figures, write_report
 from models.armed_conflict.model import ArmedConflict
@@ -55,6 +55,9 @@ def run(
     max_cost_usd: Annotated[
         float | None, typer.Option(help="Stop before the model's calls cost more.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what the model's calls will take.")
+    ] = False,
     decider: Annotated[
         str, typer.Option(help="Who decides without --model: traits, or a law as 'SI(0.05)'.")
     ] = "traits",
@@ -76,7 +79,6 @@ def run(
     Without options: the bundled events, a trait policy instead of a language model, no key and
     no network. Writes data, figures and report.html.
     """
-    make_folder(out)
     graph = read_edgelist(network).network if network else None
     chosen = bundled_events() if events is None else read_events(events)
     experiment = ArmedConflict(
@@ -99,17 +101,44 @@ def run(
         else as_decider(decider),
         rng=rng,
     )
-    try:
-        data = simulate(experiment, out)
-    except DeciderError:
-        if store is not None:
-            typer.echo(f"The same command goes on from the calls kept in {store}.", err=True)
-        raise
+    if isinstance(experiment.decider, LLMDecider):
+        typer.echo(f"{model}: {estimate(experiment, experiment.decider)}", err=not dry_run)
+    if dry_run:
+        return
+    make_folder(out)
+    data = simulate(experiment, out)
     with tqdm(total=len(experiment.events), desc="fitting", unit="event", disable=None) as bar:
-        analysis = analyse(data, graph, progress=lambda _: bar.update())
+
+        def fitted(_: str) -> None:
+            bar.update()
+
+        analysis = analyse(data, graph, progress=fitted)
     report = write_report(analysis, save_figures(figures(analysis), out), out / "report.html")
     show(analysis)
     typer.echo(f"\nData, figures and report are in {out}/; open {report} in a browser.")
+
+
+def estimate(experiment: ArmedConflict, decider: LLMDecider) -> Estimate:
+    """Say what the language model's calls will take, before any is made.
+
+    Parameters
+    ----------
+    experiment : ArmedConflict
+    decider : LLMDecider
+        Its decider.
+
+    Returns
+    -------
+    Estimate
+        Of all runs together.
+    """
+    model = next(experiment.models())
+    k = int(model.network.degrees.max())
+    return total(
+        decider.estimate(model.n, experiment.steps, k=k, event=event)
+        for event in experiment.events
+        for _ in range(experiment.runs)
+    )
 
 
 def simulate(experiment: ArmedConflict, out: Path) -> SpreadData:

@@ -19,11 +19,12 @@ from mesa.visualization import SolaraViz, make_plot_component
 from mesa.visualization.utils import update_counter
 
 from mesa_llmspread import LLMSpreadError, SpreadData, SpreadModel, fit, solve
+from mesa_llmspread.meanfield.solve import Closure
 
 __all__ = ["Page"]
 
 SUSCEPTIBLE, INFECTED = "#56B4E9", "#D55E00"
-CLOSURES = {"master": "#009E73", "mean_field": "#CC79A7"}
+CLOSURES: dict[Closure, str] = {"master": "#009E73", "mean_field": "#CC79A7"}
 
 # A Select and sliders: a text field would hand the model text where it wants a number.
 PARAMETERS: dict[str, Any] = {
@@ -69,7 +70,8 @@ def Network(model: SpreadModel) -> None:
         (~infected, SUSCEPTIBLE, "susceptible"),
         (infected, INFECTED, "infected"),
     ):
-        axes.scatter(*layout[who].T, s=28, color=colour, edgecolors="white", lw=0.5, label=label)
+        x, y = layout[who].T
+        axes.scatter(x, y, s=28, color=colour, edgecolors="white", lw=0.5, label=label)
     axes.legend(loc="lower right", frameon=False)
     solara.FigureMatplotlib(figure)
 
