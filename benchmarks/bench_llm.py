@@ -1,7 +1,7 @@
-"""Calls to a model: the whole path against the ideal, bare litellm and the openai client.
+"""Calls to a model: the whole path against the ideal, bare litellm, the openai client and peers.
 
 The server answers after a fixed time, in a process of its own. ``--quick`` makes a fifth of
-the calls.
+the calls. The peer packages are run in the Pythons given for them, and left out without.
 """
 
 from __future__ import annotations
@@ -12,22 +12,39 @@ import json
 import multiprocessing
 import os
 import socket
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from _measure import machine, table
+from _peer import served
 
-from mesa_llmspread.deciders import LLMDecider
+from mesa_llmspread.deciders import LLMDecider, loop
 from mesa_llmspread.deciders.base import Exposure, Post
 from mesa_llmspread.deciders.replies import Answer
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.profiles import all_profiles
 
 ANSWER = json.dumps({"repost": True, "post": "Look at this.", "reason": "It matters."})
+
+
+class Measured(NamedTuple):
+    """What one competitor took."""
+
+    name: str
+    decisions: int
+    seconds: float
+    requests: int
+
+    @property
+    def rate(self) -> float:
+        """Decisions a second."""
+        return self.decisions / self.seconds
 
 
 def serve(listener: socket.socket, seconds: float) -> None:
@@ -53,10 +70,17 @@ def serve(listener: socket.socket, seconds: float) -> None:
         "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
     }
 
+    answered = 0
+
     async def complete(request: Request) -> Response:
+        nonlocal answered
         await request.body()
         await asyncio.sleep(seconds)
+        answered += 1
         return JSONResponse(completion)
+
+    async def count(request: Request) -> Response:
+        return JSONResponse(answered)
 
     async def models(request: Request) -> Response:
         return JSONResponse({"object": "list", "data": []})
@@ -65,6 +89,7 @@ def serve(listener: socket.socket, seconds: float) -> None:
         routes=[
             Route("/v1/chat/completions", complete, methods=["POST"]),
             Route("/v1/models", models),
+            Route("/v1/served", count),
         ]
     )
     config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
@@ -82,20 +107,36 @@ def exposures(n: int, step: int) -> list[Exposure]:
     ]
 
 
-def whole_path(address: str, n: int, concurrency: int) -> Callable[[], Any]:
+async def close_litellm() -> None:
+    """Leave nothing of litellm's on the running loop, which is about to end."""
+    import litellm
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER
+
+    await GLOBAL_LOGGING_WORKER.flush()
+    await GLOBAL_LOGGING_WORKER.stop()
+    await litellm.close_litellm_async_clients()
+    litellm.in_memory_llm_clients_cache.flush_cache()  # else it would hand out closed ones
+
+
+@contextmanager
+def whole_path(address: str, n: int, concurrency: int) -> Iterator[Callable[[int], Any]]:
     """Prompt, limits, call, parsing and store."""
-    folder = tempfile.mkdtemp()
-    decider = LLMDecider(
-        "openai/tiny", address, max_concurrency=concurrency, store=Path(folder) / "calls.sqlite"
-    ).for_run(n, np.random.default_rng(1))
     step = iter(range(1, 10**6))
-    return lambda: decider.decide(exposures(n, next(step)), np.random.default_rng(0))
+    with tempfile.TemporaryDirectory() as folder:
+        decider = LLMDecider(
+            "openai/tiny", address, max_concurrency=concurrency, store=Path(folder) / "calls.sqlite"
+        ).for_run(n, np.random.default_rng(1))
+        yield lambda some: decider.decide(exposures(some, next(step)), np.random.default_rng(0))
+        loop.run(close_litellm())
 
 
-def at_once(n: int, concurrency: int, call: Callable[[int], Any]) -> None:
-    """Make n calls, some at a time, on a loop of their own."""
+@contextmanager
+def own_loop(
+    call: Callable[[int], Awaitable[Any]], close: Callable[[], Any], concurrency: int
+) -> Iterator[Callable[[int], Any]]:
+    """Make numbered calls, some at a time, on a loop that ends after the client is closed."""
 
-    async def calls() -> None:
+    async def calls(n: int) -> None:
         places = asyncio.Semaphore(concurrency)
 
         async def one(number: int) -> None:
@@ -104,10 +145,13 @@ def at_once(n: int, concurrency: int, call: Callable[[int], Any]) -> None:
 
         await asyncio.gather(*(one(number) for number in range(n)))
 
-    asyncio.run(calls())
+    with asyncio.Runner() as runner:
+        yield lambda n: runner.run(calls(n))
+        runner.run(close())
 
 
-def bare_litellm(address: str, n: int, concurrency: int) -> Callable[[], Any]:
+@contextmanager
+def bare_litellm(address: str, n: int, concurrency: int) -> Iterator[Callable[[int], Any]]:
     """Only ``litellm.acompletion``, with the same messages and the same form of answer."""
     import litellm
 
@@ -130,66 +174,104 @@ def bare_litellm(address: str, n: int, concurrency: int) -> Callable[[], Any]:
             seed=number,
         )
 
-    return lambda: at_once(n, concurrency, call)
+    with own_loop(call, close_litellm, concurrency) as work:
+        yield work
 
 
-def openai_client(address: str, n: int, concurrency: int) -> Callable[[], Any]:
+@contextmanager
+def openai_client(address: str, n: int, concurrency: int) -> Iterator[Callable[[int], Any]]:
     """Use the openai client as it comes."""
     import openai
 
     decider = LLMDecider("openai/tiny", address)
     prompts = [decider.messages(seen) for seen in exposures(n, 1)]
+    client = openai.AsyncOpenAI(base_url=address, api_key="not-needed", max_retries=0)
 
-    def run() -> None:
-        client = openai.AsyncOpenAI(base_url=address, api_key="not-needed", max_retries=0)
+    async def call(number: int) -> None:
+        await client.chat.completions.create(
+            model="tiny", messages=prompts[number], temperature=1.0, max_tokens=512, seed=number
+        )
 
-        async def call(number: int) -> None:
-            await client.chat.completions.create(
-                model="tiny", messages=prompts[number], temperature=1.0, max_tokens=512, seed=number
-            )
-
-        at_once(n, concurrency, call)
-
-    return run
+    with own_loop(call, client.close, concurrency) as work:
+        yield work
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+COMPETITORS = {
+    "whole path": whole_path,
+    "bare litellm": bare_litellm,
+    "openai client": openai_client,
+}
 
 
-def main(quick: bool) -> None:
+def measured(name: str, address: str, n: int, concurrency: int) -> Measured:
+    """Time a competitor in this process, after calls that bring imports and connections."""
+    with COMPETITORS[name](address, n, concurrency) as work:
+        work(min(n, 2 * concurrency))
+        before = served(address)
+        start = time.perf_counter()
+        work(n)
+        seconds = time.perf_counter() - start
+        return Measured(name, n, seconds, served(address) - before)
+
+
+def peer(
+    name: str, python: str, script: str, address: str, n: int, concurrency: int, *flags: str
+) -> Measured:
+    """Have a peer package decide, in its own Python."""
+    path = str(Path(__file__).with_name(script))
+    run = subprocess.run(
+        [python, path, address, str(n), str(concurrency), *flags], capture_output=True, text=True
+    )
+    if run.returncode:
+        raise SystemExit(f"{name} failed in {python}:\n{run.stderr}")
+    return Measured(name, n, **json.loads(run.stdout.splitlines()[-1]))
+
+
+def main(quick: bool, mesa_llm: str | None, llm_society: str | None) -> None:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     print(machine(), f"load {os.getloadavg()[0]:.1f}")
-    n = 200 if quick else 1000
-    competitors = {
-        "whole path": whole_path,
-        "bare litellm": bare_litellm,
-        "openai client": openai_client,
-    }
+    n, few = (200, 8) if quick else (1000, 40)
     for latency, concurrency in ((0.5, 32), (0.2, 64)):
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         server = multiprocessing.Process(target=serve, args=(listener, latency), daemon=True)
         server.start()
-        ideal = n * latency / concurrency
-        rows = [("ideal", f"{ideal:.2f}", "1.00", "")]
-        times = {}
-        for name, make in competitors.items():
-            work = make(address, n, concurrency)
-            seconds(make(address, 2 * concurrency, concurrency))  # imports and connections
-            times[name] = seconds(work)
-        for name, took in times.items():
-            relative = took / times["bare litellm"]
-            rows.append((name, f"{took:.2f}", f"{took / ideal:.2f}", f"{relative:.2f}"))
-        title = f"{n} calls, {latency * 1000:.0f} ms, {concurrency} at a time"
-        table(title, ("", "seconds", "/ ideal", "/ bare litellm"), rows)
+        results = {name: measured(name, address, n, concurrency) for name in COMPETITORS}
+        bare = results["bare litellm"].rate
+        rows = list(results.values())
+        if mesa_llm:
+            at = (mesa_llm, "_peer_mesa_llm.py", address)
+            rows.append(peer("mesa-llm", *at, few, concurrency))
+            many = (2 if quick else 5) * concurrency
+            rows.append(peer("mesa-llm, gathered", *at, many, concurrency, "--gathered"))
+        if llm_society:
+            at = (llm_society, "_peer_llm_society.py", address)
+            rows.append(peer("llm-society", *at, few, concurrency))
         server.terminate()
         server.join()
+        ideal = Measured("ideal", n, n * latency / concurrency, n)
+        table(
+            f"{latency * 1000:.0f} ms a call, {concurrency} at a time",
+            ("", "decisions", "seconds", "a second", "requests each", "/ ideal", "/ bare litellm"),
+            [
+                (
+                    row.name,
+                    str(row.decisions),
+                    f"{row.seconds:.2f}",
+                    f"{row.rate:.1f}",
+                    f"{row.requests / row.decisions:.2f}",
+                    f"{ideal.rate / row.rate:.2f}",
+                    f"{bare / row.rate:.2f}",
+                )
+                for row in (ideal, *rows)
+            ],
+        )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a fifth of the calls")
-    main(parser.parse_args().quick)
+    parser.add_argument("--mesa-llm", metavar="PYTHON", help="a Python that has mesa-llm")
+    parser.add_argument("--llm-society", metavar="PYTHON", help="a Python that has llm-society")
+    options = parser.parse_args()
+    main(options.quick, options.mesa_llm, options.llm_society)
