@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from mesa_llmspread.app import Page
+from mesa_llmspread.app import Page, prepare
 
+prepare()
 page = Page()

@@ -7,8 +7,7 @@ the report are made from these and from nothing else.
 from __future__ import annotations
 
 import contextlib
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +17,13 @@ import pandas as pd
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
-from mesa_llmspread.meanfield import ClosureWarning, Comparison, compare, solve
+from mesa_llmspread.meanfield import Comparison, compare, solve
 from mesa_llmspread.networks import Network
 from mesa_llmspread.predictive import Prediction, predict_runs
 from mesa_llmspread.remade import dealt_profiles, law_as_seen, network_of, profile_counts
 from mesa_llmspread.summaries import prevalence
 from mesa_llmspread.traits import TraitEffects, trait_effects
-from mesa_llmspread.transmission import Structure
+from mesa_llmspread.transmission import FirstRepeat, Structure
 
 __all__ = [
     "CLOSURES",
@@ -35,12 +34,14 @@ __all__ = [
     "analyse",
     "closure_curves",
     "stochastic_curve",
+    "without_curve",
 ]
 
 #: The closures shown beside a simulation: label, and how `solve` is asked for it.
 CLOSURES: dict[str, dict[str, Any]] = {
     "mean-field ODE": {"closure": "mean_field", "time": "continuous"},
     "mean-field map": {"closure": "mean_field", "time": "discrete"},
+    "pair approximation": {"closure": "pair", "time": "discrete"},
     "master equations": {"closure": "master", "time": "discrete"},
 }
 
@@ -210,14 +211,17 @@ def closure_curves(structure: Structure, data: SpreadData) -> pd.DataFrame:
     -------
     DataFrame
         ``step`` and one column a closure that the law has: share of agents that have posted.
+        Where a closure is not defined, or known to be wrong (the pair approximation of
+        FirstRepeat), it has none.
     """
     manifest = data.manifest_of(data.runs[0])
     n, steps = manifest["n"], int(data.counts["step"].max())
     degrees = {int(degree): count / n for degree, count in manifest["degrees"].items()}
     curves = pd.DataFrame({"step": range(steps + 1)})
     for label, how in CLOSURES.items():
-        with warnings.catch_warnings(), contextlib.suppress(UndefinedClosureError):
-            warnings.simplefilter("ignore", ClosureWarning)
+        if how["closure"] == "pair" and isinstance(structure, FirstRepeat):
+            continue
+        with contextlib.suppress(UndefinedClosureError):
             solution = solve(
                 law_as_seen(structure, manifest["broadcast"]),
                 n=n,
@@ -230,6 +234,33 @@ def closure_curves(structure: Structure, data: SpreadData) -> pd.DataFrame:
             )
             curves[label] = solution["infected"] / n
     return curves
+
+
+def without_curve(structure: str, drawn: Iterable[str]) -> str:
+    """Say in a sentence which closures a law has no curve for.
+
+    Parameters
+    ----------
+    structure : str
+        The law's name.
+    drawn : iterable of str
+        The closures that it has one for.
+
+    Returns
+    -------
+    str
+        "" where none is missing.
+
+    Examples
+    --------
+    >>> without_curve("FirstRepeat", ["mean-field ODE", "mean-field map", "master equations"])
+    'Not drawn, as not defined or known to be wrong for FirstRepeat here: pair approximation.'
+    """
+    missing = [label for label in CLOSURES if label not in set(drawn)]
+    if not missing:
+        return ""
+    reason = f"not defined or known to be wrong for {structure} here"
+    return f"Not drawn, as {reason}: {', '.join(missing)}."
 
 
 def stochastic_curve(

@@ -7,7 +7,7 @@ thread. Colours are those of Okabe & Ito, which stay apart for the colour-blind.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -36,15 +36,23 @@ __all__ = [
     "plot_traits",
 ]
 
+SIMULATED = "simulated agents"
+
 #: Colour of each curve.
 COLOURS = {
-    "simulated": "#000000",
-    STOCHASTIC: "#0072B2",
+    SIMULATED: "#000000",
+    STOCHASTIC: "#56B4E9",
     "master equations": "#009E73",
+    "pair approximation": "#0072B2",
     "mean-field map": "#E69F00",
-    "mean-field ODE": "#D55E00",
+    "mean-field ODE": "#CC79A7",
 }
-_STYLES = {"master equations": "--", "mean-field map": "-.", "mean-field ODE": ":"}
+_STYLES: dict[str, Any] = {
+    "master equations": "--",
+    "pair approximation": (0, (5, 1, 1, 1, 1, 1)),
+    "mean-field map": "-.",
+    "mean-field ODE": ":",
+}
 _POINT = "#0072B2"
 
 
@@ -72,8 +80,10 @@ def plot_spread(analysis: Analysis) -> Figure:
         axis.set_xlabel("step")
     for axis in axes[:, 0]:
         axis.set_ylabel("share that has posted")
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    # An event's law may lack a curve that another's has.
+    lines = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
+    handles = [lines[name] for name in COLOURS if name in lines]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -306,10 +316,9 @@ def _draw_curves(axis: Axes, part: EventAnalysis) -> None:
         axis.plot(curves["step"], curves["mean"], color=colour, label=STOCHASTIC)
     for label, style in _STYLES.items():
         if label in curves:
-            axis.plot(curves["step"], curves[label], style, color=COLOURS[label], label=label)
-    axis.plot(
-        steps, part.simulated["mean"], color=COLOURS["simulated"], lw=1.6, label="simulated agents"
-    )
+            colour = COLOURS[label]
+            axis.plot(curves["step"], curves[label], linestyle=style, color=colour, label=label)
+    axis.plot(steps, part.simulated["mean"], color=COLOURS[SIMULATED], lw=1.6, label=SIMULATED)
     axis.set_ylim(0, 1.02)
 
 

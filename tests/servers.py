@@ -8,6 +8,7 @@ constrained decoding, no real mind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import socket
@@ -170,9 +171,12 @@ class ScriptedServer:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             delay = reply.delay if isinstance(reply.delay, float) else random.uniform(*reply.delay)
-            await asyncio.sleep(delay)
+            # Who hangs up meanwhile is no longer in flight.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(request.receive(), delay)
         finally:
-            self.in_flight -= 1
+            if request.path_params["visit"] == self._visit:
+                self.in_flight -= 1
         if reply.hang_up:
             return _HangUp()
         if reply.raw is not None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import solara
 
-from mesa_llmspread.agent import SpreadAgent
 from mesa_llmspread.app.session import View
 from mesa_llmspread.app.widgets import Table
-from mesa_llmspread.data import SpreadData
+
+if TYPE_CHECKING:
+    from mesa_llmspread.agent import SpreadAgent
+    from mesa_llmspread.data import SpreadData
+    from mesa_llmspread.deciders import Decision
 
 __all__ = ["AgentCard"]
 
@@ -49,13 +53,13 @@ def AgentCard(view: View, selected: int, on_close: Callable[[], None]) -> None:
                 on_click=on_close,
                 attributes={"aria-label": "Close the card"},
             )
+        if agent.decision is not None:
+            solara.Text(decided(agent.decision))
+        if agent.post is not None and agent.post.text:
+            solara.Text(f"Posted: {agent.post.text}")
         solara.Text(agent.profile.describe())
         for post in agent.feed[-3:]:
             solara.Text(f"Saw from agent {post.author}: {post.text or 'a repost of the news'}")
-        if agent.post is not None and agent.post.text:
-            solara.Text(f"Posted: {agent.post.text}")
-        if agent.decision is not None and agent.decision.reason:
-            solara.Text(f"Why: {agent.decision.reason}")
         rows = decisions(view.data, agent.index)
         if rows:
             Table(columns=_COLUMNS, rows=rows[::-1])
@@ -68,6 +72,33 @@ def _state(view: View, agent: SpreadAgent) -> str:
     if step < 0:
         return "susceptible"
     return "initial spreader" if step == 0 else f"posted at step {step}"
+
+
+def decided(decision: Decision) -> str:
+    """Put a decision, or the failure to get one, into words.
+
+    Parameters
+    ----------
+    decision : Decision
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from mesa_llmspread import Decision, Outcome
+    >>> decided(Decision(Outcome.FAILED, reason="timeout: no complete answer in time"))
+    'Its last decision: no valid answer (timeout: no complete answer in time).'
+    >>> decided(Decision(Outcome.DECLINE, reason="Not my concern."))
+    'Its last decision: not to repost. Why: Not my concern.'
+    """
+    outcome = decision.outcome.value
+    if outcome == "failed":
+        return f"Its last decision: no valid answer ({decision.reason})."
+    what = "to repost" if outcome == "repost" else "not to repost"
+    why = f" Why: {decision.reason}" if decision.reason else ""
+    return f"Its last decision: {what}.{why}"
 
 
 def decisions(data: SpreadData | None, agent: int) -> list[dict[str, str]]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import solara
 
-from mesa_llmspread.app.pace import Progress
 from mesa_llmspread.app.session import Session, View
+
+if TYPE_CHECKING:
+    from mesa_llmspread.app.watched import Progress
 
 __all__ = ["Controls", "Status"]
 

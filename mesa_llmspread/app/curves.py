@@ -15,7 +15,9 @@ __all__ = ["Curves"]
 _STYLES = {
     "mean-field ODE": {"colour": "#CC79A7", "dash": "2 4"},
     "mean-field map": {"colour": "#E69F00", "dash": "9 4"},
-    "master equations": {"colour": "#009E73", "dash": "14 5"},
+    # These two often coincide: each fills the other's gaps.
+    "pair approximation": {"colour": "currentColor", "dash": "7 7"},
+    "master equations": {"colour": "#009E73", "dash": "0 7 7 0"},
 }
 _OTHER = {"colour": "#009E73", "dash": "1 5", "width": 1.5}
 
@@ -39,6 +41,7 @@ def Curves(view: View) -> None:
         x_max=max(10, view.clock),
         y_max=view.settings.n if view.model is None else view.model.n,
         title="Agents in each state, step by step, and the fitted law's curves",
+        note=view.law.missing,
     )
 
 

@@ -7,11 +7,14 @@ import io
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import solara
 
 from mesa_llmspread.app.session import View
-from mesa_llmspread.data import SpreadData
+
+if TYPE_CHECKING:
+    from mesa_llmspread.data import SpreadData
 
 __all__ = ["ExportView", "report", "zipped"]
 

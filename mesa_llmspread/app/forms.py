@@ -13,7 +13,6 @@ from mesa_llmspread.app.llm_form import LLMForm
 from mesa_llmspread.app.number_field import NumberField
 from mesa_llmspread.app.settings import LAWS, Settings
 from mesa_llmspread.laws import forms
-from mesa_llmspread.model import FEEDS
 from mesa_llmspread.networks import NETWORKS
 from mesa_llmspread.profiles import Trait, codes
 
@@ -33,7 +32,7 @@ _DECIDERS = {
     "llm": "a language model",
 }
 _NETWORKS = {name: name.replace("_", " ") for name in NETWORKS}
-_FEEDS = dict(zip(FEEDS, ("posts stay in view", "posts are seen once"), strict=True))
+_FEEDS = {"persistent": "posts stay in view", "new": "posts are seen once"}
 
 
 @solara.component

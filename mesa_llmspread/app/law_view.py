@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import solara
 
-from mesa_llmspread.app.law import rows
 from mesa_llmspread.app.session import Session, View
 from mesa_llmspread.app.widgets import Table
 
@@ -28,7 +27,7 @@ def Verdict(view: View) -> None:
         What there is to see.
     """
     law = view.law
-    so_far = f"So far, up to step {law.step}: " if law.results and not law.complete else ""
+    so_far = f"So far, up to step {law.step}: " if law.rows and not law.complete else ""
     solara.Text(so_far + law.verdict, classes=["spread-verdict"])
 
 
@@ -45,14 +44,14 @@ def LawView(session: Session, view: View) -> None:
     """
     law = view.law
     Verdict(view)
-    if not law.results:
+    if not law.rows:
         return
     for warning in law.warnings:
         solara.Warning(warning, dense=True)
-    Table(columns=_COLUMNS, rows=rows(law), marked=list(law.results).index(law.drawn))
+    Table(columns=_COLUMNS, rows=law.rows, marked=law.names.index(law.drawn))
     solara.Select(
         "Law whose curves are drawn",
-        values=["the best", *law.results],
+        values=["the best", *law.names],
         value=session.wanted_law or "the best",
         on_value=lambda name: session.draw("" if name == "the best" else name),
         style={"max-width": "320px"},

@@ -55,7 +55,7 @@ LESSONS = (
         "Four neighbours each, on a regular network. Mean field believes that neighbours are drawn "
         "anew at every step; here they stay the same.",
         {"decider": "SI", "rates": {"SI": (0.1,)}, "k": 4, "n": 1000, "network": "random_regular"},
-        "Which dashed curve meets the simulation, and what does the other one leave out?",
+        "Which broken curves meet the simulation, and what do the others leave out?",
     ),
 )
 

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import replace
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import solara
+import solara.lab
 
+from mesa_llmspread.app.allowed import allowed_keys, refusal
 from mesa_llmspread.app.number_field import NumberField
 from mesa_llmspread.app.settings import LLMSettings
 from mesa_llmspread.app.widgets import Field
+from mesa_llmspread.exceptions import LLMSpreadError
 
-__all__ = ["LLMForm", "allowed_address"]
+__all__ = ["Known", "LLMForm", "look_up"]
 
-#: Environment variable with the addresses, separated by blanks, that the page may call.
-ADDRESSES = "LLMSPREAD_API_BASES"
+
+@dataclass(frozen=True)
+class Known:
+    """What the server knows of a model.
+
+    Attributes
+    ----------
+    keys : mapping of str to bool
+        The variables that the provider's key is read from, and whether each is set.
+    priced : bool
+        Whether what it costs is known.
+    problem : str
+        Why it cannot be used, in a sentence; "" if it can.
+    """
+
+    keys: Mapping[str, bool]
+    priced: bool
+    problem: str = ""
 
 
 @solara.component
@@ -30,53 +48,115 @@ def LLMForm(llm: LLMSettings, on_llm: Callable[[LLMSettings], None]) -> None:
     on_llm : callable
         Called with what is chosen now.
     """
-    model, set_model = solara.use_state(llm.model)
-    address, set_address = solara.use_state(llm.api_base)
-    limit, set_limit = solara.use_state(llm.limit)
-    Field(label="Model (provider/name)", value=model, event_changed=set_model)
-    Field(label="Address (empty: the provider's)", value=address, event_changed=set_address)
-    NumberField("Spend at most (USD; 0: no limit)", limit, set_limit, whole=False)
-    refused = "" if allowed_address(address) else f"The operator has not listed {address}."
+    asked, set_asked = solara.use_state(llm)
+
+    def change(**changes: str | float) -> None:
+        set_asked(lambda now: replace(now, **changes))
+
+    # In a thread: litellm takes seconds to load.
+    found = solara.lab.use_task(
+        lambda: look_up(asked),
+        dependencies=[asked.model, asked.api_base],
+        raise_error=False,
+        prefer_threaded=True,
+    )
+    known = found.value if found.finished else None
+    # Where no price is known no limit could be kept.
+    wanted = replace(asked, limit=asked.limit if known and known.priced else 0.0)
+
+    def use() -> None:
+        # Asked again: what the button allows is decided in the browser.
+        if known and not known.problem and not refusal(wanted):
+            on_llm(wanted)
+
+    Field(
+        label="Model (provider/name)",
+        value=asked.model,
+        event_changed=lambda text: change(model=text.strip()),
+    )
+    Field(
+        label="Address (empty: the provider's)",
+        value=asked.api_base,
+        event_changed=lambda text: change(api_base=text.strip()),
+    )
+    refused = refusal(asked) or (known.problem if known else "")
     if refused:
         solara.Error(refused, dense=True)
-    solara.Button(
-        "Use this model",
-        lambda: on_llm(
-            replace(llm, model=model.strip(), api_base=address.strip(), limit=max(0.0, limit))
-        ),
-        disabled=bool(refused) or not model.strip(),
-        small=True,
-    )
-    solara.Text(
-        "The key is read from the server's environment, from the variable that litellm documents "
-        "for the provider (OPENAI_API_KEY, ANTHROPIC_API_KEY, ...); it is never typed in here.",
-        classes=["spread-note"],
-    )
+    elif known:
+        KeyForm(asked.key_variable, known.keys, lambda name: change(key_variable=name))
+        if known.priced:
+            NumberField(
+                "Spend at most (USD; 0: no limit)",
+                asked.limit,
+                lambda limit: change(limit=max(0.0, limit)),
+                whole=False,
+            )
+        else:
+            solara.Text("Its price is not known, so spending cannot be limited.", classes=_NOTE)
+    elif asked.model:
+        solara.Text("Looking it up …", classes=_NOTE)
+    solara.Button("Use this model", use, disabled=not known or bool(refused), small=True)
 
 
-def allowed_address(address: str) -> bool:
-    """Tell whether the page may call an address.
+_NOTE = ["spread-note"]
 
-    The server's key goes along with the calls, so only this machine and what the operator
-    lists in the environment variable ``LLMSPREAD_API_BASES`` may be called.
+
+@solara.component
+def KeyForm(chosen: str, keys: Mapping[str, bool], on_chosen: Callable[[str], None]) -> None:
+    """Show where the key comes from, and, if the operator lists others, their choice.
 
     Parameters
     ----------
-    address : str
-        Of a model's server; "" for the provider's own.
+    chosen : str
+        The variable that is chosen; "" for the provider's own.
+    keys : mapping of str to bool
+        The provider's own, and whether each is set.
+    on_chosen : callable
+        Called with what is chosen now.
+    """
+    own = ", ".join(f"{name} ({_state(is_set)})" for name, is_set in keys.items())
+    own = own or "none needed, or set"
+    if others := allowed_keys():
+        names = {own: ""} | {
+            f"{name} ({_state(bool(os.environ.get(name)))})": name for name in others
+        }
+        solara.Select(
+            "Key, from the server's variable",
+            values=list(names),
+            value=next((shown for shown, name in names.items() if name == chosen), None),
+            on_value=lambda shown: on_chosen(names[shown]),
+            dense=True,
+        )
+    else:
+        solara.Text(f"Key, from the server's variable: {own}", classes=_NOTE)
+    solara.Text("A key is never typed in here, and never shown.", classes=_NOTE)
+
+
+def _state(is_set: bool) -> str:
+    return "set" if is_set else "not set"
+
+
+def look_up(llm: LLMSettings) -> Known | None:
+    """Find out what the server knows of a model, without calling it.
+
+    Parameters
+    ----------
+    llm : LLMSettings
+        Its name and address.
 
     Returns
     -------
-    bool
-
-    Examples
-    --------
-    >>> allowed_address("http://127.0.0.1:8080/v1"), allowed_address("https://example.org/v1")
-    (True, False)
+    Known or None
+        None where no model is named, or it may not be used anyway.
     """
-    if not address.strip() or address.strip() in os.environ.get(ADDRESSES, "").split():
-        return True
+    if not llm.model or refusal(replace(llm, key_variable="")):
+        return None
+    from mesa_llmspread.deciders import LLMDecider
+    from mesa_llmspread.deciders.calls import key_variables
+
     try:
-        return urlsplit(address.strip()).hostname in ("127.0.0.1", "localhost", "::1")
-    except ValueError:
-        return False
+        address = llm.api_base or None
+        priced = LLMDecider(llm.model, address).endpoint.price(1, 1) is not None
+        return Known(key_variables(llm.model, address), priced)
+    except LLMSpreadError as error:
+        return Known({}, False, str(error))

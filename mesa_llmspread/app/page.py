@@ -27,6 +27,7 @@ __all__ = ["Page"]
 
 # The page is redrawn no more often than this.
 _REDRAW_SECONDS = 0.08
+_GATHER_SECONDS = 0.02
 _PROGRESS_SECONDS = 0.25
 # Nothing waits for this but the end of the thread of a tab that was closed.
 _IDLE_SECONDS = 2.0
@@ -49,10 +50,12 @@ def Page() -> None:
     def follow(cancelled: threading.Event) -> None:
         while not cancelled.is_set():
             patience = _IDLE_SECONDS if progress.peek() is None else _PROGRESS_SECONDS
-            newest = session.wait(view.peek().version, patience)
+            if session.wait(view.peek().version, patience) is not view.peek():
+                # What a quick step changes comes piece by piece and is drawn once.
+                cancelled.wait(_GATHER_SECONDS)
             progress.set(session.progress)
-            if newest is not view.peek():
-                view.set(newest)
+            if session.view is not view.peek():
+                view.set(session.view)
                 cancelled.wait(_REDRAW_SECONDS)
 
     solara.use_thread(follow, dependencies=[session], intrusive_cancel=False)

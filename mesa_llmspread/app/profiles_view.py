@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import solara
 
 from mesa_llmspread.app.session import View
 from mesa_llmspread.app.widgets import ProfileGrid
-from mesa_llmspread.data import SpreadData
 from mesa_llmspread.profiles import Trait, codes
-from mesa_llmspread.summaries import repost_rates
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mesa_llmspread.data import SpreadData
 
 __all__ = ["ProfilesView"]
 
@@ -45,6 +47,9 @@ def profile_rates(data: SpreadData) -> tuple[list[dict[str, Any]], list[dict[str
     tuple of lists, or None
         None where no decision has been made.
     """
+    # Statistics take long to load, and the page shall be there before.
+    from mesa_llmspread.summaries import repost_rates
+
     if data.exposures.empty:
         return None
     by_side = _by_group(repost_rates(data, "trait"))

@@ -11,19 +11,23 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mesa_llmspread.app.law import Law, fit_law
-from mesa_llmspread.app.pace import Paced, Progress, StoppedError
+from mesa_llmspread.app.fits import Fits, Wish
+from mesa_llmspread.app.law import Law
 from mesa_llmspread.app.settings import Settings
-from mesa_llmspread.app.stage import Stage, make_stage
-from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import LLMSpreadError
-from mesa_llmspread.model import SpreadModel
 
-__all__ = ["Session", "View"]
+# Mesa and what comes with it take longer to load than the rest of the page, so they are
+# imported where a model is first made, in a thread that nobody waits for.
+if TYPE_CHECKING:
+    from mesa_llmspread.app.stage import Stage
+    from mesa_llmspread.app.watched import Progress, Watched
+    from mesa_llmspread.data import SpreadData
+    from mesa_llmspread.model import SpreadModel
+
+__all__ = ["Session", "View", "prepare"]
 
 _log = logging.getLogger(__name__)
 
@@ -104,9 +108,9 @@ class Session:
         self._steps = self._view.settings.steps if running else 0
         self._ran = running
         self._closed = False
-        self._paced: Paced | None = None
+        self._watched: Watched | None = None
         self._unrecorded = False
-        self._fitting = False
+        self._fits = Fits(self._show_law)
         self._last_fit = 0.0
         #: The law to solve; "" for the best one.
         self.wanted_law = ""
@@ -125,7 +129,7 @@ class Session:
     @property
     def progress(self) -> Progress | None:
         """How far a step of a language model is; None where none is under way."""
-        return self._paced.progress if self._paced is not None and self._view.busy else None
+        return self._watched.progress if self._watched is not None and self._view.busy else None
 
     def wait(self, version: int, timeout: float) -> View:
         """Wait until there is a newer view than one, or no longer than some seconds."""
@@ -157,6 +161,7 @@ class Session:
         """Stop for good."""
         with self._changed:
             self._closed = True
+        self._fits.close()
         self._order(steps=0)
 
     def draw(self, law: str) -> None:
@@ -164,7 +169,7 @@ class Session:
         self.wanted_law = law
         view = self._view
         if view.model is not None and view.data is not None:
-            _fits().submit(self._fit, view.data, view.model, view.run, view.law.complete)
+            self._fits.ask(Wish(view.run, view.data, view.model.network, law, view.law.complete))
 
     def _order(self, steps: int, new: Settings | None = None) -> None:
         with self._changed:
@@ -209,11 +214,13 @@ class Session:
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Do something; what goes wrong becomes a sentence."""
+        from mesa_llmspread.deciders.loop import StoppedError
+
         try:
             action()
             return
-        except StoppedError as error:
-            problem = "" if str(error) == "stopped" else str(error)
+        except StoppedError:
+            problem = ""
         except LLMSpreadError as error:
             problem = str(error)
         except Exception as error:
@@ -228,15 +235,18 @@ class Session:
 
     def _build(self, settings: Settings) -> None:
         """Make a model, and lay its network out."""
+        from mesa_llmspread.app.stage import make_stage
+        from mesa_llmspread.app.watched import Watched
+
         self._show(busy="building", problem="", settings=settings)
         self._unrecorded = False
         try:
-            self._paced = None
+            self._watched = None
             if settings.decider == "llm":
                 decider = settings.make_decider()
                 decider.check()
-                self._paced = Paced(decider, self._stop, settings.llm.limit)
-            model = settings.make_model(self._paced)
+                self._watched = Watched(decider, self._stop)
+            model = settings.make_model(self._watched)
         except LLMSpreadError:
             self._show(model=None, stage=None, data=None, law=Law(), **_EMPTY)
             raise
@@ -271,34 +281,32 @@ class Session:
 
     def _record(self, complete: bool) -> None:
         """Keep the run so far, and have the law fitted to it away from the steps."""
+        from mesa_llmspread.data import SpreadData
+
         model = self._view.model
-        if model is None or not self._unrecorded or (self._fitting and self._steps):
+        if model is None or not self._unrecorded or (self._fits.busy and self._steps):
             return
         self._unrecorded = False
         data = SpreadData.from_model(model)
-        self._fitting, self._last_fit = True, time.monotonic()
+        self._last_fit = time.monotonic()
         self._show(data=data)
-        _fits().submit(self._fit, data, model, self._view.run, complete)
+        self._fits.ask(Wish(self._view.run, data, model.network, self.wanted_law, complete))
 
-    def _fit(self, data: SpreadData, model: SpreadModel, run: int, complete: bool) -> None:
-        """Fit the law; the laws that take long come second, so that there is something to see."""
-        try:
-            for thorough in (False, True) if complete else (False,):
-                law = fit_law(data, model.network, self.wanted_law, thorough)
-                with self._changed:
-                    current = run == self._view.run and law.step >= self._view.law.step
-                if current:
-                    self._show(law=law)
-        except Exception:  # a curve less is no reason to stop
-            _log.exception("unforeseen error in a fit")
-        finally:
-            self._fitting = False
+    def _show_law(self, run: int, law: Law) -> None:
+        """Show a law that was fitted, unless there is a newer one, or a newer run."""
+        with self._changed:
+            if run == self._view.run and law.step >= self._view.law.step:
+                self._show(law=law)
 
 
-@functools.cache
-def _fits() -> ThreadPoolExecutor:
-    """Give the one thread in which all sessions' laws are fitted, so that steps stay quick."""
-    return ThreadPoolExecutor(1, thread_name_prefix="mesa_llmspread-fit")
+def prepare() -> None:
+    """Load, in a thread, what a model needs, while the first visitor's page is on its way."""
+
+    def load() -> None:
+        import mesa_llmspread.app.stage
+        import mesa_llmspread.app.watched  # noqa: F401
+
+    threading.Thread(target=load, name="mesa_llmspread-prepare", daemon=True).start()
 
 
 _EMPTY: dict[str, Any] = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mesa_llmspread.deciders import Decider, LLMDecider
 from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
-from mesa_llmspread.model import SpreadModel
 from mesa_llmspread.profiles import Trait, codes
+
+if TYPE_CHECKING:
+    from mesa_llmspread.deciders import Decider, LLMDecider
+    from mesa_llmspread.model import SpreadModel
 
 __all__ = ["LAWS", "LLMSettings", "Settings"]
 
@@ -36,12 +38,24 @@ class LLMSettings:
     api_base : str
         Address of its server; "" for the provider's own.
     limit : float
-        US dollars after which a run stops; 0 for no limit.
+        US dollars that a run may spend; 0 for no limit.
+    key_variable : str
+        Environment variable that holds the key; "" for the provider's own.
     """
 
     model: str = ""
     api_base: str = ""
     limit: float = 1.0
+    key_variable: str = ""
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the decider's arguments, beside the model, as far as they are not its defaults."""
+        given = {
+            "api_base": self.api_base,
+            "max_cost_usd": self.limit,
+            "key_variable": self.key_variable,
+        }
+        return {name: value for name, value in given.items() if value}
 
 
 @dataclass(frozen=True)
@@ -111,6 +125,8 @@ class Settings:
         ArgumentError, ArgumentTypeError
             If a choice is not allowed.
         """
+        from mesa_llmspread.model import SpreadModel
+
         return SpreadModel(
             **{**self.arguments(), "event": self.event, "decider": decider or self._decider_text()}
         )
@@ -150,9 +166,11 @@ class Settings:
         Raises
         ------
         ArgumentError
-            If its name or address is not allowed.
+            If one of its arguments is not allowed.
         """
-        return LLMDecider(self.llm.model, api_base=self.llm.api_base or None)
+        from mesa_llmspread.deciders import LLMDecider
+
+        return LLMDecider(self.llm.model, **self.llm.arguments())
 
     def _decider_text(self) -> str:
         if self.decider == "llm":
@@ -175,8 +193,8 @@ class Settings:
             arguments["event"] = _Code(f"events[{self.event.event_id!r}]")
         if self.decider == "llm":
             imports.append("LLMDecider")
-            address = f", api_base={self.llm.api_base!r}" if self.llm.api_base else ""
-            arguments["decider"] = _Code(f"LLMDecider({self.llm.model!r}{address})")
+            given = "".join(f", {name}={value!r}" for name, value in self.llm.arguments().items())
+            arguments["decider"] = _Code(f"LLMDecider({self.llm.model!r}{given})")
         return "\n".join(
             [
                 f"from mesa_llmspread import SpreadData, compare, {', '.join(sorted(imports))}",

@@ -48,8 +48,9 @@ def Chart(
     x_max: float,
     y_max: float,
     title: str,
+    note: str = "",
 ) -> None:
-    """Draw lines over whole steps, with bands."""
+    """Draw lines over whole steps, with bands and a note."""
 
 
 @solara.component_vue("table.vue")

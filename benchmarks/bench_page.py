@@ -1,0 +1,320 @@
+"""The page: how soon it is there, how quick a step is, and what thirty visitors at once take.
+
+The first two with a real Chromium on the same machine as the server, so on few cores the two
+take turns: the server's own CPU seconds stand beside the times by the clock. The visitors are
+websockets that say what a browser says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import websockets
+from _measure import machine, table
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+CANVAS = ".spread-network canvas"
+
+# Clicks Step some times, each a while after the step before; gives the milliseconds from each
+# click until the headline says something else and the frame with it is drawn.
+STEPS = """async ([times, least, most]) => {
+    const frame = () => new Promise((done) => requestAnimationFrame(done));
+    const headline = () => document.querySelector('.spread-headline').innerText;
+    const canvas = () => Number(document.querySelector('.spread-network canvas').dataset.frames);
+    const step = () => [...document.querySelectorAll('button')].find(
+        (button) => button.innerText.trim().toLowerCase() === 'step');
+    const taken = [];
+    for (let i = 0; i < times; i++) {
+        const rest = least + Math.random() * (most - least);
+        await new Promise((done) => setTimeout(done, 1000 * rest));
+        while (step().disabled) await frame();
+        const before = headline(), drawn = canvas(), start = performance.now();
+        step().click();
+        while (headline() === before || canvas() === drawn) await frame();
+        await frame();
+        taken.push(performance.now() - start);
+    }
+    return taken;
+}"""
+
+
+class Server:
+    """A server of the page in a process of its own."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            port = found.getsockname()[1]
+        command = [sys.executable, "-m", "solara", "run", "app.py", "--host", "127.0.0.1"]
+        command += ["--port", str(port), "--no-open", "--production"]
+        self.address = f"http://127.0.0.1:{port}"
+        self.started = time.perf_counter()
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "SOLARA_TELEMETRY_MIXPANEL_ENABLE": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._known = psutil.Process(self._process.pid)
+        while not self._ready():
+            time.sleep(0.02)
+        self.ready = time.perf_counter() - self.started
+
+    def _ready(self) -> bool:
+        if self._process.poll() is not None:
+            raise SystemExit("the server does not start: try `solara run app.py`")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/readyz"):
+            return True
+        return False
+
+    def cpu(self) -> float:
+        """CPU seconds so far."""
+        times = self._known.cpu_times()
+        return float(times.user + times.system)
+
+    def megabytes(self) -> float:
+        """Resident memory, with the process that fits laws."""
+        family = [self._known, *self._known.children(recursive=True)]
+        return sum(process.memory_info().rss for process in family) / 1e6
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(20)
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Server]:
+    """Run a server for a while."""
+    server = Server()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def visit(browser: Browser, server: Server) -> Page:
+    """Open the page as a visitor of one's own, up to the first picture of the network."""
+    page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+    page.set_default_timeout(120_000)
+    page.goto(server.address)
+    page.wait_for_function(f"document.querySelector('{CANVAS}')?.dataset.frames > 0")
+    return page
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def stop(page: Page) -> None:
+    """Stop the run that the page begins with."""
+    press(page, "Stop")
+    page.wait_for_function(
+        "[...document.querySelectorAll('button')]"
+        ".some((b) => b.innerText.trim().toLowerCase() === 'step' && !b.disabled)"
+    )
+
+
+def first_paint(browser: Browser, times: int) -> list[list[str]]:
+    """Start a server and open its page, from the command to the first picture."""
+    ready, painted, cpu = [], [], []
+    for _ in range(times):
+        with serving() as server:
+            page = visit(browser, server)
+            painted.append(time.perf_counter() - server.started)
+            cpu.append(server.cpu())
+            ready.append(server.ready)
+            page.context.close()
+    return [
+        ["server answers", *spread(ready), ""],
+        ["first picture of the network", *spread(painted), f"{statistics.median(cpu):.2f}"],
+    ]
+
+
+def steps(browser: Browser, times: int) -> list[list[str]]:
+    """Step a network of 1,000 agents."""
+    with serving() as server:
+        page = visit(browser, server)
+        press(page, "Lesson")
+        for _ in range(4):
+            press(page, "Next")
+        press(page, "Show it")
+        page.wait_for_function(
+            "document.querySelector('.spread-headline').innerText.includes('of 1000 agents')"
+        )
+        stop(page)
+        press(page, "Reset")
+        page.wait_for_function(
+            "document.querySelector('.spread-headline').innerText.includes('After step 0')"
+        )
+        taken, before = [], server.cpu()
+        taken = [ms / 1000 for ms in page.evaluate(STEPS, [times, 0.5, 0.6])]
+        return [["Step at n = 1,000", *spread(taken), f"{(server.cpu() - before) / times:.3f}"]]
+
+
+class Visitor:
+    """What a browser says to the server, without the browser: thirty would take both cores."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._widgets: dict[str, dict[str, Any]] = {}
+        self._changed = asyncio.Condition()
+
+    async def open(self) -> None:
+        """Open the page, wait for the network, and stop the run that the page begins with."""
+        # The cookie that the page itself brings tells one browser from another.
+        with urllib.request.urlopen(self._address) as page:
+            cookie = page.headers["Set-Cookie"].partition(";")[0]
+        kernel, self._name = str(uuid.uuid4()), str(uuid.uuid4())
+        channels = f"{self._address}/jupyter/api/kernels/{kernel}/channels?session_id={self._name}"
+        self._socket = await websockets.connect(
+            channels.replace("http", "ws", 1), additional_headers={"Cookie": cookie}, max_size=None
+        )
+        self._listening = asyncio.create_task(self._listen())
+        control = uuid.uuid4().hex
+        await self._send("comm_open", control, target_name="solara.control", data={})
+        await self._send("comm_msg", control, data={"method": "run", "args": {"path": "/"}})
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._with("positions"))
+        await self._press("Stop")
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._may_press("Step"))
+
+    async def steps(self, times: int, least: float, most: float) -> list[float]:
+        """Step some times, each a while after the step before; give each one's seconds."""
+        taken = []
+        for _ in range(times):
+            await asyncio.sleep(random.uniform(least, most))
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._may_press("Step"))
+            before, start = self._posted(), time.perf_counter()
+            await self._press("Step")
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._posted() != before)  # noqa: B023
+            taken.append(time.perf_counter() - start)
+        return taken
+
+    async def close(self) -> None:
+        """Close the tab."""
+        await self._socket.close()
+        await self._listening
+
+    def _with(self, name: str) -> list[str]:
+        return [key for key, state in self._widgets.items() if name in state]
+
+    def _posted(self) -> Any:
+        """Say after how many steps the picture of the network is."""
+        return [self._widgets[key]["clock"] for key in self._with("positions")]
+
+    def _button(self, text: str) -> str:
+        return next(
+            key for key, state in self._widgets.items() if text in state.get("children", ())
+        )
+
+    def _may_press(self, text: str) -> bool:
+        return not self._widgets[self._button(text)].get("disabled")
+
+    async def _press(self, text: str) -> None:
+        click = {"event": "click", "data": {}}
+        data = {"method": "custom", "content": click}
+        await self._send("comm_msg", self._button(text), data=data)
+
+    async def _send(self, kind: str, comm: str, **content: Any) -> None:
+        message = {
+            "buffers": [],
+            "channel": "shell",
+            "content": {"comm_id": comm, **content},
+            "header": {"msg_id": uuid.uuid4().hex, "msg_type": kind, "session": self._name},
+            "metadata": {},
+            "parent_header": {},
+        }
+        await self._socket.send(json.dumps(message))
+
+    async def _listen(self) -> None:
+        """Keep the state of every widget, as a browser does."""
+        async for text in self._socket:
+            if not isinstance(text, str):
+                continue
+            content = json.loads(text)["content"]
+            state = content.get("data", {}).get("state")
+            if state is None:
+                continue
+            async with self._changed:
+                self._widgets.setdefault(content["comm_id"], {}).update(state)
+                self._changed.notify_all()
+
+
+async def crowd(visitors: int, times: int) -> list[list[str]]:
+    """Step the networks of many visitors, each at a pace of its own and all of them at once."""
+    rows = []
+    with serving() as server:
+        everybody = [Visitor(server.address) for _ in range(visitors)]
+        await everybody[0].open()
+        # What is loaded once for all, the fits' process among it, is no visitor's.
+        await asyncio.sleep(10)
+        alone = server.megabytes()
+        for visitor in everybody[1:]:
+            await visitor.open()
+        for name, least, most in (
+            ("a click a visitor every 2 to 4 s", 2.0, 4.0),
+            ("all click at once, every 3 s", 3.0, 3.0),
+        ):
+            before = server.cpu()
+            taken = await asyncio.gather(*(each.steps(times, least, most) for each in everybody))
+            seconds = [second for part in taken for second in part]
+            cpu = (server.cpu() - before) / len(seconds)
+            rows.append([name, *spread(seconds), f"{cpu:.3f}"])
+        more = (server.megabytes() - alone) / max(visitors - 1, 1)
+        await asyncio.gather(*(each.close() for each in everybody))
+    rows.append(["memory a visitor", f"{more:.1f} MB", "", "", ""])
+    return rows
+
+
+def spread(seconds: list[float]) -> list[str]:
+    """Median, 95 % and most."""
+    ordered = sorted(seconds)
+    most = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    return [f"{value:.2f} s" for value in (statistics.median(ordered), most, ordered[-1])]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer visitors and steps")
+    parser.add_argument("--visitors", type=int, default=None)
+    asked = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        raise SystemExit("there is no Chromium on this machine")
+    visitors = asked.visitors or (5 if asked.quick else 30)
+    header = ["", "median", "95 %", "most", "server's CPU s"]
+    print(machine())
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        table("Start of the server", header, first_paint(browser, 1 if asked.quick else 5))
+        table("A step, from the click", header, steps(browser, 5 if asked.quick else 15))
+        browser.close()
+    rows = asyncio.run(crowd(visitors, 3 if asked.quick else 10))
+    table(f"{visitors} visitors, n = 200, from the click to the answer", header, rows)
+
+
+if __name__ == "__main__":
+    main()
