@@ -4,27 +4,32 @@ The tree::
 
     LLMSpreadError
     ├── ArgumentError (ValueError)        an argument's value is not allowed
+    │   ├── DesignError                   a sweep's design cannot be run
     │   ├── UndefinedClosureError         a law has no equations of the kind asked for
     │   └── UnknownNameError              a name is none of the known ones
     ├── ArgumentTypeError (TypeError)     an argument is of the wrong kind
     ├── InputFileError (ValueError)       a file cannot be read as what it should be
     ├── OutputError (OSError)             a result cannot be written
     ├── StepInProgressError (RuntimeError)  a model was stepped while it was stepping
+    ├── RunError (RuntimeError)           a run of a sweep failed, and all was to stop at that
+    ├── WorkerLostError (RuntimeError)    worker processes died under a sweep
     └── DeciderError (RuntimeError)       decisions could not be had
         ├── MissingKeyError               the model's API key is not set
         ├── ServerUnreachableError        nothing answers at the model's address
         ├── TooManyFailuresError          more decisions failed than allowed
+        ├── StoppedError                  calls were stopped before all were answered
         ├── BudgetExceededError           the next call could pass the budget
+        │   └── SweepBudgetError          the budget of a sweep is used up
         └── ReplayMissError               a decision to be replayed is not in the store
 
-Each message names the thing, its value and the mend, on one line; the same parts are
-attributes of the error.
+Each message names the thing, its value and the mend, on one line (a line a problem of a
+design); the same parts are attributes of the error.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +38,21 @@ __all__ = [
     "ArgumentTypeError",
     "BudgetExceededError",
     "DeciderError",
+    "DesignError",
     "InputFileError",
     "LLMSpreadError",
     "MissingKeyError",
     "OutputError",
     "ReplayMissError",
+    "RunError",
     "ServerUnreachableError",
     "StepInProgressError",
+    "StoppedError",
+    "SweepBudgetError",
     "TooManyFailuresError",
     "UndefinedClosureError",
     "UnknownNameError",
+    "WorkerLostError",
 ]
 
 
@@ -89,6 +99,21 @@ class ArgumentError(LLMSpreadError, ValueError):
         self.value = value
         self.allowed = allowed
         super().__init__(f"{argument}={_short(value)}: must {allowed}")
+
+
+class DesignError(ArgumentError):
+    """A sweep's design cannot be run; the message names every problem, a line each.
+
+    Parameters
+    ----------
+    problems : iterable of Problem
+        At least one; see :class:`mesa_llmspread.sweep.checks.Problem`.
+    """
+
+    def __init__(self, problems: Iterable[Any]) -> None:
+        self.problems = tuple(problems)
+        listed = "".join(f"\n  {problem}" for problem in self.problems)
+        LLMSpreadError.__init__(self, f"the design has {len(self.problems)} problem(s):{listed}")
 
 
 class UndefinedClosureError(ArgumentError):
@@ -189,6 +214,49 @@ class StepInProgressError(LLMSpreadError, RuntimeError):
     """A model was stepped from a second place while a step was under way."""
 
 
+class RunError(LLMSpreadError, RuntimeError):
+    """A run of a sweep failed, and the sweep was to stop at that.
+
+    Parameters
+    ----------
+    run : int
+        Its number.
+    cell : mapping
+        Its values by parameter.
+    error : str
+        What it raised.
+    """
+
+    def __init__(self, run: int, cell: Mapping[str, Any], error: str) -> None:
+        self.run = run
+        self.cell = dict(cell)
+        self.error = error
+        values = ", ".join(f"{name}={value!r}" for name, value in cell.items())
+        super().__init__(f"run {run} ({values}): {error}")
+
+
+class WorkerLostError(LLMSpreadError, RuntimeError):
+    """Worker processes died under a sweep, so that it cannot go on by itself.
+
+    Parameters
+    ----------
+    runs : iterable of int
+        What was under way whenever one died.
+    cause : str
+        What the workers' keeper says of it.
+    """
+
+    def __init__(self, runs: Iterable[int], cause: str) -> None:
+        self.runs = sorted(runs)
+        self.cause = cause
+        few = ", ".join(map(str, self.runs[:5])) + (", ..." if len(self.runs) > 5 else "")
+        super().__init__(
+            f"workers, or the scheduler, died ({cause}) under {len(self.runs)} run(s): {few}; "
+            "often for want of memory. What is done is kept: start the sweep again, perhaps "
+            "with a smaller n_jobs"
+        )
+
+
 class DeciderError(LLMSpreadError, RuntimeError):
     """Decisions could not be had."""
 
@@ -255,6 +323,10 @@ class TooManyFailuresError(DeciderError):
         )
 
 
+class StoppedError(DeciderError):
+    """Calls were stopped before all of them were answered."""
+
+
 class BudgetExceededError(DeciderError):
     """The next call could pass the budget, so it was not made.
 
@@ -275,6 +347,33 @@ class BudgetExceededError(DeciderError):
         super().__init__(
             f"{argument}={limit:g} is used up ({spent:.6g} spent, calls under way included); "
             f"raise {argument} and run again: a store answers what it has kept"
+        )
+
+
+class SweepBudgetError(BudgetExceededError):
+    """The budget of a sweep is used up.
+
+    Parameters
+    ----------
+    error : BudgetExceededError
+        What a run met with.
+    folder : path-like
+        The sweep's.
+    done, runs : int
+        How many runs are done, out of how many.
+    """
+
+    def __init__(
+        self, error: BudgetExceededError, folder: str | Path, done: int, runs: int
+    ) -> None:
+        super().__init__(error.argument, error.limit, error.spent)
+        self.folder = Path(folder)
+        self.done, self.runs = done, runs
+        self.args = (
+            f"{error.argument}={error.limit:g} is used up ({error.spent:.6g} spent, calls under "
+            f"way included) with {done} of {runs} runs done; go on with "
+            f"resume({str(folder)!r}, llm={{{error.argument!r}: MORE}}), which pays for no call "
+            "twice",
         )
 
 

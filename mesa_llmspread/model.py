@@ -69,6 +69,9 @@ _REPORTERS = {
 }
 
 
+# Members of an enumeration are looked up slowly, and these once a decision.
+_REPOST, _FAILED = Outcome.REPOST, Outcome.FAILED
+
 _by_index = attrgetter("index")
 
 
@@ -202,6 +205,11 @@ class SpreadModel(mesa.Model):
         try:
             decisions = self._decide(exposures)
         except Exception as error:
+            if isinstance(error, DeciderError):
+                error.add_note(
+                    f"The model is as it was after step {self.clock}, and can be stepped again; "
+                    f"rng={self.streams.seed} makes the same one anew."
+                )
             # Mesa 3.5 and later never step again a model whose step has raised, so the
             # error leaves by way of _guarded_step; where Mesa itself is the caller
             # (`run_for`), it has to leave here.
@@ -211,17 +219,7 @@ class SpreadModel(mesa.Model):
             return
         self.clock += 1
         self._record(audience, exposures, decisions)
-        reposts = []
-        for agent, decision in zip(audience, decisions, strict=True):
-            agent.decision = decision
-            # A decision that failed is no occasion: the next one is asked as this one was.
-            if decision.outcome is not Outcome.FAILED:
-                agent.occasions += 1
-            if decision.outcome is Outcome.REPOST:
-                reposts.append((agent, decision.post))
-            if self.feed == "new":
-                agent.feed = ()
-        self._publish(reposts)
+        self._publish(self._apply(audience, decisions))
         self.datacollector.collect(self)
 
     def run(self, steps: int) -> SpreadModel:
@@ -308,25 +306,47 @@ class SpreadModel(mesa.Model):
         decisions: list[Decision],
     ) -> None:
         """Log every decision of the step, column by column."""
-        self.exposures = len(exposures)
-        self.failed = sum(decision.outcome is Outcome.FAILED for decision in decisions)
-        table = self.datacollector.tables["exposures"]
-        table["step"].extend([self.clock] * len(exposures))
-        table["event"].extend([self.event.event_id] * len(exposures))
-        table["profile"].extend([agent.code for agent in audience])
-        for column in ("agent", "contacts", "cumulative", "exposure", "direct"):
-            table[column].extend(map(attrgetter(column), exposures))
-        words = {outcome: outcome.value for outcome in Outcome}
-        table["outcome"].extend([words[decision.outcome] for decision in decisions])
-        table["key"].extend([decision.key for decision in decisions])
+        self.exposures, self.failed = len(exposures), 0
+        if not exposures:
+            return
+        outcomes, _, _, keys = zip(*decisions, strict=True)
+        self.failed = outcomes.count(_FAILED)
+        columns = {
+            **dict(zip(Exposure._fields, zip(*exposures, strict=True), strict=True)),
+            "profile": [agent.code for agent in audience],
+            "event": [self.event.event_id] * len(exposures),
+            "outcome": [outcome._value_ for outcome in outcomes],
+            "key": keys,
+        }
+        for name, column in self.datacollector.tables["exposures"].items():
+            column.extend(columns[name])
+
+    def _apply(
+        self, audience: list[SpreadAgent], decisions: list[Decision]
+    ) -> list[tuple[SpreadAgent, str]]:
+        """Have every agent take its decision; give those who post, and their words."""
+        reposts = []
+        for agent, decision in zip(audience, decisions, strict=True):
+            agent.decision = decision
+            outcome = decision.outcome
+            # A decision that failed is no occasion: the next one is asked as this one was.
+            if outcome is not _FAILED:
+                agent.occasions += 1
+            if outcome is _REPOST:
+                reposts.append((agent, decision.post))
+        if self.feed == "new":
+            for agent in audience:
+                agent.feed = ()
+        return reposts
 
     def _publish(self, reposts: list[tuple[SpreadAgent, str]]) -> None:
         """Infect the agents who post, and put their posts into their neighbours' feeds."""
         posts = [agent.infect(self.clock, text) for agent, text in reposts]
         still = [] if self.feed == "new" else [a for a in self._reached if not a.infected]
+        spreaders, graph = self.spreaders, self.grid.G
         for post in posts:
-            for node in self.grid.G.neighbors(post.author):
-                neighbour = self.spreaders[node]
+            for node in graph.neighbors(post.author):
+                neighbour = spreaders[node]
                 if not neighbour.infected:
                     if not neighbour.feed:
                         still.append(neighbour)

@@ -9,6 +9,7 @@ extraverted but low on the other three.
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -177,15 +178,13 @@ neuroticism=-1.0)
     @property
     def code(self) -> str:
         """The code of the binary profile on the same side of every mean (0 counts as low)."""
-        return "".join(
-            trait.letter if level > 0 else trait.letter.lower()
-            for trait, level in zip(Trait, self.levels, strict=True)
-        )
+        return codes()[self.index]
 
     @property
     def index(self) -> int:
         """Position of :attr:`code` in :func:`all_profiles`, 0 to 31."""
-        return sum((level > 0) << (4 - i) for i, level in enumerate(self.levels))
+        o, c, e, a, n = self.levels
+        return 16 * (o > 0) + 8 * (c > 0) + 4 * (e > 0) + 2 * (a > 0) + (n > 0)
 
     def describe(self) -> str:
         """Put the profile in words, as a persona for a language model.
@@ -233,7 +232,8 @@ def all_profiles() -> tuple[Profile, ...]:
 @cache
 def codes() -> tuple[str, ...]:
     """List the codes of the 32 binary profiles, in the order of :func:`all_profiles`."""
-    return tuple(profile.code for profile in all_profiles())
+    letters = ((trait.letter.lower(), trait.letter) for trait in Trait)
+    return tuple("".join(code) for code in itertools.product(*letters))
 
 
 # Correlations of the five traits (O C E A N) in 2,800 people who answered 25 IPIP items:

@@ -21,8 +21,12 @@ from mesa_llmspread.app.session import Session
 from mesa_llmspread.app.settings import LLMSettings, Settings
 from mesa_llmspread.app.watched import Watched
 from mesa_llmspread.deciders.calls import key_variables
-from mesa_llmspread.deciders.loop import StoppedError
-from mesa_llmspread.exceptions import ArgumentError, DeciderError, MissingKeyError
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    DeciderError,
+    MissingKeyError,
+    StoppedError,
+)
 
 KEY = "planted-key-0123456789abcdef"
 

@@ -17,16 +17,21 @@ from mesa_llmspread.exceptions import (
     ArgumentTypeError,
     BudgetExceededError,
     DeciderError,
+    DesignError,
     InputFileError,
     LLMSpreadError,
     MissingKeyError,
     OutputError,
     ReplayMissError,
+    RunError,
     ServerUnreachableError,
     StepInProgressError,
+    StoppedError,
+    SweepBudgetError,
     TooManyFailuresError,
     UndefinedClosureError,
     UnknownNameError,
+    WorkerLostError,
 )
 
 # One of each: the error, its whole message, and its parts.
@@ -36,6 +41,12 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
         ArgumentError("n", 0, "be at least 1"),
         "n=0: must be at least 1",
         {"argument": "n", "value": 0, "allowed": "be at least 1"},
+    ),
+    (
+        DesignError(["k: has no value: give at least one", "row 3, n: must be at least 1"]),
+        "the design has 2 problem(s):\n  k: has no value: give at least one\n  row 3, n: must be "
+        "at least 1",
+        {"problems": ("k: has no value: give at least one", "row 3, n: must be at least 1")},
     ),
     (
         UndefinedClosureError("time", "continuous", "be 'discrete' for this law"),
@@ -64,6 +75,18 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
         {"path": Path("out/run"), "problem": "the disk is full"},
     ),
     (StepInProgressError("wait for the step"), "wait for the step", {}),
+    (StoppedError("stopped"), "stopped", {}),
+    (
+        RunError(7, {"k": 4, "decider": "traits"}, "ZeroDivisionError: no luck"),
+        "run 7 (k=4, decider='traits'): ZeroDivisionError: no luck",
+        {"run": 7, "cell": {"k": 4, "decider": "traits"}, "error": "ZeroDivisionError: no luck"},
+    ),
+    (
+        WorkerLostError({9, 7}, "TerminatedWorkerError"),
+        "workers, or the scheduler, died (TerminatedWorkerError) under 2 run(s): 7, 9; often for "
+        "want of memory. What is done is kept: start the sweep again, perhaps with a smaller n_jobs",
+        {"runs": [7, 9], "cause": "TerminatedWorkerError"},
+    ),
     (DeciderError("no answer"), "no answer", {}),
     (
         MissingKeyError("acme/one", ["ACME_KEY", "ACME_ID"]),
@@ -87,6 +110,12 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
         "max_calls=100 is used up (100 spent, calls under way included); raise max_calls and run "
         "again: a store answers what it has kept",
         {"argument": "max_calls", "limit": 100, "spent": 100},
+    ),
+    (
+        SweepBudgetError(BudgetExceededError("max_calls", 100, 100), "out", 3, 8),
+        "max_calls=100 is used up (100 spent, calls under way included) with 3 of 8 runs done; go "
+        "on with resume('out', llm={'max_calls': MORE}), which pays for no call twice",
+        {"argument": "max_calls", "folder": Path("out"), "done": 3, "runs": 8},
     ),
     (
         ReplayMissError(7, 3, "calls.sqlite"),

@@ -32,15 +32,16 @@ from mesa_llmspread import SpreadData, SpreadModel, TraitDecider, concat
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
+    DesignError,
     InputFileError,
     MissingKeyError,
     OutputError,
+    RunError,
     UnknownNameError,
+    WorkerLostError,
 )
 from mesa_llmspread.sweep import (
     Design,
-    DesignError,
-    RunError,
     Sweep,
     fit_cells,
     load,
@@ -49,7 +50,10 @@ from mesa_llmspread.sweep import (
     sensitivity,
 )
 from mesa_llmspread.sweep.command import sweep_command
+from mesa_llmspread.sweep.engines import Job, perform, unsettle
 from mesa_llmspread.sweep.figures import plot_heatmap, plot_rates
+from mesa_llmspread.sweep.workers import outcomes_of
+from models.sweep.batch import app as batch_example
 
 SMALL = {"n": 60, "k": [4, 6], "decider": "SI({beta})", "beta": [0.05, 0.2]}
 
@@ -106,6 +110,14 @@ def test_batch_run_rows_of_every_step_share_one_record() -> None:
     assert len(rows) > 3
     assert SpreadData.from_batch_run(rows).runs == [0]
     assert len({id(row["Record"]) for row in rows}) == 1
+
+
+def test_the_example_of_batch_run_runs() -> None:
+    result = CliRunner().invoke(batch_example, ["--n", "60", "--processes", "1"])
+    assert result.exit_code == 0, result.exception
+    assert [line.partition(":")[0] for line in result.stdout.splitlines()] == [
+        f"k={k}, {law}" for k in (4, 8) for law in ("SI(0.05)", "FirstRepeat(0.2, 0.04)")
+    ]
 
 
 def test_frames_of_the_collector_leave_the_record_out() -> None:
@@ -265,9 +277,24 @@ def test_results_do_not_depend_on_the_backend(small: Sweep, tmp_path: Path) -> N
 
 
 def test_the_garbage_collector_is_left_as_it_was(small: Sweep, tmp_path: Path) -> None:
-    before = gc.get_freeze_count()
+    before = gc.get_threshold()
     run(Design({"n": 20}, rng=1), tmp_path, backend="sequential")
-    assert gc.get_freeze_count() == before
+    assert gc.get_threshold() == before
+
+
+def test_a_model_is_gone_when_its_run_is_over() -> None:
+    def models() -> int:
+        return sum(isinstance(thing, SpreadModel) for thing in gc.get_objects())
+
+    before = models()
+    gc.disable()
+    try:
+        for seed in (1, 2):
+            perform(Job(0, {"n": 50, "k": 4, "decider": "SI(0.2)"}, seed, 9, "mesa"), None)
+        assert models() == before
+    finally:
+        gc.enable()
+        unsettle()
 
 
 def test_a_run_is_the_model_with_its_seed(small: Sweep) -> None:
@@ -476,15 +503,37 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_loses_only_what_it_was_doing(undisturbed: Sweep, tmp_path: Path) -> None:
+def test_a_killed_worker_holds_nothing_up(undisturbed: Sweep, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with sweep_under_way(out) as process:
         workers_of(process)[0].kill()
         _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "WorkerLostError: a worker" in errors
-    assert 4 <= len(load(out).done) < 60
-    assert_same_results(undisturbed, resume(out, n_jobs=2))
+    assert process.returncode == 0
+    assert "RuntimeWarning: a worker died" in errors
+    assert_same_results(undisturbed, load(out))
+
+
+class Deadly(int):
+    """A number of agents that kills whoever takes it out of its wrapping."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return eval, ("__import__('os').kill(__import__('os').getpid(), 9)",)
+
+
+@pytest.mark.slow
+def test_a_run_that_kills_its_workers_is_named_when_all_others_are_done() -> None:
+    cells = [{"n": Deadly(60) if run == 1 else 60, "decider": "SI(0.2)"} for run in range(9)]
+    jobs = [Job(run, cell, run, 50, "mesa") for run, cell in enumerate(cells)]
+    done: list[int] = []
+    runs = (outcome.run for outcome in outcomes_of(jobs, "loky", 2, None, None))
+    with (
+        pytest.warns(RuntimeWarning, match="a worker died"),
+        pytest.raises(WorkerLostError) as caught,
+    ):
+        done.extend(runs)
+    assert 1 in caught.value.runs
+    assert sorted([*done, *caught.value.runs]) == list(range(9))
+    assert f"{len(caught.value.runs)} run(s): " in str(caught.value)
 
 
 @pytest.mark.slow
@@ -798,6 +847,19 @@ def test_progress(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().err == ""
     run(small_design(), tmp_path / "bar", backend="sequential", progress="bar")
     assert "8/8" in capfd.readouterr().err
+
+
+def test_progress_is_quiet_in_ci_and_counts_failures(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    one_bad_run: int,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    for ci, shown in (("", True), ("true", False)):
+        monkeypatch.setenv("CI", ci)
+        run(small_design(), tmp_path / f"ci-{ci}", backend="sequential")
+        assert ("failed=1" in capfd.readouterr().err) is shown
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from typing import NamedTuple
 
 import pytest
 from pandas.testing import assert_frame_equal
+from servers import ScriptedServer
 
-from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.sweep import Design, Sweep, WorkerLostError, load, resume, run
+from mesa_llmspread.exceptions import ArgumentError, SweepBudgetError, WorkerLostError
+from mesa_llmspread.sweep import Design, Sweep, load, resume, run
 
 distributed = pytest.importorskip("distributed")
 
@@ -147,7 +149,7 @@ def test_a_cluster_of_ones_own(undisturbed: Sweep, tmp_path: Path) -> None:
 def test_a_scheduler_that_does_not_answer_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesa_llmspread.sweep.execution._CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("mesa_llmspread.sweep.workers._CONNECT_SECONDS", 0.5)
     with pytest.raises(ArgumentError, match=r"client=.tcp://127\.0\.0\.1:9"):
         run(design(), tmp_path, backend="dask", client="tcp://127.0.0.1:9")
 
@@ -155,7 +157,7 @@ def test_a_scheduler_that_does_not_answer_is_named(
 def test_a_cluster_without_workers_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mesa_llmspread.sweep.execution._CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("mesa_llmspread.sweep.workers._CONNECT_SECONDS", 0.5)
     with (
         distributed.LocalCluster(
             n_workers=0, processes=False, dashboard_address="127.0.0.1:0"
@@ -164,3 +166,30 @@ def test_a_cluster_without_workers_is_named(
         pytest.raises(ArgumentError, match="have workers"),
     ):
         run(design(), tmp_path, backend="dask", client=client)
+
+
+def test_language_models_are_asked_through_a_cluster(
+    cluster: Cluster, scripted_server: ScriptedServer, tmp_path: Path
+) -> None:
+    options = {"api_base": scripted_server.api_base, "max_calls": 60, "max_concurrency": 4}
+    cell = {"n": 20, "k": 4, "decider": "llm:openai/tiny", "initial_infected": 4}
+    model = Design(cell, replicates=6, rng=1)
+    how = {"backend": "dask", "client": cluster.address, "steps": 2}
+    with pytest.raises(SweepBudgetError, match=r"max_calls=60 is used up"):
+        run(model, tmp_path / "out", llm=options, **how)
+    assert len(scripted_server.requests) == 60
+    found = resume(
+        tmp_path / "out", backend="dask", client=cluster.address, llm={"max_calls": 10_000}
+    )
+    assert len(found.exposures) == len(scripted_server.requests) > 60
+    assert scripted_server.most_in_flight <= 4
+
+
+def test_language_models_are_not_asked_from_other_machines(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform, "node", lambda: "another-machine")
+    model = Design({"n": 20, "k": 4, "decider": "llm:openai/tiny"}, rng=1)
+    llm = {"api_base": "http://127.0.0.1:9/v1", "mode": "replay", "store": __file__}
+    with pytest.raises(ArgumentError, match=r"client=.*must have its workers on this machine"):
+        run(model, tmp_path, backend="dask", client=cluster.address, llm=llm)

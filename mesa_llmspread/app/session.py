@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mesa_llmspread.app.fits import Fits, Wish
 from mesa_llmspread.app.law import Law
 from mesa_llmspread.app.settings import Settings
-from mesa_llmspread.exceptions import LLMSpreadError
+from mesa_llmspread.exceptions import LLMSpreadError, StoppedError
 
 # Mesa and what comes with it take longer to load than the rest of the page, so they are
 # imported where a model is first made, in a thread that nobody waits for.
@@ -214,8 +214,6 @@ class Session:
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Do something; what goes wrong becomes a sentence."""
-        from mesa_llmspread.deciders.loop import StoppedError
-
         try:
             action()
             return

@@ -48,7 +48,7 @@ class Watched(Decider):
     inner : Decider
         Who decides; its manifest counts ``decisions``, ``failed`` and ``cost_usd``.
     stop : threading.Event
-        Set to stop: the step ends with :class:`~mesa_llmspread.deciders.loop.StoppedError`,
+        Set to stop: the step ends with :class:`~mesa_llmspread.exceptions.StoppedError`,
         and the model is as before it.
     """
 

@@ -18,9 +18,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from mesa_llmspread.exceptions import DeciderError
+from mesa_llmspread.exceptions import StoppedError
 
-__all__ = ["Slots", "StoppedError", "at_close", "run", "stopped_by", "together", "with_grace"]
+__all__ = ["Slots", "at_close", "run", "stopped_by", "together", "with_grace"]
 
 T = TypeVar("T")
 
@@ -87,10 +87,6 @@ def _forget() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
-
-
-class StoppedError(DeciderError):
-    """Calls were stopped before all of them were answered."""
 
 
 _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)

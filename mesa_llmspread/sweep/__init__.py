@@ -5,22 +5,23 @@
 >>> len(design.table)
 20
 
-``run(design, out="folder")`` does the runs, ``load("folder")`` reads them.
+``run(design, out="folder")`` does the runs, ``load("folder")`` reads them. Where language
+models decide, ``dry_run(design)`` says before what that will cost.
 """
 
 from __future__ import annotations
 
-from mesa_llmspread.sweep.design import Design, DesignError
-from mesa_llmspread.sweep.execution import RunError, WorkerLostError, resume, run
+from mesa_llmspread.sweep.design import Design
+from mesa_llmspread.sweep.dry_run import DryRun, dry_run
+from mesa_llmspread.sweep.execution import resume, run
 from mesa_llmspread.sweep.fits import fit_cells, sensitivity
 from mesa_llmspread.sweep.results import Sweep, load
 
 __all__ = [
     "Design",
-    "DesignError",
-    "RunError",
+    "DryRun",
     "Sweep",
-    "WorkerLostError",
+    "dry_run",
     "fit_cells",
     "load",
     "resume",

@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,7 +16,6 @@ from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError
 from mesa_llmspread.networks import make_network
 
 __all__ = [
-    "DesignError",
     "Problem",
     "arguments_of",
     "failing",
@@ -51,21 +51,6 @@ class Problem(NamedTuple):
         return place + (self.why if named else f"{self.argument}: {self.why}")
 
 
-class DesignError(ArgumentError):
-    """A design cannot be run; the message names every problem, a line each.
-
-    Parameters
-    ----------
-    problems : sequence of Problem
-        At least one.
-    """
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
-        listed = "".join(f"\n  {problem}" for problem in problems)
-        LLMSpreadError.__init__(self, f"the design has {len(problems)} problem(s):{listed}")
-
-
 def arguments_of(cell: Mapping[str, Any]) -> dict[str, Any]:
     """Turn a row of a design into arguments of the model.
 
@@ -97,7 +82,8 @@ def arguments_of(cell: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def model_arguments() -> dict[str, Any]:
+@cache
+def model_arguments() -> Mapping[str, Any]:
     """Give the arguments of the model that a design may have, with their defaults."""
     from mesa_llmspread.model import SpreadModel
 

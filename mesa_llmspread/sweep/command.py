@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mesa_llmspread.exceptions import ArgumentError, InputFileError, UnknownNameError
 
+if TYPE_CHECKING:
+    from mesa_llmspread.sweep.design import Design
+
 __all__ = ["read_design", "sweep_command"]
 
-_KEYS = ("parameters", "replicates", "rng", "steps", "engine")
+_KEYS = ("parameters", "replicates", "rng", "steps", "engine", "llm")
 
 
 def sweep_command(
@@ -21,7 +24,7 @@ def sweep_command(
         Path | None,
         typer.Option(
             help="YAML or JSON: parameters (lists, all combinations), replicates, rng, steps, "
-            "engine. CSV or Parquet: a row a combination."
+            "engine, llm. CSV or Parquet: a row a combination."
         ),
     ] = None,
     resume: Annotated[
@@ -33,6 +36,20 @@ def sweep_command(
         int | None, typer.Option(help="Largest number of steps. [default: 50]")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="mesa or ensemble. [default: mesa]")] = None,
+    llm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="An option of the language models, such as max_cost_usd=5 or "
+            "requests_per_minute=600, for all runs together; can be given repeatedly.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say what the language models would take: calls and cost."
+        ),
+    ] = False,
     backend: Annotated[str, typer.Option(help="loky, dask or sequential.")] = "loky",
     n_jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
     client: Annotated[
@@ -44,6 +61,7 @@ def sweep_command(
     """Do the runs of a design, each kept in OUT as soon as it is done.
 
     With --resume only OUT is needed: it knows its design. Options win over the design file.
+    What language models will take is said before they are asked anything.
     """
     from mesa_llmspread.sweep import execution
     from mesa_llmspread.sweep.design import Design
@@ -57,25 +75,63 @@ def sweep_command(
     }
     given = {"replicates": replicates, "rng": rng, "steps": steps, "engine": engine}
     given = {name: value for name, value in given.items() if value is not None}
+    options = dict(map(_option, llm or ()))
     if resume:
         if design is not None or given:
             named = ["design"] if design is not None else list(given)
             raise ArgumentError("--resume", named, "stand without what OUT knows itself")
-        sweep = execution.resume(out, **how)
+        _announce(out, options, dry_run)
+        if dry_run:
+            return
+        sweep = execution.resume(out, llm=options or None, **how)
     else:
         if design is None:
             raise ArgumentError("--design", None, "name a file, unless there is --resume")
         if (out / "manifest.json").exists():
             raise ArgumentError("OUT", str(out), "be an empty folder; go on with it by --resume")
         settings = {**read_design(design), **given}
-        chosen = {name: settings.pop(name) for name in ("steps", "engine") if name in settings}
-        sweep = execution.run(Design(**settings), out, **chosen, **how)
+        settings["llm"] = {**(settings.get("llm") or {}), **options} or None
+        chosen = {
+            name: settings.pop(name) for name in ("steps", "engine", "llm") if name in settings
+        }
+        made = Design(**settings)
+        _announce(made, chosen["llm"], dry_run, chosen.get("steps", 50))
+        if dry_run:
+            return
+        sweep = execution.run(made, out, **chosen, **how)
     states = sweep.runs["status"].value_counts()
     typer.echo(f"{out}: " + ", ".join(f"{count} {name}" for name, count in states.items()))
     if "failed" in states:
         first = sweep.runs[sweep.runs["status"] == "failed"].iloc[0]
         typer.echo(f"first failure, run {first['run']}: {first['error']}", err=True)
         raise typer.Exit(1)
+
+
+def _announce(
+    sweep: Design | Path, llm: dict[str, Any] | None, always: bool, steps: int = 50
+) -> None:
+    """Say what the language models of a sweep will take, if there are any to be asked."""
+    from mesa_llmspread.sweep.dry_run import dry_run, dry_run_of_rest
+
+    if isinstance(sweep, Path):
+        found = dry_run_of_rest(sweep, llm)
+    else:
+        found = dry_run(sweep, steps=steps, llm=llm)
+    if always and found.runs > 1:
+        shown = ["cell", "decider", "runs", "calls", "most_calls", "cost_usd", "most_cost_usd"]
+        typer.echo(found.cells[shown].to_string(index=False, na_rep="unknown"))
+    if always or found.runs:
+        typer.echo(str(found))
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """Take NAME=VALUE apart; a value is read as in a design file."""
+    import yaml
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ArgumentError("--llm", text, "be NAME=VALUE, such as max_calls=1000")
+    return name, yaml.safe_load(value)
 
 
 def read_design(path: Path) -> dict[str, Any]:
@@ -85,7 +141,7 @@ def read_design(path: Path) -> dict[str, Any]:
     ----------
     path : Path
         YAML or JSON with ``parameters`` (a mapping of lists) and, if wanted, ``replicates``,
-        ``rng``, ``steps`` and ``engine``; or CSV or Parquet with one row a combination.
+        ``rng``, ``steps``, ``engine`` and ``llm``; or CSV or Parquet with one row a combination.
 
     Returns
     -------

@@ -18,11 +18,11 @@ from scipy.stats import qmc
 
 from mesa_llmspread._checks import checked_int
 from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, DesignError
 from mesa_llmspread.streams import RNGLike, as_seed, spawn_seeds
-from mesa_llmspread.sweep.checks import DesignError, Problem, places, problems_of
+from mesa_llmspread.sweep.checks import Problem, places, problems_of
 
-__all__ = ["RUN_COLUMNS", "Design", "DesignError"]
+__all__ = ["RUN_COLUMNS", "Design"]
 
 #: Columns of :attr:`Design.table` that are no parameters.
 RUN_COLUMNS = ("run", "cell", "replicate", "rng")

@@ -12,11 +12,16 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.exceptions import ArgumentError, BudgetExceededError
 from mesa_llmspread.sweep.checks import arguments_of, model_arguments
+from mesa_llmspread.sweep.language import decider_of
 from mesa_llmspread.sweep.runfile import encode
 
 __all__ = ["ENGINES", "Failure", "Job", "Outcome", "check_law", "perform", "unsettle", "versions"]
+
+
+# Of 1,000 agents and their network, and as many again.
+_OBJECTS_OF_A_RUN = 50_000
 
 
 class Job(NamedTuple):
@@ -51,49 +56,54 @@ class Failure(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a run: the content of its file, or why there is none."""
+    """What came of a run: the content of its file, why there is none, or why all must halt."""
 
     run: int
     content: bytes | None
     failure: Failure | None = None
+    halt: BudgetExceededError | None = None
 
 
-def perform(job: Job) -> Outcome:
+def perform(job: Job, llm: Mapping[str, Any] | None) -> Outcome:
     """Do one run; whatever goes wrong in it becomes part of the outcome.
 
     Parameters
     ----------
     job : Job
+    llm : mapping or None
+        Options of language models; None if there is none.
 
     Returns
     -------
     Outcome
     """
+    _settle()
     try:
-        return Outcome(job.run, ENGINES[job.engine](job))
+        return Outcome(job.run, ENGINES[job.engine](job, llm or {}))
+    except BudgetExceededError as error:
+        return Outcome(job.run, None, halt=error)
     except Exception as error:  # one bad run must not stop the others, whatever it raises
         text = f"{type(error).__name__}: {error}"
         return Outcome(job.run, None, Failure(text, traceback.format_exc()))
-    finally:
-        _settle()
 
 
 @cache
-def _settle() -> None:
-    """Spare the garbage collector, once a process, what was there before the second run.
+def _settle() -> tuple[int, int, int]:
+    """Spare the garbage collector, once a process, work in vain; give its old thresholds.
 
-    A model of 1,000 agents makes so many objects that every few runs all objects of the
-    process are looked through; most of them are imported modules.
+    A model makes many objects that all live until its run is over, and are then let go of at
+    once (see :func:`_forget`): there is nothing to find in between.
     """
-    gc.collect()
-    gc.freeze()
+    usual = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_OF_A_RUN, *usual[1:])
+    return usual
 
 
 def unsettle() -> None:
     """Leave the garbage collector of this process as it was."""
     if _settle.cache_info().currsize:
+        gc.set_threshold(*_settle())
         _settle.cache_clear()
-        gc.unfreeze()
 
 
 @cache
@@ -104,11 +114,14 @@ def versions() -> dict[str, str]:
     return {**found, "python": platform.python_version()}
 
 
-def _mesa(job: Job) -> bytes:
+def _mesa(job: Job, llm: Mapping[str, Any]) -> bytes:
     """Run the Mesa model."""
     from mesa_llmspread.model import SpreadModel
 
-    model = SpreadModel(**arguments_of(job.cell), rng=job.rng)
+    arguments = arguments_of(job.cell)
+    if "decider" in arguments:
+        arguments["decider"] = decider_of(arguments["decider"], llm)
+    model = SpreadModel(**arguments, rng=job.rng)
     try:
         model.run(job.steps)
         collected = model.datacollector
@@ -127,12 +140,16 @@ def _mesa(job: Job) -> bytes:
 
 
 def _forget(model: Any) -> None:
-    """Let go of a model: Mesa 3.3 keeps all of them, in a class's private counter."""
+    """Let go of a model, at once: model and agents know each other, which is slow to find out.
+
+    Mesa 3.3 keeps all models besides, in a class's private counter.
+    """
     import mesa
 
     counters = vars(mesa.Agent).get("_ids")
     if counters is not None:
         counters.pop(model, None)
+    vars(model).clear()
 
 
 def check_law(arguments: Mapping[str, Any]) -> Any:
@@ -173,7 +190,7 @@ def check_law(arguments: Mapping[str, Any]) -> Any:
     return OnlineOffline(law.alpha * broadcast, law.beta) if isinstance(law, OnlineOffline) else law
 
 
-def _ensemble(job: Job) -> bytes:
+def _ensemble(job: Job, _: Mapping[str, Any]) -> bytes:
     """Run the compiled engine, on the network and from the starters that the seed gives Mesa."""
     import numpy as np
 

@@ -1,18 +1,11 @@
-"""Do the runs of a design: in this process, on all cores, or on a Dask cluster.
-
-joblib carries the runs out to workers and their results come back as finished files, which
-only this process writes; so workers need no common disk, and nothing is kept in memory.
-"""
+"""Do the runs of a design, and keep each on disk as soon as it is done."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from concurrent.futures import CancelledError
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,14 +15,25 @@ from mesa_llmspread._checks import checked_int
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
-    LLMSpreadError,
+    BudgetExceededError,
+    DesignError,
+    RunError,
+    SweepBudgetError,
     UnknownNameError,
 )
-from mesa_llmspread.sweep.checks import DesignError, Problem, failing, model_arguments
+from mesa_llmspread.sweep.checks import Problem, failing, model_arguments
 from mesa_llmspread.sweep.design import Design
-from mesa_llmspread.sweep.engines import Job, Outcome, check_law, perform, unsettle
+from mesa_llmspread.sweep.engines import Job, check_law
+from mesa_llmspread.sweep.language import (
+    checked_options,
+    decider_of,
+    forget_deciders,
+    has_models,
+    with_store,
+)
 from mesa_llmspread.sweep.results import Sweep, load
 from mesa_llmspread.sweep.storage import Folder
+from mesa_llmspread.sweep.workers import outcomes_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -39,44 +43,14 @@ __all__ = [
     "Engine",
     "OnError",
     "Progress",
-    "RunError",
-    "WorkerLostError",
     "resume",
     "run",
 ]
-
-# How long a Dask scheduler may take to answer.
-_CONNECT_SECONDS = 15
 
 Backend = Literal["loky", "dask", "sequential"]
 Engine = Literal["mesa", "ensemble"]
 OnError = Literal["record", "raise"]
 Progress = Literal["auto", "bar", "none"]
-
-
-class RunError(LLMSpreadError, RuntimeError):
-    """A run of a sweep failed, and the sweep was to stop at that.
-
-    Parameters
-    ----------
-    run : int
-        Its number.
-    cell : mapping
-        Its values by parameter.
-    error : str
-        What it raised.
-    """
-
-    def __init__(self, run: int, cell: Mapping[str, Any], error: str) -> None:
-        self.run = run
-        self.cell = dict(cell)
-        self.error = error
-        values = ", ".join(f"{name}={value!r}" for name, value in cell.items())
-        super().__init__(f"run {run} ({values}): {error}")
-
-
-class WorkerLostError(LLMSpreadError, RuntimeError):
-    """Worker processes died under a sweep, so that it cannot go on by itself."""
 
 
 def run(
@@ -88,6 +62,7 @@ def run(
     n_jobs: int = -1,
     on_error: OnError = "record",
     steps: int = 50,
+    llm: Mapping[str, Any] | None = None,
     client: str | Client | None = None,
     progress: Progress = "auto",
 ) -> Sweep:
@@ -112,6 +87,12 @@ def run(
         Whether a run that raises is recorded and the others go on, or all stops.
     steps : int, default 50
         The largest number of steps of a run.
+    llm : mapping, optional
+        Arguments of :class:`~mesa_llmspread.deciders.LLMDecider` for every cell whose decider
+        is ``"llm:MODEL"``, such as ``{"max_cost_usd": 5, "requests_per_minute": 600}``. They
+        hold for the sweep as a whole: its runs share one store of calls (by default
+        ``calls.sqlite`` in the folder) and so one budget, and each worker gets its part of
+        what may be sent in a minute or at one time. Limits may change when the sweep goes on.
     client : str or distributed.Client, optional
         With ``backend="dask"``: the scheduler's address, or a client. By default a cluster is
         started on this machine, and stopped at the end.
@@ -133,8 +114,12 @@ def run(
         If a result cannot be written.
     RunError
         If a run failed and ``on_error="raise"``. What was done before is kept.
+    SweepBudgetError
+        If language models have used up ``max_calls`` or ``max_cost_usd``. Runs that were
+        under way are missing then, but their calls are in the store.
     WorkerLostError
-        If workers died. What was done is kept: start it again.
+        If workers died again and again under the same run, or a cluster lost its scheduler.
+        What was done is kept: start it again.
 
     Examples
     --------
@@ -150,8 +135,9 @@ def run(
     _check_choices(backend=backend, engine=engine, on_error=on_error, progress=progress)
     _check_jobs(n_jobs)
     steps = checked_int("steps", steps, 0)
-    _check_answerable(design.cells, engine)
-    folder = Folder.create(out, design, engine, steps)
+    options = checked_options(llm, design.cells)
+    _check_answerable(design.cells, engine, with_store(options, Path(out)))
+    folder = Folder.create(out, design, engine, steps, options)
     return _finish(folder, backend, n_jobs, on_error, client, progress)
 
 
@@ -161,6 +147,7 @@ def resume(
     backend: Backend = "loky",
     n_jobs: int = -1,
     on_error: OnError = "record",
+    llm: Mapping[str, Any] | None = None,
     client: str | Client | None = None,
     progress: Progress = "auto",
 ) -> Sweep:
@@ -172,6 +159,9 @@ def resume(
         Folder of a sweep that was begun; it knows its design, engine and steps.
     backend, n_jobs, on_error, client, progress
         As for :func:`run`; they may be others than before.
+    llm : mapping, optional
+        Limits of language models that are to be others than before, such as
+        ``{"max_calls": 20_000}``.
 
     Returns
     -------
@@ -181,12 +171,17 @@ def resume(
     ------
     InputFileError
         If the folder holds no sweep.
-    OutputError, RunError, WorkerLostError
+    ArgumentError, OutputError, RunError, SweepBudgetError, WorkerLostError
         As :func:`run`.
     """
     _check_choices(backend=backend, on_error=on_error, progress=progress)
     _check_jobs(n_jobs)
-    return _finish(Folder(out), backend, n_jobs, on_error, client, progress)
+    folder = Folder(out)
+    if llm is not None:
+        design, manifest = folder.design, folder.manifest
+        options = checked_options({**manifest["llm"], **llm}, design.cells)
+        folder = Folder.create(out, design, manifest["engine"], manifest["steps"], options)
+    return _finish(folder, backend, n_jobs, on_error, client, progress)
 
 
 def _check_choices(**given: str) -> None:
@@ -203,18 +198,19 @@ def _check_jobs(n_jobs: Any) -> None:
         raise ArgumentError("n_jobs", n_jobs, "be a whole number other than 0")
 
 
-def _check_answerable(cells: pd.DataFrame, engine: str) -> None:
+def _check_answerable(cells: pd.DataFrame, engine: str, llm: Mapping[str, Any]) -> None:
     """See that the engine knows every cell's law, or that every decider can answer."""
     from mesa_llmspread.deciders import as_decider
 
     defaults = model_arguments()
     rates = [name for name in map(str, cells.columns) if name not in defaults]
     if engine == "mesa":
-        problems = failing(
-            cells,
-            ["decider", *rates],
-            lambda arguments: as_decider(arguments.get("decider", defaults["decider"])).check(),
-        )
+
+        def check(arguments: dict[str, Any]) -> None:
+            as_decider(decider_of(arguments.get("decider", defaults["decider"]), llm)).check()
+
+        problems = failing(cells, ["decider", *rates], check)
+        forget_deciders()
     elif "decider" in cells:
         problems = failing(cells, ["decider", "broadcast", *rates], check_law)
     else:
@@ -246,13 +242,19 @@ def _finish(
         Job(int(row["run"]), {name: row[name] for name in names}, int(row["rng"]), steps, engine)
         for row in todo.to_dict("records")
     )
+    models = has_models(folder.design.cells)
+    llm = with_store(folder.manifest["llm"], folder.path) if models else None
     quiet = progress == "none" or (
         progress == "auto" and (bool(os.environ.get("CI")) or not sys.stderr.isatty())
     )
     bar = tqdm(total=len(todo), desc="runs", unit="run", disable=quiet, file=sys.stderr)
     failed = 0
-    with bar, _outcomes(jobs, backend, n_jobs, client) as outcomes:
+    halt: BudgetExceededError | None = None
+    with bar, contextlib.closing(outcomes_of(jobs, backend, n_jobs, client, llm)) as outcomes:
         for outcome in outcomes:
+            if outcome.halt is not None:
+                halt = outcome.halt
+                continue
             folder.save(outcome)
             bar.update()
             if outcome.failure is not None:
@@ -262,83 +264,7 @@ def _finish(
                     row = status.iloc[[outcome.run]].to_dict("records")[0]
                     cell = {name: row[name] for name in names}
                     raise RunError(outcome.run, cell, outcome.failure.error)
-    return load(folder.path)
-
-
-@contextlib.contextmanager
-def _outcomes(
-    jobs: Iterator[Job], backend: str, n_jobs: int, client: Any
-) -> Iterator[Iterator[Outcome]]:
-    """Carry jobs out to workers; results come in the order in which they are done."""
-    from joblib import Parallel, delayed, parallel_config
-
-    with contextlib.ExitStack() as stack:
-        options: dict[str, Any] = {"backend": backend, "n_jobs": n_jobs}
-        lost: tuple[type[BaseException], ...] = (BrokenProcessPool, CancelledError)
-        if backend == "dask":
-            options |= {"client": stack.enter_context(_dask_client(client, n_jobs)), "n_jobs": -1}
-            from distributed import KilledWorker
-
-            lost += (KilledWorker,)
-        if backend == "sequential":
-            options["n_jobs"] = 1
-            stack.callback(unsettle)
-        stack.enter_context(parallel_config(**options))
-        outcomes = Parallel(return_as="generator_unordered")(delayed(perform)(job) for job in jobs)
-        try:
-            yield outcomes
-        except lost as error:
-            raise WorkerLostError(
-                f"a worker, or the scheduler, died ({type(error).__name__}), often for want of "
-                "memory; the runs that are done are kept: start the sweep again, perhaps with a "
-                "smaller n_jobs"
-            ) from error
-        finally:
-            outcomes.close()
-
-
-@contextlib.contextmanager
-def _dask_client(client: Any, n_jobs: int) -> Iterator[Any]:
-    """Connect to a Dask cluster that has workers, or start one here."""
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise ArgumentError(
-            "backend", "dask", "have Dask installed: pip install 'mesa_llmspread[cluster]'"
-        ) from error
-    if isinstance(client, Client):
-        yield _with_workers(client)
-    elif client is not None:
-        try:
-            connected = Client(client, set_as_default=False, timeout=_CONNECT_SECONDS)
-        except (OSError, ValueError, TypeError) as error:
-            raise ArgumentError(
-                "client", client, f"be the address of a Dask scheduler that answers ({error})"
-            ) from error
-        with connected:
-            yield _with_workers(connected)
-    else:
-        from joblib import cpu_count
-
-        workers = cpu_count() if n_jobs < 0 else n_jobs
-        with (
-            LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.ERROR,
-            ) as cluster,
-            Client(cluster, set_as_default=False) as connected,
-        ):
-            yield connected
-
-
-def _with_workers(client: Client) -> Client:
-    """See that a cluster has a worker."""
-    try:
-        client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
-    except TimeoutError as error:
-        raise ArgumentError(
-            "client", client, "have workers: start some, and wait_for_workers on the client"
-        ) from error
-    return client
+    sweep = load(folder.path)
+    if halt is not None:
+        raise SweepBudgetError(halt, folder.path, len(sweep.done), len(sweep.runs))
+    return sweep

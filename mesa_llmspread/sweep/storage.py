@@ -17,6 +17,7 @@ from mesa_llmspread.exceptions import ArgumentError, InputFileError
 from mesa_llmspread.files import make_folder, write_whole
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Outcome, versions
+from mesa_llmspread.sweep.language import LIMITS
 from mesa_llmspread.sweep.runfile import read_manifest
 
 __all__ = ["Folder"]
@@ -35,7 +36,8 @@ class Folder:
     path : Path
     design : Design
     manifest : dict
-        How the design was made, engine, steps, versions, git commit.
+        How the design was made, engine, steps, options of language models, versions, git
+        commit.
 
     Raises
     ------
@@ -57,7 +59,9 @@ class Folder:
         self.design = Design.trusted(cells, made["replicates"], made["seed"], made["origin"])
 
     @classmethod
-    def create(cls, path: str | Path, design: Design, engine: str, steps: int) -> Folder:
+    def create(
+        cls, path: str | Path, design: Design, engine: str, steps: int, llm: dict[str, Any]
+    ) -> Folder:
         """Begin a sweep, or go on with the one that is there.
 
         Parameters
@@ -67,6 +71,9 @@ class Folder:
             With more replicates than before, or the same.
         engine : str
         steps : int
+        llm : dict
+            Options of language models; :data:`~mesa_llmspread.sweep.language.LIMITS` among
+            them may be others than before.
 
         Returns
         -------
@@ -92,6 +99,7 @@ class Folder:
             },
             "engine": engine,
             "steps": steps,
+            "llm": llm,
             "versions": versions(),
             "git": _git_commit(),
         }
@@ -105,7 +113,7 @@ class Folder:
         path = self.path / "manifest.json"
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            missing = {"design", "engine", "steps"} - set(manifest)
+            missing = {"design", "engine", "steps", "llm"} - set(manifest)
         except FileNotFoundError as error:
             raise InputFileError(path, "not found; is this the folder of a sweep?") from error
         except (OSError, ValueError) as error:
@@ -185,6 +193,11 @@ def _check_same(there: Folder, design: Design, manifest: dict[str, Any]) -> None
         f"{name} is {old[name]!r} there and {new[name]!r} here"
         for name in ("engine", "steps")
         if old[name] != new[name]
+    ]
+    differences += [
+        f"llm has {name!r} {there_has!r} there and {here_has!r} here"
+        for name in sorted({*old["llm"], *new["llm"]} - set(LIMITS))
+        if (there_has := old["llm"].get(name)) != (here_has := new["llm"].get(name))
     ]
     if there.design.seed != design.seed:
         differences.append(f"rng is {there.design.seed} there and {design.seed} here")

@@ -1,0 +1,237 @@
+"""Carry jobs out: in this process, on all cores, or on a Dask cluster.
+
+joblib carries the runs out to workers and their results come back as finished files, which
+only the process of the sweep writes; so workers need no common disk, and nothing is kept in
+memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import threading
+import time
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from mesa_llmspread.exceptions import ArgumentError, WorkerLostError
+from mesa_llmspread.sweep.engines import Job, Outcome, perform, unsettle
+from mesa_llmspread.sweep.language import forget_deciders, share_of
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["outcomes_of"]
+
+# How long a Dask scheduler may take to answer.
+_CONNECT_SECONDS = 15
+
+# How long a worker may outlive the process of its sweep.
+_WATCH_SECONDS = 0.2
+
+# How often workers may die under the same run.
+_MOST_LOSSES = 3
+
+
+class _Queue:
+    """Jobs that wait for their outcome, and which of them are in the hands of workers."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self.waiting = {job.run: job for job in jobs}
+        self.under_way: set[int] = set()
+        self.suspects: set[int] = set()
+        self.losses = 0
+        self.closed = False
+
+    def __iter__(self) -> Iterator[Job]:
+        """Give jobs out; those that may have killed a worker when all others are done."""
+        for job in sorted(self.waiting.values(), key=lambda job: job.run in self.suspects):
+            if self.closed:
+                return
+            self.under_way.add(job.run)
+            yield job
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take an outcome in."""
+        self.under_way.discard(outcome.run)
+        del self.waiting[outcome.run]
+        # What one run could not spend, the next one cannot spend either.
+        self.closed = self.closed or outcome.halt is not None
+
+    def lose(self) -> None:
+        """Suspect what was under way when a worker died, this time and the times before."""
+        common = self.suspects & self.under_way
+        self.losses = self.losses + 1 if common else 1
+        self.suspects = common or self.under_way
+        self.under_way = set()
+
+
+def outcomes_of(
+    jobs: Iterable[Job], backend: str, n_jobs: int, client: Any, llm: Mapping[str, Any] | None
+) -> Generator[Outcome, None, None]:
+    """Carry jobs out to workers.
+
+    Parameters
+    ----------
+    jobs : iterable of Job
+    backend, n_jobs, client
+        As for :func:`~mesa_llmspread.sweep.run`.
+    llm : mapping or None
+        Options of language models; None if there is none.
+
+    Yields
+    ------
+    Outcome
+        In the order in which they are done. None comes after the budget is used up, but for
+        the jobs that were under way.
+
+    Raises
+    ------
+    WorkerLostError
+        If worker processes of this machine died under the same run again and again, or a
+        Dask cluster lost its scheduler, or too many workers.
+    """
+    from joblib import Parallel, delayed, effective_n_jobs
+
+    queue = _Queue(jobs)
+    work = delayed(partial(_perform_while_alive, os.getpid()) if backend == "loky" else perform)
+    with _workers(backend, n_jobs, client, llm is not None) as lost:
+        number = max(1, min(effective_n_jobs(None), len(queue.waiting)))
+        share = None if llm is None else share_of(llm, number)
+        while queue.waiting and not queue.closed:
+            # One job at a time is what tells which one it is that kills its worker.
+            size = 1 if queue.suspects else "auto"
+            parallel = Parallel(return_as="generator_unordered", batch_size=size)
+            try:
+                with contextlib.closing(parallel(work(job, share) for job in queue)) as outcomes:
+                    for outcome in outcomes:
+                        queue.settle(outcome)
+                        yield outcome
+            except lost as error:
+                queue.lose()
+                if backend != "loky" or queue.losses == _MOST_LOSSES:
+                    raise WorkerLostError(queue.suspects, type(error).__name__) from error
+                warnings.warn(
+                    f"a worker died ({type(error).__name__}), often for want of memory; what "
+                    f"it was doing is done again, {len(queue.waiting)} runs are left",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+
+def _perform_while_alive(sweep: int, job: Job, llm: Mapping[str, Any] | None) -> Outcome:
+    """Do a run for a process of this machine, as long as there is that process."""
+    _leave_with(sweep)
+    return perform(job, llm)
+
+
+@cache
+def _leave_with(parent: int) -> None:
+    """End this process when its parent does, which could not tell it if it was killed.
+
+    Left alone, it would go on to call a language model for a run that another sweep has
+    taken up.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _workers(
+    backend: str, n_jobs: int, client: Any, together: bool
+) -> Iterator[tuple[type[BaseException], ...]]:
+    """Have joblib use a backend; give the errors that say that a worker was lost."""
+    from joblib import parallel_config
+
+    with contextlib.ExitStack() as stack:
+        options: dict[str, Any] = {"backend": backend, "n_jobs": n_jobs}
+        lost: tuple[type[BaseException], ...] = (BrokenProcessPool, CancelledError)
+        if backend == "dask":
+            connected = stack.enter_context(_dask_client(client, n_jobs))
+            if together:
+                _check_here(connected)
+            options |= {"client": connected, "n_jobs": -1}
+            from distributed import KilledWorker
+
+            lost += (KilledWorker,)
+        if backend == "sequential":
+            options["n_jobs"] = 1
+            stack.callback(unsettle)
+            stack.callback(forget_deciders)
+        stack.enter_context(parallel_config(**options))
+        yield lost
+
+
+@contextlib.contextmanager
+def _dask_client(client: Any, n_jobs: int) -> Iterator[Any]:
+    """Connect to a Dask cluster that has workers, or start one here."""
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise ArgumentError(
+            "backend", "dask", "have Dask installed: pip install 'mesa_llmspread[cluster]'"
+        ) from error
+    if isinstance(client, Client):
+        yield _with_workers(client)
+    elif client is not None:
+        try:
+            connected = Client(client, set_as_default=False, timeout=_CONNECT_SECONDS)
+        except (OSError, ValueError, TypeError) as error:
+            raise ArgumentError(
+                "client", client, f"be the address of a Dask scheduler that answers ({error})"
+            ) from error
+        with connected:
+            yield _with_workers(connected)
+    else:
+        from joblib import cpu_count
+
+        workers = cpu_count() if n_jobs < 0 else n_jobs
+        with (
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.ERROR,
+            ) as cluster,
+            Client(cluster, set_as_default=False) as connected,
+        ):
+            yield connected
+
+
+def _with_workers(client: Client) -> Client:
+    """See that a cluster has a worker."""
+    try:
+        client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
+    except TimeoutError as error:
+        raise ArgumentError(
+            "client", client, "have workers: start some, and wait_for_workers on the client"
+        ) from error
+    return client
+
+
+def _check_here(client: Client) -> None:
+    """See that all workers can share a file of calls, which has to be on a local disk."""
+    elsewhere = set(client.run(_machine).values()) - {_machine()}
+    if elsewhere:
+        raise ArgumentError(
+            "client",
+            client,
+            "have its workers on this machine where a language model decides, as they share "
+            f"one store of calls; there are some on {', '.join(sorted(elsewhere))}",
+        )
+
+
+def _machine() -> str:
+    """Name the machine that this process runs on."""
+    return platform.node()
