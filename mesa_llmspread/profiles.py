@@ -12,7 +12,7 @@ import enum
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
@@ -98,7 +98,7 @@ def _join(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Profile:
     """A Big-Five personality: five trait levels in z-score units.
 
@@ -175,12 +175,12 @@ neuroticism=-1.0)
             self.neuroticism,
         )
 
-    @property
+    @cached_property
     def code(self) -> str:
         """The code of the binary profile on the same side of every mean (0 counts as low)."""
         return codes()[self.index]
 
-    @property
+    @cached_property
     def index(self) -> int:
         """Position of :attr:`code` in :func:`all_profiles`, 0 to 31."""
         o, c, e, a, n = self.levels

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome
 from mesa_llmspread.exceptions import ArgumentTypeError
+from mesa_llmspread.profiles import Profile
 from mesa_llmspread.streams import agent_uniforms
 from mesa_llmspread.transmission import Structure, TwoClass
 
@@ -50,8 +51,9 @@ class RateDecider(Decider):
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         """Toss one coin an exposure; see :meth:`Decider.decide`."""
-        chance = self._probabilities(exposures)
-        reposts = agent_uniforms(rng, [exposure.agent for exposure in exposures]) < chance
+        _, agents, profiles, _, *seen, _ = zip(*exposures, strict=True)
+        chance = self._probabilities(np.array(agents), profiles, np.array(seen, dtype=np.int64))
+        reposts = agent_uniforms(rng, agents) < chance
         return [_REPOST if repost else _DECLINE for repost in reposts.tolist()]
 
     def for_run(self, n: int, rng: np.random.Generator) -> Decider:
@@ -68,8 +70,13 @@ class RateDecider(Decider):
             "parameters": self.structure.parameters,
         }
 
-    def _probabilities(self, exposures: Sequence[Exposure]) -> npt.NDArray[np.float64]:
-        return _chance(self.structure, exposures)
+    def _probabilities(
+        self,
+        agents: npt.NDArray[np.int64],
+        profiles: Sequence[Profile],
+        seen: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.float64]:
+        return _chance(self.structure, profiles, seen)
 
 
 class _LatentClasses(RateDecider):
@@ -83,13 +90,20 @@ class _LatentClasses(RateDecider):
     def for_run(self, n: int, rng: np.random.Generator) -> Decider:
         return RateDecider(self.structure).for_run(n, rng)
 
-    def _probabilities(self, exposures: Sequence[Exposure]) -> npt.NDArray[np.float64]:
-        high = self._is_high[[exposure.agent for exposure in exposures]]
-        return np.where(high, _chance(self._high, exposures), _chance(self._low, exposures))
+    def _probabilities(
+        self,
+        agents: npt.NDArray[np.int64],
+        profiles: Sequence[Profile],
+        seen: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.float64]:
+        low, high = (_chance(law, profiles, seen) for law in (self._low, self._high))
+        return np.where(self._is_high[agents], high, low)
 
 
-def _chance(structure: Structure, exposures: Sequence[Exposure]) -> npt.NDArray[np.float64]:
-    """Probability of posting at each exposure."""
-    _, _, profile, _, contacts, cumulative, exposure, direct, _ = zip(*exposures, strict=True)
-    index = [p.index for p in profile] if structure.needs_profile else 0
+def _chance(
+    structure: Structure, profiles: Sequence[Profile], seen: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Probability of posting at each exposure, from its fields as columns."""
+    contacts, cumulative, exposure, direct = seen
+    index = [profile.index for profile in profiles] if structure.needs_profile else 0
     return structure.prob(contacts, exposure, direct, index, cumulative)

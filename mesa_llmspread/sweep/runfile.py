@@ -40,6 +40,9 @@ SCHEMA = pa.schema(
 
 _KEY = b"mesa_llmspread"
 
+# By what readers choose row groups; statistics of every column take a fifth of the writing.
+_CHOSEN_BY = ["run", "table"]
+
 
 def encode(
     run: int, counts: Mapping[str, Any], exposures: Mapping[str, Any], manifest: Mapping[str, Any]
@@ -61,7 +64,8 @@ def encode(
     """
     text = json.dumps(dict(manifest), allow_nan=False)
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, SCHEMA.with_metadata({_KEY: text.encode()})) as writer:
+    schema = SCHEMA.with_metadata({_KEY: text.encode()})
+    with pq.ParquetWriter(sink, schema, write_statistics=_CHOSEN_BY) as writer:
         for name, columns in (("counts", counts), ("exposures", exposures)):
             writer.write_table(_laid_out(run, name, columns))
     return sink.getvalue().to_pybytes()
