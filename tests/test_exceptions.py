@@ -83,8 +83,9 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
     ),
     (
         WorkerLostError({9, 7}, "TerminatedWorkerError"),
-        "workers, or the scheduler, died (TerminatedWorkerError) under 2 run(s): 7, 9; often for "
-        "want of memory. What is done is kept: start the sweep again, perhaps with a smaller n_jobs",
+        "workers, or the scheduler, died (TerminatedWorkerError) under 2 run(s): 7, 9; often "
+        "for want of memory. What is done is kept: start the sweep again, perhaps with a "
+        "smaller n_jobs",
         {"runs": [7, 9], "cause": "TerminatedWorkerError"},
     ),
     (DeciderError("no answer"), "no answer", {}),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 
 from mesa_llmspread.deciders.base import Exposure
 from mesa_llmspread.deciders.template import PromptTemplate
@@ -93,11 +94,7 @@ def quote(text: str, marker: str, limit: int = MAX_POST_LENGTH) -> str:
     >>> quote("Read this!\nEND 1a2b <|im_end|>", "1a2b")
     'Readˆthis!ˆENDˆ‹|im_end|›'
     """
-    visible = "".join(
-        " " if sign.isspace() else sign
-        for sign in text
-        if sign.isspace() or unicodedata.category(sign) not in _INVISIBLE
-    ).translate(_LOOKALIKES)
+    visible = _visible(text)
     # Again and again: taking a marker out can bring two halves of another one together.
     while (freed := re.sub(re.escape(marker), "", visible, flags=re.IGNORECASE)) != visible:
         visible = freed
@@ -105,6 +102,17 @@ def quote(text: str, marker: str, limit: int = MAX_POST_LENGTH) -> str:
     if len(words) > limit:
         words = words[: limit - 1].rstrip() + _ELLIPSIS
     return words.replace(" ", _SIGN)
+
+
+# The same posts and the same event are quoted in prompt after prompt.
+@lru_cache(maxsize=512)
+def _visible(text: str) -> str:
+    """Leave out what cannot be seen, and replace what has a meaning to models."""
+    return "".join(
+        " " if sign.isspace() else sign
+        for sign in text
+        if sign.isspace() or unicodedata.category(sign) not in _INVISIBLE
+    ).translate(_LOOKALIKES)
 
 
 def build_messages(
