@@ -269,7 +269,8 @@ def _language_model(decider: Any, options: dict[str, Any]) -> LLMDecider:
     from mesa_llmspread.deciders import language_model
 
     if not isinstance(decider, str) or not decider.startswith("llm:"):
-        mend = f"be llm:MODEL with {', '.join(options)}"
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+        mend = f"be llm:MODEL with {flags}"
         raise ArgumentError("decider", decider, mend)
     return language_model(decider, **options)
 

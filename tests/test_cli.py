@@ -100,7 +100,7 @@ def test_a_language_models_run_is_estimated_limited_and_resumed(
 
 def test_only_a_language_model_has_a_budget(tmp_path: Path) -> None:
     said = call("run", tmp_path / "out", "--max-calls", 3, code=2)
-    assert "be llm:MODEL with max_calls" in said
+    assert "be llm:MODEL with --max-calls" in said
 
 
 def test_listings() -> None:

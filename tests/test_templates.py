@@ -424,7 +424,7 @@ def test_a_run_takes_a_template(scripted_server: ScriptedServer, tmp_path: Path)
     both = run("c", "llm:openai/tiny?template=paraphrase", "--template", "no_persona")
     assert both == "no_persona"
     error = call("run", tmp_path / "d", "--decider", "SI(0.1)", "--template", "standard", code=2)
-    assert "be llm:MODEL with --api-base, --store or --template" in error
+    assert "be llm:MODEL with --template" in error
 
 
 def test_a_run_is_replayed_with_its_own_template_only(
