@@ -275,7 +275,7 @@ def test_a_replay_needs_no_server_and_no_library(
 ) -> None:
     scripted_server.script = by_prompt
     recorded = run(decider(scripted_server, path, max_failed=1.0))
-    monkeypatch.setattr(calls, "_litellm", None)
+    monkeypatch.setattr(calls, "load_litellm", None)
     replayed = run(LLMDecider("openai/tiny", store=path, mode="replay", max_failed=1.0))
     pd.testing.assert_frame_equal(recorded.exposures, replayed.exposures)
     pd.testing.assert_frame_equal(recorded.counts, replayed.counts)

@@ -33,7 +33,7 @@ from mesa_llmspread.exceptions import (
     ServerUnreachableError,
 )
 
-__all__ = ["Endpoint", "Gate", "key_variables"]
+__all__ = ["Endpoint", "Gate", "key_variables", "load_litellm"]
 
 # Waits between attempts, in seconds: up to 0.5, 1, 2, ... drawn at random, so that calls that
 # failed together do not come back together.
@@ -192,7 +192,7 @@ class Endpoint:
     async def _request(self, messages: list[dict[str, str]], seed: int) -> Any:
         # litellm's timeout is one of silence: a server that dribbles would outlast it.
         async with asyncio.timeout(self.timeout):
-            return await _litellm().acompletion(
+            return await load_litellm().acompletion(
                 model=self.model,
                 messages=messages,
                 response_format=self.form,
@@ -221,7 +221,7 @@ class Endpoint:
             Counted with OpenAI's cl100k vocabulary, which is at hand without a network; other
             models' counts differ by some ten per cent.
         """
-        return int(_litellm().token_counter(model="gpt-3.5-turbo", messages=messages))
+        return int(load_litellm().token_counter(model="gpt-3.5-turbo", messages=messages))
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """Price of a call.
@@ -236,7 +236,7 @@ class Endpoint:
         float or None
             US dollars; None where litellm knows no price.
         """
-        litellm = _litellm()
+        litellm = load_litellm()
         try:
             prices = litellm.cost_per_token(
                 model=self.model,
@@ -267,7 +267,7 @@ class Endpoint:
 
     @functools.cached_property
     def _takes_seed(self) -> bool:
-        return "seed" in (_litellm().get_supported_openai_params(model=self.model) or ())
+        return "seed" in (load_litellm().get_supported_openai_params(model=self.model) or ())
 
     def _read(self, response: Any) -> Reply:
         """Take a completion for what it says; whatever is not an answer is a failure."""
@@ -348,15 +348,21 @@ def _missing_keys(model: str, api_base: str | None) -> list[str]:
     if provider == "openai":
         # Not left to litellm, which takes an empty key for one.
         return [] if os.environ.get("OPENAI_API_KEY") else ["OPENAI_API_KEY"]
-    missing = _litellm().validate_environment(model)["missing_keys"]
+    missing = load_litellm().validate_environment(model)["missing_keys"]
     if api_base is not None or default is not None:
         missing = [name for name in missing if not name.endswith("_API_BASE")]
     return list(missing)
 
 
 @functools.cache
-def _litellm() -> ModuleType:
-    """Import litellm when it is first needed: seconds of CPU, and it acts on the environment."""
+def load_litellm() -> ModuleType:
+    """Import litellm when it is first needed: seconds of CPU, and it acts on the environment.
+
+    Returns
+    -------
+    module
+        litellm, set up.
+    """
     # Without these it fetches a price list and loads .env from the working directory.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
@@ -374,7 +380,7 @@ def _litellm() -> ModuleType:
 
 def _provider(model: str) -> tuple[str, str | None]:
     """Find a model's provider, and its default address where litellm knows one."""
-    litellm = _litellm()
+    litellm = load_litellm()
     try:
         _, provider, _, address = litellm.get_llm_provider(model)
     except litellm.BadRequestError:

@@ -156,6 +156,10 @@ def _workers(
 
     with contextlib.ExitStack() as stack:
         options: dict[str, Any] = {"backend": backend, "n_jobs": n_jobs}
+        if backend == "loky" and together:
+            # Workers of their own: those that began without litellm's hundreds of megabytes would
+            # be taken to leak them, and be replaced in the middle of the sweep.
+            options["initializer"] = _load_litellm
         lost: tuple[type[BaseException], ...] = (BrokenProcessPool, CancelledError)
         if backend == "dask":
             connected = stack.enter_context(_dask_client(client, n_jobs))
@@ -171,6 +175,13 @@ def _workers(
             stack.callback(forget_deciders)
         stack.enter_context(parallel_config(**options))
         yield lost
+
+
+def _load_litellm() -> None:
+    """Make a worker ready for calls."""
+    from mesa_llmspread.deciders.calls import load_litellm
+
+    load_litellm()
 
 
 @contextlib.contextmanager
