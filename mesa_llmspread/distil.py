@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize
-from scipy.special import xlogy
 from scipy.stats import binomtest, rankdata
 
 from mesa_llmspread._checks import checked_int
@@ -25,7 +24,7 @@ from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.meanfield.likelihood import decisions_of, profile_indices
 from mesa_llmspread.profiles import Trait, all_profiles
 from mesa_llmspread.streams import RNGLike, as_generator
-from mesa_llmspread.transmission import rate_to_probability
+from mesa_llmspread.transmission import probability_to_rate, rate_to_probability
 
 __all__ = ["DistilledDecider", "HeldOut", "fit_traits"]
 
@@ -169,22 +168,28 @@ def fit_traits(data: SpreadData, *, folds: int = 5, rng: RNGLike = 0) -> Distill
     terms = _terms(decisions, data)
     repost = decisions["repost"].to_numpy(dtype=float)
     part, unit = _parts(decisions, folds, as_generator(rng))
-    predicted, constant = np.empty(total), np.empty(total)
+    hazard, constant = np.empty(total), np.empty(total)
     for number in range(part.max() + 1):
         held = part == number
         if not 0 < repost[~held].sum() < (~held).sum():
-            raise ArgumentError("folds", folds, f"leave reposts and declines outside each {unit}")
-        predicted[held] = _predict(terms[held], _regress(terms[~held], repost[~held]))
-        constant[held] = repost[~held].mean()
+            raise ArgumentError(
+                "folds",
+                folds,
+                f"leave reposts and declines outside every part: record more {unit}s, or choose "
+                "other folds or another rng",
+            )
+        hazard[held] = _hazard(terms[held], _regress(terms[~held], repost[~held]))
+        constant[held] = probability_to_rate(repost[~held].mean())
+    predicted = rate_to_probability(hazard)
     held_out = HeldOut(
         decisions=total,
         unit=unit,
         folds=int(part.max()) + 1,
-        log_score=_log_score(repost, predicted),
+        log_score=_log_score(repost, hazard),
         log_score_constant=_log_score(repost, constant),
         accuracy=float(((predicted > 0.5) == (repost > 0.5)).mean()),
-        accuracy_constant=float(((constant > 0.5) == (repost > 0.5)).mean()),
-        auc=_auc(repost, predicted),
+        accuracy_constant=float(((rate_to_probability(constant) > 0.5) == (repost > 0.5)).mean()),
+        auc=_auc(repost, hazard),
         calibration=_calibration(repost, predicted),
     )
     return _decider(_regress(terms, repost), held_out, _source(data))
@@ -228,11 +233,11 @@ def _regress(terms: pd.DataFrame, repost: Floats) -> pd.Series[float]:
     return pd.Series(found.x, ["intercept", *terms.columns])
 
 
-def _predict(terms: pd.DataFrame, coefficients: pd.Series[float]) -> Floats:
-    """Give P(repost) of decisions."""
+def _hazard(terms: pd.DataFrame, coefficients: pd.Series[float]) -> Floats:
+    """Give the hazard of a repost, of which P(repost) keeps too few digits near 1."""
     known = coefficients.drop("intercept")
     total = terms.reindex(columns=known.index).to_numpy() @ known.to_numpy()
-    return rate_to_probability(np.exp(coefficients["intercept"] + total))
+    return np.asarray(np.exp(coefficients["intercept"] + total))
 
 
 def _parts(
@@ -247,14 +252,15 @@ def _parts(
     return dealt[member], unit
 
 
-def _log_score(repost: Floats, p: Floats) -> float:
-    return float((xlogy(repost, p) + xlogy(1.0 - repost, 1.0 - p)).mean())
+def _log_score(repost: Floats, hazard: Floats) -> float:
+    chance = np.maximum(rate_to_probability(hazard), np.finfo(float).tiny)
+    return float(np.where(repost > 0.5, np.log(chance), -hazard).mean())
 
 
-def _auc(repost: Floats, p: Floats) -> float:
+def _auc(repost: Floats, score: Floats) -> float:
     """Area under the ROC curve, from the ranks (Mann & Whitney 1947)."""
     reposts = repost.sum()
-    ranks = rankdata(p)[repost > 0.5].sum()
+    ranks = rankdata(score)[repost > 0.5].sum()
     return float((ranks - reposts * (reposts + 1) / 2) / (reposts * (len(repost) - reposts)))
 
 

@@ -35,7 +35,8 @@ def spending(data: SpreadData, by: str = "event") -> pd.DataFrame:
         ``group``; ``decisions``, ``failed``, ``calls`` (requests, repeated ones included);
         ``prompt_tokens, completion_tokens``; ``cost_usd`` at litellm's prices. NaN where a part is
         unknown: the server did not count, or there is no price. A decision that came from a
-        store counts as what it took when it was made.
+        store counts as what it took when it was made. With pooled answers, a call counts for
+        the profile that was first to need it.
 
     Raises
     ------

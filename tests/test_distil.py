@@ -146,6 +146,25 @@ def test_its_law_makes_the_same_run_bit_for_bit(link):
     assert runs[0].datacollector.tables["exposures"] == runs[1].datacollector.tables["exposures"]
 
 
+def test_a_record_made_with_its_law_tells_the_coefficients():
+    law = TraitDecider(extraversion=0.7).law(EVENTS[0])
+    manifest = RateDecider(law).manifest()
+    assert manifest["structure"] == "TraitLaw[logit]"
+    assert manifest["parameters"]["extraversion"] == 0.7
+    assert "news" in manifest["parameters"]
+
+
+def test_certainty_that_was_wrong_once_is_finite():
+    rng = np.random.default_rng(5)
+    sure = ScriptedDecider(
+        lambda seen: (seen.profile.openness > 0 or seen.contacts >= 3) != (rng.random() < 0.005)
+    )
+    held = fit_traits(recorded(sure, runs=4, n=1000, k=24, steps=6)).held_out
+    assert math.isfinite(held.log_score)
+    assert held.log_score > held.log_score_constant
+    assert held.auc > 0.9
+
+
 def test_classes_of_its_law_are_the_profiles():
     law = TraitDecider().law(EVENTS[0])
     each = law.prob(3, exposure=2, profile=np.arange(32))

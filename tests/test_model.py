@@ -321,7 +321,7 @@ def test_it_is_an_ordinary_mesa_model() -> None:
     assert (agent.index, agent.pos) == (7, 7)
     rows = mesa.batch_run(
         SpreadModel,
-        {"n": [30], "k": [4, 6], "decider": ["SI(0.5)"]},
+        {"n": [30], "k": [4, 6], "decider": ["SI(0.5)"], "rng": [1]},
         max_steps=20,
         display_progress=False,
         number_processes=1,

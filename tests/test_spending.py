@@ -10,7 +10,7 @@ from servers import Reply, ScriptedServer, answer
 
 from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, bundled_events, concat
 from mesa_llmspread.analysis import analyse
-from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+from mesa_llmspread.exceptions import ArgumentError, DeciderError, UnknownNameError
 from mesa_llmspread.report import figures, save_figures, write_report
 from mesa_llmspread.spending import spending
 
@@ -49,6 +49,24 @@ def test_every_grouping_adds_up_to_what_the_server_saw(
     assert table["cost_usd"].sum() == pytest.approx(asked * (100 * 0.15 + 10 * 0.6) / 1e6)
     if by == "event":
         assert table["group"].tolist() == [event.event_id for event in bundled_events()[:2]]
+
+
+def test_a_step_that_is_stepped_again_counts_its_calls_once(
+    scripted_server: ScriptedServer, tmp_path: Path
+) -> None:
+    turns = iter(range(10**6))
+    scripted_server.script = lambda _: Reply(status=401) if next(turns) == 14 else answer(False)
+    decider = LLMDecider(
+        "openai/tiny", scripted_server.api_base, store=tmp_path / "calls.sqlite", max_concurrency=1
+    )
+    model = SpreadModel(n=40, k=4, initial_infected=8, decider=decider, rng=1)
+    with pytest.raises(DeciderError, match="401"):
+        model.step()
+    model.step()
+    table = spending(SpreadData.from_model(model))
+    decided = model.exposures
+    assert table["decisions"].tolist() == table["calls"].tolist() == [decided]
+    assert table["completion_tokens"].tolist() == [10 * decided]
 
 
 def test_an_unknown_price_is_unknown(scripted_server: ScriptedServer) -> None:

@@ -537,6 +537,17 @@ def test_a_run_that_kills_its_workers_is_named_when_all_others_are_done() -> Non
 
 
 @pytest.mark.slow
+def test_runs_that_all_kill_their_workers_end_the_sweep() -> None:
+    jobs = [Job(run, {"n": Deadly(60), "decider": "SI(0.2)"}, run, 50, "mesa") for run in range(40)]
+    with (
+        pytest.warns(RuntimeWarning, match="a worker died"),
+        pytest.raises(WorkerLostError) as caught,
+    ):
+        list(outcomes_of(jobs, "loky", 2, None, None))
+    assert caught.value.runs
+
+
+@pytest.mark.slow
 def test_a_killed_parent_loses_only_what_was_under_way(undisturbed: Sweep, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with sweep_under_way(out) as process:

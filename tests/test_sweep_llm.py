@@ -23,6 +23,7 @@ from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
     BudgetExceededError,
+    DesignError,
     SweepBudgetError,
     UnknownNameError,
 )
@@ -46,6 +47,52 @@ def design(replicates: int = 2) -> Design:
 def server(scripted_server: ScriptedServer) -> ScriptedServer:
     scripted_server.reset(by_seed)
     return scripted_server
+
+
+def test_an_address_with_a_password_is_refused_and_not_shown(tmp_path: Path) -> None:
+    options = {"api_base": "http://me:SECRETWORD@127.0.0.1:9/v1"}
+    for cells in (design(), Design({"n": 20, "decider": ["SI(0.5)"]})):
+        with pytest.raises(ArgumentError) as caught:
+            run(cells, tmp_path / "out", llm=options)
+        assert "SECRETWORD" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_has_one_wording(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    words = 'name = "mine"\nversion = "1"\nbase = "standard"\nquestion = "{}"\n'
+    Path("mine.toml").write_text(words.format("Repost?"))
+    asked = Design({"n": 20, "k": 4, "decider": ["llm:openai/tiny"]}, 2, rng=1)
+    options = {"api_base": server.api_base, "template": "mine.toml", "max_calls": 5}
+    how = {"backend": "sequential", "progress": "none"}
+    with pytest.raises(SweepBudgetError):
+        run(asked, "out", steps=STEPS, llm=options, **how)
+    monkeypatch.chdir("elsewhere")
+    (tmp_path / "mine.toml").write_text(words.format("Do you repost it?"))
+    with pytest.raises(ArgumentError, match="words of llm:openai/tiny's prompts were others"):
+        resume("../out", **how, llm={"max_calls": 10_000})
+    (tmp_path / "mine.toml").write_text(words.format("Repost?"))
+    assert set(resume("../out", **how, llm={"max_calls": 10_000}).runs["status"]) == {"done"}
+
+
+def test_a_sweep_goes_on_only_where_its_models_answer(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    how = {"backend": "sequential", "progress": "none"}
+    with pytest.raises(SweepBudgetError):
+        run(
+            design(),
+            tmp_path,
+            steps=STEPS,
+            llm={"api_base": server.api_base, "max_calls": 5},
+            **how,
+        )
+    with pytest.raises(DesignError, match="no server answers"):
+        resume(tmp_path, llm={"api_base": "http://127.0.0.1:9/v1", "max_calls": 10_000}, **how)
+    assert not list((tmp_path / "failures").iterdir())
 
 
 def test_workers_share_a_store_and_what_may_be_sent(server: ScriptedServer, tmp_path: Path) -> None:

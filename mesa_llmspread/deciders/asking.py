@@ -217,15 +217,23 @@ class Asker:
             return reply
         return _reply(self.store.keep(self._call(question, messages, reply)), self.endpoint.form)
 
-    def let_ask_again(self, questions: Sequence[Question]) -> None:
+    def let_ask_again(self, questions: Sequence[Question]) -> list[str]:
         """Have passing failures of unused decisions asked again when the run is resumed.
 
         Parameters
         ----------
         questions : sequence of Question
+
+        Returns
+        -------
+        list of str
+            Keys of those that will be.
         """
-        if self.store is not None and self.mode == "record":
-            self.store.ask_again([question.key for question in questions], PASSING)
+        if self.store is None or self.mode != "record":
+            return []
+        keys = [question.key for question in questions]
+        self.store.ask_again(keys, PASSING)
+        return [key for key in keys if (kept := self.store.get(key)) is not None and kept[1]]
 
     def how_to_resume(self) -> str:
         """Say what is left of a run that an error has ended."""

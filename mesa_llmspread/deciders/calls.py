@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import re
 import time
@@ -375,6 +376,11 @@ def load_litellm() -> ModuleType:
         litellm.ModelResponse()
     module: ModuleType = litellm
     loop.at_close(module.close_litellm_async_clients)
+    if not gc.get_freeze_count():
+        # Once: what the import leaves behind lives as long as the process, and a call makes so
+        # many objects that the collector would look all of it through every few calls.
+        gc.collect()
+        gc.freeze()
     return module
 
 

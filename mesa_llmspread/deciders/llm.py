@@ -328,7 +328,7 @@ class LLMDecider(Decider):
             self.check()
         if not self._secret:
             self._secret = rng.bytes(16)
-        before = copy.deepcopy(self._tally)
+        before = self._tally.decisions()
         allowed = self.max_failed * max(before.decided + len(exposures), _FEWEST)
         questions: list[Question | None] = []
         try:
@@ -356,7 +356,8 @@ class LLMDecider(Decider):
             if isinstance(error, DeciderError):
                 error.add_note(self.asker.how_to_resume())
             if isinstance(error, TooManyFailuresError):
-                self.asker.let_ask_again([question for question in questions if question])
+                again = self.asker.let_ask_again([question for question in questions if question])
+                self._tally.count_again(again)
             raise
 
     def _new_pool(self) -> Pool | None:
@@ -398,7 +399,8 @@ class LLMDecider(Decider):
                     # Not raised here: the calls under way are paid for and shall come back.
                     return error
         decision = _decision(reply, question.key)
-        self._tally.add(reply, question.place.profile)
+        kept = self.asker.store is not None
+        self._tally.add(reply, question.place.profile, question.key if kept else None)
         if self._pool is None or self._pool.direct:
             self._tally.decide(decision, question.place.profile)
             self._stop_beyond(allowed)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import gc
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -135,27 +134,9 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         coroutine = _unless(stop, coroutine)
     future = asyncio.run_coroutine_threadsafe(coroutine, _background.started())
     try:
-        with _out_of_the_collectors_sight():
-            return future.result()
+        return future.result()
     finally:
         future.cancel()
-
-
-@contextlib.contextmanager
-def _out_of_the_collectors_sight() -> Iterator[None]:
-    """Spare the garbage collector what is there already.
-
-    A call makes so many objects that, every few calls, all that litellm's import left behind
-    would be looked through: a sixth of what a call takes.
-    """
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 async def _unless(stop: threading.Event, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -166,7 +147,7 @@ async def _unless(stop: threading.Event, coroutine: Coroutine[Any, Any, T]) -> T
             if stop.is_set():
                 task.cancel()
                 await asyncio.wait([task])
-                raise StoppedError("stopped")
+                raise StoppedError("stopped before all calls were answered; step again to go on")
             await asyncio.wait([task], timeout=_LOOK_SECONDS)
         return task.result()
     finally:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from mesa_llmspread.deciders.base import Decision, Outcome
 from mesa_llmspread.deciders.replies import Reply
 
-__all__ = ["Tally"]
+__all__ = ["Decisions", "Tally"]
 
 
 @dataclass
@@ -52,6 +53,15 @@ class _Sums:
         }
 
 
+class Decisions(NamedTuple):
+    """The decisions that a tally had counted at one moment."""
+
+    decided: int
+    failed: Counter[str]
+    examples: dict[str, str]
+    of_profiles: dict[str, tuple[int, int]]
+
+
 @dataclass
 class Tally:
     """Counts of one run; changed on the calls' loop alone.
@@ -68,18 +78,25 @@ class Tally:
     failed: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     served: set[str] = field(default_factory=set)
+    counted: set[str] = field(default_factory=set)
     whole: _Sums = field(default_factory=_Sums)
     profiles: dict[str, _Sums] = field(default_factory=lambda: defaultdict(_Sums))
 
-    def add(self, reply: Reply, profile: str) -> None:
-        """Count what one reply took.
+    def add(self, reply: Reply, profile: str, key: str | None = None) -> None:
+        """Count what one reply took, once.
 
         Parameters
         ----------
         reply : Reply
         profile : str
             For whose decision, by code.
+        key : str, optional
+            Of the call, where it is kept: a step that is stepped again gets it again.
         """
+        if key is not None:
+            if key in self.counted:
+                return
+            self.counted.add(key)
         if reply.usage is not None:
             self.served.add(reply.usage.served)
         self.whole.add(reply)
@@ -102,18 +119,31 @@ class Tally:
             self.profiles[profile].failed += 1
             self.examples.setdefault(kind, detail)
 
-    def forget_decisions(self, since: Tally) -> None:
+    def decisions(self) -> Decisions:
+        """Note the decisions so far, for :meth:`forget_decisions`."""
+        of_profiles = {code: (part.decisions, part.failed) for code, part in self.profiles.items()}
+        return Decisions(self.decided, self.failed.copy(), dict(self.examples), of_profiles)
+
+    def forget_decisions(self, since: Decisions) -> None:
         """Take back the decisions of a step that is not to count; what they took stays.
 
         Parameters
         ----------
-        since : Tally
-            A copy from before the step.
+        since : Decisions
+            From before the step.
         """
-        self.decided, self.failed, self.examples = since.decided, since.failed, since.examples
-        for code, sums in self.profiles.items():
-            before = since.profiles.get(code, _Sums())
-            sums.decisions, sums.failed = before.decisions, before.failed
+        self.decided, self.failed, self.examples, of_profiles = since
+        for code, part in self.profiles.items():
+            part.decisions, part.failed = of_profiles.get(code, (0, 0))
+
+    def count_again(self, keys: Iterable[str]) -> None:
+        """Count the calls that are made anew, should they come.
+
+        Parameters
+        ----------
+        keys : iterable of str
+        """
+        self.counted.difference_update(keys)
 
     def reasons(self) -> str:
         """List the kinds of failure, the most common first, each with a number and an example.

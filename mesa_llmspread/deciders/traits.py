@@ -150,6 +150,9 @@ class TraitDecider(Decider):
     def law(self, event: OfflineEvent) -> TraitLaw:
         """Give the policy for one event as a law, which the compiled engine runs.
 
+        That engine shows posts only: what agents see of the event itself (``broadcast``) is
+        left out of its runs.
+
         Parameters
         ----------
         event : OfflineEvent
@@ -200,6 +203,8 @@ class TraitDecider(Decider):
 class TraitLaw(Structure):
     """A :class:`TraitDecider` and one event, as a law of the 32 binary profiles.
 
+    The compiled engine runs it, for agents that see posts only; it has no equations.
+
     Parameters
     ----------
     decider : TraitDecider
@@ -221,6 +226,19 @@ class TraitLaw(Structure):
     decider: TraitDecider
     event: OfflineEvent
     only: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The law's name, with the policy's link."""
+        return f"TraitLaw[{self.decider.link}]"
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The policy's coefficients, and as ``news`` what the event adds."""
+        left_out = ("fatalities", "civilians", "event_types", "link")
+        terms = [term for term in self.decider.manifest()["parameters"] if term not in left_out]
+        news = self.decider._newsworthiness(self.event)
+        return {term: getattr(self.decider, term) for term in terms} | {"news": news}
 
     @property
     def needs_profile(self) -> bool:

@@ -171,16 +171,18 @@ def resume(
     ------
     InputFileError
         If the folder holds no sweep.
-    ArgumentError, OutputError, RunError, SweepBudgetError, WorkerLostError
+    ArgumentError, DesignError, OutputError, RunError, SweepBudgetError, WorkerLostError
         As :func:`run`.
     """
     _check_choices(backend=backend, on_error=on_error, progress=progress)
     _check_jobs(n_jobs)
     folder = Folder(out)
-    if llm is not None:
-        design, manifest = folder.design, folder.manifest
-        options = checked_options({**manifest["llm"], **llm}, design.cells)
-        folder = Folder.create(out, design, manifest["engine"], manifest["steps"], options)
+    design, engine, steps = folder.design, folder.manifest["engine"], folder.manifest["steps"]
+    options = checked_options({**folder.manifest["llm"], **(llm or {})}, design.cells)
+    if (folder.status()["status"] != "done").any():
+        _check_answerable(design.cells, engine, with_store(options, folder.path))
+    if has_models(design.cells):
+        folder = Folder.create(out, design, engine, steps, options)
     return _finish(folder, backend, n_jobs, on_error, client, progress)
 
 

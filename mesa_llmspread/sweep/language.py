@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
 
 import pandas as pd
 
+from mesa_llmspread.deciders.addresses import public_address
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.sweep.checks import arguments_of
 
@@ -29,6 +31,7 @@ __all__ = [
     "forget_deciders",
     "has_models",
     "share_of",
+    "template_hashes",
     "with_store",
 ]
 
@@ -95,7 +98,7 @@ def checked_options(llm: Mapping[str, Any] | None, cells: pd.DataFrame) -> dict[
     if not isinstance(llm, Mapping):
         raise ArgumentTypeError("llm", llm, "a mapping of options")
     if llm and not has_models(cells):
-        raise ArgumentError("llm", dict(llm), "stand with a decider 'llm:MODEL' in the design")
+        raise ArgumentError("llm", sorted(llm), "stand with a decider 'llm:MODEL' in the design")
     known = [name for name in inspect.signature(LLMDecider).parameters if name != "model"]
     options: dict[str, Any] = {}
     for name, value in llm.items():
@@ -107,7 +110,41 @@ def checked_options(llm: Mapping[str, Any] | None, cells: pd.DataFrame) -> dict[
     if options.get("store") is not None:
         options["store"] = os.path.abspath(options["store"])
     LLMDecider(f"openai/{_PREFIX}", **{"store": os.devnull, **options})
+    address = urlsplit(options.get("api_base") or "")
+    if address.username or address.password or address.query or address.fragment:
+        raise ArgumentError(
+            "llm['api_base']",
+            public_address(address.geturl()),
+            "have no user, password, query or fragment, as it is written down; give the key's "
+            "variable as key_variable",
+        )
+    if str(template := options.get("template")).endswith(".toml"):
+        options["template"] = os.path.abspath(str(template))
     return options
+
+
+def template_hashes(cells: pd.DataFrame, options: Mapping[str, Any]) -> dict[str, str]:
+    """Identify the words of every language model's prompts.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        The design's cells.
+    options : mapping
+        Those of language models.
+
+    Returns
+    -------
+    dict of str to str
+        The template's hash by decider, as the design has it.
+    """
+    rows = cast("list[dict[str, Any]]", cells.to_dict("records"))
+    named = {str(arguments_of(cell).get("decider")) for cell in rows}
+    asked = sorted(text for text in named if text.startswith(_PREFIX))
+    unopened = {**options, "store": os.devnull}
+    hashes = {text: decider_of(text, unopened).template.hash for text in asked}
+    forget_deciders()
+    return hashes
 
 
 def with_store(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mesa_llmspread.exceptions import ArgumentError, InputFileError
 from mesa_llmspread.files import make_folder, write_whole
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Outcome, versions
-from mesa_llmspread.sweep.language import LIMITS
+from mesa_llmspread.sweep.language import LIMITS, template_hashes
 from mesa_llmspread.sweep.runfile import read_manifest
 
 __all__ = ["Folder"]
@@ -100,6 +100,7 @@ class Folder:
             "engine": engine,
             "steps": steps,
             "llm": llm,
+            "templates": template_hashes(design.cells, llm),
             "versions": versions(),
             "git": _git_commit(),
         }
@@ -113,7 +114,7 @@ class Folder:
         path = self.path / "manifest.json"
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            missing = {"design", "engine", "steps", "llm"} - set(manifest)
+            missing = {"design", "engine", "steps", "llm", "templates"} - set(manifest)
         except FileNotFoundError as error:
             raise InputFileError(path, "not found; is this the folder of a sweep?") from error
         except (OSError, ValueError) as error:
@@ -193,6 +194,11 @@ def _check_same(there: Folder, design: Design, manifest: dict[str, Any]) -> None
         f"{name} is {old[name]!r} there and {new[name]!r} here"
         for name in ("engine", "steps")
         if old[name] != new[name]
+    ]
+    differences += [
+        f"the words of {decider}'s prompts were others there"
+        for decider, words in new["templates"].items()
+        if words != old["templates"].get(decider, words)
     ]
     differences += [
         f"llm has {name!r} {there_has!r} there and {here_has!r} here"

@@ -14,6 +14,7 @@ import platform
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
@@ -35,7 +36,7 @@ _CONNECT_SECONDS = 15
 # How long a worker may outlive the process of its sweep.
 _WATCH_SECONDS = 0.2
 
-# How often workers may die under the same run.
+# How often workers may die under the same run, or with nothing done in between.
 _MOST_LOSSES = 3
 
 
@@ -46,12 +47,14 @@ class _Queue:
         self.waiting = {job.run: job for job in jobs}
         self.under_way: set[int] = set()
         self.suspects: set[int] = set()
+        self.deaths: Counter[int] = Counter()
+        self.in_vain = 0
         self.losses = 0
         self.closed = False
 
     def __iter__(self) -> Iterator[Job]:
         """Give jobs out; those that may have killed a worker when all others are done."""
-        for job in sorted(self.waiting.values(), key=lambda job: job.run in self.suspects):
+        for job in sorted(self.waiting.values(), key=lambda job: self.deaths[job.run]):
             if self.closed:
                 return
             self.under_way.add(job.run)
@@ -59,16 +62,19 @@ class _Queue:
 
     def settle(self, outcome: Outcome) -> None:
         """Take an outcome in."""
+        self.in_vain = 0
         self.under_way.discard(outcome.run)
         del self.waiting[outcome.run]
         # What one run could not spend, the next one cannot spend either.
         self.closed = self.closed or outcome.halt is not None
 
     def lose(self) -> None:
-        """Suspect what was under way when a worker died, this time and the times before."""
-        common = self.suspects & self.under_way
-        self.losses = self.losses + 1 if common else 1
-        self.suspects = common or self.under_way
+        """Suspect what was most often under way when a worker died."""
+        self.deaths.update(self.under_way)
+        most = max((self.deaths[run] for run in self.under_way), default=0)
+        self.suspects = {run for run in self.under_way if self.deaths[run] == most}
+        self.in_vain += 1
+        self.losses = max(most, self.in_vain)
         self.under_way = set()
 
 
@@ -115,7 +121,7 @@ def outcomes_of(
                         yield outcome
             except lost as error:
                 queue.lose()
-                if backend != "loky" or queue.losses == _MOST_LOSSES:
+                if backend != "loky" or queue.losses >= _MOST_LOSSES:
                     raise WorkerLostError(queue.suspects, type(error).__name__) from error
                 warnings.warn(
                     f"a worker died ({type(error).__name__}), often for want of memory; what "
