@@ -69,13 +69,11 @@ class _Queue:
         self.closed = self.closed or outcome.halt is not None
 
     def lose(self) -> None:
-        """Suspect what was most often under way when a worker died."""
+        """Suspect what was under way when a worker died, and count how often it was."""
         self.deaths.update(self.under_way)
-        most = max((self.deaths[run] for run in self.under_way), default=0)
-        self.suspects = {run for run in self.under_way if self.deaths[run] == most}
         self.in_vain += 1
-        self.losses = max(most, self.in_vain)
-        self.under_way = set()
+        self.losses = max([self.in_vain, *(self.deaths[run] for run in self.under_way)])
+        self.suspects, self.under_way = self.under_way, set()
 
 
 def outcomes_of(
