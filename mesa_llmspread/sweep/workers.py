@@ -36,8 +36,8 @@ _CONNECT_SECONDS = 15
 # How long a worker may outlive the process of its sweep.
 _WATCH_SECONDS = 0.2
 
-# How often workers may die under the same run, or with nothing done in between.
-_MOST_LOSSES = 3
+# How often workers may die under the same run, and how often with nothing done in between.
+_MOST_LOSSES, _MOST_IN_VAIN = 3, 6
 
 
 class _Queue:
@@ -68,12 +68,19 @@ class _Queue:
         # What one run could not spend, the next one cannot spend either.
         self.closed = self.closed or outcome.halt is not None
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether workers have died often enough."""
+        return self.losses >= _MOST_LOSSES or self.in_vain >= _MOST_IN_VAIN
+
     def lose(self) -> None:
         """Suspect what was under way when a worker died, and count how often it was."""
-        self.deaths.update(self.under_way)
+        # What had been given out for a pool that broke may have been done by the next one.
+        self.suspects = self.under_way & self.waiting.keys()
+        self.deaths.update(self.suspects)
         self.in_vain += 1
-        self.losses = max([self.in_vain, *(self.deaths[run] for run in self.under_way)])
-        self.suspects, self.under_way = self.under_way, set()
+        self.losses = max((self.deaths[run] for run in self.suspects), default=0)
+        self.under_way = set()
 
 
 def outcomes_of(
@@ -119,7 +126,7 @@ def outcomes_of(
                         yield outcome
             except lost as error:
                 queue.lose()
-                if backend != "loky" or queue.losses >= _MOST_LOSSES:
+                if backend != "loky" or queue.hopeless:
                     raise WorkerLostError(queue.suspects, type(error).__name__) from error
                 warnings.warn(
                     f"a worker died ({type(error).__name__}), often for want of memory; what "
