@@ -49,7 +49,6 @@ class _Queue:
         self.suspects: set[int] = set()
         self.deaths: Counter[int] = Counter()
         self.in_vain = 0
-        self.losses = 0
         self.closed = False
 
     def __iter__(self) -> Iterator[Job]:
@@ -71,7 +70,8 @@ class _Queue:
     @property
     def hopeless(self) -> bool:
         """Whether workers have died often enough."""
-        return self.losses >= _MOST_LOSSES or self.in_vain >= _MOST_IN_VAIN
+        most = max((self.deaths[run] for run in self.suspects), default=0)
+        return most >= _MOST_LOSSES or self.in_vain >= _MOST_IN_VAIN
 
     def lose(self) -> None:
         """Suspect what was under way when a worker died, and count how often it was."""
@@ -79,7 +79,6 @@ class _Queue:
         self.suspects = self.under_way & self.waiting.keys()
         self.deaths.update(self.suspects)
         self.in_vain += 1
-        self.losses = max((self.deaths[run] for run in self.suspects), default=0)
         self.under_way = set()
 
 
