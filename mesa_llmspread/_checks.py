@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
-__all__ = ["checked_int", "checked_probability"]
+__all__ = [
+    "check_contacts",
+    "checked_int",
+    "checked_level",
+    "checked_probability",
+    "checked_starters",
+]
 
 
 def checked_int(name: str, value: Any, least: int) -> int:
@@ -30,7 +37,7 @@ def checked_int(name: str, value: Any, least: int) -> int:
     Raises
     ------
     ArgumentTypeError
-        If it is not an int.
+        If it is not an integer of Python, NumPy or another library.
     ArgumentError
         If it is less than ``least``.
 
@@ -39,11 +46,15 @@ def checked_int(name: str, value: Any, least: int) -> int:
     >>> checked_int("n", 3, least=1)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ArgumentTypeError(name, value, "an int")
-    if value < least:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise ArgumentTypeError(name, value, "an int") from None
+    if number < least:
         raise ArgumentError(name, value, f"be at least {least}")
-    return int(value)
+    return number
 
 
 def checked_probability(name: str, value: Any) -> float:
@@ -71,4 +82,88 @@ def checked_probability(name: str, value: Any) -> float:
         raise ArgumentTypeError(name, value, "a probability")
     if not 0 <= value <= 1:
         raise ArgumentError(name, value, "be a probability between 0 and 1")
+    return float(value)
+
+
+def checked_starters(value: Any, n: int, source: str, chance: float) -> int:
+    """Validate the number of agents who have posted at step 0.
+
+    Parameters
+    ----------
+    value : object
+        The number that was given as ``initial_infected``.
+    n : int
+        Number of agents.
+    source : str
+        The parameter that shows agents the event itself: ``broadcast`` or ``alpha``.
+    chance : float
+        Its value. Nobody has to have posted where it is above 0.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is not an int.
+    ArgumentError
+        If it is not within 1 (0 where chance > 0) and n.
+    """
+    number = checked_int("initial_infected", value, -(2**63))
+    least = 0 if chance > 0 else 1
+    if not least <= number <= n:
+        unless = f", or be 0 with {source} > 0" if number == 0 else ""
+        raise ArgumentError("initial_infected", value, f"lie between {least} and n={n}{unless}")
+    return number
+
+
+def check_contacts(argument: str, value: Any, most: int, source: str, chance: float) -> None:
+    """Raise where no agent has a neighbour and the event itself is not seen either.
+
+    Parameters
+    ----------
+    argument : str
+        The argument that sets the neighbours: ``k`` or ``network``.
+    value : object
+        What was given.
+    most : int
+        The largest number of neighbours of an agent.
+    source, chance : str, float
+        As for :func:`checked_starters`.
+
+    Raises
+    ------
+    ArgumentError
+        If nobody could ever see the news.
+    """
+    if most == 0 and not chance > 0:
+        wanted = "be at least 1" if argument == "k" else "have at least one edge"
+        without = "be 0" if argument == "k" else "have none"
+        raise ArgumentError(argument, value, f"{wanted}, or {without} with {source} > 0")
+
+
+def checked_level(value: Any) -> float:
+    """Return the coverage of an interval, ``level``, as a number within 0 and 1.
+
+    Parameters
+    ----------
+    value : object
+        What was given.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is not a number.
+    ArgumentError
+        If it does not lie between 0 and 1, both excluded.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ArgumentTypeError("level", value, "a number between 0 and 1")
+    if not 0 < value < 1:
+        raise ArgumentError("level", value, "lie between 0 and 1")
     return float(value)

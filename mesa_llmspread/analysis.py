@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.meanfield import Comparison, compare, solve
@@ -112,6 +113,15 @@ class Analysis:
     overall: Comparison
     events: list[EventAnalysis]
     traits: TraitEffects | None
+
+    @property
+    def verdict(self) -> str:
+        """What the laws fitted to all runs say, and how many events the best law does not fit."""
+        wrong = sum(bool(part.comparison.misfit) for part in self.events)
+        if not wrong or len(self.events) == 1:
+            return self.overall.verdict
+        each = "Event by event, the best law does not fit the decisions"
+        return f"{self.overall.verdict} {each} of {wrong} of {counted(len(self.events), 'event')}."
 
     def table(self) -> pd.DataFrame:
         """List the events: chosen law, its rates, final prevalence, and each curve's distance.

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mesa_llmspread._checks import checked_int
+from mesa_llmspread._checks import checked_int, checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.forests import NOBODY, Forest, Sources
@@ -173,7 +173,7 @@ def cascade(
     Parameters
     ----------
     data : SpreadData
-    network : Network, networkx.Graph or pair of array_like, optional
+    network : Network, EdgeList, networkx.Graph or pair of array_like, optional
         The network, where it was given to the model as a graph; a named one is made again
         from the manifest.
     run : int, optional
@@ -218,16 +218,22 @@ def cascade(
     (100, 13, 1.0)
     """
     draws = checked_int("draws", draws, 1)
-    if not 0 < level < 1:
-        raise ArgumentError("level", level, "lie between 0 and 1")
+    checked_level(level)
     run = _chosen(data, run)
     manifest = data.manifest_of(run)
     found = network_of(manifest, None if network is None else as_network(network))
     if found is None:
-        raise ArgumentError("network", network, "be the graph that was given to the model")
+        raise ArgumentError(
+            "network",
+            network,
+            "be the graph that was given to the model; on the command line: --network FILE, with "
+            "its edge list",
+        )
     log = data.exposures[data.exposures["run"] == run]
     spreaders = _spreaders(log, manifest)
     _check_complete(spreaders, data, run)
+    if spreaders.empty:
+        raise ArgumentError("run", run, "be one in which somebody posted")
     seen = _Seen(found, spreaders, manifest["feed"])
     _check_network(log, seen)
     sources = _sources(log, spreaders, seen)
@@ -262,6 +268,8 @@ def _spreaders(log: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
     starters = pd.DataFrame(
         {"agent": manifest["starters"], "step": 0, "profile": manifest["starter_profiles"]}
     )
+    # Where nobody had posted at the start, columns of an empty list would be of no type.
+    starters = starters.astype({"agent": "int64", "step": "int64", "profile": "str"})
     posted = log.loc[log["outcome"] == "repost", ["agent", "step", "profile"]]
     return pd.concat([starters, posted]).sort_values(["step", "agent"], ignore_index=True)
 

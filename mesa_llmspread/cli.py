@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from mesa_llmspread._checks import checked_int
+from mesa_llmspread._settings import read_settings
 from mesa_llmspread.deciders.commands import (
     personas,
     prompt,
@@ -27,9 +29,10 @@ from mesa_llmspread.exceptions import (
 from mesa_llmspread.sweep.command import sweep_command
 
 if TYPE_CHECKING:
-    from mesa_llmspread.deciders.llm import LLMDecider
+    from mesa_llmspread.data import SpreadData
+    from mesa_llmspread.deciders import Decider
 
-__all__ = ["app", "main", "run_app"]
+__all__ = ["app", "check_output", "keep_unfinished", "main", "run_app"]
 
 app = typer.Typer(
     add_completion=False,
@@ -63,7 +66,7 @@ _SETTINGS = (
 
 @app.command()
 def run(
-    out: Annotated[Path, typer.Argument(help="Folder for the record.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the record: a new or empty one.")],
     config: Annotated[
         Path | None, typer.Option(help="YAML or JSON file with any of the settings below.")
     ] = None,
@@ -108,27 +111,28 @@ def run(
     steps: Annotated[
         int | None, typer.Option(help="Largest number of steps. [default: 50]")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the record in OUT, and all that is beside it.")
+    ] = False,
 ) -> None:
     """Run one model and write its record (SpreadData) into OUT.
 
-    Options on the command line win over those of the file.
+    Options on the command line win over those of the file. A run that is stopped leaves OUT as it
+    was; the steps that were done are kept beside it, in OUT-partial.
     """
     from mesa_llmspread.data import SpreadData
-    from mesa_llmspread.deciders import LLMDecider
-    from mesa_llmspread.files import make_folder
+    from mesa_llmspread.deciders import LLMDecider, language_model
     from mesa_llmspread.model import SpreadModel
-    from mesa_llmspread.networks import read_edgelist
 
+    if not dry_run:
+        check_output(out, force, store)
     given = {key: value for key, value in locals().items() if key in _SETTINGS}
     settings = {
-        **(_read_settings(config) if config else {}),
+        **(read_settings(config, _SETTINGS) if config else {}),
         **{key: value for key, value in given.items() if value is not None},
     }
-    limit = settings.pop("steps", 50)
-    if isinstance(limit, bool) or not isinstance(limit, int):
-        raise ArgumentError("steps", limit, "be a whole number")
-    if isinstance(settings.get("network"), str) and Path(settings["network"]).is_file():
-        settings["network"] = read_edgelist(settings["network"]).network
+    limit = checked_int("steps", settings.pop("steps", 50), 0)
+    _read_network(settings)
     asked = {
         "api_base": api_base,
         "store": store,
@@ -136,8 +140,11 @@ def run(
         "max_calls": max_calls,
         "max_cost_usd": max_cost_usd,
     }
-    if options := {name: value for name, value in asked.items() if value is not None}:
-        settings["decider"] = _language_model(settings.get("decider"), options)
+    options = {name: value for name, value in asked.items() if value is not None}
+    if options or dry_run:
+        _check_language_model(settings.get("decider", "traits"), [*options, *["dry_run"] * dry_run])
+    if options:
+        settings["decider"] = language_model(settings["decider"], **options)
     model = SpreadModel(**settings)
     if isinstance(model.decider, LLMDecider) and limit > 0:
         most = int(model.network.degrees.max())
@@ -145,16 +152,18 @@ def run(
         typer.echo(f"{model.decider.endpoint.model}: {expected}", err=not dry_run)
     if dry_run:
         return
-    make_folder(out)
     model.decider.check()
     try:
         with typer.progressbar(length=limit, label="steps", file=sys.stderr) as bar:
             while model.running and model.clock < limit:
                 model.step()
                 bar.update(1)
-    finally:
-        # Of a run that an error ends, what was done before it.
-        SpreadData.from_model(model).save(out)
+        SpreadData.from_model(model).save(out, force=force)
+    except BaseException as error:
+        data = SpreadData.from_model(model) if model.clock else None
+        done = f"{model.clock} of {limit} steps"
+        keep_unfinished(error, data, done, out, model.streams.seed, model.decider)
+        raise
     typer.echo(
         f"{model.infected} of {model.n} agents have posted after {model.clock} steps "
         f"(rng={model.streams.seed}); the record is in {out}/"
@@ -169,11 +178,10 @@ def fit(
     ] = None,
 ) -> None:
     """Fit the laws to a record and print the table."""
-    from mesa_llmspread.data import SpreadData
     from mesa_llmspread.meanfield import compare
     from mesa_llmspread.meanfield import fit as fit_one
 
-    data = SpreadData.load(folder)
+    data = _with_decisions(folder)
     if structure is not None:
         typer.echo(fit_one(data, structure).summary())
         return
@@ -195,11 +203,10 @@ def report(
 ) -> None:
     """Write figures and report.html beside a record."""
     from mesa_llmspread.analysis import analyse
-    from mesa_llmspread.data import SpreadData
     from mesa_llmspread.networks import read_edgelist
     from mesa_llmspread.report import figures, save_figures, write_report
 
-    data = SpreadData.load(folder)
+    data = _with_decisions(folder)
     analysis = analyse(data, read_edgelist(network).network if network else None)
     pictures = save_figures(figures(analysis), folder)
     typer.echo(str(write_report(analysis, pictures, folder / "report.html")))
@@ -215,10 +222,9 @@ def cascade(
 ) -> None:
     """Describe the tree along which the news travelled in one run."""
     from mesa_llmspread.cascade import cascade as trace
-    from mesa_llmspread.data import SpreadData
     from mesa_llmspread.networks import read_edgelist
 
-    data = SpreadData.load(folder)
+    data = _with_decisions(folder)
     graph = read_edgelist(network).network if network else None
     typer.echo(trace(data, graph, run=number, rng=0).summary())
 
@@ -264,36 +270,107 @@ app.command("prompt")(prompt)
 app.add_typer(store, name="store")
 
 
-def _language_model(decider: Any, options: dict[str, Any]) -> LLMDecider:
-    """Make the decider of a language model with options of its own."""
-    from mesa_llmspread.deciders import language_model
+def check_output(out: Path, force: bool, store: Path | None) -> None:
+    """Check, before a long run, that its results can be written into a folder.
 
+    Parameters
+    ----------
+    out : Path
+    force : bool
+        Whether a record that is there is to be replaced.
+    store : Path or None
+        File of a language model's calls.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written, or holds something that is not to be replaced.
+    ArgumentError
+        If the store is in the folder, which is written, or replaced, as a whole.
+    """
+    from mesa_llmspread.files import check_new_folder
+
+    target = check_new_folder(out, force)
+    if store is not None and store.resolve().is_relative_to(target):
+        raise ArgumentError("--store", str(store), f"be outside {out}, which is written as a whole")
+
+
+def keep_unfinished(
+    error: BaseException, data: SpreadData | None, done: str, out: Path, rng: int, decider: Decider
+) -> None:
+    """Save what there is of a run that was stopped, and print where it is and how to go on.
+
+    Parameters
+    ----------
+    error : BaseException
+        What stopped it.
+    data : SpreadData or None
+        What was done; None if that is nothing.
+    done : str
+        How much was done, in words.
+    out : Path
+        Where the whole would have been saved; it stays as it is.
+    rng : int
+        The seed.
+    decider : Decider
+    """
+    from mesa_llmspread.deciders import LLMDecider
+    from mesa_llmspread.files import first_free
+
+    if data is None and not isinstance(error, KeyboardInterrupt):
+        return
+    kept = "nothing is kept"
+    if data is not None:
+        with contextlib.suppress(LLMSpreadError):
+            kept = f"kept in {data.save(first_free(out.with_name(f'{out.name}-partial')))}/"
+    typer.echo(f"\nStopped with {done} done: {kept}; {out} is as it was.", err=True)
+    again = f"To do the whole, give the same command again, with --rng {rng}"
+    if not isinstance(decider, LLMDecider):
+        again += ": it gives the same results"
+    elif decider.asker.store is None:
+        again += "; with --store FILE no call would be asked, and paid for, twice"
+    else:
+        again += f" and --store {decider.asker.store.path}: no call that is kept is asked again"
+    typer.echo(f"{again}.", err=True)
+
+
+def _with_decisions(folder: Path) -> SpreadData:
+    """Load a record that can be analysed."""
+    from mesa_llmspread.data import SpreadData
+
+    data = SpreadData.load(folder)
+    if (data.exposures["outcome"] == "failed").all():
+        failed = len(data.exposures)
+        why = f"all {failed} failed" if failed else "in its steps nobody saw a post"
+        raise InputFileError(folder, f"no decisions to analyse: {why}")
+    return data
+
+
+def _check_language_model(decider: Any, options: list[str]) -> None:
+    """Raise where options that only a language model has are given to another decider."""
     if not isinstance(decider, str) or not decider.startswith("llm:"):
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in options)
-        mend = f"be llm:MODEL with {flags}"
-        raise ArgumentError("decider", decider, mend)
-    return language_model(decider, **options)
+        raise ArgumentError("decider", decider, f"be llm:MODEL with {flags}")
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
-    """Read a run's settings from a YAML or JSON file."""
-    import yaml
+def _read_network(settings: dict[str, Any]) -> None:
+    """Read the network where the settings name a file, which brings its own agents."""
+    from mesa_llmspread.networks import NETWORKS, read_edgelist
 
-    try:
-        text = path.read_text(encoding="utf-8")
-        settings = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except OSError as error:
-        raise InputFileError(path, error.strerror or "cannot be read") from error
-    except (ValueError, yaml.YAMLError) as error:
-        place = getattr(error, "problem_mark", None)
-        row = place.line + 1 if place else getattr(error, "lineno", None)
-        raise InputFileError(path, "is not valid YAML or JSON", row=row) from error
-    if not isinstance(settings, dict):
-        raise InputFileError(path, "must hold settings by name, such as 'n: 500'")
-    for name in settings:
-        if name not in _SETTINGS:
-            raise InputFileError(path, str(UnknownNameError("setting", name, _SETTINGS)))
-    return settings
+    network = settings.get("network")
+    if not isinstance(network, str) or network in NETWORKS:
+        return
+    if not Path(network).exists():
+        known = (*NETWORKS, "the file of an edge list (there is no such file)")
+        raise UnknownNameError("network", network, known)
+    for name in ("n", "k"):
+        if name in settings:
+            allowed = f"be left out with network={network!r}, which sets agents and neighbours"
+            raise ArgumentError(name, settings[name], allowed)
+    settings["network"] = read_edgelist(network)
+    if isinstance(settings.get("initial_infected"), list):
+        # Names of nodes are text in a file of edges, and may look like numbers.
+        settings["initial_infected"] = [str(node) for node in settings["initial_infected"]]
 
 
 def run_app(command: typer.Typer) -> NoReturn:

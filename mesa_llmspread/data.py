@@ -6,7 +6,7 @@ Everything that learns from runs (fits, plots, reports) reads this and nothing e
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError
-from mesa_llmspread.files import make_folder, write_whole
+from mesa_llmspread.files import new_folder, write_whole
 from mesa_llmspread.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COUNT_COLUMNS",
     "EXPOSURE_COLUMNS",
+    "FORMAT",
     "SpreadData",
     "concat",
     "shared_manifest",
@@ -45,6 +46,14 @@ EXPOSURE_COLUMNS = {
 
 #: Columns of ``counts``: all whole numbers.
 COUNT_COLUMNS = ("run", "step", "susceptible", "infected", "new_infected", "exposures", "failed")
+
+_OUTCOMES = {"repost", "decline", "failed"}
+
+#: Version of the format that :meth:`SpreadData.save` writes; the first one had no number.
+FORMAT = 1
+
+# What the model's collector calls the columns of ``counts`` from ``susceptible`` on.
+_SERIES = ("Susceptible", "Infected", "NewInfected", "Exposures", "Failed")
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class SpreadData:
             missing = [column for column in columns if column not in table.columns]
             if missing:
                 raise ArgumentError(name, list(table.columns), f"have columns {', '.join(missing)}")
-        unknown = set(self.exposures["outcome"].unique()) - {"repost", "decline", "failed"}
+        unknown = set(self.exposures["outcome"].unique()) - _OUTCOMES
         if unknown:
             raise ArgumentError(
                 "exposures['outcome']", sorted(unknown), "be repost, decline or failed"
@@ -101,15 +110,31 @@ class SpreadData:
         Returns
         -------
         SpreadData
-            With one run, number 0.
+            With one run, number 0, of the steps that were completed.
+
+        Raises
+        ------
+        ArgumentTypeError
+            If it is not a SpreadModel.
         """
-        exposures = model.datacollector.get_table_dataframe("exposures")
+        from mesa_llmspread.model import SpreadModel
+
+        if not isinstance(model, SpreadModel):
+            raise ArgumentTypeError("model", model, "a SpreadModel")
+        # A run that was interrupted may have logged a part of its last step.
+        series = [model.datacollector.model_vars[name] for name in _SERIES]
+        steps = min(map(len, series))
+        counts = pd.DataFrame(
+            {"run": 0, "step": range(steps)}
+            | {name: own[:steps] for name, own in zip(COUNT_COLUMNS[2:], series, strict=True)}
+        )
+        logged = model.datacollector.tables["exposures"]
+        rows = min(map(len, logged.values()))
+        exposures = pd.DataFrame({name: column[:rows] for name, column in logged.items()})
         exposures.insert(0, "run", 0)
-        counts = model.datacollector.get_model_vars_dataframe()
-        counts.columns = ["susceptible", "infected", "new_infected", "exposures", "failed"]
-        counts.insert(0, "step", range(len(counts)))
-        counts.insert(0, "run", 0)
-        return cls(exposures.astype(EXPOSURE_COLUMNS), counts, {**model.manifest, "runs": [{}]})
+        exposures = exposures.astype(EXPOSURE_COLUMNS)
+        exposures = exposures[exposures["step"] < steps]
+        return cls(exposures, counts, {**model.manifest, "runs": [{}]})
 
     @classmethod
     def from_batch_run(cls, rows: Sequence[Mapping[str, Any]]) -> SpreadData:
@@ -195,16 +220,17 @@ class SpreadData:
         for event_id, event in events.items():
             yield event, self.select(runs[event_id])
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the tables (Parquet) and the manifest (JSON) into a folder.
+    def save(self, folder: str | Path, force: bool = False) -> Path:
+        """Write the tables (Parquet) and the manifest (JSON) into a new folder.
 
-        Each file appears whole or not at all; the manifest comes last and says how many
-        rows the tables have.
+        The folder appears whole or not at all.
 
         Parameters
         ----------
         folder : path-like
-            Made if it is not there.
+            Missing or empty.
+        force : bool, default False
+            Replace the record that is there, and all that is beside it in the folder.
 
         Returns
         -------
@@ -214,16 +240,17 @@ class SpreadData:
         Raises
         ------
         OutputError
-            If the folder cannot be made or written.
+            If the folder is not empty, with ``force`` if it holds something other than the
+            record of a run, or if it cannot be written.
         """
-        folder = Path(folder)
         rows = {"exposures": len(self.exposures), "counts": len(self.counts)}
-        text = json.dumps({**self.manifest, "rows": rows}, indent=2, allow_nan=False)
-        make_folder(folder)
-        write_whole(folder / "exposures.parquet", self.exposures.to_parquet(index=False))
-        write_whole(folder / "counts.parquet", self.counts.to_parquet(index=False))
-        write_whole(folder / "manifest.json", text.encode())
-        return folder
+        manifest = {**self.manifest, "format": FORMAT, "rows": rows}
+        text = json.dumps(manifest, indent=2, allow_nan=False)
+        with new_folder(folder, force) as new:
+            write_whole(new / "exposures.parquet", self.exposures.to_parquet(index=False))
+            write_whole(new / "counts.parquet", self.counts.to_parquet(index=False))
+            write_whole(new / "manifest.json", text.encode())
+        return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> SpreadData:
@@ -240,37 +267,131 @@ class SpreadData:
         Raises
         ------
         InputFileError
-            If a file is missing, damaged, or does not belong to the others.
+            If a file is missing, damaged, of a newer format, or does not belong to the others;
+            or if the folder holds a sweep.
         """
         folder = Path(folder)
         manifest = _load_manifest(folder / "manifest.json")
-        tables = {}
-        for name, rows in manifest.pop("rows").items():
-            path = folder / f"{name}.parquet"
-            try:
-                tables[name] = pd.read_parquet(path)
-            except (OSError, ValueError) as error:
-                raise InputFileError(path, f"no readable Parquet table: {error}") from error
-            if len(tables[name]) != rows:
-                raise InputFileError(
-                    path, f"has {len(tables[name])} rows where the manifest says {rows}"
-                )
-        return cls(tables["exposures"], tables["counts"], manifest)
+        rows = manifest.pop("rows")
+        counts = _load_table(folder / "counts.parquet", rows["counts"], COUNT_COLUMNS)
+        exposures = _load_table(folder / "exposures.parquet", rows["exposures"], EXPOSURE_COLUMNS)
+        _check_counts(folder / "counts.parquet", counts, len(manifest["runs"]))
+        _check_exposures(folder / "exposures.parquet", exposures, counts)
+        return cls(exposures, counts, manifest)
 
 
 def _load_manifest(path: Path) -> dict[str, Any]:
     """Read the manifest of a saved record."""
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if set(manifest["rows"]) != {"exposures", "counts"} or not manifest["runs"]:
-            raise KeyError("rows")
     except FileNotFoundError as error:
         raise InputFileError(path, "not found; is this the folder of a saved run?") from error
     except OSError as error:
         raise InputFileError(path, error.strerror or "cannot be read") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise InputFileError(path, "is not the manifest of a saved run") from error
-    return dict(manifest)
+    if isinstance(manifest, dict) and {"design", "engine"} <= manifest.keys():
+        raise InputFileError(
+            path,
+            f"is of a sweep, not of a run: `llmspread sweep {path.parent} --resume` goes on with "
+            f"it; in Python, mesa_llmspread.sweep.load({str(path.parent)!r}) opens it, fit_cells "
+            "fits it, and its .data().save(FOLDER) makes a record of its runs",
+        )
+    if not isinstance(manifest, dict) or not _describes_runs(manifest):
+        raise InputFileError(path, "is not the manifest of a saved run")
+    version = manifest.pop("format", 0)
+    if not isinstance(version, int) or version > FORMAT:
+        raise InputFileError(
+            path, f"has format {version}, and this version reads up to {FORMAT}: update the package"
+        )
+    return manifest
+
+
+def _describes_runs(manifest: Mapping[str, Any]) -> bool:
+    """Return whether a manifest has what every record has."""
+    rows, runs = manifest.get("rows"), manifest.get("runs")
+    return (
+        isinstance(rows, dict)
+        and set(rows) == {"exposures", "counts"}
+        and isinstance(runs, list)
+        and bool(runs)
+        and all(isinstance(run, dict) for run in runs)
+    )
+
+
+def _load_table(path: Path, rows: int, columns: Iterable[str]) -> pd.DataFrame:
+    """Read a table of a saved record, as long and as wide as it has to be."""
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InputFileError(path, f"no readable Parquet table: {error}") from error
+    if len(table) != rows:
+        raise InputFileError(path, f"has {len(table)} rows where the manifest says {rows}")
+    for name in columns:
+        if name not in table:
+            raise InputFileError(path, "is missing", column=name)
+    for name in ("run", "step", "agent"):
+        if name not in table:
+            continue
+        if not pd.api.types.is_integer_dtype(table[name]):
+            raise InputFileError(path, "must hold whole numbers", column=name)
+        if (table[name] < 0).any():
+            least = int(table[name].min())
+            raise InputFileError(path, f"holds {least}: must be at least 0", column=name)
+    return table
+
+
+def _check_counts(path: Path, counts: pd.DataFrame, runs: int) -> None:
+    """Check that there is one row per step of each run, from step 0 on."""
+    numbers = counts["run"].unique()
+    if len(numbers) != runs:
+        raise InputFileError(path, f"has {len(numbers)} runs where the manifest has {runs}")
+    for run, steps in counts.groupby("run")["step"]:
+        if steps.tolist() != list(range(len(steps))):
+            raise InputFileError(
+                path,
+                f"run {run} must have one row per step, in order from step 0 to "
+                f"{len(steps) - 1}, not the steps {_few(steps.tolist())}",
+                column="step",
+            )
+
+
+def _check_exposures(path: Path, exposures: pd.DataFrame, counts: pd.DataFrame) -> None:
+    """Check that decisions belong to runs and steps that were counted."""
+    last = counts.groupby("run")["step"].max()
+    unknown = sorted(set(exposures["run"]) - set(last.index))
+    if unknown:
+        raise InputFileError(
+            path,
+            f"holds runs that counts.parquet does not have: {_few(unknown)} (there are "
+            f"{_few(last.index.tolist())})",
+            column="run",
+        )
+    late = exposures["step"] > exposures["run"].map(last)
+    if late.any():
+        first = exposures[late].iloc[0]
+        run, step = int(first["run"]), int(first["step"])
+        raise InputFileError(
+            path, f"step {step} of run {run} is later than its last, {last[run]}", column="step"
+        )
+    again = exposures.duplicated(["run", "event", "step", "agent"])
+    if again.any():
+        first = exposures[again].iloc[0]
+        raise InputFileError(
+            path,
+            f"agent {first['agent']} decides twice at step {first['step']} of run {first['run']}",
+        )
+    unknown = sorted(set(exposures["outcome"].dropna().unique()) - _OUTCOMES, key=str)
+    if unknown or exposures["outcome"].isna().any():
+        found = _few(unknown) or "nothing"
+        raise InputFileError(
+            path, f"holds {found}: must be repost, decline or failed", column="outcome"
+        )
+
+
+def _few(values: Sequence[Any]) -> str:
+    """List the first of some values."""
+    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
 
 
 def concat(data: Sequence[SpreadData]) -> SpreadData:
@@ -289,7 +410,15 @@ def concat(data: Sequence[SpreadData]) -> SpreadData:
     ------
     ArgumentError
         If there is nothing to put together.
+    ArgumentTypeError
+        If ``data`` is not a sequence of records.
     """
+    if isinstance(data, str | SpreadData) or not isinstance(data, Iterable):
+        raise ArgumentTypeError("data", data, "a list of SpreadData")
+    data = list(data)
+    for i, part in enumerate(data):
+        if not isinstance(part, SpreadData):
+            raise ArgumentTypeError(f"data[{i}]", part, "a SpreadData")
     if not data:
         raise ArgumentError("data", data, "hold at least one record")
     exposures, counts = [], []

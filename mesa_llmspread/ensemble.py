@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mesa_llmspread._checks import checked_int
+from mesa_llmspread._checks import check_contacts, checked_int, checked_starters
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.streams import RNGLike, as_seed
 from mesa_llmspread.transmission import OnlineOffline, SingleMultiple, Structure
+from mesa_llmspread.transmission.structure import check_built_in
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -118,7 +119,8 @@ def simulate(
         Who sees whose posts; see :func:`~mesa_llmspread.networks.as_network`.
     initial_infected : int or sequence of int, default 10
         How many agents, drawn uniformly for each replicate, or which agents have posted at
-        the start.
+        the start; none of them, and a network without edges, only where alpha > 0 shows the
+        event itself.
     steps : int, default 50
         Number of steps.
     replicates : int, default 1
@@ -159,12 +161,13 @@ def simulate(
     """
     from mesa_llmspread._kernels import spread
 
-    if not isinstance(structure, Structure):
-        raise ArgumentTypeError("structure", structure, "a law with values, such as SI(0.05)")
+    check_built_in(structure)
+    alpha = structure.alpha if isinstance(structure, OnlineOffline) else 0.0
     if feed not in get_args(Feed):
         raise UnknownNameError("feed", feed, get_args(Feed))
     graph = as_network(network)
-    starters, n_starters = _starters(initial_infected, graph.n)
+    check_contacts("network", network, int(graph.degrees.max()), "alpha", alpha)
+    starters, n_starters = _starters(initial_infected, graph.n, alpha)
     steps = checked_int("steps", steps, 0)
     replicates = checked_int("replicates", replicates, 1)
     workers = _processors() if threads is None else checked_int("threads", threads, 1)
@@ -253,16 +256,14 @@ def _in_53_bits(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64
     return np.rint(probabilities * 2.0**53).astype(np.uint64)
 
 
-def _starters(given: Any, n: int) -> tuple[npt.NDArray[np.int64], int]:
+def _starters(given: Any, n: int, alpha: float) -> tuple[npt.NDArray[np.int64], int]:
     """Take the agents that have posted at the start, or how many are to be drawn."""
     if np.ndim(given) == 0:
-        count = checked_int("initial_infected", given, 0)
-        if count > n:
-            raise ArgumentError("initial_infected", given, f"be at most n={n}")
-        return np.empty(0, np.int64), count
+        return np.empty(0, np.int64), checked_starters(given, n, "alpha", alpha)
     agents = _checked_agents("initial_infected", given, n)
     if len(np.unique(agents)) < len(agents):
         raise ArgumentError("initial_infected", given, "name no agent twice")
+    checked_starters(len(agents), n, "alpha", alpha)
     return agents, len(agents)
 
 

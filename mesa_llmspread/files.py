@@ -1,14 +1,21 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and replace nothing unasked."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from mesa_llmspread.exceptions import OutputError
 
-__all__ = ["make_folder", "write_whole"]
+__all__ = ["check_new_folder", "first_free", "is_free", "make_folder", "new_folder", "write_whole"]
+
+_SQLITE = b"SQLite format 3\0"
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -31,9 +38,7 @@ def write_whole(path: Path, content: bytes) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
             # mkstemp makes files that only the owner reads; give it what a new file has.
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)
+            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
@@ -66,3 +71,172 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise OutputError(folder, error.strerror or str(error)) from error
     return folder
+
+
+def is_free(folder: Path) -> bool:
+    """Return whether a folder is missing or empty.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    bool
+    """
+    if not folder.is_dir():
+        return not os.path.lexists(folder)
+    return next(folder.iterdir(), None) is None
+
+
+def first_free(folder: Path) -> Path:
+    """Return the first of ``folder``, ``folder-2``, ``folder-3``, ... that is missing or empty.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    Path
+    """
+    numbered = (folder.with_name(f"{folder.name}-{i}") for i in itertools.count(2))
+    return next(place for place in itertools.chain([folder], numbered) if is_free(place))
+
+
+def check_new_folder(folder: str | Path, force: bool = False) -> Path:
+    """Check that :func:`new_folder` can write a folder; changes nothing on disk.
+
+    Parameters
+    ----------
+    folder : path-like
+    force : bool, default False
+        Whether a record that is there may be replaced.
+
+    Returns
+    -------
+    Path
+        The folder's absolute path, without symbolic links.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds something and ``force`` is not given, or what it holds is not the
+        record of a run; if it is, or holds, the current or the home folder; or if it cannot be
+        written.
+    """
+    target = Path(folder).resolve()
+    try:
+        _probe(target)
+        free = is_free(target)
+    except OSError as error:
+        raise OutputError(folder, error.strerror or str(error)) from error
+    if not free and not target.is_dir():
+        raise OutputError(folder, "is a file; name a folder")
+    for place, name in ((Path.cwd(), "current"), (Path(os.path.expanduser("~")), "home")):
+        if place.resolve().is_relative_to(target):
+            raise OutputError(folder, f"is, or holds, the {name} folder; name a new one inside it")
+    if os.path.ismount(target):
+        raise OutputError(folder, "is a mounted disk; name a new folder inside it")
+    if not free and not force:
+        raise OutputError(
+            folder,
+            "it is not empty, and nothing is overwritten; name another folder, or replace all "
+            "that is in it: --force, in Python force=True",
+        )
+    if not free and (foreign := _not_a_record(target)):
+        raise OutputError(folder, f"force replaces only the record of a run, and {foreign}")
+    return target
+
+
+@contextlib.contextmanager
+def new_folder(folder: str | Path, force: bool = False) -> Iterator[Path]:
+    """Write a folder so that it appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : path-like
+        Missing or empty.
+    force : bool, default False
+        Replace all of a record that is there.
+
+    Yields
+    ------
+    Path
+        A temporary folder beside it to write into, moved to its place at the end, and removed
+        if anything is raised.
+
+    Raises
+    ------
+    OutputError
+        As :func:`check_new_folder`; whatever was there stays as it was.
+    """
+    target = check_new_folder(folder, force)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        built = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise OutputError(folder, error.strerror or str(error)) from error
+    try:
+        os.chmod(built, 0o777 & ~_umask())
+        yield built
+        try:
+            _move(built, target, force)
+        except OSError as error:
+            raise OutputError(folder, error.strerror or str(error)) from error
+    except BaseException:
+        shutil.rmtree(built, ignore_errors=True)
+        raise
+
+
+def _move(built: Path, target: Path, force: bool) -> None:
+    """Move a finished folder to its place; an old one goes when the new one is there."""
+    if not force or is_free(target):
+        if target.is_dir():
+            target.rmdir()
+        os.rename(built, target)
+        return
+    old = built.with_name(f"{built.name}.old")
+    os.rename(target, old)
+    try:
+        os.rename(built, target)
+    except BaseException:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _probe(target: Path) -> None:
+    """Raise OSError unless files can be made where a folder is to be."""
+    there = next(parent for parent in (*target.parents, target) if parent.exists())
+    with tempfile.TemporaryFile(dir=there):
+        pass
+
+
+def _not_a_record(folder: Path) -> str:
+    """Return why a folder must not be removed as the record of a run; "" if it may be."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        manifest = None
+    if not isinstance(manifest, dict) or not {"rows", "runs"} <= manifest.keys():
+        return "this folder has no manifest.json of one"
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            return f"{path.name} is a folder: move it first"
+        if path.is_file() and _begins_with(path, _SQLITE):
+            return f"{path.name} holds kept calls: move it first"
+    return ""
+
+
+def _begins_with(path: Path, start: bytes) -> bool:
+    """Return whether a file begins with some bytes."""
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
+
+
+def _umask() -> int:
+    """Return the mask of this process for new files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -97,20 +98,23 @@ def resolve_form(structure: str | type[Structure] | Structure, **options: Any) -
     UnknownNameError
         If a name is not known, or the class does not have the option.
     """
+    kinds = [form.kind for form in _FORMS.values()]
     if isinstance(structure, str):
         if structure not in _FORMS:
             raise UnknownNameError("structure", structure, _FORMS)
         form = _FORMS[structure]
-    elif isinstance(structure, Structure):
+    elif isinstance(structure, Structure) and type(structure) in kinds:
         fields = {field.name for field in dataclasses.fields(structure)}
         taken = sorted(fields - set(structure.words) - {"betas"})
         form = Form(
             structure.name, type(structure), {key: getattr(structure, key) for key in taken}
         )
-    elif isinstance(structure, type) and structure.__name__ in _FORMS:
+    elif isinstance(structure, type) and structure in kinds:
         form = _FORMS[structure.__name__]
     else:
-        raise ArgumentTypeError("structure", structure, "a name, a Structure class or a Structure")
+        raise ArgumentTypeError(
+            "structure", structure, f"a built-in law, or the name of one ({', '.join(_FORMS)})"
+        )
     if not options:
         return form
     allowed = {field.name for field in dataclasses.fields(form.kind)} - set(form.kind.words)
@@ -155,6 +159,9 @@ def parse_structure(text: str, argument: str = "structure") -> Structure:
         call = ast.parse(text.strip(), mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             raise ValueError("not a call")
+        for node in (*call.args, *(kw.value for kw in call.keywords)):
+            if isinstance(node, ast.Name):
+                example += f"; {node.id[:40]} is not a number"
         args = [ast.literal_eval(arg) for arg in call.args]
         keywords = {str(kw.arg): ast.literal_eval(kw.value) for kw in call.keywords}
         if len(keywords) < len(call.keywords):
@@ -171,10 +178,15 @@ def parse_structure(text: str, argument: str = "structure") -> Structure:
     if call.func.id not in _FORMS:
         raise UnknownNameError(argument, call.func.id, _FORMS)
     form = _FORMS[call.func.id]
+    values = {**form.options, **keywords}
+    signature = inspect.signature(form.kind)
     try:
-        return form.kind(*args, **{**form.options, **keywords})
+        signature.bind(*args, **values)
     except TypeError as error:
-        if isinstance(error, ArgumentTypeError):
-            raise
-        wanted = ", ".join(field.name for field in dataclasses.fields(form.kind))
-        raise ArgumentError(argument, text, f"be {form.name}({wanted})") from error
+        wanted = ", ".join(
+            name if given.default is given.empty else f"{name}={given.default!r}"
+            for name, given in signature.parameters.items()
+            if name not in form.options
+        )
+        raise ArgumentError(argument, text, f"be {form.name}({wanted}): {error}") from error
+    return form.kind(*args, **values)

@@ -9,21 +9,30 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import math
 import platform
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
+from numbers import Integral
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import mesa
+import numpy as np
 from mesa.datacollection import DataCollector
 from mesa.space import NetworkGrid
 
-from mesa_llmspread._checks import checked_int, checked_probability
+from mesa_llmspread._checks import (
+    check_contacts,
+    checked_int,
+    checked_probability,
+    checked_starters,
+)
 from mesa_llmspread.agent import SpreadAgent
 from mesa_llmspread.deciders import Decision, Exposure, Outcome, as_decider
+from mesa_llmspread.deciders.base import check_decisions
 from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
 from mesa_llmspread.exceptions import (
     ArgumentError,
@@ -32,7 +41,7 @@ from mesa_llmspread.exceptions import (
     StepInProgressError,
     UnknownNameError,
 )
-from mesa_llmspread.networks import Network, make_network
+from mesa_llmspread.networks import EdgeList, Network, make_network, node_names
 from mesa_llmspread.profiles import Population, sample_profiles
 from mesa_llmspread.record import RECORD, RunRecord
 from mesa_llmspread.streams import RNGLike, Streams, agent_uniforms, as_seed
@@ -93,9 +102,11 @@ class SpreadModel(mesa.Model):
     n : int, default 200
         Number of agents; a network given as a graph brings its own.
     k : int, default 8
-        Neighbours an agent (mean degree where they differ).
-    network : str, networkx.Graph or Network, default "random_regular"
-        Who sees whose posts: a name of :data:`mesa_llmspread.networks.NETWORKS`, or a graph.
+        Neighbours an agent (mean degree where they differ). ``k=0`` and ``initial_infected=0``
+        are allowed with ``broadcast > 0`` only: otherwise nobody ever sees the news.
+    network : str, networkx.Graph, Network or EdgeList, default "random_regular"
+        Who sees whose posts: a name of :data:`mesa_llmspread.networks.NETWORKS`, a graph, or
+        what :func:`mesa_llmspread.read_edgelist` read from a file.
     event : str or OfflineEvent, optional
         What the news is about: an event, or the id of a bundled one; the first of those
         if not given.
@@ -104,7 +115,7 @@ class SpreadModel(mesa.Model):
     decider : str, Structure or Decider, default "traits"
         Who decides; see :func:`mesa_llmspread.deciders.as_decider`.
     initial_infected : int or sequence of nodes, default 10
-        How many agents, drawn uniformly, or which ones, have posted at step 0.
+        How many agents, drawn uniformly, or which nodes of the network, have posted at step 0.
     feed : {"persistent", "new"}, default "persistent"
         Whether a post stays in view for good, or is seen only in the step after it.
     broadcast : float, default 0
@@ -143,7 +154,7 @@ class SpreadModel(mesa.Model):
         self,
         n: int = 200,
         k: int = 8,
-        network: str | nx.Graph[Any] | Network = "random_regular",
+        network: str | nx.Graph[Any] | Network | EdgeList = "random_regular",
         event: str | OfflineEvent | None = None,
         population: Population = "uniform",
         decider: Any = "traits",
@@ -169,10 +180,16 @@ class SpreadModel(mesa.Model):
         self.streams = Streams(seed)
         self.network = make_network(network, n, k, self.streams.network)
         self.n = self.network.n
+        named = isinstance(network, str)
+        most = int(self.network.degrees.max())
+        check_contacts(
+            "k" if named else "network", k if named else network, most, "broadcast", self.broadcast
+        )
         profiles = sample_profiles(self.n, population, self.streams.population)
-        starters = _starters(initial_infected, network, self.network, self.streams)
+        nodes = node_names(network, self.n)
+        starters = _starters(initial_infected, nodes, self.streams, self.broadcast)
         self._answerer = self.decider.for_run(self.n, self.streams.decider)
-        self._described = _describe(network, population, starters)
+        self._described = _describe(network, nodes, population, starters)
 
         self.grid = NetworkGrid(self.network.to_networkx())
         self.spreaders = [SpreadAgent(self, i, profile) for i, profile in enumerate(profiles)]
@@ -243,7 +260,11 @@ class SpreadModel(mesa.Model):
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What is needed to repeat this run, and with what it was run, as plain values."""
+        """What is needed to repeat this run, and with what it was run, as plain values.
+
+        The nodes of a network that was given are listed by name under ``nodes``, in the order
+        of the agents, unless they are the numbers 0 to n - 1.
+        """
         return {
             "n": self.n,
             "k": float(self.network.degrees.mean()),
@@ -292,11 +313,7 @@ class SpreadModel(mesa.Model):
         if not exposures:
             return []
         decisions = self._answerer.decide(exposures, self.streams.decisions(self.clock + 1))
-        if len(decisions) != len(exposures):
-            raise DeciderError(
-                f"decider {self.decider.name!r} gave {len(decisions)} decisions "
-                f"for {len(exposures)} exposures"
-            )
+        check_decisions(self.decider, exposures, decisions)
         return decisions
 
     def _record(
@@ -380,31 +397,32 @@ def _as_event(event: str | OfflineEvent | None) -> OfflineEvent:
 
 
 def _starters(
-    initial_infected: int | Sequence[Any], given: Any, network: Network, streams: Streams
+    initial_infected: int | Sequence[Any],
+    nodes: Sequence[Any],
+    streams: Streams,
+    broadcast: float,
 ) -> list[int]:
     """Find the indices of the agents who have posted at step 0."""
-    n = network.n
-    if isinstance(initial_infected, bool):
+    n = len(nodes)
+    if isinstance(initial_infected, Integral) and not isinstance(initial_infected, bool):
+        number = checked_starters(initial_infected, n, "broadcast", broadcast)
+        return sorted(streams.starters.choice(n, size=number, replace=False).tolist())
+    if isinstance(initial_infected, bool | str) or not isinstance(initial_infected, Iterable):
         raise ArgumentTypeError("initial_infected", initial_infected, "a number or a list of nodes")
-    if isinstance(initial_infected, int):
-        if not 1 <= initial_infected <= n:
-            raise ArgumentError("initial_infected", initial_infected, f"lie between 1 and n={n}")
-        chosen = streams.starters.choice(n, size=initial_infected, replace=False)
-        return sorted(int(i) for i in chosen)
-    if isinstance(initial_infected, str) or not isinstance(initial_infected, Iterable):
-        raise ArgumentTypeError("initial_infected", initial_infected, "a number or a list of nodes")
-    nodes = list(given.nodes) if hasattr(given, "nodes") else range(n)
     index = {node: i for i, node in enumerate(nodes)}
     chosen_nodes = list(initial_infected)
     for node in chosen_nodes:
         if node not in index:
             raise ArgumentError("initial_infected", node, "hold nodes of the network only")
-    if not chosen_nodes or len(set(chosen_nodes)) != len(chosen_nodes):
-        raise ArgumentError("initial_infected", chosen_nodes, "hold different nodes, at least one")
+    if len(set(chosen_nodes)) != len(chosen_nodes):
+        raise ArgumentError("initial_infected", chosen_nodes, "hold different nodes")
+    checked_starters(len(chosen_nodes), n, "broadcast", broadcast)
     return sorted(index[node] for node in chosen_nodes)
 
 
-def _describe(network: Any, population: Population, starters: list[int]) -> dict[str, Any]:
+def _describe(
+    network: Any, nodes: Sequence[Any], population: Population, starters: list[int]
+) -> dict[str, Any]:
     """Name what was given, as plain values for the manifest."""
     if isinstance(population, str):
         described: Any = population
@@ -414,10 +432,27 @@ def _describe(network: Any, population: Population, starters: list[int]) -> dict
         described = "given"
     return {
         "network": network if isinstance(network, str) else "given",
+        **_named_nodes(nodes, starters),
         "population": described,
         "initial_infected": len(starters),
         "starters": starters,
     }
+
+
+def _named_nodes(nodes: Sequence[Any], starters: list[int]) -> dict[str, list[Any]]:
+    """List the names of a network's nodes by agent, unless they are the agents' numbers."""
+    names = [_plain_name(node) for node in nodes]
+    if [str(name) for name in names] == [str(i) for i in range(len(names))]:
+        return {}
+    return {"nodes": names, "starter_nodes": [names[i] for i in starters]}
+
+
+def _plain_name(node: Any) -> str | int | float:
+    """Turn a node's name into a value that JSON holds: itself, or else its text."""
+    if isinstance(node, np.generic):
+        node = node.item()
+    plain = isinstance(node, str | int) or (isinstance(node, float) and math.isfinite(node))
+    return node if plain else str(node)
 
 
 def _counts(values: Iterable[Any]) -> dict[str, int]:

@@ -8,7 +8,7 @@ from it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +34,7 @@ __all__ = [
     "Network",
     "as_network",
     "make_network",
+    "node_names",
     "random_regular",
     "read_edgelist",
     "scale_free",
@@ -128,7 +129,7 @@ def as_network(network: Any) -> Network:
 
     Parameters
     ----------
-    network : Network, networkx.Graph or pair of array_like (indptr, indices)
+    network : Network, EdgeList, networkx.Graph or pair of array_like (indptr, indices)
         A graph's agents are numbered in its node order. A pair must be an undirected
         simple network; its rows need not be sorted.
 
@@ -154,6 +155,8 @@ def as_network(network: Any) -> Network:
 
     if isinstance(network, Network):
         return network
+    if isinstance(network, EdgeList):
+        return network.network
     if isinstance(network, nx.Graph):
         return _from_graph(network)
     if isinstance(network, tuple | list) and len(network) == 2:
@@ -161,6 +164,26 @@ def as_network(network: Any) -> Network:
     raise ArgumentTypeError(
         "network", network, "a Network, a networkx.Graph or a pair (indptr, indices)"
     )
+
+
+def node_names(network: Any, n: int) -> Sequence[Any]:
+    """List the names of a network's nodes, in the order of the agents.
+
+    Parameters
+    ----------
+    network : str, Network, EdgeList, networkx.Graph or pair of array_like
+        As :func:`make_network` takes it.
+    n : int
+        Number of agents.
+
+    Returns
+    -------
+    sequence
+        A graph's nodes, the names in a file, or the numbers 0 to n - 1.
+    """
+    if isinstance(network, EdgeList):
+        return network.labels
+    return list(network.nodes) if hasattr(network, "nodes") else range(n)
 
 
 def _from_graph(graph: nx.Graph[Any]) -> Network:
@@ -370,7 +393,7 @@ def make_network(network: Any, n: int, k: int, rng: RNGLike = None) -> Network:
 
     Parameters
     ----------
-    network : str, Network, networkx.Graph or pair of array_like (indptr, indices)
+    network : str, Network, EdgeList, networkx.Graph or pair of array_like (indptr, indices)
         A name of :data:`NETWORKS`; ``"scale_free"`` lets every newcomer bring k // 2 edges,
         so that the mean degree is about k. Anything else goes through :func:`as_network`,
         and ``n`` and ``k`` are not used.
@@ -400,6 +423,9 @@ def make_network(network: Any, n: int, k: int, rng: RNGLike = None) -> Network:
         return small_world(n, k, rng=rng)
     if network == "scale_free":
         return scale_free(n, checked_int("k", k, 2) // 2, rng)
+    if "." in network or "/" in network:
+        known = f"be one of {', '.join(NETWORKS)}, or what read_edgelist returns for a file"
+        raise ArgumentError("network", network, known)
     raise UnknownNameError("network", network, NETWORKS)
 
 

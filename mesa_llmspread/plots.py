@@ -73,7 +73,9 @@ def plot_spread(analysis: Analysis) -> Figure:
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axis, part in zip(axes.flat, analysis.events, strict=False):
         _draw_curves(axis, part)
-        axis.set_title(f"{part.event['event_id']}: {part.comparison.best.structure}", fontsize=9)
+        law = part.comparison.best.structure
+        wrong = " (does not fit)" if part.comparison.misfit else ""
+        axis.set_title(f"{part.event['event_id']}: {law}{wrong}", fontsize=9)
     for axis in axes.flat[len(analysis.events) :]:
         axis.set_axis_off()
     for axis in axes[-1]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from mesa_llmspread._checks import checked_int
+from mesa_llmspread._checks import checked_int, checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.laws import resolve_form
@@ -116,8 +116,7 @@ def predict_runs(
 
     if result.fitted is None:
         raise ArgumentError("result", result.structure, f"have a law: {result.message}")
-    if not 0 < level < 1:
-        raise ArgumentError("level", level, "lie between 0 and 1")
+    checked_level(level)
     draws = checked_int("draws", draws, 1)
     generator = as_generator(rng)
     tails = [(1 - level) / 2, 0.5, (1 + level) / 2]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mesa_llmspread._words import counted, described, p_number
 from mesa_llmspread.analysis import CURVES, Analysis
 from mesa_llmspread.files import write_whole
 from mesa_llmspread.spending import SPENDERS, spending
@@ -103,12 +104,13 @@ def write_report(analysis: Analysis, pictures: dict[str, bytes], path: Path) -> 
     environment = Environment(
         loader=PackageLoader("mesa_llmspread"), autoescape=True, undefined=StrictUndefined
     )
-    environment.filters |= {"number": _number, "p_value": _p_value}
+    environment.filters |= {"counted": counted, "number": _number, "p_value": p_number}
     manifest = {key: value for key, value in analysis.data.manifest.items() if key != "runs"}
     exposures = analysis.data.exposures
     page = environment.get_template("report.html").render(
         analysis=analysis,
         curves=CURVES,
+        described=described,
         decider=_decider(manifest),
         stand_in=manifest.get("decider") != "llm",
         images={name: base64.b64encode(png).decode() for name, png in pictures.items()},
@@ -159,10 +161,3 @@ def _number(value: Any, digits: int = 3) -> str:
     if value is None or pd.isna(value):
         return "–"
     return f"{value:,.{digits}f}"
-
-
-def _p_value(value: float) -> str:
-    """Format a p-value; the smallest are not told apart."""
-    if pd.isna(value):
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -17,6 +17,7 @@ from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
 from mesa_llmspread._regression import Regression, regress
+from mesa_llmspread._words import counted, p_number, p_words
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.meanfield.likelihood import decisions_of
@@ -78,12 +79,12 @@ class TraitEffects:
         """Give the verdict, the tables and what was left out, as text."""
         lines = [
             self.verdict,
-            f"{self.decisions} decisions in {self.runs} run(s); standard errors "
-            f"{self.covariance}; intervals of {self.level:.0%}.",
+            f"{counted(self.decisions, 'decision')} in {counted(self.runs, 'run')}; "
+            f"standard errors {self.covariance}; intervals of {self.level:.0%}.",
             "",
-            self.table.to_string(index=False, float_format="{:.3g}".format),
+            _written(self.table),
             "",
-            self.tests.to_string(index=False, float_format="{:.3g}".format),
+            _written(self.tests),
         ]
         lines += [f"no estimate for {term}: {why}" for term, why in self.dropped.items()]
         return "\n".join(lines)
@@ -181,6 +182,15 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
         decisions["run"].nunique(),
         level,
         _verdict(table, tests, main.dropped, level),
+    )
+
+
+def _written(table: pd.DataFrame) -> str:
+    """Write a table; the smallest p-values as a bound."""
+    return table.to_string(
+        index=False,
+        float_format="{:.3g}".format,
+        formatters={"p_value": p_number, "p_holm": p_number},
     )
 
 
@@ -361,8 +371,7 @@ def _verdict(
     ]
     still = list(each.loc[each["p_holm"] >= 1 - level, "trait"])
     overall = float(joint["p_value"].iloc[-1])
-    p = "p < 0.001" if overall < 0.001 else f"p = {overall:.2g}"
-    p = "not tested" if np.isnan(overall) else p
+    p = "not tested" if np.isnan(overall) else p_words(overall)
     if moving:
         parts = [
             f"Traits move the hazard of a repost ({p} for all together); "

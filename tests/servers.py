@@ -104,10 +104,16 @@ class ScriptedServer:
         The Authorization headers received.
     most_in_flight : int
         The largest number of requests that were open at one time.
+    hold : callable
+        Whether to keep replies back for now.
     """
 
     def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # With its protocol named, asyncio sends what it has at once; else every reply would wait
+        # 40 ms for the other side's acknowledgement.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen(128)
         port = self._socket.getsockname()[1]
         self.address = f"http://127.0.0.1:{port}"
         app = Starlette(
@@ -141,6 +147,7 @@ class ScriptedServer:
         self.keys: list[str] = []
         self.in_flight = 0
         self.most_in_flight = 0
+        self.hold: Callable[[], bool] = lambda: False
 
     def start(self) -> None:
         self._thread.start()
@@ -174,6 +181,8 @@ class ScriptedServer:
             # Who hangs up meanwhile is no longer in flight.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(request.receive(), delay)
+            while self.hold() and not await request.is_disconnected():
+                await asyncio.sleep(0.01)
         finally:
             if request.path_params["visit"] == self._visit:
                 self.in_flight -= 1
@@ -299,6 +308,8 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     parameters.port = 0
     parameters.n_ctx = 32768
     parameters.n_parallel = 2
+    # Two threads would spin while they wait for each other on a busy machine.
+    parameters.cpuparams.n_threads = 1
     parameters.warmup = False
     parameters.offline = True
     parameters.ui = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import networkx as nx
@@ -12,13 +13,16 @@ from statsmodels.stats.proportion import proportion_confint
 
 from mesa_llmspread import (
     SI,
+    Exposure,
     FirstRepeat,
     Outcome,
     ScriptedDecider,
     SpreadData,
     SpreadModel,
     bundled_events,
+    compare,
     concat,
+    fit,
     solve,
 )
 from mesa_llmspread.analysis import (
@@ -28,11 +32,13 @@ from mesa_llmspread.analysis import (
     stochastic_curve,
     without_curve,
 )
-from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+from mesa_llmspread.cascade import cascade
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.networks import random_regular
 from mesa_llmspread.plots import plot_spread
 from mesa_llmspread.report import figures, save_figures, write_report
 from mesa_llmspread.summaries import GROUPINGS, prevalence, repost_rates
+from models.armed_conflict.run import show
 
 
 def record(**settings) -> SpreadData:
@@ -194,6 +200,64 @@ def test_the_whole_way_for_every_kind_of_run(tmp_path: Path, settings: dict) -> 
     assert all(png.startswith(b"\x89PNG") for png in pictures.values())
 
 
+def odd_ones(exposure: Exposure) -> bool:
+    """Decide as no law has it."""
+    if exposure.agent % 3 == 0:
+        return exposure.contacts in (1, 3)
+    return exposure.contacts >= 5 and exposure.agent % 2 == 0 and exposure.exposure in (2, 4)
+
+
+def read(page: Path) -> str:
+    """What a reader sees of a report."""
+    return re.sub(r"<[^>]*>|data:image[^\"]*|\s+", " ", page.read_text().split("<body>")[1])
+
+
+def test_a_law_that_does_not_fit_is_said_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    analysis = analyse(record(n=400, k=8, decider=ScriptedDecider(odd_ones)))
+    pictures = save_figures(figures(analysis), tmp_path)
+    page = write_report(analysis, pictures, tmp_path / "report.html")
+    lead = page.read_text().split('<p class="lead">')[1].split("</p>")[0]
+    said = "does not fit the decisions (goodness of fit: p &lt; 0.001)"
+    assert said in lead
+    assert not re.search(r"is enough|are needed|cannot be ruled out", lead)
+    assert "Event by event, the best law does not fit the decisions of 2 of 2 events." in lead
+    # Beside the laws, and beside each event's.
+    assert page.read_text().count("does not fit") >= 5
+    assert not re.search(r"p = 0\b(?!\.)|p = 0\.0*\b(?!\d)|\bnan\b", read(page))
+    titles = [axis.get_title() for axis in plot_spread(analysis).axes]
+    assert all(title.endswith("(does not fit)") for title in titles)
+    show(analysis)
+    printed = capsys.readouterr().out
+    assert "does not fit the decisions (goodness of fit: p < 0.001)" in printed
+    assert printed.split("Columns named")[0].count("p < 0.001") == 2
+
+
+def test_a_law_that_fits_is_not_said_not_to(tmp_path: Path) -> None:
+    model = SpreadModel(n=300, decider="FirstRepeat(0.2, 0.05)", rng=1)
+    analysis = analyse(SpreadData.from_model(model.run(25)))
+    pictures = save_figures(figures(analysis), tmp_path)
+    assert "does not fit" not in write_report(analysis, pictures, tmp_path / "r.html").read_text()
+
+
+def test_what_a_small_run_cannot_tell_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # One step: nobody has seen the news twice.
+    settings = {"n": 30, "k": 4, "initial_infected": 1, "decider": "SI(1.0)"}
+    analysis = analyse(SpreadData.from_model(SpreadModel(**settings, rng=1).run(1)))
+    pictures = save_figures(figures(analysis), tmp_path)
+    text = read(write_report(analysis, pictures, tmp_path / "report.html"))
+    assert "1 run about 1 event; 4 decisions by" in text
+    assert "beta_repeat not estimable" in text
+    assert "beta_repeat is not identifiable: no decision says anything about it." in text
+    show(analysis)
+    text += capsys.readouterr().out + fit(analysis.data, "FirstRepeat").summary()
+    assert "beta_repeat   not estimable" in text
+    assert not re.search(r"\bnan\b|\b1 (runs|events|decisions)\b", text, re.IGNORECASE)
+
+
 def test_text_from_outside_is_text(tmp_path: Path) -> None:
     hostile = dataclasses.replace(
         bundled_events()[0], event_id="<script>alert(1)</script>", text="<img src=x onerror=1>"
@@ -205,3 +269,21 @@ def test_text_from_outside_is_text(tmp_path: Path) -> None:
     assert "<script" not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize("level", ["0.95", None, [0.9], True])
+def test_a_level_of_another_kind_is_named(data: SpreadData, level: object) -> None:
+    calls = (
+        lambda: fit(data, "SI", level=level),  # type: ignore[arg-type]
+        lambda: compare(data, level=level),  # type: ignore[arg-type]
+        lambda: cascade(data, level=level, rng=1),  # type: ignore[arg-type]
+    )
+    for ask in calls:
+        with pytest.raises(ArgumentTypeError, match="level="):
+            ask()
+
+
+@pytest.mark.parametrize("shares", ["uniform", {"OCEAN": 1.0}, [[1], [1, 2]]])
+def test_profile_shares_of_another_kind_are_named(shares: object) -> None:
+    with pytest.raises(ArgumentTypeError, match="profile_shares="):
+        solve(SI(0.1), n=100, k=4, initial_infected=5, steps=3, profile_shares=shares)  # type: ignore[arg-type]

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ipyvuetify
 import numpy as np
 import pytest
 import solara
 from waiting import eventually
 
-from mesa_llmspread import SpreadData, SpreadModel, all_profiles
+from mesa_llmspread import Exposure, ScriptedDecider, SpreadData, SpreadModel, all_profiles
 from mesa_llmspread.app.event_form import MOST_BYTES, UploadError, read_upload
 from mesa_llmspread.app.export import report, zipped
+from mesa_llmspread.app.fitting import fit_law
 from mesa_llmspread.app.forms import _FEEDS
 from mesa_llmspread.app.lesson import LESSONS, applied
 from mesa_llmspread.app.profiles_view import profile_rates
@@ -30,7 +32,7 @@ from mesa_llmspread.networks import make_network
 DATA = Path(__file__).parent / "data"
 
 
-def until(session: Session, wanted: Callable[[View], bool], seconds: float = 20.0) -> View:
+def until(session: Session, wanted: Callable[[View], bool], seconds: float = 60.0) -> View:
     """Wait for a view of a session."""
     end = time.monotonic() + seconds
     while not wanted(session.view):
@@ -46,7 +48,7 @@ def session() -> Iterator[Session]:
     until(session, lambda view: view.model is not None)
     yield session
     session.close()
-    session._thread.join(5)
+    session._thread.join(60)
     assert not session._thread.is_alive()
 
 
@@ -98,7 +100,8 @@ def test_a_session_steps_runs_and_resets(session: Session) -> None:
     first = view.infected
     assert len(first) == 2
     session.run()
-    view = until(session, lambda view: view.ended and view.law.complete)
+    # Fits have the lowest priority, so beside busy processes they take long.
+    view = until(session, lambda view: view.ended and view.law.complete, seconds=120)
     assert view.clock > 5
     assert view.infected == [int(i) for i in view.data.counts["infected"]]
     assert view.law.verdict
@@ -109,7 +112,7 @@ def test_a_session_steps_runs_and_resets(session: Session) -> None:
     assert view.law.missing.endswith("pair approximation.")
     assert len(view.law.curves[0].infected) == view.clock + 1
     session.draw("SI")
-    view = until(session, lambda view: view.law.drawn == "SI")
+    view = until(session, lambda view: view.law.drawn == "SI", seconds=120)
     assert {"pair approximation", "master equations"} < {curve.name for curve in view.law.curves}
     assert view.law.missing == ""
     session.reset()
@@ -119,11 +122,11 @@ def test_a_session_steps_runs_and_resets(session: Session) -> None:
 
 
 def test_a_run_stops_between_steps(session: Session) -> None:
-    session.pause = 30.0
+    session.pause = 300.0
     session.run()
     until(session, lambda view: view.clock == 1)
     session.stop()
-    view = until(session, lambda view: not view.busy, seconds=5)
+    view = until(session, lambda view: not view.busy)
     assert view.clock == 1
     assert view.data is not None
 
@@ -189,6 +192,47 @@ def test_the_page_renders() -> None:
         assert "cannot be shown" not in shown(box)
     finally:
         context.close()
+
+
+@solara.component
+def Broken(*_: Any, **__: Any) -> None:
+    raise RuntimeError("sk-secret")
+
+
+@pytest.mark.parametrize("part", ["Forms", "Status", "Watch"])
+def test_the_buttons_outlive_whatever_cannot_be_shown(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mesa_llmspread.app import Page, page
+
+    monkeypatch.setattr(page, part, Broken)
+    box, context = solara.render(solara.AppLayout(children=[Page()]), handle_error=False)
+    try:
+        eventually(lambda: "This panel cannot be shown (RuntimeError)." in shown(box))
+        for button in ("Step", "Run", "Stop", "Reset"):
+            context.find(ipyvuetify.Btn, children=[button]).assert_single()
+        assert "sk-secret" not in shown(box)
+    finally:
+        context.close()
+
+
+def test_a_law_says_at_once_that_it_does_not_fit() -> None:
+    model = SpreadModel(n=300, decider=ScriptedDecider(odd_ones), rng=1).run(20)
+    data = SpreadData.from_model(model)
+    for complete in (False, True):
+        law = fit_law(data, model.network, complete=complete)
+        assert "does not fit the decisions (goodness of fit: p < 0.001)" in law.verdict
+        assert law.rows[0]["fit"] == "p < 0.001"
+    model = SpreadModel(n=300, decider="FirstRepeat(0.2, 0.04)", rng=1).run(20)
+    law = fit_law(SpreadData.from_model(model), model.network)
+    assert "does not fit" not in law.verdict
+
+
+def odd_ones(exposure: Exposure) -> bool:
+    """Decide as no law has it."""
+    if exposure.agent % 3 == 0:
+        return exposure.contacts in (1, 3)
+    return exposure.contacts >= 5 and exposure.agent % 2 == 0 and exposure.exposure in (2, 4)
 
 
 def shown(widget: Any) -> str:

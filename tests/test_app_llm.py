@@ -55,7 +55,7 @@ def while_stepping(model: SpreadModel, action: Callable[[], None]) -> Exception 
     stepping = threading.Thread(target=step)
     stepping.start()
     action()
-    stepping.join(25)
+    stepping.join(60)
     assert not stepping.is_alive()
     return errors[0] if errors else None
 
@@ -121,7 +121,7 @@ def test_a_closed_session_stops_its_calls(scripted_server: ScriptedServer) -> No
     session = Session(Settings(n=60, decider="llm", llm=llm), running=True)
     eventually(lambda: scripted_server.in_flight > 5)
     session.close()
-    session._thread.join(5)
+    session._thread.join(60)
     assert not session._thread.is_alive()
     eventually(lambda: scripted_server.in_flight == 0)
 

@@ -89,7 +89,9 @@ def test_a_language_models_run_is_estimated_limited_and_resumed(
     assert f"Every answer is kept in {store}: the same run, with the same rng" in said
     assert "rng=5 makes the same one anew" in said
     assert len(scripted_server.requests) == 30
-    half = SpreadData.load(out)
+    assert not out.exists()
+    assert f"kept in {out}-partial/" in said
+    half = SpreadData.load(f"{out}-partial")
     assert 0 < len(half.exposures) <= 30
 
     call(*command)

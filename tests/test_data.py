@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from mesa_llmspread import LLMSpreadError, SpreadData, SpreadModel, concat
-from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS, FORMAT
+from mesa_llmspread.deciders import DecisionStore
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -81,14 +83,143 @@ def test_a_folder_that_is_no_record(tmp_path: Path, record: SpreadData) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(InputFileError, match="not the manifest of a saved run"):
         SpreadData.load(tmp_path)
-    record.save(tmp_path)
-    (tmp_path / "counts.parquet").write_bytes(b"junk")
+    saved = record.save(tmp_path / "saved")
+    (saved / "counts.parquet").write_bytes(b"junk")
     with pytest.raises(InputFileError, match=r"counts.parquet: no readable Parquet"):
-        SpreadData.load(tmp_path)
-    record.save(tmp_path)
-    record.counts.iloc[:3].to_parquet(tmp_path / "counts.parquet")
+        SpreadData.load(saved)
+    record.save(saved, force=True)
+    record.counts.iloc[:3].to_parquet(saved / "counts.parquet")
     with pytest.raises(InputFileError, match="has 3 rows where the manifest says"):
-        SpreadData.load(tmp_path)
+        SpreadData.load(saved)
+
+
+def rewrite(folder: Path, name: str, table: pd.DataFrame) -> None:
+    """Write another table into a saved record, and its length into the manifest."""
+    table.to_parquet(folder / f"{name}.parquet", index=False)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["rows"][name] = len(table)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def edited(table: pd.DataFrame, column: str, row: int, value: object) -> pd.DataFrame:
+    """Give a copy of a table with another value in one place."""
+    table = table.copy()
+    table.loc[row, column] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "message"),
+    [
+        ("exposures", lambda t: edited(t, "run", 0, 9), r"column 'run': holds runs .*: 9 \(there"),
+        ("exposures", lambda t: edited(t, "agent", 0, -1), "column 'agent': holds -1"),
+        ("exposures", lambda t: edited(t, "step", 0, 99), "step 99 of run 0 is later than its"),
+        ("exposures", lambda t: edited(t, "outcome", 0, "no"), "column 'outcome': holds no"),
+        ("exposures", lambda t: t.drop(columns="profile"), "column 'profile': is missing"),
+        ("exposures", lambda t: t.assign(step=t["step"] + 0.5), "column 'step': must hold whole"),
+        ("exposures", lambda t: pd.concat([t, t.iloc[:1]]), "decides twice at step 1 of run 0"),
+        ("counts", lambda t: edited(t, "run", 0, -1), "column 'run': holds -1"),
+        ("counts", lambda t: pd.concat([t, t.iloc[:1]]), "run 0 must have one row per step"),
+        ("counts", lambda t: t.drop(3), "not the steps 0, 1, 2, 4"),
+        ("counts", lambda t: t[t["run"] < 2], "has 2 runs where the manifest has 3"),
+    ],
+)
+def test_tables_that_do_not_fit_together(
+    record: SpreadData, tmp_path: Path, name: str, edit: Any, message: str
+) -> None:
+    folder = record.save(tmp_path / "record")
+    rewrite(folder, name, edit(getattr(record, name)))
+    with pytest.raises(InputFileError, match=message) as caught:
+        SpreadData.load(folder)
+    assert caught.value.path == folder / f"{name}.parquet"
+
+
+def test_formats_are_told_apart(record: SpreadData, tmp_path: Path) -> None:
+    folder = record.save(tmp_path / "record")
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    assert manifest.pop("format") == FORMAT
+    path.write_text(json.dumps(manifest))
+    assert SpreadData.load(folder).manifest == json.loads(json.dumps(dict(record.manifest)))
+    path.write_text(json.dumps({**manifest, "format": FORMAT + 1}))
+    with pytest.raises(InputFileError, match=rf"format {FORMAT + 1}, .* reads up to {FORMAT}"):
+        SpreadData.load(folder)
+
+
+# Nothing is overwritten
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_that_holds_something_is_left_alone(record: SpreadData, tmp_path: Path) -> None:
+    folder = record.save(tmp_path / "record")
+    (folder / "report.html").write_text("of the first run")
+    before = contents(tmp_path)
+    with pytest.raises(OutputError, match=r"not empty.*force=True"):
+        record.select([0]).save(folder)
+    assert contents(tmp_path) == before
+    record.select([0]).save(folder, force=True)
+    assert SpreadData.load(folder).runs == [0]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "counts.parquet",
+        "exposures.parquet",
+        "manifest.json",
+        "record",
+    ]
+
+
+def test_force_removes_only_records(
+    record: SpreadData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "manifest.json").write_text('{"name": "an app"}')
+    around = record.save(tmp_path / "around")
+    record.save(around / "inner")
+    with DecisionStore(record.save(tmp_path / "calls") / "calls.db") as store:
+        store.reserve(0.0)
+    monkeypatch.setenv("HOME", str(record.save(tmp_path / "home")))
+    monkeypatch.chdir(record.save(tmp_path / "here"))
+    before = contents(tmp_path)
+    for folder, message in (
+        (notes, "no manifest.json of one"),
+        (around, "inner is a folder"),
+        (tmp_path / "calls", "calls.db holds kept calls"),
+        (Path.home(), "home folder"),
+        (Path("."), "current folder"),
+        (Path("/"), "current folder"),
+        (tmp_path, "current folder"),
+    ):
+        with pytest.raises(OutputError, match=message):
+            record.save(folder, force=True)
+    assert contents(tmp_path) == before
+
+
+def test_a_link_to_a_folder_is_followed(record: SpreadData, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    record.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert SpreadData.load(tmp_path / "real").runs == [0, 1, 2]
+
+
+def test_an_interrupted_save_leaves_what_was_there(
+    record: SpreadData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = record.save(tmp_path / "record")
+    before = contents(tmp_path)
+
+    def stopped(*_: object, **__: object) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", stopped)
+    for where in (folder, tmp_path / "new"):
+        with pytest.raises(KeyboardInterrupt):
+            record.save(where, force=True)
+    assert contents(tmp_path) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["record"]
 
 
 def test_a_folder_that_cannot_be_written(record: SpreadData, tmp_path: Path) -> None:
@@ -118,3 +249,13 @@ def test_bad_tables_are_refused(record: SpreadData) -> None:
         SpreadData(record.exposures, [1, 2], {})
     with pytest.raises(LLMSpreadError, match="at least one record"):
         concat([])
+
+
+def test_values_of_other_kinds_are_refused(record: SpreadData) -> None:
+    for wrong in (5, "runs", record, [record, 1], None):
+        with pytest.raises(ArgumentTypeError, match="SpreadData"):
+            concat(wrong)  # type: ignore[arg-type]
+    assert concat(part for part in (record, record)).runs == list(range(6))  # type: ignore[arg-type]
+    for wrong in (None, "model", SpreadModel):
+        with pytest.raises(ArgumentTypeError, match="SpreadModel"):
+            SpreadData.from_model(wrong)  # type: ignore[arg-type]

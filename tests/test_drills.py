@@ -66,7 +66,7 @@ PASSING = [
     Reply(status=500),
     Reply(status=503),
     Reply(hang_up=True),
-    Reply(answer().content, delay=2.0),
+    Reply(answer().content, delay=60.0),
 ]
 LASTING = [
     Reply('{"repost": tr', finish_reason="length"),
@@ -98,7 +98,7 @@ def test_a_faulty_server_changes_no_answer_that_came(
 
     _, sound = decide(by_seed)
     store = tmp_path / "calls.sqlite"
-    run, shaken = decide(faulty, timeout=1.0, max_attempts=attempts, store=store)
+    run, shaken = decide(faulty, timeout=2.0, max_attempts=attempts, store=store)
     assert max(asked.values()) <= attempts
     failures = Counter(d.reason.partition(":")[0] for d in shaken if d.outcome is Outcome.FAILED)
     assert 0 < failures.total() < n / 2

@@ -322,8 +322,8 @@ def test_profiles_are_used_as_given() -> None:
 
 
 @given(
-    n=st.integers(1, 30),
-    starters=st.integers(0, 30),
+    n=st.integers(2, 30),
+    starters=st.integers(1, 30),
     steps=st.integers(0, 12),
     law=st.sampled_from(LAWS),
     feed=st.sampled_from(FEEDS),
@@ -334,6 +334,7 @@ def test_counts_never_fall(
 ) -> None:
     starters = min(starters, n)
     graph = nx.gnp_random_graph(n, 0.2, seed=seed)
+    graph.add_edge(0, 1)
     result = simulate(law, graph, starters, steps, 3, feed, rng=seed)
     assert result.infected.shape == (3, steps + 1)
     assert (result.infected[:, 0] == starters).all()
@@ -365,8 +366,8 @@ def test_what_an_ensemble_tells() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"initial_infected": 35}, "initial_infected=35: must be at most n=34"),
-        ({"initial_infected": -1}, "initial_infected=-1: must be at least 0"),
+        ({"initial_infected": 35}, "initial_infected=35: must lie between 1 and n=34"),
+        ({"initial_infected": -1}, "initial_infected=-1: must lie between 1 and n=34"),
         ({"initial_infected": [34]}, "initial_infected=.*from 0 to 33"),
         ({"initial_infected": [-1]}, "initial_infected=.*from 0 to 33"),
         ({"initial_infected": [1, 2, 1]}, "initial_infected=.*no agent twice"),

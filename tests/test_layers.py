@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,47 +16,63 @@ PACKAGE = Path(mesa_llmspread.__file__).parent
 HEAVY = ("mesa", "litellm", "solara", "numba", "matplotlib")
 
 
-def loaded_after(statement: str) -> set[str]:
-    """Name the heavy libraries that a fresh interpreter has loaded after a statement."""
-    code = f"{statement}; import sys; print(*[m for m in {HEAVY!r} if m in sys.modules])"
+IMPORTS = """
+import importlib, json, sys
+loaded = {}
+for module in sys.argv[2:]:
+    importlib.import_module(module)
+    loaded[module] = [name for name in sys.argv[1].split() if name in sys.modules]
+print(json.dumps(loaded))
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, list[str]]:
+    """Name what a fresh interpreter has loaded after each of several imports, one by one."""
+    rooms = ("profiles", "events", "transmission", "networks", "data", "meanfield", "analysis")
+    modules = ["mesa_llmspread"]
+    modules += [f"mesa_llmspread.{room}" for room in (*rooms, "deciders", "ensemble")]
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", IMPORTS, " ".join(("numpy", *HEAVY)), *modules],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
     )
-    return set(done.stdout.split())
+    return json.loads(done.stdout)
 
 
-def test_importing_the_package_loads_nothing_heavy() -> None:
-    assert loaded_after("import mesa_llmspread") == set()
-    code = "import sys, mesa_llmspread; print(len([m for m in sys.modules if 'numpy' in m]))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "0"
+def test_importing_the_package_loads_nothing_heavy(loaded: dict[str, list[str]]) -> None:
+    assert loaded["mesa_llmspread"] == []
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["profiles", "events", "transmission", "meanfield", "ensemble", "data", "networks", "analysis"],
-)
-def test_science_knows_neither_mesa_nor_models_nor_pages(module: str) -> None:
-    allowed = {"numba"} if module == "ensemble" else set()
-    assert loaded_after(f"import mesa_llmspread.{module}") <= allowed
+def test_science_knows_neither_mesa_nor_models_nor_pages(loaded: dict[str, list[str]]) -> None:
+    for module, libraries in loaded.items():
+        allowed = {"numpy", "numba"} if module == "mesa_llmspread.ensemble" else {"numpy"}
+        assert set(libraries) <= allowed, module
 
 
-def test_deciders_load_no_language_model_library() -> None:
-    assert loaded_after("import mesa_llmspread.deciders") == set()
+def test_deciders_load_no_language_model_library(loaded: dict[str, list[str]]) -> None:
+    assert set(loaded["mesa_llmspread.deciders"]) == {"numpy"}
 
 
 def imports_of(path: Path) -> set[str]:
-    """Name the rooms of the package that a module imports at its top."""
+    """Name the parts of the package that a module imports, inside functions too."""
     found = set()
-    for node in ast.parse(path.read_text()).body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mesa_llmspread."):
-            found.add(node.module.split(".")[1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import cannot be checked"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {name.split(".")[1] for name in names if name.startswith("mesa_llmspread.")}
     return found
 
 
-# What each room may import, from left to right; nothing flows back.
+# What each module or subpackage must not import; nothing flows back.
 FORBIDDEN = {
-    "transmission.py": {"networks", "deciders", "agent", "model", "data", "meanfield", "ensemble"},
+    "transmission": {"networks", "deciders", "agent", "model", "data", "meanfield", "ensemble"},
     "profiles.py": {"events", "deciders", "agent", "model", "data", "meanfield"},
     "deciders": {"agent", "model", "data", "meanfield", "ensemble", "report", "cli", "app"},
     "events": {"deciders", "agent", "model", "data", "meanfield"},
@@ -66,11 +83,23 @@ FORBIDDEN = {
 }
 
 
-@pytest.mark.parametrize("room", FORBIDDEN)
-def test_nothing_flows_back(room: str) -> None:
-    place = PACKAGE / room
-    for path in [place] if place.is_file() else place.rglob("*.py"):
-        assert not imports_of(path) & FORBIDDEN[room], path
+def files_of(place: Path) -> list[Path]:
+    """List the Python files of a module or subpackage, of which there must be some."""
+    files = [place] if place.is_file() else sorted(place.rglob("*.py"))
+    assert files, f"{place} does not exist or has no Python files"
+    return files
+
+
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_nothing_flows_back(part: str) -> None:
+    for path in files_of(PACKAGE / part):
+        assert not imports_of(path) & FORBIDDEN[part], path
+
+
+@pytest.mark.parametrize("name", sorted(set().union(*FORBIDDEN.values())))
+def test_what_must_not_be_imported_exists(name: str) -> None:
+    module = PACKAGE / f"{name}.py"
+    assert files_of(module if module.is_file() else PACKAGE / name)
 
 
 def test_the_public_list_is_true() -> None:

@@ -68,22 +68,17 @@ def test_the_main_job(tmp_path: Path) -> None:
     assert "NaN" not in page.split("<pre>")[0].replace("data:image", "")[:20000]
 
 
-def test_the_main_job_as_a_module(tmp_path: Path) -> None:
-    small = ["--runs", "1", "--max-events", "1", "--n", "60", "--out", str(tmp_path)]
+def test_the_main_job_as_a_module_can_be_repeated_to_the_bit(tmp_path: Path) -> None:
+    small = ["--runs", "1", "--max-events", "2", "--n", "60", "--rng", "5"]
     done = subprocess.run(
-        [sys.executable, "-m", "models.armed_conflict", *small],
+        [sys.executable, "-m", "models.armed_conflict", *small, "--out", tmp_path / "a"],
         capture_output=True,
         text=True,
         cwd=ROOT,
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == FILES
-
-
-def test_the_main_job_can_be_repeated_to_the_bit(tmp_path: Path) -> None:
-    small = ["--runs", 1, "--max-events", 2, "--n", 60, "--rng", 5]
-    call(*small, "--out", tmp_path / "a", module=MODULE)
+    assert {path.name for path in (tmp_path / "a").iterdir()} == FILES
     call(*small, "--out", tmp_path / "b", module=MODULE)
     first, second = (SpreadData.load(tmp_path / name) for name in "ab")
     pd.testing.assert_frame_equal(first.exposures, second.exposures)
@@ -92,14 +87,16 @@ def test_the_main_job_can_be_repeated_to_the_bit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["ucdp_ged_tiny.csv", "acled_tiny.csv"])
 def test_events_of_ones_own(tmp_path: Path, name: str) -> None:
-    call("--events", DATA / name, "--max-events", 3, "--runs", 1, "--out", tmp_path, module=MODULE)
+    small = ["--max-events", 3, "--runs", 1, "--n", 60]
+    call("--events", DATA / name, *small, "--out", tmp_path, module=MODULE)
     data = SpreadData.load(tmp_path)
     assert data.exposures["event"].nunique() == 3
 
 
 def test_real_events(shared: Path, tmp_path: Path) -> None:
     source = shared / "data" / "ucdp_ged_sample.csv"
-    call("--events", source, "--max-events", 4, "--runs", 1, "--out", tmp_path, module=MODULE)
+    small = ["--max-events", 4, "--runs", 1, "--n", 60]
+    call("--events", source, *small, "--out", tmp_path, module=MODULE)
     ids = pd.read_csv(source)["relid"].astype(str)
     assert set(SpreadData.load(tmp_path).exposures["event"]) <= set(ids) | set(
         pd.read_csv(source)["id"].astype(int).astype(str)
@@ -137,11 +134,11 @@ def test_a_real_server(tmp_path: Path, llama_server: str) -> None:
         "--runs",
         1,
         "--n",
-        20,
+        12,
         "--k",
         4,
         "--initial-infected",
-        2,
+        1,
         "--steps",
         2,
         "--out",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,9 @@ def test_answers_are_kept_and_replayed(
     assert len(scripted_server.requests) == 32
 
 
-def test_questionnaires_that_fail_are_counted(scripted_server: ScriptedServer) -> None:
+def test_questionnaires_that_fail_are_counted(
+    scripted_server: ScriptedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     good = player(0.5)
     bad = [Reply('{"ratings": [1, 2]}'), Reply(json.dumps({"ratings": [6] * 20}))]
 
@@ -98,8 +101,34 @@ def test_questionnaires_that_fail_are_counted(scripted_server: ScriptedServer) -
         return bad[request["seed"] % 2] if request["seed"] % 5 == 0 else good(request)
 
     scripted_server.script = some
-    failed = check_personas(decider(scripted_server)).failed
-    assert failed == sum(request["seed"] % 5 == 0 for request in scripted_server.requests)
-    scripted_server.script = bad[0]
-    with pytest.raises(DeciderError, match="32 of 32 questionnaires"):
+    check = check_personas(decider(scripted_server))
+    assert check.failed == sum(request["seed"] % 5 == 0 for request in scripted_server.requests)
+    assert check.failures.iloc[0].tolist() == [
+        "malformed",
+        check.failed,
+        check.failures["example"].iloc[0],
+    ]
+    assert "rating" in check.failures["example"].iloc[0]
+    commands.personas("openai/tiny", api_base=scripted_server.api_base)
+    printed = capsys.readouterr().out
+    assert f"{check.failed} questionnaires were not answered:" in printed
+    assert re.search(rf"malformed +{check.failed} +.*rating", printed)
+
+
+def test_why_questionnaires_failed_is_said(
+    scripted_server: ScriptedServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = [Reply('{"ratings": [1, 2]}'), Reply('{"rat', finish_reason="length")]
+    turns = iter(range(10**6))
+    scripted_server.script = lambda _: bad[next(turns) % 4 == 0]
+    with pytest.raises(DeciderError, match="32 of 32 questionnaires were not answered") as caught:
         check_personas(decider(scripted_server))
+    assert re.search(
+        r"\(malformed 24: .*2 ratings of 20; truncated 8: the answer reached max_tokens\)",
+        str(caught.value),
+    )
+    good = player(0.5)
+    turns = iter(range(10**6))
+    scripted_server.script = lambda body: bad[1] if next(turns) == 0 else good(body)
+    commands.personas("openai/tiny", api_base=scripted_server.api_base)
+    assert "1 questionnaire was not answered:" in capsys.readouterr().out

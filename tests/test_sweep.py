@@ -142,7 +142,7 @@ def test_a_factorial_design_has_every_combination_times_replicates() -> None:
     assert set(zip(table["k"], table["decider"], table["n"], strict=True)) == {
         (k, decider, 100) for k in (4, 8) for decider in ("SI(0.1)", "traits")
     }
-    assert (table.groupby("cell")["replicate"].apply(list) == [[0, 1, 2]] * 4).all()
+    assert table.groupby("cell")["replicate"].apply(list).tolist() == [[0, 1, 2]] * 4
     assert table["rng"].is_unique
 
 
@@ -341,6 +341,65 @@ def test_a_sweep_can_get_more_replicates(tmp_path: Path) -> None:
     more = run(small_design(2), tmp_path, backend="sequential")
     assert len(more.done) == 8
     assert more.file(0).stat().st_mtime_ns == before
+
+
+def test_a_sweep_can_get_more_values(tmp_path: Path) -> None:
+    first = run(small_design(1), tmp_path, backend="sequential")
+    before = {run: first.file(run).read_bytes() for run in first.done}
+    larger = Design({**SMALL, "k": [2, 4, 6], "beta": [0.2, 0.05]}, 2, rng=3)
+    more = run(larger, tmp_path, backend="sequential")
+    assert len(more.done) == 12
+    assert {run: more.file(run).read_bytes() for run in before} == before
+    assert_frame_equal(more.runs.head(4), first.runs)
+    counted = more.runs.groupby(["k", "beta"]).agg({"replicate": sorted, "cell": "nunique"})
+    assert counted["replicate"].tolist() == [[0, 1]] * 6
+    assert (counted["cell"] == 1).all()
+    assert more.runs["rng"].is_unique
+    assert more.runs["run"].tolist() == list(range(12))
+    assert set(more.counts.query("k == 2")["run"]) == set(more.runs.query("k == 2")["run"])
+    again = run(larger, tmp_path, backend="sequential")
+    assert_frame_equal(again.runs, more.runs)
+    assert_frame_equal(load(tmp_path).runs, more.runs)
+    most = run(Design({**SMALL, "k": [2, 4, 6]}, 3, rng=3), tmp_path, backend="sequential")
+    assert len(most.done) == 18
+    assert_frame_equal(most.runs.head(12), more.runs)
+    with pytest.raises(ArgumentError, match="other cells there: 2 of 6 are not in this one"):
+        run(small_design(3), tmp_path, backend="sequential")
+    with pytest.raises(ArgumentError, match=r"other parameters there \(n, k, decider, beta\)"):
+        run(Design({"n": 60}, 3, rng=3), tmp_path, backend="sequential")
+
+
+def test_a_sample_can_get_more_points(tmp_path: Path) -> None:
+    ranges = {"n": 40, "k": (2, 6), "decider": "SI({beta})", "beta": (0.01, 0.2)}
+    how = {"backend": "sequential", "engine": "ensemble", "steps": 5}
+    run(Design.saltelli(ranges, points=2, rng=1), tmp_path, **how)
+    larger = Design.saltelli(ranges, points=4, rng=1)
+    more = run(larger, tmp_path, **how)
+    assert len(more.done) == 16
+    assert_frame_equal(more.design.cells, larger.cells)
+
+
+def test_a_seed_that_was_not_given_is_that_of_the_folder(tmp_path: Path) -> None:
+    design = {"n": 40, "decider": ["SI(0.1)", "SI(0.2)"]}
+    first = run(Design(design), tmp_path, backend="sequential")
+    first.file(1).unlink()
+    again = run(Design(design, replicates=2), tmp_path, backend="sequential")
+    assert again.design.seed == first.design.seed
+    assert_frame_equal(again.runs.head(2), first.runs)
+    assert len(again.done) == 4
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    notes, record = tmp_path / "notes", tmp_path / "record"
+    notes.mkdir()
+    (notes / "design.parquet").write_text("mine")
+    SpreadData.from_model(SpreadModel(n=20, k=4, rng=1).run(2)).save(record)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    with pytest.raises(OutputError, match="holds something that is no sweep"):
+        run(small_design(), notes, backend="sequential")
+    with pytest.raises(InputFileError, match="not the manifest of a sweep"):
+        run(small_design(), record, backend="sequential")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
 @pytest.mark.parametrize(
@@ -616,7 +675,8 @@ def test_a_limit_on_file_size_leaves_no_half_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_stops_the_sweep(small: Sweep, tmp_path: Path) -> None:
-    (tmp_path / "runs" / "run-000004.parquet").mkdir(parents=True)
+    run(small_design(1), tmp_path, backend="sequential")
+    (tmp_path / "runs" / "run-000004.parquet").mkdir()
     with pytest.raises(OutputError, match="run-000004"):
         run(small_design(), tmp_path, backend="sequential")
     (tmp_path / "runs" / "run-000004.parquet").rmdir()
@@ -792,7 +852,8 @@ def test_the_best_law_is_chosen_by_default(two_rates: Sweep) -> None:
 
 
 def test_a_cell_that_cannot_be_fitted_says_why(tmp_path: Path) -> None:
-    design = Design({"n": 40, "k": [0, 4], "decider": "SI(0.1)"}, rng=1)
+    # Where all agents have posted at the start, nobody decides.
+    design = Design({"n": 40, "initial_infected": [40, 10], "decider": "SI(0.1)"}, rng=1)
     sweep = run(design, tmp_path, backend="sequential")
     table = fit_cells(sweep, "SI", n_jobs=1)
     assert table["success"].tolist() == [False, True]
@@ -889,12 +950,68 @@ def test_the_command_runs_and_resumes(
     options = ["--backend", "sequential", "--progress", "none"]
     result = command(out, "--design", file, "--replicates", 2, *options)
     assert (result.exit_code, result.stdout) == (0, f"{out}: 8 done\n")
-    load(out).file(5).unlink()
-    again = command(out, "--design", file, *options)
-    assert isinstance(again.exception, ArgumentError)
-    assert "--resume" in str(again.exception)
-    assert command(out, "--resume", *options).stdout == f"{out}: 8 done\n"
-    assert_same_results(small, load(out))
+    fewer = command(out, "--design", file, *options)
+    assert isinstance(fewer.exception, ArgumentError)
+    assert "--resume" in str(fewer.exception)
+    for words in (["--resume"], ["--design", file, "--replicates", 2]):
+        load(out).file(5).unlink()
+        assert command(out, *words, *options).stdout == f"{out}: 8 done\n"
+        assert_same_results(small, load(out))
+
+
+def test_the_command_goes_on_without_a_seed(tmp_path: Path, command: Callable[..., Any]) -> None:
+    out, file = tmp_path / "out", tmp_path / "design.yaml"
+    words = [out, "--design", file, "--backend", "sequential", "--progress", "none"]
+    file.write_text("parameters: {n: 40, k: [4, 6], decider: SI(0.1)}\n")
+    assert command(*words).stdout == f"{out}: 2 done\n"
+    before = load(out).runs
+    load(out).file(0).unlink()
+    file.write_text("parameters: {n: 40, k: [2, 4, 6], decider: SI(0.1)}\nreplicates: 2\n")
+    assert command(*words).stdout == f"{out}: 6 done\n"
+    assert_frame_equal(load(out).runs.head(2), before)
+
+
+def test_a_failed_start_leaves_nothing(
+    tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    file = tmp_path / "design.yaml"
+    for text in (
+        "parameters: {n: 40, k: [4, 400]}",
+        "parameters: {n: 40, decider: 'llm:openai/tiny'}\nllm: {max_calls: 5}",
+        "parameters: {n: 40}\nengine: ensemble",
+    ):
+        file.write_text(text)
+        assert isinstance(command(tmp_path / "out", "--design", file).exception, DesignError)
+        assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
+    out, file = tmp_path / "out", tmp_path / "design.json"
+    design = {"parameters": {"n": 600, "k": 6, "decider": "SI(0.02)"}, "replicates": 60}
+    file.write_text(json.dumps(design))
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from mesa_llmspread.cli import main; main()"
+    )
+    words = ["sweep", out, "--design", file, "--n-jobs", "2", "--progress", "none"]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        deadline = time.monotonic() + 120
+        while len(list(out.glob("runs/run-*"))) < 4:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, said = process.communicate(timeout=60)
+    found = load(out)
+    assert f"Stopped with {len(found.done)} of 60 runs done" in said
+    assert f"llmspread sweep {out} --resume" in said
 
 
 def test_the_command_reports_failed_runs(

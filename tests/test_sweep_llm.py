@@ -168,7 +168,7 @@ def test_a_killed_sweep_pays_for_nothing_twice(server: ScriptedServer, tmp_path:
             time.sleep(0.01)
         workers = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
-    _, left = psutil.wait_procs(workers, timeout=10)
+    _, left = psutil.wait_procs(workers, timeout=60)
     assert not left
     found = resume(out, backend="sequential")
     assert len(found.done) == 8

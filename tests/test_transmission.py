@@ -367,7 +367,7 @@ def test_an_unknown_law_or_option_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="per='each'"):
         resolve_form("FirstRepeat", per="each")
     for wrong in (3, None, dict, 0.5):
-        with pytest.raises(ArgumentTypeError, match="a name, a Structure class or a Structure"):
+        with pytest.raises(ArgumentTypeError, match="a built-in law, or the name of one"):
             resolve_form(wrong)  # type: ignore[arg-type]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 __all__ = ["eventually"]
 
 
-def eventually(wanted: Callable[[], bool], seconds: float = 20.0) -> None:
+def eventually(wanted: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until something is so; fail if it is not within some seconds."""
     end = time.monotonic() + seconds
     while not wanted():

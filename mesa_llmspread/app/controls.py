@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import solara
 
+from mesa_llmspread._words import counted
 from mesa_llmspread.app.session import Session, View
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ def Controls(session: Session, views: solara.Reactive[View]) -> None:
         solara.Button("Run", session.run, disabled=not idle, color="primary", small=True)
         solara.Button("Stop", session.stop, disabled=not view.busy, small=True)
         solara.Button("Reset", session.reset, small=True)
-    solara.SliderInt(f"Speed: {speed} steps a second", value=speed, min=1, max=20, on_value=change)
+    solara.SliderInt(
+        f"Speed: {counted(speed, 'step')} per second", value=speed, min=1, max=20, on_value=change
+    )
 
 
 @solara.component
@@ -59,6 +62,8 @@ def Status(views: solara.Reactive[View], progresses: solara.Reactive[Progress | 
         solara.Text(headline(view), classes=["spread-headline"])
         if progress is not None and progress.total:
             solara.Text(str(progress), classes=["spread-progress"])
+    if view.decided_by:
+        solara.Text(f"Decisions are made by {view.decided_by}.", classes=["spread-decider"])
     done = 100 * progress.done / progress.total if progress and progress.total else None
     waiting = view.busy in ("building", "stepping") and done is None
     solara.ProgressLinear(value=True if waiting else done if done is not None else _share(view))
@@ -69,7 +74,8 @@ def headline(view: View) -> str:
     if view.model is None:
         return "Making the model …" if view.busy else "There is no model."
     n, infected = view.model.n, view.infected[-1]
-    state = f"After step {view.clock}, {infected} of {n} agents have posted the news"
+    have = "has" if infected == 1 else "have"
+    state = f"After step {view.clock}, {infected} of {n} agents {have} posted the news"
     failed = f"; {view.failed} of {view.asked} decisions failed" if view.failed else ""
     if view.ended:
         return f"{state}{failed}. Nobody is left to reach: the run has ended."

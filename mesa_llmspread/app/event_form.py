@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,7 @@ def EventForm(event: OfflineEvent, on_event: Callable[[OfflineEvent], None]) -> 
     """
     own, set_own = solara.use_state(())
     problem, set_problem = solara.use_state("")
-    by_name = {
-        f"{each.event_type}, {each.fatalities} killed ({each.event_id})": each
-        for each in (*own, *bundled_events())
-    }
+    by_label = _labelled(own, event)
 
     def take(file: Mapping[str, Any]) -> None:
         try:
@@ -50,14 +47,27 @@ def EventForm(event: OfflineEvent, on_event: Callable[[OfflineEvent], None]) -> 
 
     solara.Select(
         "Event",
-        values=list(by_name),
-        value=next(name for name, each in by_name.items() if each == event),
-        on_value=lambda name: on_event(by_name[name]),
+        values=list(by_label),
+        value=next(label for label, each in by_label.items() if each == event),
+        on_value=lambda label: on_event(by_label[label]),
         dense=True,
     )
     Upload(label="Your own events (ACLED, UCDP GED or CSV)", most=MOST_BYTES, event_file=take)
     if problem:
         solara.Error(problem, dense=True)
+
+
+def _labelled(own: Sequence[OfflineEvent], chosen: OfflineEvent) -> dict[str, OfflineEvent]:
+    """List the events to choose from, each under a label of its own."""
+    # The chosen one may be of a file that another one has replaced.
+    others = [] if chosen in (*own, *bundled_events()) else [chosen]
+    yours = {f"{_label(event)}, your file": event for event in own}
+    earlier = {f"{_label(event)}, your earlier file": event for event in others}
+    return yours | earlier | {_label(event): event for event in bundled_events()}
+
+
+def _label(event: OfflineEvent) -> str:
+    return f"{event.event_type}, {event.fatalities} killed ({event.event_id})"
 
 
 def read_upload(name: str, size: int, content: bytes) -> tuple[OfflineEvent, ...]:

@@ -9,12 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from mesa_llmspread._words import p_words
 from mesa_llmspread.analysis import CLOSURES, closure_curves, stochastic_curve, without_curve
 from mesa_llmspread.app.law import Curve, Law
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import LLMSpreadError
 from mesa_llmspread.meanfield import FitResult, compare, fit
 from mesa_llmspread.meanfield.compare import candidates
+from mesa_llmspread.meanfield.likelihood import decisions_of
+from mesa_llmspread.meanfield.selection import goodness_of_fit, like_decisions
+from mesa_llmspread.meanfield.verdict import misfit
 from mesa_llmspread.networks import Network
 from mesa_llmspread.transmission import Structure
 
@@ -47,7 +51,7 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "", complete: bool
     if not results:
         return Law(step)
     chosen = results.get(wanted, next(iter(results.values())))
-    law = replace(law, step=step, rows=_rows(results), drawn=chosen.structure, complete=complete)
+    law = replace(law, step=step, drawn=chosen.structure, complete=complete)
     if chosen.fitted is None:
         return law
     curves = _curves(chosen.fitted, data, network)
@@ -61,7 +65,12 @@ def _compared(data: SpreadData) -> tuple[Law, Mapping[str, FitResult]]:
         comparison = compare(data)
     except LLMSpreadError:
         return Law(), {}
-    law = Law(verdict=comparison.verdict, warnings=comparison.warnings)
+    fits = dict(zip(comparison.results, comparison.table["fit_p_value"], strict=True))
+    law = Law(
+        rows=_rows(comparison.results, fits),
+        verdict=comparison.verdict,
+        warnings=comparison.warnings,
+    )
     return law, comparison.results
 
 
@@ -76,8 +85,14 @@ def _ranked(data: SpreadData) -> tuple[Law, Mapping[str, FitResult]]:
     if not results:
         return Law(), {}
     results.sort(key=lambda result: result.bic)
-    verdict = f"{results[0].structure} describes it best: {results[0].describe()}."
-    return Law(verdict=verdict), {result.structure: result for result in results}
+    decisions = decisions_of(data.exposures)
+    cells = like_decisions(decisions)
+    fits = {each.structure: goodness_of_fit(each, decisions, cells).p_value for each in results}
+    best = results[0]
+    wrong = misfit(best.structure, fits)
+    words = f"{wrong}; its estimates" if wrong else f"{best.structure} describes it best"
+    found = {result.structure: result for result in results}
+    return Law(verdict=f"{words}: {best.describe()}.", rows=_rows(found, fits)), found
 
 
 def _curves(structure: Structure, data: SpreadData, network: Network) -> list[Curve]:
@@ -95,7 +110,9 @@ def _scaled(name: str, runs: pd.DataFrame, n: int) -> Curve:
     return Curve(name, *((n * runs[column]).tolist() for column in ("mean", "low", "high")))
 
 
-def _rows(results: Mapping[str, FitResult]) -> tuple[dict[str, str], ...]:
+def _rows(
+    results: Mapping[str, FitResult], fit_p_values: Mapping[str, float]
+) -> tuple[dict[str, str], ...]:
     """Put the laws, best first, into a table of text."""
     best = next(iter(results.values())).bic
     evidence = {name: np.exp((best - fit.bic) / 2) for name, fit in results.items()}
@@ -105,6 +122,7 @@ def _rows(results: Mapping[str, FitResult]) -> tuple[dict[str, str], ...]:
             "rates": result.describe(),
             "dBIC": f"{result.bic - best:.0f}",
             "weight": f"{evidence[name] / sum(evidence.values()):.2f}",
+            "fit": p_words(fit_p_values[name]),
         }
         for name, result in results.items()
     )

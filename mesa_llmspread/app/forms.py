@@ -11,6 +11,7 @@ import solara
 from mesa_llmspread.app.event_form import EventForm
 from mesa_llmspread.app.llm_form import LLMForm
 from mesa_llmspread.app.number_field import NumberField
+from mesa_llmspread.app.session import View
 from mesa_llmspread.app.settings import LAWS, Settings
 from mesa_llmspread.laws import forms
 from mesa_llmspread.networks import NETWORKS
@@ -36,7 +37,7 @@ _FEEDS = {"persistent": "posts stay in view", "new": "posts are seen once"}
 
 
 @solara.component
-def Forms(settings: Settings, on_settings: Change) -> None:
+def Forms(settings: Settings, on_settings: Change, views: solara.Reactive[View]) -> None:
     """Show every choice of a run.
 
     Parameters
@@ -45,6 +46,8 @@ def Forms(settings: Settings, on_settings: Change) -> None:
         What is chosen.
     on_settings : callable
         Called with what is chosen now.
+    views : reactive View
+        What there is to see.
     """
     # A language model decides only once it has a name.
     decider, set_decider = solara.use_state(settings.decider)
@@ -81,7 +84,8 @@ def Forms(settings: Settings, on_settings: Change) -> None:
     if settings.decider in LAWS and decider == settings.decider:
         RatesForm(settings, on_settings)
     if decider == "llm":
-        LLMForm(settings.llm, lambda llm: change(llm=llm, decider="llm"))
+        used = settings.llm if settings.decider == "llm" else None
+        LLMForm(settings.llm, used, lambda llm: change(llm=llm, decider="llm"), views)
     _Choice("Feed", _FEEDS, settings.feed, lambda feed: change(feed=feed))
     solara.SliderFloat(
         f"Sees the event itself: {settings.broadcast:.2f} a step",

@@ -38,7 +38,7 @@ class Law:
         The last step it knows of.
     rows : tuple of dict of str to str
         The laws that were fitted, best first; empty where none could be: ``law``, ``rates``,
-        ``dBIC`` (to the best) and ``weight`` (of evidence, from BIC).
+        ``dBIC`` (to the best), ``weight`` (of evidence, from BIC) and ``fit`` (goodness of fit).
     verdict : str
         What they say, in words.
     warnings : tuple of str

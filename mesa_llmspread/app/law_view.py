@@ -11,9 +11,10 @@ __all__ = ["LawView", "Verdict"]
 
 _COLUMNS = (
     {"key": "law", "label": "law"},
-    {"key": "rates", "label": "rates with 95 % intervals (probability a contact or decision)"},
+    {"key": "rates", "label": "rates with 95 % intervals (probability per contact or decision)"},
     {"key": "dBIC", "label": "BIC above the best", "number": True},
     {"key": "weight", "label": "weight", "number": True},
+    {"key": "fit", "label": "goodness of fit"},
 )
 
 

@@ -11,6 +11,7 @@ import solara.lab
 
 from mesa_llmspread.app.allowed import allowed_keys, refusal
 from mesa_llmspread.app.number_field import NumberField
+from mesa_llmspread.app.session import View
 from mesa_llmspread.app.settings import LLMSettings
 from mesa_llmspread.app.widgets import Field
 from mesa_llmspread.exceptions import LLMSpreadError
@@ -38,15 +39,24 @@ class Known:
 
 
 @solara.component
-def LLMForm(llm: LLMSettings, on_llm: Callable[[LLMSettings], None]) -> None:
+def LLMForm(
+    llm: LLMSettings,
+    used: LLMSettings | None,
+    on_llm: Callable[[LLMSettings], None],
+    views: solara.Reactive[View],
+) -> None:
     """Show the choice of a language model.
 
     Parameters
     ----------
     llm : LLMSettings
-        What is chosen.
+        What the form starts with.
+    used : LLMSettings or None
+        What the running model uses; None where another decider decides.
     on_llm : callable
         Called with what is chosen now.
+    views : reactive View
+        What there is to see.
     """
     asked, set_asked = solara.use_state(llm)
 
@@ -95,7 +105,29 @@ def LLMForm(llm: LLMSettings, on_llm: Callable[[LLMSettings], None]) -> None:
             solara.Text("Its price is not known, so spending cannot be limited.", classes=_NOTE)
     elif asked.model:
         solara.Text("Looking it up …", classes=_NOTE)
+    # Until it is known whether there is a price, the limit is not settled.
+    shown = wanted if known or used is None else replace(asked, limit=used.limit)
+    if shown != used:
+        NotUsed(views)
     solara.Button("Use this model", use, disabled=not known or bool(refused), small=True)
+
+
+@solara.component
+def NotUsed(views: solara.Reactive[View]) -> None:
+    """Say that what the form shows is not what runs.
+
+    Parameters
+    ----------
+    views : reactive View
+        What there is to see.
+    """
+    runs = views.value.decided_by
+    who = f"Decisions are made by {runs}" if runs else "There is no model"
+    solara.Warning(
+        f"This language model is not in use yet. {who}, until you press “Use this model”.",
+        dense=True,
+        classes=["spread-unused"],
+    )
 
 
 _NOTE = ["spread-note"]

@@ -77,13 +77,18 @@ def Page() -> None:
                 dark=True,
             )
             solara.lab.ThemeToggle(enable_auto=False)
-        with solara.Sidebar(), Guarded():
-            Controls(session, view)
-            Forms(settings, apply)
+        with solara.Sidebar():
+            # Alone, so that they stay whatever else cannot be shown.
+            with Guarded():
+                Controls(session, view)
+            with Guarded():
+                Forms(settings, apply, view)
         with solara.Div(classes=["spread-page"]):
             if touring:
-                Lesson(lambda chosen: apply(chosen, run=True), lambda: set_touring(False))
-            Status(view, progress)
+                with Guarded():
+                    Lesson(lambda chosen: apply(chosen, run=True), lambda: set_touring(False))
+            with Guarded():
+                Status(view, progress)
             Panels(session, view)
 
 

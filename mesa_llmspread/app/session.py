@@ -49,6 +49,8 @@ class View:
         What the model was made from.
     model : SpreadModel or None
         The model; None before the first, and where the settings are not allowed.
+    decided_by : str
+        Who decides in it, in words; "" where there is no model.
     stage : Stage or None
         Its network, laid out.
     clock : int
@@ -75,6 +77,7 @@ class View:
     run: int = 0
     settings: Settings = field(default_factory=Settings)
     model: SpreadModel | None = None
+    decided_by: str = ""
     stage: Stage | None = None
     clock: int = 0
     posted: list[int] = field(default_factory=list)
@@ -246,13 +249,14 @@ class Session:
                 self._watched = Watched(decider, self._stop)
             model = settings.make_model(self._watched)
         except LLMSpreadError:
-            self._show(model=None, stage=None, data=None, law=Law(), **_EMPTY)
+            self._show(model=None, decided_by="", stage=None, data=None, law=Law(), **_EMPTY)
             raise
         with self._changed:
             going_on = self._steps > 0
         self._show(
             run=self._view.run + 1,
             model=model,
+            decided_by=settings.decided_by(),
             stage=make_stage(model),
             data=None,
             law=Law(),

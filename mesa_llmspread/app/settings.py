@@ -160,6 +160,14 @@ class Settings:
             cells[code] = share
         return {code: share for code, share in cells.items() if share > 0}
 
+    def decided_by(self) -> str:
+        """Name who decides, in words."""
+        if self.decider == "llm":
+            return f"the language model {self.llm.model}"
+        if self.decider in LAWS:
+            return f"the law {self._decider_text()}"
+        return "personality (offline stand-in for a language model)"
+
     def make_decider(self) -> LLMDecider:
         """Make the language model's decider.
 

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mesa_llmspread.events import OfflineEvent
+from mesa_llmspread.exceptions import DeciderError, _short
 from mesa_llmspread.profiles import Profile
 
-__all__ = ["Decider", "Decision", "Exposure", "Outcome", "Post"]
+__all__ = ["Decider", "Decision", "Exposure", "Outcome", "Post", "check_decisions"]
 
 
 class Outcome(enum.Enum):
@@ -145,3 +146,46 @@ class Decider(ABC):
     def manifest(self) -> Mapping[str, Any]:
         """Say what should be known of the decider to repeat a run, as plain values."""
         return {"decider": self.name}
+
+
+def check_decisions(decider: Decider, exposures: Sequence[Exposure], decisions: Any) -> None:
+    """Raise where a decider did not return one decision per exposure.
+
+    Parameters
+    ----------
+    decider : Decider
+    exposures : sequence of Exposure
+        What it was asked.
+    decisions : object
+        What it returned.
+
+    Raises
+    ------
+    DeciderError
+        If that is not a list of one :class:`Decision` per exposure.
+    """
+    name = type(decider).__name__ if decider.name == Decider.name else decider.name
+    if not isinstance(decisions, list | tuple):
+        raise DeciderError(
+            f"decider {name!r} returned {_short(decisions)}: must return a list with one Decision "
+            "per exposure"
+        )
+    if len(decisions) != len(exposures):
+        raise DeciderError(
+            f"decider {name!r} gave {len(decisions)} decisions for {len(exposures)} exposures"
+        )
+    # Laws return the same few decisions again and again: each object is checked once.
+    for decision in dict(zip(map(id, decisions), decisions, strict=True)).values():
+        if not isinstance(decision, Decision):
+            wanted = "a Decision, such as Decision(Outcome.REPOST)"
+        elif not isinstance(decision.outcome, Outcome):
+            wanted = "a Decision whose outcome is an Outcome, such as Outcome.REPOST"
+        elif not all(isinstance(text, str) for text in decision[1:]):
+            wanted = "a Decision whose post, reason and key are text ('' for none)"
+        else:
+            continue
+        exposure = exposures[[other is decision for other in decisions].index(True)]
+        raise DeciderError(
+            f"decider {name!r} returned {_short(decision)} for agent {exposure.agent} at step "
+            f"{exposure.step}: must return {wanted}"
+        )

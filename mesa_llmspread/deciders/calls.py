@@ -24,9 +24,10 @@ import tenacity
 
 from mesa_llmspread.deciders import loop
 from mesa_llmspread.deciders.addresses import answers, public_address
+from mesa_llmspread.deciders.completion import read_choice, read_usage
 from mesa_llmspread.deciders.draws import token_repost_prob
 from mesa_llmspread.deciders.faults import Trouble, diagnose, presentable
-from mesa_llmspread.deciders.replies import SCHEMA_VERSION, Answer, Reply, Usage
+from mesa_llmspread.deciders.replies import SCHEMA_VERSION, Answer, Reply
 from mesa_llmspread.exceptions import (
     ArgumentError,
     DeciderError,
@@ -272,35 +273,31 @@ class Endpoint:
 
     def _read(self, response: Any) -> Reply:
         """Take a completion for what it says; whatever is not an answer is a failure."""
-        usage = _usage(response)
-        if not response.choices:
+        usage, choice = read_usage(response), read_choice(response)
+        if choice is None:
             return Reply(kind="malformed", detail="no choices", usage=usage, finish_reason="")
-        choice = response.choices[0]
         reply = functools.partial(
-            Reply, usage=usage, finish_reason=presentable(str(choice.finish_reason or ""))
+            Reply, usage=usage, finish_reason=presentable(choice.finish_reason)
         )
-        # litellm takes this attribute away where a provider sends nothing of its own.
-        extras = getattr(choice.message, "provider_specific_fields", None) or {}
-        if refusal := extras.get("refusal"):
-            return reply(kind="refusal", detail=presentable(str(refusal)))
+        if choice.refusal:
+            return reply(kind="refusal", detail=presentable(choice.refusal))
         if choice.finish_reason == "content_filter":
             return reply(kind="refusal", detail="content filter")
         if choice.finish_reason == "length":
             return reply(kind="truncated", detail="the answer reached max_tokens")
-        if not choice.message.content:
+        if not choice.content:
             return reply(kind="malformed", detail="empty answer")
         try:
-            answer = self.form.model_validate_json(choice.message.content)
+            answer = self.form.model_validate_json(choice.content)
         except pydantic.ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             where = "".join(f"{part}: " for part in first["loc"])
             return reply(kind="malformed", detail=presentable(where + first["msg"]))
         if not self.logprobs:
             return reply(answer=answer)
-        tokens = getattr(getattr(choice, "logprobs", None), "content", None)
-        if not tokens:
+        if not choice.tokens:
             raise Trouble("fatal", "gives no log-probabilities; use sampling='independent'")
-        chance = token_repost_prob(tokens)
+        chance = token_repost_prob(choice.tokens)
         if chance is None:
             return reply(kind="malformed", detail="neither true nor false among the likely tokens")
         return reply(answer=answer, repost_prob=chance)
@@ -402,14 +399,3 @@ def _wait(state: tenacity.RetryCallState) -> float:
     if isinstance(error, Trouble) and error.retry_after is not None:
         return min(error.retry_after, _LONGEST_RETRY_AFTER)
     return _backoff(state)
-
-
-def _usage(response: Any) -> Usage:
-    """Take what a completion cost; litellm writes 0 tokens where the server did not count."""
-    usage = getattr(response, "usage", None)
-    tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
-    return Usage(
-        tokens=tokens if tokens[0] else None,
-        cost=response._hidden_params.get("response_cost"),
-        served=presentable(str(response.model or "")),
-    )

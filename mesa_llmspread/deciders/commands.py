@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mesa_llmspread._words import counted
 from mesa_llmspread.deciders.store import DecisionStore
 from mesa_llmspread.exceptions import InputFileError
 
@@ -67,7 +68,9 @@ def personas(
     check = check_personas(decider, repeats, rng)
     typer.echo(check.table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
     if check.failed:
-        typer.echo(f"{check.failed} questionnaires were not answered", err=True)
+        verb = "was" if check.failed == 1 else "were"
+        typer.echo(f"\n{counted(check.failed, 'questionnaire')} {verb} not answered:")
+        typer.echo(check.failures.to_string(index=False))
     if folder is not None:
         picture = io.BytesIO()
         check.figure().savefig(picture, format="png", dpi=150)

@@ -7,6 +7,8 @@ Item Pool (ipip.ori.org), four a trait.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import pydantic
 
 from mesa_llmspread._checks import checked_int
 from mesa_llmspread.deciders.asking import Place
+from mesa_llmspread.deciders.replies import Reply
 from mesa_llmspread.deciders.survey import survey
 from mesa_llmspread.exceptions import ArgumentError, DeciderError
 from mesa_llmspread.profiles import Trait, all_profiles
@@ -102,11 +105,15 @@ class PersonaCheck:
         ``alpha``, Cronbach's, over all questionnaires; ``verdict``.
     failed : int
         Questionnaires that were not answered.
+    failures : DataFrame
+        One row per reason, the most frequent first: ``reason``, ``questionnaires`` (how many),
+        ``example`` (what was wrong with one of them).
     """
 
     scores: pd.DataFrame
     table: pd.DataFrame
     failed: int
+    failures: pd.DataFrame
 
     def figure(self) -> Figure:
         """Draw the measured traits by what was meant.
@@ -177,8 +184,11 @@ def check_personas(decider: LLMDecider, repeats: int = 1, rng: RNGLike = 0) -> P
         if isinstance(reply.answer, _Ratings)
     ]
     failed = len(places) - len(answered)
+    failures = _failures(replies)
     if failed > len(places) / 2:
-        raise DeciderError(f"{failed} of {len(places)} questionnaires were not answered")
+        raise DeciderError(
+            f"{failed} of {len(places)} questionnaires were not answered ({in_words(failures)})"
+        )
     ratings = np.array([given for _, given in answered], dtype=float)
     scores, rows = [], []
     for position, trait in enumerate(Trait):
@@ -198,7 +208,26 @@ def check_personas(decider: LLMDecider, repeats: int = 1, rng: RNGLike = 0) -> P
             )
         )
         rows.append({"trait": trait.value, **_summary(items, measured, intended)})
-    return PersonaCheck(pd.concat(scores, ignore_index=True), pd.DataFrame(rows), failed)
+    scored = pd.concat(scores, ignore_index=True)
+    return PersonaCheck(scored, pd.DataFrame(rows), failed, failures)
+
+
+def _failures(replies: Sequence[Reply]) -> pd.DataFrame:
+    """Count the questionnaires that were not answered, by reason."""
+    number, example = Counter[str](), dict[str, str]()
+    for reply in replies:
+        if reply.kind is not None:
+            number[reply.kind] += 1
+            example.setdefault(reply.kind, reply.detail)
+    rows = [(reason, count, example[reason]) for reason, count in number.most_common()]
+    return pd.DataFrame(rows, columns=["reason", "questionnaires", "example"])
+
+
+def in_words(failures: pd.DataFrame) -> str:
+    """List the reasons in one line, each with a number and an example."""
+    return "; ".join(
+        f"{reason} {number}: {example}" for reason, number, example in failures.to_numpy()
+    )
 
 
 def _summary(

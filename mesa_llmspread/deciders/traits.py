@@ -20,6 +20,7 @@ from mesa_llmspread.exceptions import UnknownNameError
 from mesa_llmspread.profiles import Trait, all_profiles
 from mesa_llmspread.streams import agent_uniforms
 from mesa_llmspread.transmission import Seen, Structure, rate_to_probability
+from mesa_llmspread.transmission.structure import built_in
 
 __all__ = ["LINKS", "TraitDecider", "TraitLaw"]
 
@@ -199,6 +200,7 @@ class TraitDecider(Decider):
         )
 
 
+@built_in
 @dataclasses.dataclass(frozen=True)
 class TraitLaw(Structure):
     """A :class:`TraitDecider` and one event, as a law of the 32 binary profiles.

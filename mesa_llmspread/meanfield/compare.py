@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mesa_llmspread._checks import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.laws import Form, resolve_form
@@ -24,7 +25,7 @@ from mesa_llmspread.meanfield.selection import (
     nested_tests,
     rate_by_run_bic,
 )
-from mesa_llmspread.meanfield.verdict import cautions, verdict
+from mesa_llmspread.meanfield.verdict import cautions, misfit, verdict
 from mesa_llmspread.transmission import Structure
 
 __all__ = ["Comparison", "candidates", "compare"]
@@ -64,6 +65,11 @@ class Comparison:
     tests: pd.DataFrame
     frailty: Frailty
     warnings: tuple[str, ...]
+
+    @property
+    def misfit(self) -> str:
+        """That the best law does not fit the decisions, in a clause; "" if it does."""
+        return misfit(self.best.structure, _fit_p_values(self.table))
 
 
 def candidates(data: SpreadData) -> list[str]:
@@ -131,8 +137,7 @@ def compare(
     """
     if not isinstance(data, SpreadData):
         raise ArgumentTypeError("data", data, "a SpreadData")
-    if not 0 < level < 1:
-        raise ArgumentError("level", level, "lie between 0 and 1")
+    checked_level(level)
     if isinstance(structures, str) or (structures is not None and not len(structures)):
         raise ArgumentError("structures", structures, "be a list of at least one law")
     log = Log.read(data)
@@ -153,10 +158,9 @@ def compare(
         results,
         frailty=rival,
         rate_by_run=rate_by_run_bic(log),
-        fit_p_value=float(table["fit_p_value"].iloc[0]),
         reused=any(data.manifest_of(run).get("sampling") == "pooled" for run in data.runs),
     )
-    words = verdict(best, results, tests)
+    words = verdict(best, results, tests, _fit_p_values(table))
     return Comparison(table, results, best, words, tests, rival, tuple(warnings))
 
 
@@ -205,6 +209,11 @@ def _table(
             "held_out": [held_out(laws[name], log, result) for name, result in results.items()],
         }
     )
+
+
+def _fit_p_values(table: pd.DataFrame) -> dict[str, float]:
+    """Look up the goodness of fit of every law."""
+    return dict(zip(table["structure"], table["fit_p_value"], strict=True))
 
 
 def _weights(criterion: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> list[float]:

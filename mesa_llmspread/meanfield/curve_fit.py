@@ -205,6 +205,10 @@ def _curves(data: SpreadData) -> list[_Curve]:
         if len(counts) < 2:
             raise ArgumentError("data", f"run {run}", "have counts of at least one step")
         degrees = {int(degree): count / n for degree, count in manifest["degrees"].items()}
+        if manifest["initial_infected"] == 0 or max(degrees) == 0:
+            raise ArgumentError(
+                "method", "curve", f"be 'exposures' for run {run}, without starters or neighbours"
+            )
         setting = {
             "n": n,
             "k": next(iter(degrees)) if len(degrees) == 1 else degrees,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mesa_llmspread._checks import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.laws import Form, resolve_form
@@ -108,8 +109,7 @@ def fit(
     for name, value, known in (("method", method, METHODS), ("interval", interval, INTERVALS)):
         if value not in known:
             raise UnknownNameError(name, value, known)
-    if not 0 < level < 1:
-        raise ArgumentError("level", level, "lie between 0 and 1")
+    checked_level(level)
     form = resolve_form(structure, **options)
     if method == "exposures":
         return fit_log(Log.read(data), form, interval=interval, level=level)

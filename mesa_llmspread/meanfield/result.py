@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mesa_llmspread._words import counted, described, p_words
 from mesa_llmspread.transmission import Structure
 
 __all__ = ["FitResult"]
@@ -87,11 +88,15 @@ class FitResult:
     def describe(self) -> str:
         """Put the estimates on one line: ``beta_first 0.219 [0.196, 0.244], ...``."""
         if len(self.params) > 3:
-            values = list(self.params.values())
-            return f"{len(values)} rates from {min(values):.3g} to {max(values):.3g}"
+            known = [value for value in self.params.values() if not np.isnan(value)]
+            unknown = len(self.params) - len(known)
+            missing = f"{counted(unknown, 'rate')} not estimable"
+            if not known:
+                return missing
+            text = f"{counted(len(known), 'rate')} from {min(known):.3g} to {max(known):.3g}"
+            return f"{text}, {missing}" if unknown else text
         return ", ".join(
-            f"{name} {value:.3g} [{self.ci[name][0]:.3g}, {self.ci[name][1]:.3g}]"
-            for name, value in self.params.items()
+            described(name, value, *self.ci[name]) for name, value in self.params.items()
         )
 
     def summary(self) -> str:
@@ -103,11 +108,12 @@ class FitResult:
             Several lines.
         """
         between = "between runs" if self.interval == "runs" else "profile likelihood"
+        runs = counted(self.n_runs, "run")
         if self.method == "curve":
-            fitted_to = f"the curves of {self.n_runs} run(s)"
+            fitted_to = f"the curves of {runs}"
             quality = f"  distance from the counts {self.rmse:.4f} of the agents (rms)"
         else:
-            fitted_to = f"{self.n_obs} decisions in {self.n_runs} run(s)"
+            fitted_to = f"{counted(self.n_obs, 'decision')} in {runs}"
             quality = (
                 f"  log-likelihood {self.loglik:.3f}   AIC {self.aic:.2f}   BIC {self.bic:.2f}"
             )
@@ -120,11 +126,14 @@ class FitResult:
         ]
         for name, value in self.params.items():
             low, high = self.ci[name]
-            lines.append(
-                f"  {name:<14}{value:>10.4g}{self.stderr[name]:>12.2g}   [{low:.4g}, {high:.4g}]"
-            )
+            if np.isnan(value):
+                lines.append(f"  {name:<14}not estimable")
+                continue
+            # None on a bound.
+            error = "–" if np.isnan(self.stderr[name]) else f"{self.stderr[name]:.2g}"
+            lines.append(f"  {name:<14}{value:>10.4g}{error:>12}   [{low:.4g}, {high:.4g}]")
         if np.isfinite(self.heterogeneity):
-            lines.append(f"  same rates in every run: p = {self.heterogeneity:.3g}")
+            lines.append(f"  same rates in every run: {p_words(self.heterogeneity)}")
         if self.message:
             lines.append(f"  {self.message}")
         return "\n".join(lines)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.integrate import solve_ivp
 
+from mesa_llmspread._checks import check_contacts, checked_int, checked_starters
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -30,7 +31,8 @@ from mesa_llmspread.meanfield.equations import (
 from mesa_llmspread.meanfield.master import cavity_map, cavity_ode, edge_map, edge_ode
 from mesa_llmspread.meanfield.mean_field import mean_field_map, mean_field_ode
 from mesa_llmspread.meanfield.pair import pair_map, pair_ode
-from mesa_llmspread.transmission import FirstRepeat, SingleMultiple, Structure
+from mesa_llmspread.transmission import FirstRepeat, OnlineOffline, SingleMultiple, Structure
+from mesa_llmspread.transmission.structure import check_built_in
 
 __all__ = [
     "Closure",
@@ -90,7 +92,8 @@ def solve(
         for the random network with these degrees (the configuration model), not for one
         with clustering or with degrees that go together, such as most observed ones.
     initial_infected : int
-        Number of agents infected at step 0, chosen at random, 1 to n.
+        Number of agents infected at step 0, chosen at random, 1 to n. Here and in ``k``, 0 is
+        allowed with ``OnlineOffline`` of ``alpha > 0``.
     steps : int
         Number of steps, at least 0.
     closure : {"master", "pair", "mean_field"}, default "master"
@@ -116,9 +119,10 @@ def solve(
     Raises
     ------
     ArgumentError
-        If n < 2, a degree is not within 0 and n - 1, initial_infected is not within 1 and n,
-        steps < 0, shares are not a distribution, or the closure, time and feed are not
-        defined for the law (the message says what is).
+        If n < 2, a degree is not within 0 and n - 1, initial_infected is not within 1 and n (or
+        0, with alpha > 0), nobody has a neighbour and alpha is 0, steps < 0, shares are not a
+        distribution, or the closure, time and feed are not defined for the law (the message
+        says what is).
     ArgumentTypeError
         If an argument is of the wrong kind.
 
@@ -148,12 +152,13 @@ def solve(
     1     1      970.348    29.652
     2     2      932.347    67.653
     """
-    if not isinstance(structure, Structure):
-        raise ArgumentTypeError("structure", structure, "a transmission structure such as SI(0.05)")
-    n = _whole("n", n, 2, None)
+    check_built_in(structure)
+    alpha = structure.alpha if isinstance(structure, OnlineOffline) else 0.0
+    n = checked_int("n", n, 2)
     degrees = _degrees(k, n)
-    infected = _whole("initial_infected", initial_infected, 1, n) / n
-    steps = _whole("steps", steps, 0, None)
+    check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
+    infected = checked_starters(initial_infected, n, "alpha", alpha) / n
+    steps = checked_int("steps", steps, 0)
     for name, value, known in (
         ("closure", closure, ("master", "pair", "mean_field")),
         ("time", time, ("discrete", "continuous")),
@@ -179,7 +184,10 @@ def solve(
                 ClosureWarning,
                 stacklevel=2,
             )
-    if time == "discrete":
+    if degrees.values.max() == 0:
+        # Nobody sees a post: what the event itself does to each agent alone.
+        share = (1 - infected) * (1 - alpha) ** np.arange(steps + 1)
+    elif time == "discrete":
         share = iterate(_map(laws, degrees, infected, closure, feed), steps)
     else:
         share = integrate(_differential(laws, degrees, infected, closure), steps)
@@ -325,22 +333,12 @@ def _check_defined(laws: Laws, closure: str, time: str, feed: str) -> None:
             )
 
 
-def _whole(name: str, value: Any, least: int, most: int | None) -> int:
-    """Take a value as a whole number within limits, or say why not."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise ArgumentTypeError(name, value, "a whole number")
-    if value < least or (most is not None and value > most):
-        limit = f"be at least {least}" if most is None else f"lie within {least} and {most}"
-        raise ArgumentError(name, value, limit)
-    return int(value)
-
-
 def _degrees(k: DegreesLike, n: int) -> Degrees:
     """Take one degree, shares of degrees, or the degrees of all agents."""
     if isinstance(k, Mapping):
         values, shares = np.array(list(k)), np.array([k[degree] for degree in k], dtype=float)
     elif np.ndim(k) == 0:
-        values, shares = np.array([_whole("k", k, 1, n - 1)]), np.ones(1)
+        values, shares = np.array([checked_int("k", k, 0)]), np.ones(1)
     else:
         values, counts = np.unique(np.asarray(k), return_counts=True)
         if counts.sum() != n:
@@ -352,8 +350,6 @@ def _degrees(k: DegreesLike, n: int) -> Degrees:
         raise ArgumentTypeError("k", k, "a whole number, or whole numbers as degrees")
     if values.min() < 0 or values.max() > n - 1:
         raise ArgumentError("k", k, f"have degrees within 0 and n - 1 = {n - 1}")
-    if values.max() == 0:
-        raise ArgumentError("k", k, "have a degree above 0")
     return Degrees(values, _distribution("k", k, shares))
 
 
@@ -361,7 +357,10 @@ def _profile_shares(shares: Sequence[float] | Floats | None) -> Floats | None:
     """Take the shares of the 32 profiles, if any are given."""
     if shares is None:
         return None
-    values = np.asarray(shares, dtype=float)
+    try:
+        values = np.asarray(shares, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError("profile_shares", shares, "32 numbers") from error
     if values.shape != (32,):
         raise ArgumentError(
             "profile_shares", shares, f"hold 32 shares, not an array of shape {values.shape}"

@@ -7,19 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from mesa_llmspread._words import described, p_words
 from mesa_llmspread.meanfield.joint import Frailty
 from mesa_llmspread.meanfield.result import FitResult
 
-__all__ = ["cautions", "verdict"]
+__all__ = ["cautions", "misfit", "verdict"]
 
 # Differences in BIC that count as decisive (Kass & Raftery 1995, doi:10.2307/2291091).
 _DECISIVE = 10.0
 
 # p-values below which a special case is rejected, and a law does not fit.
 _REJECTED, _MISFIT = 0.05, 0.001
-
-# Smallest p-value that is told.
-_SMALLEST = 0.001
 
 _NOUNS = {
     "alpha": "offline",
@@ -36,8 +34,13 @@ _NOUNS = {
 _CLASSES = ("TwoClass", "TwoClassKnown", "ByProfile")
 
 
-def verdict(best: FitResult, results: Mapping[str, FitResult], tests: pd.DataFrame) -> str:
-    """Say what a comparison found, in a sentence.
+def verdict(
+    best: FitResult,
+    results: Mapping[str, FitResult],
+    tests: pd.DataFrame,
+    fit_p_values: Mapping[str, float],
+) -> str:
+    """Say what a comparison found, and whether the law fits at all.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def verdict(best: FitResult, results: Mapping[str, FitResult], tests: pd.DataFra
         All fits, by name.
     tests : DataFrame
         As :func:`~mesa_llmspread.meanfield.selection.nested_tests` gives them.
+    fit_p_values : mapping of str to float
+        Goodness of fit of each law; NaN if not known.
 
     Returns
     -------
@@ -57,7 +62,8 @@ def verdict(best: FitResult, results: Mapping[str, FitResult], tests: pd.DataFra
         for name, result in results.items()
         if result is not best and result.success
     }
-    parts = [_opening(best, excess)]
+    wrong = misfit(best.structure, fit_p_values)
+    parts = [wrong, f"its estimates: {_values(best)}"] if wrong else [_opening(best, excess)]
     if "SI" in results and results["SI"] is not best:
         parts.append(_about_si(best, excess, tests))
     close = [name for name in excess if name != "SI" and _is_close(name, best, excess, tests)]
@@ -69,28 +75,71 @@ def verdict(best: FitResult, results: Mapping[str, FitResult], tests: pd.DataFra
             f"({nearest}: BIC {classes[nearest]:.0f} higher)"
         )
     if close:
-        parts.append(f"{' and '.join(close)} cannot be ruled out")
-    elif best.structure == "SI" and excess:
+        names = " and ".join(close)
+        # A law that does not fit is ruled out already.
+        parts.append(f"next by BIC: {names}" if wrong else f"{names} cannot be ruled out")
+    elif best.structure == "SI" and excess and not wrong:
         parts.append("no second rate adds to it")
     elif set(excess) - {"SI"}:
         parts.append("no other law comes close")
     return "; ".join(parts) + "."
 
 
+def misfit(law: str, fit_p_values: Mapping[str, float]) -> str:
+    """Say that a law does not fit, and whether another one does.
+
+    Parameters
+    ----------
+    law : str
+        The law that was chosen.
+    fit_p_values : mapping of str to float
+        Goodness of fit of each law that was compared; NaN if not known.
+
+    Returns
+    -------
+    str
+        A clause; "" if the law fits, or this is not known.
+
+    Examples
+    --------
+    >>> misfit("SI", {"SI": 0.0, "FirstRepeat": 0.2}).rpartition("; ")[2]
+    'FirstRepeat does'
+    >>> misfit("SI", {"SI": 0.2})
+    ''
+    """
+    own = fit_p_values.get(law, np.nan)
+    if not own < _MISFIT:
+        return ""
+    fitting = [name for name, p in fit_p_values.items() if p >= _MISFIT]
+    others = f"{' and '.join(fitting)} {'does' if len(fitting) == 1 else 'do'}"
+    return (
+        f"{law} has the lowest BIC but does not fit the decisions (goodness of fit: "
+        f"{p_words(own)}); {others if fitting else 'no other law compared here is found to fit'}"
+    )
+
+
 def _opening(best: FitResult, excess: Mapping[str, float]) -> str:
     """Name the law with the lowest BIC and its values."""
-    values = ", ".join(
-        f"{_NOUNS[name]} {value:.2g} [{best.ci[name][0]:.2g}, {best.ci[name][1]:.2g}]"
-        for name, value in best.params.items()
-        if name in _NOUNS
-    )
+    values = _values(best)
     if best.structure == "SI":
-        return f"One rate is enough: {values.removeprefix('online ')}"
+        return f"One rate is enough: {values}"
     if best.structure == "ByProfile":
-        return f"Personality matters: {best.describe()}"
+        return f"Personality matters: {values}"
     needed = "are needed" if excess.get("SI", np.inf) > _DECISIVE else "describe it best"
     what = "Two classes of agents" if best.structure.startswith("TwoClass") else "Two rates"
     return f"{what} {needed}: {values} ({best.structure})"
+
+
+def _values(best: FitResult) -> str:
+    """Name the estimates in words."""
+    if best.structure == "ByProfile":
+        return best.describe()
+    values = ", ".join(
+        described(_NOUNS[name], value, *best.ci[name], digits=2)
+        for name, value in best.params.items()
+        if name in _NOUNS
+    )
+    return values.removeprefix("online ") if best.structure == "SI" else values
 
 
 def _about_si(best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame) -> str:
@@ -98,14 +147,9 @@ def _about_si(best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame)
     if "SI" not in excess:
         return "SI is impossible"
     word = "rejected" if excess["SI"] > _DECISIVE else "less likely"
-    p_value = _p_value(tests, "SI", best.structure)
-    text = "" if np.isnan(p_value) else f", p {_told(p_value)}"
+    p = _p_value(tests, "SI", best.structure)
+    text = "" if np.isnan(p) else f", {p_words(p)}"
     return f"SI is {word} (BIC {excess['SI']:.0f} higher{text})"
-
-
-def _told(p_value: float) -> str:
-    """Put a p-value in words."""
-    return f"< {_SMALLEST:g}" if p_value < _SMALLEST else f"= {p_value:.2g}"
 
 
 def _p_value(tests: pd.DataFrame, simple: str, rich: str) -> float:
@@ -119,9 +163,9 @@ def _is_close(name: str, best: FitResult, excess: Mapping[str, float], tests: pd
     if excess[name] >= _DECISIVE:
         return False
     # What contains the best law always fits about as well: does it fit better?
-    p_value = _p_value(tests, best.structure, name)
-    if not np.isnan(p_value):
-        return p_value < _REJECTED
+    p = _p_value(tests, best.structure, name)
+    if not np.isnan(p):
+        return p < _REJECTED
     contains = best.structure == "SI" and name == "TwoClass"
     return not contains or excess[name] < 2
 
@@ -132,7 +176,6 @@ def cautions(
     *,
     frailty: Frailty,
     rate_by_run: float,
-    fit_p_value: float,
     reused: bool,
 ) -> list[str]:
     """Say what may have misled the comparison.
@@ -147,8 +190,6 @@ def cautions(
         One rate with differences between agents.
     rate_by_run : float
         BIC of one rate a run.
-    fit_p_value : float
-        Goodness of fit of the best law; NaN if not known.
     reused : bool
         Whether answers to repeated prompts were re-used.
 
@@ -178,11 +219,6 @@ def cautions(
             "Answers to repeated prompts were re-used, which looks like FirstRepeat: later "
             "exposures repeat earlier refusals. Ask again with fresh draws, and trust the rate "
             "at first exposures only."
-        )
-    if fit_p_value < _MISFIT:
-        notes.append(
-            f"Even {best.structure} does not fit cells of like decisions "
-            f"(deviance, p = {fit_p_value:.2g}): something else matters too."
         )
     if best.interval == "runs":
         notes.append("Rates differ between runs; likelihoods and tests take them for equal.")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from mesa_llmspread._checks import checked_int
+from mesa_llmspread._checks import check_contacts, checked_int, checked_starters
 from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError
 from mesa_llmspread.networks import make_network
 
@@ -129,6 +129,7 @@ def problems_of(cells: pd.DataFrame, rows_are_known: bool = True) -> list[Proble
         (["decider", *used], _check_alone),
         (["k", "n", "network"], _check_network),
         (["initial_infected", "n"], _check_starters),
+        (["initial_infected", "k", "broadcast"], _check_source),
     ):
         problems += failing(cells, columns, check, rows_are_known)
     return problems
@@ -195,6 +196,15 @@ def _check_network(arguments: dict[str, Any]) -> None:
 def _check_starters(arguments: dict[str, Any]) -> None:
     """See that there are as many agents as starters."""
     full = {**model_arguments(), **arguments}
-    starters = checked_int("initial_infected", full["initial_infected"], 1)
+    starters = checked_int("initial_infected", full["initial_infected"], 0)
     if isinstance(full["n"], int) and starters > full["n"]:
         raise ArgumentError("initial_infected", starters, f"lie between 1 and n={full['n']}")
+
+
+def _check_source(arguments: dict[str, Any]) -> None:
+    """Validate that somebody can see the news at all."""
+    full = {**model_arguments(), **arguments}
+    if full["broadcast"] == 0 and full["initial_infected"] == 0:
+        checked_starters(0, full["n"], "broadcast", 0.0)
+    if full["broadcast"] == 0 and full["k"] == 0:
+        check_contacts("k", 0, 0, "broadcast", 0.0)

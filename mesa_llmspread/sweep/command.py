@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mesa_llmspread.exceptions import ArgumentError, InputFileError, UnknownNameError
+from mesa_llmspread._settings import read_settings
+from mesa_llmspread.exceptions import ArgumentError, InputFileError
 
 if TYPE_CHECKING:
-    from mesa_llmspread.sweep.design import Design
+    from mesa_llmspread.sweep.dry_run import DryRun
+    from mesa_llmspread.sweep.results import Sweep
 
 __all__ = ["read_design", "sweep_command"]
 
@@ -51,7 +54,9 @@ def sweep_command(
         ),
     ] = False,
     backend: Annotated[str, typer.Option(help="loky, dask or sequential.")] = "loky",
-    n_jobs: Annotated[int, typer.Option(help="Processes; -1: one a core.")] = -1,
+    n_jobs: Annotated[
+        int | None, typer.Option(help="Processes; -1: one per core. [default: -1]")
+    ] = None,
     client: Annotated[
         str | None, typer.Option(help="Address of a Dask scheduler, for --backend dask.")
     ] = None,
@@ -60,15 +65,23 @@ def sweep_command(
 ) -> None:
     """Do the runs of a design, each kept in OUT as soon as it is done.
 
-    With --resume only OUT is needed: it knows its design. Options win over the design file.
-    What language models will take is said before they are asked anything.
+    Started again with the same design, or a larger one, it does what is missing or failed. With
+    --resume only OUT is needed: it knows its design. Options win over the design file. What
+    language models will take is said before they are asked anything.
     """
     from mesa_llmspread.sweep import execution
     from mesa_llmspread.sweep.design import Design
+    from mesa_llmspread.sweep.dry_run import dry_run as estimate
+    from mesa_llmspread.sweep.dry_run import dry_run_of_rest
+    from mesa_llmspread.sweep.storage import Folder
 
+    if n_jobs is not None and backend == "sequential":
+        raise ArgumentError("--n-jobs", n_jobs, "be left out with --backend sequential")
+    if client is not None and backend != "dask":
+        raise ArgumentError("--client", client, "stand with --backend dask")
     how: dict[str, Any] = {
         "backend": backend,
-        "n_jobs": n_jobs,
+        "n_jobs": -1 if n_jobs is None else n_jobs,
         "client": client,
         "on_error": on_error,
         "progress": progress,
@@ -76,29 +89,36 @@ def sweep_command(
     given = {"replicates": replicates, "rng": rng, "steps": steps, "engine": engine}
     given = {name: value for name, value in given.items() if value is not None}
     options = dict(map(_option, llm or ()))
+    go: Callable[[], Sweep]
     if resume:
         if design is not None or given:
             named = ["design"] if design is not None else list(given)
             raise ArgumentError("--resume", named, "stand without what OUT knows itself")
-        _announce(out, options, dry_run)
-        if dry_run:
-            return
-        sweep = execution.resume(out, llm=options or None, **how)
+        found = dry_run_of_rest(out, options)
+        go = partial(execution.resume, out, llm=options or None, **how)
     else:
         if design is None:
             raise ArgumentError("--design", None, "name a file, unless there is --resume")
-        if (out / "manifest.json").exists():
-            raise ArgumentError("OUT", str(out), "be an empty folder; go on with it by --resume")
         settings = {**read_design(design), **given}
         settings["llm"] = {**(settings.get("llm") or {}), **options} or None
         chosen = {
             name: settings.pop(name) for name in ("steps", "engine", "llm") if name in settings
         }
         made = Design(**settings)
-        _announce(made, chosen["llm"], dry_run, chosen.get("steps", 50))
-        if dry_run:
-            return
-        sweep = execution.run(made, out, **chosen, **how)
+        there = Folder.there(out)
+        if there is not None and not made.lacks(there.design):
+            found = dry_run_of_rest(out, chosen["llm"], made)
+        else:
+            found = estimate(made, steps=chosen.get("steps", 50), llm=chosen["llm"])
+        go = partial(execution.run, made, out, **chosen, **how)
+    _announce(found, dry_run)
+    if dry_run:
+        return
+    try:
+        sweep = go()
+    except KeyboardInterrupt:
+        _say_what_is_kept(out)
+        raise
     states = sweep.runs["status"].value_counts()
     typer.echo(f"{out}: " + ", ".join(f"{count} {name}" for name, count in states.items()))
     if "failed" in states:
@@ -107,21 +127,28 @@ def sweep_command(
         raise typer.Exit(1)
 
 
-def _announce(
-    sweep: Design | Path, llm: dict[str, Any] | None, always: bool, steps: int = 50
-) -> None:
+def _announce(found: DryRun, always: bool) -> None:
     """Say what the language models of a sweep will take, if there are any to be asked."""
-    from mesa_llmspread.sweep.dry_run import dry_run, dry_run_of_rest
-
-    if isinstance(sweep, Path):
-        found = dry_run_of_rest(sweep, llm)
-    else:
-        found = dry_run(sweep, steps=steps, llm=llm)
     if always and found.runs > 1:
         shown = ["cell", "decider", "runs", "calls", "most_calls", "cost_usd", "most_cost_usd"]
         typer.echo(found.cells[shown].to_string(index=False, na_rep="unknown"))
     if always or found.runs:
         typer.echo(str(found))
+
+
+def _say_what_is_kept(out: Path) -> None:
+    """Print what there is of a sweep that was stopped, and how to go on."""
+    from mesa_llmspread.sweep.results import load
+
+    if not (out / "manifest.json").exists():
+        typer.echo("\nStopped before the first run: nothing is kept.", err=True)
+        return
+    sweep = load(out)
+    typer.echo(
+        f"\nStopped with {len(sweep.done)} of {len(sweep.runs)} runs done, which are kept in "
+        f"{out}/. Give the same command again to go on, or: llmspread sweep {out} --resume",
+        err=True,
+    )
 
 
 def _option(text: str) -> tuple[str, Any]:
@@ -154,22 +181,17 @@ def read_design(path: Path) -> dict[str, Any]:
         If the file cannot be read, or holds anything else.
     """
     import pandas as pd
-    import yaml
 
     try:
         if path.suffix == ".csv":
             return {"parameters": pd.read_csv(path)}
         if path.suffix == ".parquet":
             return {"parameters": pd.read_parquet(path)}
-        text = path.read_text(encoding="utf-8")
-        settings = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
     except OSError as error:
         raise InputFileError(path, error.strerror or str(error)) from error
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise InputFileError(path, f"cannot be read: {' '.join(str(error).split())}") from error
-    if not isinstance(settings, dict) or not isinstance(settings.get("parameters"), dict):
+    settings = read_settings(path, _KEYS)
+    if not isinstance(settings.get("parameters"), dict):
         raise InputFileError(path, "must hold 'parameters', a mapping of lists")
-    for name in settings:
-        if name not in _KEYS:
-            raise InputFileError(path, str(UnknownNameError("setting", name, _KEYS)))
     return settings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,8 @@ class Design:
     replicates : int
     seed : int
         From which the runs' seeds are derived.
+    seed_given : bool
+        Whether it was an argument, or drawn anew.
     origin : dict
         How the cells were made, as plain values.
 
@@ -80,6 +83,7 @@ class Design:
             raise ArgumentTypeError("parameters", parameters, "a mapping of lists or a DataFrame")
         self.replicates = checked_int("replicates", replicates, 1)
         self.seed = as_seed(rng)
+        self.seed_given = rng is not None
         self.origin: dict[str, Any] = {"kind": "factorial" if factorial else "rows"}
         columns, problems = _columns(parameters)
         rows_are_known = not (problems and factorial)
@@ -90,6 +94,10 @@ class Design:
         problems += problems_of(self.cells, rows_are_known)
         if problems:
             raise DesignError(problems)
+        # The cell and replicate of each run.
+        self._places = [
+            (cell, copy) for copy in range(self.replicates) for cell in range(len(self.cells))
+        ]
 
     @classmethod
     def latin_hypercube(
@@ -230,12 +238,15 @@ class Design:
 
     @classmethod
     def trusted(
-        cls, cells: pd.DataFrame, replicates: int, seed: int, origin: Mapping[str, Any]
+        cls, runs: pd.DataFrame, parameters: Sequence[str], seed: int, origin: Mapping[str, Any]
     ) -> Design:
-        """Make a design again that was checked before; see the attributes."""
+        """Make a design again that was checked before, with the runs of its table."""
         design = cls.__new__(cls)
-        design.cells = cells.reset_index(drop=True)
-        design.replicates, design.seed, design.origin = replicates, seed, dict(origin)
+        first = runs[runs["replicate"] == 0].sort_values("cell")
+        design.cells = first[list(parameters)].reset_index(drop=True)
+        design.replicates = int(runs["replicate"].max()) + 1
+        design.seed, design.seed_given, design.origin = seed, True, dict(origin)
+        design._places = list(zip(runs["cell"].tolist(), runs["replicate"].tolist(), strict=True))
         return design
 
     @property
@@ -246,17 +257,82 @@ class Design:
     @property
     def table(self) -> pd.DataFrame:
         """One row a run: ``run, cell, replicate``, the parameters, and the seed ``rng``."""
-        number, size = len(self.cells), len(self.cells) * self.replicates
-        runs = np.arange(size)
-        table = self.cells.iloc[runs % number].reset_index(drop=True)
-        table.insert(0, "run", runs)
-        table.insert(1, "cell", runs % number)
-        table.insert(2, "replicate", runs // number)
-        return table.assign(rng=spawn_seeds(self.seed, size))
+        cells, replicates = zip(*self._places, strict=True)
+        table = self.cells.iloc[list(cells)].reset_index(drop=True)
+        table.insert(0, "run", np.arange(len(table)))
+        table.insert(1, "cell", cells)
+        table.insert(2, "replicate", replicates)
+        return table.assign(rng=spawn_seeds(self.seed, len(table)))
+
+    def lacks(self, other: Design) -> list[str]:
+        """Say why another design's runs are not all among those of this one.
+
+        Parameters
+        ----------
+        other : Design
+
+        Returns
+        -------
+        list of str
+            Nothing if :meth:`added_to` the other one gives this design.
+        """
+        if set(self.parameters) != set(other.parameters):
+            there, here = ", ".join(other.parameters), ", ".join(self.parameters)
+            return [f"the design has other parameters there ({there}) than here ({here})"]
+        reasons = []
+        if self.seed_given and self.seed != other.seed:
+            reasons.append(f"rng is {other.seed} there and {self.seed} here")
+        missing = other._keys.keys() - self._keys.keys()
+        ordered = self.origin["kind"] != "saltelli" or [*self._keys][: len(other.cells)] == [
+            *other._keys
+        ]
+        if missing or not ordered:
+            some = f": {len(missing)} of {len(other.cells)} are not in this one" if missing else ""
+            reasons.append(f"the design has other cells there{some}")
+        if self.replicates < other.replicates:
+            reasons.append(f"it has {other.replicates} replicates there, {self.replicates} here")
+        return reasons
+
+    def added_to(self, other: Design) -> Design:
+        """Add the runs of this design to a smaller one, whose runs stay what they are.
+
+        Parameters
+        ----------
+        other : Design
+            It must have nothing that this one :meth:`lacks`.
+
+        Returns
+        -------
+        Design
+            The other's cells and runs keep their numbers and seeds; what is new comes after.
+        """
+        new = [i for key, i in self._keys.items() if key not in other._keys]
+        grown = Design.__new__(Design)
+        grown.cells = pd.concat(
+            [other.cells, self.cells.iloc[new][other.parameters]], ignore_index=True
+        )
+        grown.replicates, grown.origin = self.replicates, self.origin
+        grown.seed, grown.seed_given = other.seed, True
+        there = set(other._places)
+        wanted = itertools.product(range(self.replicates), range(len(grown.cells)))
+        more = [(cell, copy) for copy, cell in wanted if (cell, copy) not in there]
+        grown._places = [*other._places, *more]
+        return grown
+
+    @property
+    def _keys(self) -> dict[Any, int]:
+        """The cells' numbers by what tells them apart: values, and a count of equal ones."""
+        seen: Counter[Any] = Counter()
+        keys = {}
+        columns = [self.cells[name].tolist() for name in sorted(self.parameters)]
+        for i, values in enumerate(zip(*columns, strict=True)):
+            keys[values, seen[values]] = i
+            seen[values] += 1
+        return keys
 
     def __len__(self) -> int:
         """Count the runs."""
-        return len(self.cells) * self.replicates
+        return len(self._places)
 
 
 def _columns(

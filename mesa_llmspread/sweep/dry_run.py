@@ -91,7 +91,9 @@ def dry_run(
     return _dry_run(design.table, design.parameters, steps, options, assumptions)
 
 
-def dry_run_of_rest(out: str | Path, llm: Mapping[str, Any] | None = None) -> DryRun:
+def dry_run_of_rest(
+    out: str | Path, llm: Mapping[str, Any] | None = None, design: Design | None = None
+) -> DryRun:
     """Say what is left to take for the sweep in a folder; see :func:`dry_run`.
 
     Parameters
@@ -100,6 +102,8 @@ def dry_run_of_rest(out: str | Path, llm: Mapping[str, Any] | None = None) -> Dr
         Folder of a sweep that was begun.
     llm : mapping, optional
         As for :func:`~mesa_llmspread.sweep.resume`.
+    design : Design, optional
+        What the sweep's design is to become, if it grows.
 
     Returns
     -------
@@ -107,10 +111,11 @@ def dry_run_of_rest(out: str | Path, llm: Mapping[str, Any] | None = None) -> Dr
         Runs that are done do not count. Of the others all calls do, as above.
     """
     folder = Folder(out)
-    status = folder.status()
-    options = checked_options({**folder.manifest["llm"], **(llm or {})}, folder.design.cells)
+    whole = folder.design if design is None else design.added_to(folder.design)
+    status = folder.status(whole)
+    options = checked_options({**folder.manifest["llm"], **(llm or {})}, whole.cells)
     left = status[status["status"] != "done"]
-    return _dry_run(left, folder.design.parameters, folder.manifest["steps"], options, {})
+    return _dry_run(left, whole.parameters, folder.manifest["steps"], options, {})
 
 
 def _dry_run(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -69,13 +71,13 @@ def run(
     """Do all runs of a design, and keep each on disk as soon as it is done.
 
     If the folder holds this sweep already, only what is missing or failed is done; the design
-    may have got more replicates.
+    may have got more values or replicates.
 
     Parameters
     ----------
     design : Design
     out : path-like
-        Folder for the results.
+        Folder for the results: missing, empty, or that of this sweep.
     backend : {"loky", "dask", "sequential"}, default "loky"
         Processes of this machine, a Dask cluster, or this process. The results are the same.
     engine : {"mesa", "ensemble"}, default "mesa"
@@ -111,7 +113,7 @@ def run(
     ArgumentError
         If the folder holds another sweep.
     OutputError
-        If a result cannot be written.
+        If the folder holds something else, or a result cannot be written.
     RunError
         If a run failed and ``on_error="raise"``. What was done before is kept.
     SweepBudgetError
@@ -136,9 +138,15 @@ def run(
     _check_jobs(n_jobs)
     steps = checked_int("steps", steps, 0)
     options = checked_options(llm, design.cells)
+    begun = Folder.there(out) is not None
     _check_answerable(design.cells, engine, with_store(options, Path(out)))
     folder = Folder.create(out, design, engine, steps, options)
-    return _finish(folder, backend, n_jobs, on_error, client, progress)
+    try:
+        return _finish(folder, backend, n_jobs, on_error, client, progress)
+    except ArgumentError:  # of the backend: no run has started
+        if not begun:
+            shutil.rmtree(folder.path)
+        raise
 
 
 def resume(
@@ -196,7 +204,7 @@ def _check_choices(**given: str) -> None:
 
 def _check_jobs(n_jobs: Any) -> None:
     """See that a number of processes is one."""
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
         raise ArgumentError("n_jobs", n_jobs, "be a whole number other than 0")
 
 

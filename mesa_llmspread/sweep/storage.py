@@ -6,6 +6,7 @@ can be killed at any moment and started again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from mesa_llmspread.exceptions import ArgumentError, InputFileError
-from mesa_llmspread.files import make_folder, write_whole
+from mesa_llmspread.exceptions import ArgumentError, InputFileError, OutputError
+from mesa_llmspread.files import is_free, make_folder, new_folder, write_whole
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Outcome, versions
 from mesa_llmspread.sweep.language import LIMITS, template_hashes
@@ -55,8 +56,7 @@ class Folder:
             raise InputFileError(
                 self.path / "design.parquet", f"no readable Parquet table: {error}"
             ) from error
-        cells = table.loc[table["replicate"] == 0, made["parameters"]]
-        self.design = Design.trusted(cells, made["replicates"], made["seed"], made["origin"])
+        self.design = Design.trusted(table, made["parameters"], made["seed"], made["origin"])
 
     @classmethod
     def create(
@@ -68,7 +68,8 @@ class Folder:
         ----------
         path : path-like
         design : Design
-            With more replicates than before, or the same.
+            The same as before, or one with more cells or replicates; the runs that are there
+            keep their numbers and seeds. If its seed was not given, that of the folder holds.
         engine : str
         steps : int
         llm : dict
@@ -84,11 +85,14 @@ class Folder:
         ArgumentError
             If the folder holds another sweep.
         OutputError
-            If it cannot be written.
+            If it holds something else, or cannot be written.
         """
         path = Path(path)
-        for folder in (path, path / "runs", path / "failures"):
-            make_folder(folder)
+        there = cls.there(path)
+        templates = template_hashes(design.cells, llm)
+        if there is not None:
+            _check_same(there, design, engine, steps, llm, templates)
+            design = design.added_to(there.design)
         manifest = {
             "design": {
                 "origin": design.origin,
@@ -100,15 +104,41 @@ class Folder:
             "engine": engine,
             "steps": steps,
             "llm": llm,
-            "templates": template_hashes(design.cells, llm),
+            "templates": templates,
             "versions": versions(),
             "git": _git_commit(),
         }
-        if (path / "manifest.json").exists():
-            _check_same(cls(path), design, manifest)
-        write_whole(path / "design.parquet", design.table.to_parquet(index=False))
-        write_whole(path / "manifest.json", json.dumps(manifest, indent=2).encode())
+        with new_folder(path) if there is None else contextlib.nullcontext(path) as folder:
+            for name in ("runs", "failures"):
+                make_folder(folder / name)
+            write_whole(folder / "design.parquet", design.table.to_parquet(index=False))
+            write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
         return cls(path)
+
+    @classmethod
+    def there(cls, path: str | Path) -> Folder | None:
+        """Open the sweep that a folder holds.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        Folder or None
+            None where the folder is missing or empty.
+
+        Raises
+        ------
+        OutputError, InputFileError
+            If it holds something other than a sweep.
+        """
+        path = Path(path)
+        if (path / "manifest.json").exists():
+            return cls(path)
+        if not is_free(path):
+            raise OutputError(path, "holds something that is no sweep; name a new or empty folder")
+        return None
 
     def _read_manifest(self) -> dict[str, Any]:
         path = self.path / "manifest.json"
@@ -131,8 +161,13 @@ class Folder:
         """Name the file that says why a run failed."""
         return self.path / "failures" / f"run-{run:06d}.json"
 
-    def status(self) -> pd.DataFrame:
+    def status(self, design: Design | None = None) -> pd.DataFrame:
         """Say what has become of each run.
+
+        Parameters
+        ----------
+        design : Design, optional
+            A design that the folder's is to become; the folder's own by default.
 
         Returns
         -------
@@ -140,7 +175,7 @@ class Folder:
             The design's table, with ``status`` (``"done"``, ``"failed"``, ``"missing"``, or
             ``"damaged"`` if its file is not whole) and ``error`` ("" if there was none).
         """
-        table = self.design.table
+        table = (design or self.design).table
         found = [
             self._status(run, rng) for run, rng in zip(table["run"], table["rng"], strict=True)
         ]
@@ -187,9 +222,16 @@ class Folder:
                 left.unlink()
 
 
-def _check_same(there: Folder, design: Design, manifest: dict[str, Any]) -> None:
+def _check_same(
+    there: Folder,
+    design: Design,
+    engine: str,
+    steps: int,
+    llm: dict[str, Any],
+    templates: dict[str, str],
+) -> None:
     """See that a folder's sweep is the one that is to go on."""
-    old, new = there.manifest, manifest
+    old, new = there.manifest, {"engine": engine, "steps": steps, "llm": llm}
     differences = [
         f"{name} is {old[name]!r} there and {new[name]!r} here"
         for name in ("engine", "steps")
@@ -197,23 +239,21 @@ def _check_same(there: Folder, design: Design, manifest: dict[str, Any]) -> None
     ]
     differences += [
         f"the words of {decider}'s prompts were others there"
-        for decider, words in new["templates"].items()
+        for decider, words in templates.items()
         if words != old["templates"].get(decider, words)
     ]
     differences += [
         f"llm has {name!r} {there_has!r} there and {here_has!r} here"
-        for name in sorted({*old["llm"], *new["llm"]} - set(LIMITS))
-        if (there_has := old["llm"].get(name)) != (here_has := new["llm"].get(name))
+        for name in sorted({*old["llm"], *llm} - set(LIMITS))
+        if (there_has := old["llm"].get(name)) != (here_has := llm.get(name))
     ]
-    if there.design.seed != design.seed:
-        differences.append(f"rng is {there.design.seed} there and {design.seed} here")
-    if there.design.cells.to_dict("records") != design.cells.to_dict("records"):
-        differences.append("the design has other cells there")
-    elif there.design.replicates > design.replicates:
-        differences.append(f"it has {there.design.replicates} replicates there")
+    differences += design.lacks(there.design)
     if differences:
         raise ArgumentError(
-            "out", str(there.path), f"hold no other sweep: {'; '.join(differences)}"
+            "out",
+            str(there.path),
+            f"hold no other sweep: {'; '.join(differences)}. A sweep can only grow; name another "
+            "folder, or go on with what is there by resume (--resume)",
         )
 
 

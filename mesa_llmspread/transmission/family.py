@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mesa_llmspread._checks import checked_probability
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.profiles import codes
-from mesa_llmspread.transmission.structure import Seen, Structure
+from mesa_llmspread.transmission.structure import Seen, Structure, built_in
 
 __all__ = ["SI", "ByProfile", "FirstRepeat", "OnlineOffline", "SingleMultiple", "TwoClass"]
 
@@ -24,6 +24,7 @@ def _any_of(beta: float | Floats, contacts: npt.NDArray[Any]) -> Floats:
     return 1.0 - (1.0 - beta) ** contacts
 
 
+@built_in
 @dataclass(frozen=True)
 class SI(Structure):
     """One rate: every contact, every step, with the same probability.
@@ -49,6 +50,7 @@ class SI(Structure):
         return _any_of(self.beta, seen.contacts)
 
 
+@built_in
 @dataclass(frozen=True)
 class OnlineOffline(Structure):
     """Two ways in: the event itself, seen through the media, and the neighbours' posts.
@@ -81,6 +83,7 @@ class OnlineOffline(Structure):
         return 1.0 - not_offline * (1.0 - self.beta) ** seen.contacts
 
 
+@built_in
 @dataclass(frozen=True)
 class FirstRepeat(Structure):
     """Novelty: one probability for the first time an agent sees the news, another for again.
@@ -133,6 +136,7 @@ class FirstRepeat(Structure):
         return _any_of(beta, seen.contacts)
 
 
+@built_in
 @dataclass(frozen=True)
 class SingleMultiple(Structure):
     """Social reinforcement: one probability for a single posting neighbour, another for several.
@@ -179,6 +183,7 @@ class SingleMultiple(Structure):
         return np.where(seen.contacts > 0, beta, 0.0)
 
 
+@built_in
 @dataclass(frozen=True)
 class TwoClass(Structure):
     """Two kinds of agents: some repost readily, the others hardly.
@@ -275,6 +280,7 @@ def _checked_codes(name: str, given: Iterable[str]) -> frozenset[str]:
     return wanted
 
 
+@built_in
 @dataclass(frozen=True)
 class ByProfile(Structure):
     """One rate for each of the 32 profiles.

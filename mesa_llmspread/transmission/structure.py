@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from mesa_llmspread._checks import checked_probability
+from mesa_llmspread.exceptions import ArgumentTypeError
 
-__all__ = ["Seen", "Structure"]
+__all__ = ["Seen", "Structure", "built_in", "check_built_in"]
 
 Numbers = npt.ArrayLike
 Floats = npt.NDArray[np.float64]
@@ -139,3 +140,36 @@ class Structure(ABC):
     def __str__(self) -> str:
         values = ", ".join(f"{name}={value:g}" for name, value in self.parameters.items())
         return f"{self.name}({values})"
+
+
+Kind = TypeVar("Kind", bound=type[Structure])
+
+_BUILT_IN: set[type[Structure]] = set()
+
+
+def built_in(kind: Kind) -> Kind:
+    """Mark a law as one that the equations, the likelihood or the compiled engine know."""
+    _BUILT_IN.add(kind)
+    return kind
+
+
+def check_built_in(structure: Any) -> None:
+    """Raise where a value is not a built-in law.
+
+    Equations, likelihoods and the compiled engine are written for each law. They would give
+    wrong numbers for a law of one's own, also for a class derived from a built-in one.
+
+    Parameters
+    ----------
+    structure : object
+        What was given as the law.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If its class is not a built-in one.
+    """
+    if type(structure) not in _BUILT_IN:
+        raise ArgumentTypeError(
+            "structure", structure, "a law with values, of the built-in ones, such as SI(0.05)"
+        )

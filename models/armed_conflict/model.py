@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mesa_llmspread import Decider, Network, OfflineEvent, SpreadModel, bundled_events
+from mesa_llmspread.networks import EdgeList
 from mesa_llmspread.streams import spawn_seeds
 
 __all__ = ["ArmedConflict"]
@@ -28,7 +29,7 @@ class ArmedConflict:
         The largest number of steps of a run.
     n, k : int
         Agents, and neighbours an agent.
-    network : str or Network
+    network : str, Network or EdgeList
         Kind of network, or the network itself.
     initial_infected : int
         Agents who have posted at the start.
@@ -45,7 +46,7 @@ class ArmedConflict:
     steps: int = 40
     n: int = 200
     k: int = 8
-    network: str | Network = "random_regular"
+    network: str | Network | EdgeList = "random_regular"
     initial_infected: int = 10
     feed: str = "persistent"
     decider: str | Decider = "traits"

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
 
 from mesa_llmspread import (
     LLMDecider,
+    Network,
     SpreadData,
     bundled_events,
     concat,
     read_edgelist,
     read_events,
 )
+from mesa_llmspread._words import p_words
 from mesa_llmspread.analysis import Analysis, analyse
-from mesa_llmspread.cli import run_app
+from mesa_llmspread.cli import check_output, keep_unfinished, run_app
 from mesa_llmspread.deciders import as_decider
 from mesa_llmspread.deciders.estimate import Estimate, total
 from mesa_llmspread.events import select_events
-from mesa_llmspread.files import make_folder
+from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.files import first_free, new_folder
 from mesa_llmspread.report import figures, save_figures, write_report
 from models.armed_conflict.model import ArmedConflict
+
+RESULTS = Path("results/armed_conflict")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -59,63 +64,102 @@ def run(
         bool, typer.Option("--dry-run", help="Only say what the model's calls will take.")
     ] = False,
     decider: Annotated[
-        str, typer.Option(help="Who decides without --model: traits, or a law as 'SI(0.05)'.")
-    ] = "traits",
+        str | None,
+        typer.Option(
+            help="Who decides without --model: traits, or a law as 'SI(0.05)'. [default: traits]"
+        ),
+    ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs an event.")] = 5,
     steps: Annotated[int, typer.Option(min=1, help="Largest number of steps of a run.")] = 40,
-    n: Annotated[int, typer.Option(help="Agents, where the network is not a file.")] = 200,
-    k: Annotated[int, typer.Option(help="Neighbours an agent.")] = 8,
+    n: Annotated[
+        int | None, typer.Option(help="Agents, where the network is not a file. [default: 200]")
+    ] = None,
+    k: Annotated[
+        int | None,
+        typer.Option(help="Neighbours per agent, where it is not a file. [default: 8]"),
+    ] = None,
     initial_infected: Annotated[int, typer.Option(help="Agents who start the news.")] = 10,
     feed: Annotated[str, typer.Option(help="persistent, or new: posts are seen once.")] = (
         "persistent"
     ),
     rng: Annotated[int, typer.Option(help="Seed: the same one gives the same results.")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path(
-        "results/armed_conflict"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the results, a new or empty one.  [default: results/armed_conflict, "
+            "or the first of -2, -3, ... that is free]"
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the results that are in the folder.")
+    ] = False,
 ) -> None:
     """News of armed-conflict events spreads among agents with 32 personalities.
 
     Without options: the bundled events, a trait policy instead of a language model, no key and
-    no network. Writes data, figures and report.html.
+    no network. Writes data, figures and report.html, at the end and all at once; runs that were
+    done before it is stopped are kept beside them, in a folder whose name ends in -partial.
     """
-    graph = read_edgelist(network).network if network else None
+    options = {
+        "api_base": api_base,
+        "store": store,
+        "max_calls": max_calls,
+        "max_cost_usd": max_cost_usd,
+    }
+    if model is None:
+        _refuse({**options, "dry_run": dry_run or None}, "stand with --model")
+    else:
+        _refuse({"decider": decider}, "be left out with --model, which decides")
+    if network is not None:
+        _refuse({"n": n, "k": k}, "be left out with --network, which sets agents and neighbours")
+    if out is None:
+        out = RESULTS if force else first_free(RESULTS)
+    if not dry_run:
+        check_output(out, force, store)
+    edges = read_edgelist(network) if network else None
     chosen = bundled_events() if events is None else read_events(events)
     experiment = ArmedConflict(
         events=select_events(chosen, max_events, rng),
         runs=runs,
         steps=steps,
-        n=n,
-        k=k,
-        network="random_regular" if graph is None else graph,
+        n=200 if n is None else n,
+        k=8 if k is None else k,
+        network="random_regular" if edges is None else edges,
         initial_infected=initial_infected,
         feed=feed,
-        decider=LLMDecider(
-            model,
-            api_base=api_base,
-            store=store,
-            max_calls=max_calls,
-            max_cost_usd=max_cost_usd,
-        )
-        if model
-        else as_decider(decider),
+        decider=as_decider(decider or "traits") if model is None else LLMDecider(model, **options),  # type: ignore[arg-type]
         rng=rng,
     )
     if isinstance(experiment.decider, LLMDecider):
-        typer.echo(f"{model}: {estimate(experiment, experiment.decider)}", err=not dry_run)
+        name = experiment.decider.endpoint.model
+        typer.echo(f"{name}: {estimate(experiment, experiment.decider)}", err=not dry_run)
     if dry_run:
         return
-    make_folder(out)
-    data = simulate(experiment, out)
-    with tqdm(total=len(experiment.events), desc="fitting", unit="event", disable=None) as bar:
-
-        def fitted(_: str) -> None:
-            bar.update()
-
-        analysis = analyse(data, graph, progress=fitted)
-    report = write_report(analysis, save_figures(figures(analysis), out), out / "report.html")
+    as_decider(experiment.decider).check()
+    records: list[SpreadData] = []
+    try:
+        simulate(experiment, records)
+        analysis = analyse_all(concat(records), edges.network if edges else None)
+        with new_folder(out, force) as new:
+            analysis.data.save(new)
+            write_report(analysis, save_figures(figures(analysis), new), new / "report.html")
+    except BaseException as error:
+        data = concat(records) if records else None
+        done = f"{len(records)} of {len(experiment)} runs"
+        keep_unfinished(error, data, done, out, rng, as_decider(experiment.decider))
+        raise
     show(analysis)
-    typer.echo(f"\nData, figures and report are in {out}/; open {report} in a browser.")
+    typer.echo(
+        f"\nData, figures and report are in {out}/; open {out / 'report.html'} in a browser."
+    )
+
+
+def _refuse(options: dict[str, Any], allowed: str) -> None:
+    """Raise where an option is given that would do nothing."""
+    for name, value in options.items():
+        if value is not None:
+            shown = str(value) if isinstance(value, Path) else value
+            raise ArgumentError(f"--{name.replace('_', '-')}", shown, allowed)
 
 
 def estimate(experiment: ArmedConflict, decider: LLMDecider) -> Estimate:
@@ -141,30 +185,41 @@ def estimate(experiment: ArmedConflict, decider: LLMDecider) -> Estimate:
     )
 
 
-def simulate(experiment: ArmedConflict, out: Path) -> SpreadData:
-    """Do all runs and save their record; what was done before an error is saved too.
+def simulate(experiment: ArmedConflict, records: list[SpreadData]) -> None:
+    """Do all runs.
 
     Parameters
     ----------
     experiment : ArmedConflict
-    out : Path
-        Folder for the record.
+    records : list of SpreadData
+        Gets the record of each run as soon as it is done.
+    """
+    for model in tqdm(
+        experiment.models(), desc="simulating", total=len(experiment), unit="run", disable=None
+    ):
+        records.append(SpreadData.from_model(model.run(experiment.steps)))
+
+
+def analyse_all(data: SpreadData, network: Network | None) -> Analysis:
+    """Fit the laws, with a bar that counts events.
+
+    Parameters
+    ----------
+    data : SpreadData
+    network : Network or None
+        The network, if it was given.
 
     Returns
     -------
-    SpreadData
+    Analysis
     """
-    as_decider(experiment.decider).check()
-    records: list[SpreadData] = []
-    try:
-        for model in tqdm(
-            experiment.models(), desc="simulating", total=len(experiment), unit="run", disable=None
-        ):
-            records.append(SpreadData.from_model(model.run(experiment.steps)))
-    finally:
-        if records:
-            concat(records).save(out)
-    return concat(records)
+    events = len({data.manifest_of(run)["event"]["event_id"] for run in data.runs})
+    with tqdm(total=events, desc="fitting", unit="event", disable=None) as bar:
+
+        def fitted(_: str) -> None:
+            bar.update()
+
+        return analyse(data, network, progress=fitted)
 
 
 def show(analysis: Analysis) -> None:
@@ -174,11 +229,13 @@ def show(analysis: Analysis) -> None:
     ----------
     analysis : Analysis
     """
-    table = analysis.table().rename(columns={"final": "final share"})
-    typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+    table = analysis.table().rename(columns={"structure": "law", "final": "final share"})
+    fits = [p_words(part.comparison.table["fit_p_value"].iloc[0]) for part in analysis.events]
+    table.insert(2, "goodness of fit", fits)
+    typer.echo(table.to_string(index=False, na_rep="–", float_format=lambda value: f"{value:.3f}"))
     typer.echo("\nColumns named after curves: root mean square distance from the simulated one.")
     typer.echo("In band: observed points within the 95 % bands that the law predicts.")
-    typer.echo(f"All events together: {analysis.overall.verdict}")
+    typer.echo(f"All events together: {analysis.verdict}")
 
 
 def main() -> None:

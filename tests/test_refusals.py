@@ -1,0 +1,464 @@
+"""What cannot work is refused before anything runs, in one line that says what to do instead."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+import networkx as nx
+import numpy as np
+import pytest
+from command_line import call
+
+from mesa_llmspread import (
+    SI,
+    Decision,
+    OnlineOffline,
+    Outcome,
+    SpreadData,
+    SpreadModel,
+    compare,
+    fit,
+    random_regular,
+    read_edgelist,
+    simulate,
+    solve,
+)
+from mesa_llmspread.analysis import analyse
+from mesa_llmspread.cascade import cascade
+from mesa_llmspread.deciders import Decider
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeciderError,
+    DesignError,
+    LLMSpreadError,
+)
+from mesa_llmspread.sweep import Design
+from mesa_llmspread.transmission import FirstRepeat, Seen, Structure, TwoClass
+
+ARMED_CONFLICT = "models.armed_conflict.run"
+
+
+def one_line(error: pytest.ExceptionInfo[LLMSpreadError]) -> str:
+    text = str(error.value)
+    assert len(text.splitlines()) == 1
+    return text
+
+
+# --- somebody must be able to see the news ------------------------------------------------------
+
+
+def test_no_starters_and_no_other_source_of_news() -> None:
+    refused: dict[str, Callable[[], object]] = {
+        "broadcast": lambda: SpreadModel(initial_infected=0),
+        "alpha": lambda: solve(SI(0.1), n=200, k=8, initial_infected=0, steps=5),
+        "alpha ": lambda: simulate(SI(0.1), random_regular(200, 8), initial_infected=0),
+        "alpha  ": lambda: simulate(SI(0.1), random_regular(200, 8), initial_infected=[]),
+        "broadcast ": lambda: SpreadModel(initial_infected=[]),
+    }
+    for source, attempt in refused.items():
+        with pytest.raises(ArgumentError) as error:
+            attempt()
+        assert one_line(error) == (
+            f"initial_infected=0: must lie between 1 and n=200, or be 0 with {source.strip()} > 0"
+        )
+
+
+def test_no_neighbours_and_no_other_source_of_news() -> None:
+    alone = nx.empty_graph(20)
+    refused: dict[str, Callable[[], object]] = {
+        "k=0: must be at least 1, or be 0 with broadcast > 0": lambda: SpreadModel(k=0),
+        "k=0: must be at least 1, or be 0 with alpha > 0": lambda: solve(
+            OnlineOffline(0.0, 0.1), n=200, k=0, initial_infected=5, steps=5
+        ),
+        "must have at least one edge, or have none with broadcast > 0": lambda: SpreadModel(
+            network=alone, initial_infected=1
+        ),
+        "must have at least one edge, or have none with alpha > 0": lambda: simulate(
+            SI(0.1), alone, initial_infected=1
+        ),
+    }
+    for words, attempt in refused.items():
+        with pytest.raises(ArgumentError) as error:
+            attempt()
+        assert one_line(error).endswith(words)
+
+
+def test_the_event_itself_is_a_source_of_news() -> None:
+    law = OnlineOffline(0.1, 0.2)
+    model = SpreadModel(n=100, k=0, initial_infected=0, broadcast=0.5, decider=law, rng=1)
+    assert model.run(40).infected > 50
+    alone = random_regular(100, 0)
+    expected = 100 * (1 - 0.9 ** np.arange(11))
+    drawn = simulate(law, alone, initial_infected=0, steps=10, replicates=500, rng=1)
+    assert drawn.infected.mean(axis=0) == pytest.approx(expected, abs=1)
+    for time in ("discrete", "continuous"):
+        for closure in ("master", "pair", "mean_field"):
+            curve = solve(law, n=100, k=0, initial_infected=0, steps=10, time=time, closure=closure)
+            assert curve["infected"].tolist() == pytest.approx(expected)
+
+
+def test_without_starters_the_equations_follow_the_simulation() -> None:
+    law = OnlineOffline(0.05, 0.1)
+    curve = solve(law, n=2000, k=6, initial_infected=0, steps=15)["infected"] / 2000
+    drawn = simulate(law, random_regular(2000, 6, rng=1), 0, 15, replicates=50, rng=1).mean()
+    assert np.abs(curve - drawn).max() < 0.01
+
+
+def test_a_run_without_starters_is_analysed_like_others() -> None:
+    model = SpreadModel(
+        n=100, k=4, initial_infected=0, broadcast=0.3, decider=OnlineOffline(0.1, 0.1), rng=1
+    )
+    data = SpreadData.from_model(model.run(30))
+    assert compare(data).best.structure == "OnlineOffline"
+    assert analyse(data).overall.best.structure == "OnlineOffline"
+    assert cascade(data, rng=1).size == data.counts["infected"].max()
+    with pytest.raises(ArgumentError, match="method='curve': must be 'exposures'"):
+        fit(data, "OnlineOffline", method="curve")
+    nobody = SpreadModel(n=20, k=4, initial_infected=0, broadcast=0.3, decider="SI(0.1)", rng=1)
+    with pytest.raises(ArgumentError, match="somebody posted"):
+        cascade(SpreadData.from_model(nobody.run(3)))
+
+
+def test_a_design_without_news_is_refused_before_it_runs() -> None:
+    with pytest.raises(DesignError, match=r"row 0, k=0: must be at least 1, or be 0 with broadc"):
+        Design({"k": [0, 4], "decider": "SI(0.1)"})
+    with pytest.raises(DesignError, match=r"row 0, initial_infected=0.*with broadcast > 0"):
+        Design({"initial_infected": [0, 4], "broadcast": [0.0, 0.2]})
+    assert len(Design({"initial_infected": 0, "k": [0, 4], "broadcast": 0.2}).table) == 2
+
+
+# --- whole numbers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_any_integer_is_a_whole_number(kind: Callable[[int], Any]) -> None:
+    n, k, number, steps = kind(50), kind(4), kind(5), kind(3)
+    model = SpreadModel(n=n, k=k, initial_infected=number, decider="SI(0.1)", rng=1).run(steps)
+    plain = SpreadModel(n=50, k=4, initial_infected=5, decider="SI(0.1)", rng=1).run(3)
+    assert SpreadData.from_model(model).counts.equals(SpreadData.from_model(plain).counts)
+    json.dumps(model.manifest)
+    curve = solve(SI(0.1), n=n, k=k, initial_infected=number, steps=steps)
+    assert curve.equals(solve(SI(0.1), n=50, k=4, initial_infected=5, steps=3))
+    drawn = simulate(SI(0.1), random_regular(n, k, rng=1), number, steps, kind(2), rng=1)
+    assert drawn.infected.shape == (2, 4)
+
+
+@pytest.mark.parametrize("value", [True, 5.0, "5", Fraction(5), None, np.True_])
+def test_other_values_are_not(value: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match="initial_infected="):
+        SpreadModel(initial_infected=value)
+    with pytest.raises(ArgumentTypeError, match="n="):
+        SpreadModel(n=value)
+    with pytest.raises(ArgumentTypeError, match="initial_infected="):
+        solve(SI(0.1), n=50, k=4, initial_infected=value, steps=3)
+
+
+# --- names of nodes -----------------------------------------------------------------------------
+
+
+def test_the_record_keeps_the_names_of_nodes(tmp_path: Path) -> None:
+    graph = nx.Graph([("bob", "ann"), ("ann", 3), ((1, 2), "ann"), (np.int64(9), "ann")])
+    model = SpreadModel(network=graph, initial_infected=["ann"], decider="SI(1.0)", rng=1).run(2)
+    data = SpreadData.load(SpreadData.from_model(model).save(tmp_path))
+    assert data.manifest["nodes"] == ["bob", "ann", 3, "(1, 2)", 9]
+    assert data.manifest["starter_nodes"] == ["ann"]
+    assert data.manifest["starters"] == [1]
+    posted = data.exposures.query("outcome == 'repost'")["agent"]
+    assert [data.manifest["nodes"][agent] for agent in posted] == ["bob", 3, "(1, 2)", 9]
+
+
+def test_nodes_that_are_the_agents_numbers_have_no_other_names() -> None:
+    for network in ("random_regular", nx.path_graph(20), random_regular(20, 4)):
+        manifest = SpreadModel(n=20, k=4, network=network, rng=1).manifest
+        assert "nodes" not in manifest
+        assert "starter_nodes" not in manifest
+    turned = nx.Graph([(1, 0), (0, 2)])
+    assert SpreadModel(network=turned, initial_infected=[1]).manifest["nodes"] == [1, 0, 2]
+
+
+def test_names_of_a_file_of_edges(tmp_path: Path) -> None:
+    edges = tmp_path / "edges.csv"
+    edges.write_text("17,4\n4,25\n25,ann\n")
+    read = read_edgelist(edges)
+    model = SpreadModel(network=read, initial_infected=["25"], decider="SI(0.1)", rng=1)
+    assert model.manifest["nodes"] == ["17", "4", "25", "ann"]
+    assert model.manifest["starters"] == [2]
+    config = tmp_path / "run.yaml"
+    config.write_text(f"network: {edges}\ninitial_infected: [25, ann]\ndecider: SI(0.1)\nrng: 1\n")
+    call("run", tmp_path / "out", "--config", config)
+    data = SpreadData.load(tmp_path / "out")
+    assert data.manifest["nodes"] == list(read.labels)
+    assert data.manifest["starter_nodes"] == ["25", "ann"]
+    assert cascade(data, read, rng=1).size >= 2
+    out = tmp_path / "experiment"
+    small = ("--runs", 1, "--max-events", 1, "--steps", 3, "--initial-infected", 2)
+    call("--network", edges, *small, "--out", out, module=ARMED_CONFLICT)
+    assert SpreadData.load(out).manifest["nodes"] == list(read.labels)
+
+
+# --- laws of one's own --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Threshold(Structure):
+    """A law of one's own, with the three parameters of a two-class law."""
+
+    low: float
+    high: float
+    share: float = 0.5
+
+    words: ClassVar = {"low": "one or two", "high": "three or more", "share": "nothing"}
+
+    def _prob(self, seen: Seen) -> Any:
+        return np.where(seen.contacts >= 3, self.high, self.low) * (seen.contacts > 0)
+
+
+class Halved(SI):
+    """A built-in law with another probability."""
+
+    def _prob(self, seen: Seen) -> Any:
+        return super()._prob(seen) / 2
+
+
+class Other(TwoClass):
+    """A two-class law by name only."""
+
+    def _prob(self, seen: Seen) -> Any:
+        return np.zeros(seen.contacts.shape)
+
+
+OWN = [Threshold(0.02, 0.3), Halved(0.1), Other(0.1, 0.2)]
+
+
+@pytest.fixture(scope="module")
+def data() -> SpreadData:
+    return SpreadData.from_model(SpreadModel(decider=Threshold(0.02, 0.3), rng=1).run(40))
+
+
+@pytest.mark.parametrize("law", OWN, ids=lambda law: type(law).__name__)
+def test_equations_and_fits_refuse_a_law_of_ones_own(data: SpreadData, law: Structure) -> None:
+    attempts: list[Callable[[], object]] = [
+        lambda: solve(law, n=50, k=4, initial_infected=5, steps=3),
+        lambda: simulate(law, random_regular(50, 4)),
+        lambda: fit(data, law),
+        lambda: fit(data, type(law)),
+        lambda: fit(data, law, method="curve"),
+        lambda: compare(data, ["SI", law]),
+        lambda: compare(data, ["SI", type(law)]),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ArgumentTypeError, match="structure=") as error:
+            attempt()
+        assert type(law).__name__ in one_line(error)
+        assert "built-in" in str(error.value)
+
+
+def test_a_class_that_shares_a_built_in_laws_name_is_not_that_law(data: SpreadData) -> None:
+    own = type("FirstRepeat", (Threshold,), {})
+    with pytest.raises(ArgumentTypeError, match="built-in"):
+        fit(data, own)
+    with pytest.raises(ArgumentError, match="structure='Threshold'"):
+        fit(data, "Threshold")
+
+
+def test_a_class_of_the_family_is_taken(data: SpreadData) -> None:
+    assert fit(data, FirstRepeat).structure == fit(data, FirstRepeat(0.1, 0.1)).structure
+
+
+# --- decisions ----------------------------------------------------------------------------------
+
+
+class Mine(Decider):
+    """A decider of one's own that returns whatever it is told to."""
+
+    def __init__(self, answers: Callable[[int], Any]) -> None:
+        self.answers = answers
+
+    def decide(self, exposures: Sequence[Any], rng: np.random.Generator) -> Any:
+        return self.answers(len(exposures))
+
+
+@pytest.mark.parametrize(
+    ("answers", "returned", "wanted"),
+    [
+        (lambda n: [True] * n, "True for agent 2 at step 1", "a Decision, such as Decision("),
+        (lambda n: [None] * n, "None for agent", "a Decision, such as Decision("),
+        (lambda n: [Outcome.REPOST] * n, "<Outcome.REPOST: 'repost'> for", "a Decision, such"),
+        (lambda n: [Decision("repost")] * n, "Decision(outcome='repost'", "Outcome.REPOST"),
+        (
+            lambda n: [Decision(Outcome.DECLINE)] * (n - 1) + [Decision(Outcome.REPOST, None)],
+            "post=None",
+            "post, reason and key are text",
+        ),
+        (lambda n: None, "None", "a list with one Decision per exposure"),
+        (lambda n: np.ones(n, bool), "array(", "a list with one Decision per exposure"),
+        (lambda n: (Decision(Outcome.DECLINE) for _ in range(n)), "<generator", "a list with"),
+    ],
+)
+def test_a_decider_that_returns_no_decisions(answers: Any, returned: str, wanted: str) -> None:
+    decider = Mine(answers)
+    model = SpreadModel(n=30, k=4, decider=decider, rng=1)
+    for _ in range(2):
+        with pytest.raises(DeciderError) as error:
+            model.step()
+        text = one_line(error)
+        assert text.startswith("decider 'Mine' returned ")
+        assert returned in text
+        assert wanted in text
+    assert (model.clock, model.infected, model.exposures) == (0, 10, 0)
+    assert model.datacollector.get_table_dataframe("exposures").empty
+    decider.answers = lambda n: [Decision(Outcome.REPOST)] * n
+    model.step()
+    assert (model.clock, model.infected) == (1, 10 + model.exposures)
+
+
+# --- options that would do nothing --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--store", "calls.sqlite"], "decider='traits': must be llm:MODEL with --store"),
+        (["--dry-run"], "decider='traits': must be llm:MODEL with --dry-run"),
+        (["--api-base", "http://x"], "must be llm:MODEL with --api-base"),
+        (["--template", "standard"], "must be llm:MODEL with --template"),
+        (["--max-calls", "5"], "must be llm:MODEL with --max-calls"),
+        (["--max-cost-usd", "5", "--dry-run"], "llm:MODEL with --max-cost-usd, --dry-run"),
+        (["--decider", "SI(0.1)", "--store", "x"], "decider='SI(0.1)': must be llm:MODEL with"),
+        (["--steps", "-1"], "steps=-1: must be at least 0"),
+        (["--network", "EDGES", "--n", "500"], "n=500: must be left out with network="),
+        (["--network", "EDGES", "--k", "4"], "k=4: must be left out with network="),
+        (["--k", "0"], "k=0: must be at least 1, or be 0 with broadcast > 0"),
+        (["--initial-infected", "0"], "between 1 and n=200, or be 0 with broadcast > 0"),
+        (["--network", "nofile.txt"], "the file of an edge list (there is no such file)"),
+        (["--network", "small_wold"], "did you mean 'small_world'?"),
+        (["--decider", "SI(nan)"], "decider='SI(nan)': .*; nan is not a number"),
+        (["--decider", "FirstRepeat(0.1)"], "missing a required argument: 'beta_repeat'"),
+    ],
+)
+def test_a_run_refuses(tmp_path: Path, options: list[str], words: str) -> None:
+    edges = tmp_path / "edges.txt"
+    edges.write_text("0 1\n1 2\n")
+    options = [str(edges) if option == "EDGES" else option for option in options]
+    said = call("run", tmp_path / "out", *options, code=2)
+    assert len(said.splitlines()) == 1
+    for part in words.split(".*"):
+        assert part in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--store", "calls.sqlite"], "--store='calls.sqlite': must stand with --model"),
+        (["--dry-run"], "--dry-run=True: must stand with --model"),
+        (["--api-base", "http://x"], "--api-base='http://x': must stand with --model"),
+        (["--max-calls", "5"], "--max-calls=5: must stand with --model"),
+        (["--max-cost-usd", "5"], "--max-cost-usd=5.0: must stand with --model"),
+        (["--model", "openai/x", "--decider", "SI(0.1)"], "--decider='SI(0.1)': must be left out"),
+        (["--network", "EDGES", "--n", "5"], "--n=5: must be left out with --network"),
+    ],
+)
+def test_the_experiment_refuses(tmp_path: Path, options: list[str], words: str) -> None:
+    edges = tmp_path / "edges.txt"
+    edges.write_text("0 1\n1 2\n")
+    options = [str(edges) if option == "EDGES" else option for option in options]
+    said = call(*options, "--out", tmp_path / "out", code=2, module=ARMED_CONFLICT)
+    assert len(said.splitlines()) == 1
+    assert words in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--steps", "-1"], "steps=-1: must be at least 0"),
+        (["--client", "tcp://127.0.0.1:1"], "must stand with --backend dask"),
+        (["--backend", "sequential", "--n-jobs", "2"], "must be left out with --backend seq"),
+        (["--llm", "max_calls=3"], "llm:MODEL"),
+    ],
+)
+def test_a_sweep_refuses(tmp_path: Path, options: list[str], words: str) -> None:
+    design = tmp_path / "design.yaml"
+    design.write_text("parameters:\n  n: [20]\n  k: [4]\n  decider: [SI(0.1)]\nsteps: 2\n")
+    said = call("sweep", tmp_path / "out", "--design", design, *options, code=2)
+    assert len(said.splitlines()) == 1
+    assert words in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cascade_says_how_to_give_the_network(tmp_path: Path) -> None:
+    edges = tmp_path / "edges.txt"
+    edges.write_text("0 1\n1 2\n2 0\n")
+    out = tmp_path / "out"
+    call("run", out, "--network", edges, "--initial-infected", 1, "--decider", "SI(0.5)")
+    said = call("cascade", out, code=2)
+    assert "--network FILE" in said
+    assert len(said.splitlines()) == 1
+    assert "agents posted" in call("cascade", out, "--network", edges)
+
+
+def test_a_file_is_not_the_name_of_a_network() -> None:
+    with pytest.raises(ArgumentError, match="read_edgelist") as error:
+        SpreadModel(network="nofile.txt")
+    assert "random_regular" in one_line(error)
+
+
+# --- files of settings --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("n: 50\nsteps\nk: 4\n", 2),
+        ("steps\nn: 50\n", 1),
+        ("n: 50\n# all of them\nsteps\n", 3),
+        ("steps\n", 1),
+        ("n: 50\nsteps 40\n", 2),
+    ],
+)
+def test_a_stray_line_of_settings_is_named(tmp_path: Path, text: str, row: int) -> None:
+    config = tmp_path / "run.yaml"
+    config.write_text(text)
+    said = call("run", tmp_path / "out", "--config", config, code=2)
+    assert f"run.yaml, row {row}: 'steps" in said
+    assert "must be a name, a colon and a value, such as 'steps: 50'" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("parameters:\n  n: [50]\nsteps\n", "row 3: 'steps' must be a name, a colon and a value"),
+        ("parameters:\n  n: [50]\n  k\nsteps: 4\n", "row 3: 'k' must be a name, a colon and"),
+        ("parameters:\n  n: [50,\n    60\nsteps: 4\n", "row 4: is not valid YAML: expected ','"),
+        ("parameters: 5\n", "must hold 'parameters', a mapping of lists"),
+        ("parameters:\n  n: [50]\nstep: 4\n", "did you mean 'steps'?"),
+    ],
+)
+def test_a_bad_design_file_is_one_line(tmp_path: Path, text: str, words: str) -> None:
+    design = tmp_path / "design.yaml"
+    design.write_text(text)
+    said = call("sweep", tmp_path / "out", "--design", design, code=2)
+    assert words in said
+    assert len(said.splitlines()) == 1
+
+
+def test_files_that_are_no_settings(tmp_path: Path) -> None:
+    for name, content, words in (
+        ("a.json", b'{"n": 50,\n "k" 4}', "row 2: is not valid JSON: Expecting ':' delimiter"),
+        ("b.yaml", b"\xff\xfe", "is not text in UTF-8"),
+        ("c.yaml", b"n: \x01", "is not valid YAML"),
+        ("d.json", b"[" * 100_000, "is not valid"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content)
+        said = call("run", tmp_path / "out", "--config", path, code=2)
+        assert words in said
+        assert len(said.splitlines()) == 1
