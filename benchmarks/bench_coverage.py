@@ -26,7 +26,7 @@ from mesa_llmspread.transmission import (
     FirstRepeat,
     OnlineOffline,
     SingleMultiple,
-    Structure,
+    TransmissionLaw,
     TwoClass,
 )
 
@@ -42,7 +42,7 @@ BETAS = tuple(
     float(beta) for beta in 0.05 * np.exp(np.random.default_rng(3).normal(0, 0.6, 32)).clip(0, 8)
 )
 
-TRUTHS: tuple[Structure, ...] = (
+TRUTHS: tuple[TransmissionLaw, ...] = (
     SI(0.05),
     OnlineOffline(0.1, 0.04),
     FirstRepeat(0.2, 0.04),
@@ -54,7 +54,7 @@ TRUTHS: tuple[Structure, ...] = (
 
 
 def log_of(
-    law: Structure, n: int, run: int, rng: np.random.Generator
+    law: TransmissionLaw, n: int, run: int, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Run the stochastic model in array code, with a row a decision as SpreadModel logs it."""
     neighbours = random_regular(n, K, rng).indices.reshape(n, K)
@@ -75,10 +75,10 @@ def log_of(
         occasions[seeing] += 1
         seen = {
             "contacts": contacts[seeing],
-            "exposure": occasions[seeing],
+            "exposure_count": occasions[seeing],
             "direct": direct[seeing],
         }
-        chances = np.array([part.prob(profile=profile[seeing], **seen) for part in parts])
+        chances = np.array([part.evaluate(profile=profile[seeing], **seen) for part in parts])
         repost = rng.random(len(seeing)) < chances[high[seeing], np.arange(len(seeing))]
         rows.append(
             pd.DataFrame(
@@ -103,7 +103,7 @@ def log_of(
     return pd.concat(rows, ignore_index=True), counts
 
 
-def record(law: Structure, n: int, seed: int, spread: float = 0.0) -> SpreadData:
+def record(law: TransmissionLaw, n: int, seed: int, spread: float = 0.0) -> SpreadData:
     """Make a record of five runs; log rates may vary between runs by a standard deviation."""
     rng = np.random.default_rng([seed, n])
     logs = []
@@ -117,7 +117,7 @@ def record(law: Structure, n: int, seed: int, spread: float = 0.0) -> SpreadData
     return SpreadData(exposures, counts, {"n": n, "runs": [{}] * RUNS})
 
 
-def accuracy(law: Structure, found: list[Comparison]) -> list[list[str]]:
+def accuracy(law: TransmissionLaw, found: list[Comparison]) -> list[list[str]]:
     """Compare the estimates of the true law with its values, parameter by parameter."""
     truth = law.parameters
     results = [comparison.results[law.name] for comparison in found]
@@ -168,7 +168,7 @@ def study(n: int, records: int) -> None:
     for law in TRUTHS:
         found = [compare(record(law, n, seed)) for seed in range(records)]
         estimates += accuracy(law, found)
-        best = Counter(comparison.best.structure for comparison in found)
+        best = Counter(comparison.best.name for comparison in found)
         p_values = np.array([_fit_p_value(comparison, law.name) for comparison in found])
         chosen.append([law.name, *(str(best[name]) for name in names)])
         fits.append([law.name, f"{np.mean(p_values < 0.05):.2f}"])
@@ -185,7 +185,7 @@ def study(n: int, records: int) -> None:
 
 
 def _fit_p_value(comparison: Comparison, name: str) -> float:
-    table = comparison.table.set_index("structure")
+    table = comparison.table.set_index("law")
     return float(table["fit_p_value"][name])
 
 

@@ -28,7 +28,7 @@ from mesa_llmspread.transmission import (
     FirstRepeat,
     OnlineOffline,
     SingleMultiple,
-    Structure,
+    TransmissionLaw,
     TwoClass,
 )
 
@@ -154,7 +154,7 @@ def many_runs() -> None:
     table("Threads", ("", "a second", "speed-up", "CPU s in all"), rows)
 
 
-def laws(beta: float) -> tuple[Structure, ...]:
+def laws(beta: float) -> tuple[TransmissionLaw, ...]:
     return (
         SI(beta),
         OnlineOffline(0.001, beta),
@@ -173,7 +173,7 @@ def other_laws(n: int) -> None:
     # A post that is seen once has to be more contagious to spread as far.
     for feed, beta in (("persistent", BETA), ("new", 5 * BETA)):
         for law in laws(beta):
-            for given in (None, profiles) if law.needs_profile else (None,):
+            for given in (None, profiles) if law.uses_profile else (None,):
 
                 def run(law=law, feed=feed, given=given) -> None:
                     simulate(law, network, STARTERS, STEPS, feed=feed, profiles=given, rng=1)

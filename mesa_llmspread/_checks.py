@@ -13,6 +13,7 @@ __all__ = [
     "check_contacts",
     "checked_int",
     "checked_level",
+    "checked_number",
     "checked_probability",
     "checked_starters",
 ]
@@ -166,4 +167,36 @@ def checked_level(value: Any) -> float:
         raise ArgumentTypeError("level", value, "a number between 0 and 1")
     if not 0 < value < 1:
         raise ArgumentError("level", value, "lie between 0 and 1")
+    return float(value)
+
+
+def checked_number(name: str, value: Any, low: float, high: float) -> float:
+    """Take a value as a number within limits.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name.
+    value : object
+        What was given.
+    low, high : float
+        The smallest and largest allowed value.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is not a number.
+    ArgumentError
+        If it does not lie within the limits.
+    """
+    if (low, high) == (0.0, 1.0):
+        return checked_probability(name, value)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ArgumentTypeError(name, value, "a number")
+    if not low <= value <= high:
+        raise ArgumentError(name, value, f"lie between {low:g} and {high:g}")
     return float(value)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import mesa
 
-from mesa_llmspread.deciders.base import Decision, Exposure, Post
+from mesa_llmspread.deciders.base import Decision, Exposure, Outcome, Post
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.profiles import Profile
 
@@ -15,9 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["SpreadAgent"]
 
+# Members of an enumeration are looked up slowly, and these once per decision.
+_REPOST, _FAILED = Outcome.REPOST, Outcome.FAILED
+
 
 class SpreadAgent(mesa.Agent):
     """A reader of news on a network who may repost it.
+
+    An agent of your own is a subclass, given to the model as ``agent_class``, that changes what
+    it sees (:meth:`visible_posts`, :meth:`observe`) or what it does with a decision
+    (:meth:`act`).
 
     Parameters
     ----------
@@ -39,11 +47,21 @@ class SpreadAgent(mesa.Agent):
     decision : Decision or None
         What its decider last decided for it, and why; None where it was never asked.
     feed : tuple of Post
-        The posts it can see now, oldest first.
+        The posts in its feed now, oldest first.
     cumulative : int
         Neighbours who have posted so far.
     occasions : int
         Exposure occasions on which it has decided.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadModel
+    >>> class HalfBlind(SpreadAgent):
+    ...     def visible_posts(self, event):
+    ...         return super().visible_posts(event)[::2]
+    >>> model = SpreadModel(decider="SI(1.0)", agent_class=HalfBlind, rng=1).run(3)
+    >>> int(model.datacollector.get_table_dataframe("exposures")["contacts"].max())
+    4
     """
 
     def __init__(self, model: SpreadModel, index: int, profile: Profile) -> None:
@@ -64,44 +82,95 @@ class SpreadAgent(mesa.Agent):
         """``"infected"`` once it has posted, ``"susceptible"`` before."""
         return "infected" if self.infected else "susceptible"
 
-    def receive(self, post: Post) -> None:
-        """See a neighbour's post in the feed."""
-        self.feed += (post,)
-        self.cumulative += 1
+    def visible_posts(self, event: OfflineEvent) -> Sequence[Post]:
+        """Return the posts about an event that it sees now, oldest first: its whole feed."""
+        return self.feed
 
-    def look(self, step: int, event: OfflineEvent, direct: bool) -> Exposure:
-        """Say what it sees at a step, for the decider."""
-        feed = self.feed
+    def observe(self, event: OfflineEvent) -> Exposure | None:
+        """Return what it sees of an event at the coming step, for its decider.
+
+        Parameters
+        ----------
+        event : OfflineEvent
+
+        Returns
+        -------
+        Exposure or None
+            None if it has posted already or sees nothing: then it is not asked.
+        """
+        if self.infected or self.pos is None:
+            return None
+        model = self.model
+        posts = self.visible_posts(event)
+        direct = self.index in model.direct
+        if not posts and not direct:
+            return None
         seen = (
-            step,
+            model.clock + 1,
             self.index,
             self.profile,
             event,
-            len(feed),
+            len(posts),
             self.cumulative,
             self.occasions + 1,
             direct,
-            feed,
+            tuple(posts),
         )
         # Exposure(*seen), in half the time: most of a run's decisions are made of little else.
         return tuple.__new__(Exposure, seen)
 
-    def infect(self, step: int, text: str = "") -> Post:
-        """Post: become infected, for good.
+    def act(self, decision: Decision) -> None:
+        """Do what its decider has decided: post, or not.
 
         Parameters
         ----------
-        step : int
-            The step at which it posts.
+        decision : Decision
+        """
+        self.decision = decision
+        # A decision that failed is no occasion: the next one is asked as this one was.
+        if decision.outcome is not _FAILED:
+            self.occasions += 1
+        if decision.outcome is _REPOST:
+            self.infect(decision.post)
+
+    def receive(self, post: Post) -> None:
+        """Put a neighbour's post into the feed.
+
+        Parameters
+        ----------
+        post : Post
+        """
+        if not self.infected and self.pos is not None:
+            self.feed += (post,)
+            self.cumulative += 1
+            self.model.in_reach.add(self.index)
+
+    def infect(self, text: str = "") -> None:
+        """Post: become infected, for good; the neighbours see it from the next step on.
+
+        Parameters
+        ----------
         text : str
             Its words.
-
-        Returns
-        -------
-        Post
-            What its neighbours will see from the next step on.
         """
+        if self.infected:
+            return
+        model = self.model
         self.infected = True
-        self.posted_at = step
-        self.post = Post(self.index, step, text)
-        return self.post
+        self.posted_at = model.clock
+        self.post = Post(self.index, model.clock, text)
+        model.infected += 1
+        model.susceptible -= 1
+        model.in_reach.discard(self.index)
+        for node in model.grid.G.neighbors(self.index):
+            model.spreaders[node].receive(self.post)
+
+    def remove(self) -> None:
+        """Leave the model; what it has posted stays in the feeds of others."""
+        if self.infected:
+            self.model.infected -= 1
+        else:
+            self.model.susceptible -= 1
+        self.model.in_reach.discard(self.index)
+        self.model.grid.remove_agent(self)
+        super().remove()

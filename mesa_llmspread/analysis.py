@@ -19,12 +19,13 @@ from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.meanfield import Comparison, compare, solve
+from mesa_llmspread.meanfield.closure import as_closure
 from mesa_llmspread.networks import Network
 from mesa_llmspread.predictive import Prediction, predict_runs
-from mesa_llmspread.remade import dealt_profiles, law_as_seen, network_of, profile_counts
+from mesa_llmspread.remade import dealt_profiles, network_of, profile_counts
 from mesa_llmspread.summaries import prevalence
 from mesa_llmspread.traits import TraitEffects, trait_effects
-from mesa_llmspread.transmission import FirstRepeat, Structure
+from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = [
     "CLOSURES",
@@ -129,7 +130,7 @@ class Analysis:
         Returns
         -------
         DataFrame
-            ``event, structure, rates`` (with intervals), ``final`` (share), a column a
+            ``event, law, rates`` (with intervals), ``final`` (share), a column a
             curve (root mean square distance, share; NaN where the law has no such curve), and
             ``in band``: share of the observed points within the 95 % bands that the law
             predicts for its runs (about 0.95 if the law is right).
@@ -137,7 +138,7 @@ class Analysis:
         rows = [
             {
                 "event": part.event["event_id"],
-                "structure": part.comparison.best.structure,
+                "law": part.comparison.best.name,
                 "rates": part.comparison.best.describe(),
                 "final": part.final_prevalence,
                 **part.distances,
@@ -145,7 +146,7 @@ class Analysis:
             }
             for part in self.events
         ]
-        columns = ["event", "structure", "rates", "final", *CURVES, "in band"]
+        columns = ["event", "law", "rates", "final", *CURVES, "in band"]
         return pd.DataFrame(rows, columns=columns)
 
 
@@ -192,9 +193,9 @@ def _analyse_event(
     comparison = compare(data)
     simulated = prevalence(data)
     curves = pd.DataFrame({"step": simulated["step"]})
-    if comparison.best.fitted is not None:
-        curves = closure_curves(comparison.best.fitted, data)
-        stochastic = stochastic_curve(comparison.best.fitted, data, network)
+    if comparison.best.law is not None:
+        curves = closure_curves(comparison.best.law, data)
+        stochastic = stochastic_curve(comparison.best.law, data, network)
         if stochastic is not None:
             curves[["mean", "low", "high"]] = stochastic[["mean", "low", "high"]]
     labels = {name: name for name in CLOSURES if name in curves} | (
@@ -202,17 +203,17 @@ def _analyse_event(
     )
     gaps = {label: curves[column] - simulated["mean"] for label, column in labels.items()}
     distances = {label: float(np.sqrt((gap**2).mean())) for label, gap in gaps.items()}
-    known = comparison.best.fitted is not None and "mean" in curves
+    known = comparison.best.law is not None and "mean" in curves
     prediction = predict_runs(comparison.best, data, network) if known else None
     return EventAnalysis(event, data, comparison, simulated, curves, distances, prediction)
 
 
-def closure_curves(structure: Structure, data: SpreadData) -> pd.DataFrame:
+def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
     """Solve a law under each closure, for the networks and populations of some runs.
 
     Parameters
     ----------
-    structure : Structure
+    law : TransmissionLaw
         The law with its rates.
     data : SpreadData
         Runs on networks of the same kind.
@@ -229,11 +230,11 @@ def closure_curves(structure: Structure, data: SpreadData) -> pd.DataFrame:
     degrees = {int(degree): count / n for degree, count in manifest["degrees"].items()}
     curves = pd.DataFrame({"step": range(steps + 1)})
     for label, how in CLOSURES.items():
-        if how["closure"] == "pair" and isinstance(structure, FirstRepeat):
+        if as_closure(how["closure"]).warning(law):
             continue
         with contextlib.suppress(UndefinedClosureError):
             solution = solve(
-                law_as_seen(structure, manifest["broadcast"]),
+                law.seen_by(manifest["broadcast"]),
                 n=n,
                 k=next(iter(degrees)) if len(degrees) == 1 else degrees,
                 initial_infected=manifest["initial_infected"],
@@ -246,12 +247,12 @@ def closure_curves(structure: Structure, data: SpreadData) -> pd.DataFrame:
     return curves
 
 
-def without_curve(structure: str, drawn: Iterable[str]) -> str:
+def without_curve(law: str, drawn: Iterable[str]) -> str:
     """Say in a sentence which closures a law has no curve for.
 
     Parameters
     ----------
-    structure : str
+    law : str
         The law's name.
     drawn : iterable of str
         The closures that it has one for.
@@ -269,18 +270,18 @@ def without_curve(structure: str, drawn: Iterable[str]) -> str:
     missing = [label for label in CLOSURES if label not in set(drawn)]
     if not missing:
         return ""
-    reason = f"not defined or known to be wrong for {structure} here"
+    reason = f"not defined or known to be wrong for {law} here"
     return f"Not drawn, as {reason}: {', '.join(missing)}."
 
 
 def stochastic_curve(
-    structure: Structure, data: SpreadData, network: Network | None = None
+    law: TransmissionLaw, data: SpreadData, network: Network | None = None
 ) -> pd.DataFrame | None:
     """Simulate a law many times on the network of some runs.
 
     Parameters
     ----------
-    structure : Structure
+    law : TransmissionLaw
         The law with its rates.
     data : SpreadData
         Runs on networks of the same kind.
@@ -301,14 +302,14 @@ def stochastic_curve(
     if network is None:
         return None
     result = simulate(
-        law_as_seen(structure, manifest["broadcast"]),
+        law.seen_by(manifest["broadcast"]),
         network,
         initial_infected=manifest["initial_infected"],
         steps=int(data.counts["step"].max()),
         replicates=_REPLICATES,
         feed=manifest["feed"],
         profiles=dealt_profiles(manifest, np.random.default_rng(manifest["rng"]))
-        if structure.needs_profile
+        if law.uses_profile
         else None,
         rng=manifest["rng"],
     )

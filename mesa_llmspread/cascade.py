@@ -215,7 +215,7 @@ def cascade(
     >>> model = SpreadModel(n=100, k=6, decider="SI(0.1)", initial_infected=1, rng=7).run(50)
     >>> result = cascade(SpreadData.from_model(model), rng=1)
     >>> result.size, result.peak_step, float(result.measures.loc["trees", "mean"])
-    (100, 13, 1.0)
+    (100, 16, 1.0)
     """
     draws = checked_int("draws", draws, 1)
     checked_level(level)

@@ -173,7 +173,7 @@ def run(
 @app.command()
 def fit(
     folder: Folder,
-    structure: Annotated[
+    law: Annotated[
         str | None, typer.Option(help="Fit one law, such as FirstRepeat, instead of all.")
     ] = None,
 ) -> None:
@@ -182,11 +182,11 @@ def fit(
     from mesa_llmspread.meanfield import fit as fit_one
 
     data = _with_decisions(folder)
-    if structure is not None:
-        typer.echo(fit_one(data, structure).summary())
+    if law is not None:
+        typer.echo(fit_one(data, law).summary())
         return
     comparison = compare(data)
-    columns = ["structure", "parameters", "n_params", "loglik", "bic", "delta_bic", "weight"]
+    columns = ["law", "parameters", "n_params", "loglik", "bic", "delta_bic", "weight"]
     table = comparison.table[columns]
     typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
     typer.echo(f"\n{comparison.verdict}")
@@ -391,4 +391,7 @@ def run_app(command: typer.Typer) -> NoReturn:
 
 def main() -> NoReturn:
     """Run the command ``llmspread``."""
+    # As with ``python -m``: parts of one's own are found in the folder that one works in.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
     run_app(app)

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    InputFileError,
+    UnknownNameError,
+)
 from mesa_llmspread.files import new_folder, write_whole
 from mesa_llmspread.record import RECORD, RunRecord
 
@@ -24,6 +29,7 @@ __all__ = [
     "COUNT_COLUMNS",
     "EXPOSURE_COLUMNS",
     "FORMAT",
+    "UNKNOWN",
     "SpreadData",
     "concat",
     "shared_manifest",
@@ -38,22 +44,52 @@ EXPOSURE_COLUMNS = {
     "event": "str",
     "contacts": "int64",
     "cumulative": "int64",
-    "exposure": "int64",
+    "exposure_count": "int64",
     "direct": "bool",
     "outcome": "str",
+    "post": "str",
+    "reason": "str",
     "key": "str",
 }
 
 #: Columns of ``counts``: all whole numbers.
 COUNT_COLUMNS = ("run", "step", "susceptible", "infected", "new_infected", "exposures", "failed")
 
+#: Profile or event of a decision of which it is not known.
+UNKNOWN = "unknown"
+
+# Columns that decisions from elsewhere need, and what may be known of their runs.
+_NEEDED = ("run", "step", "agent", "contacts", "outcome")
+_INFO = (
+    "n",
+    "k",
+    "degrees",
+    "profiles",
+    "feed",
+    "broadcast",
+    "network",
+    "initial_infected",
+    "population",
+    "event",
+    "decider",
+    "rng",
+    "versions",
+)
+
 _OUTCOMES = {"repost", "decline", "failed"}
 
 #: Version of the format that :meth:`SpreadData.save` writes; the first one had no number.
-FORMAT = 1
+FORMAT = 2
 
-# What the model's collector calls the columns of ``counts`` from ``susceptible`` on.
-_SERIES = ("Susceptible", "Infected", "NewInfected", "Exposures", "Failed")
+# What the model's collector calls the columns of ``counts``.
+_SERIES = {
+    "step": "Step",
+    "susceptible": "Susceptible",
+    "infected": "Infected",
+    "new_infected": "NewInfected",
+    "exposures": "Exposures",
+    "failed": "Failed",
+}
 
 
 @dataclass(frozen=True)
@@ -63,12 +99,13 @@ class SpreadData:
     Parameters
     ----------
     exposures : DataFrame
-        One row a decision: ``run, step, agent, profile`` (code), ``event`` (id),
+        One row per decision: ``run, step, agent, profile`` (code), ``event`` (id),
         ``contacts`` (posting neighbours in view), ``cumulative`` (neighbours who have posted
-        so far), ``exposure`` (1 on the agent's first occasion), ``direct`` (saw the event
-        itself), ``outcome`` (``"repost"``, ``"decline"``, ``"failed"``), ``key``.
+        so far), ``exposure_count`` (1 on the agent's first occasion), ``direct`` (saw the
+        event itself), ``outcome`` (``"repost"``, ``"decline"``, ``"failed"``), ``post`` and
+        ``reason`` (the decider's words), ``key``.
     counts : DataFrame
-        One row a step, from step 0: ``run, step, susceptible, infected, new_infected,
+        One row per step, from step 0: ``run, step, susceptible, infected, new_infected,
         exposures, failed``, in agents and decisions.
     manifest : dict
         What was run. What differs between the runs stands under ``"runs"``, one dict each.
@@ -76,7 +113,7 @@ class SpreadData:
     Raises
     ------
     ArgumentError
-        If a table lacks a column or holds an outcome that is none.
+        If a table lacks a column or holds an unknown outcome.
     """
 
     exposures: pd.DataFrame
@@ -121,20 +158,90 @@ class SpreadData:
 
         if not isinstance(model, SpreadModel):
             raise ArgumentTypeError("model", model, "a SpreadModel")
-        # A run that was interrupted may have logged a part of its last step.
-        series = [model.datacollector.model_vars[name] for name in _SERIES]
-        steps = min(map(len, series))
-        counts = pd.DataFrame(
-            {"run": 0, "step": range(steps)}
-            | {name: own[:steps] for name, own in zip(COUNT_COLUMNS[2:], series, strict=True)}
-        )
+        collected = model.datacollector.model_vars
+        # A run that was interrupted may have collected a part of its last step; a collector of
+        # the user's own may have collected one twice.
+        series = {name: collected[_SERIES[name]] for name in COUNT_COLUMNS[1:]}
+        whole = min(map(len, series.values()))
+        counts = pd.DataFrame({name: values[:whole] for name, values in series.items()})
+        counts = counts.drop_duplicates("step", keep="last", ignore_index=True)
+        counts.insert(0, "run", 0)
         logged = model.datacollector.tables["exposures"]
         rows = min(map(len, logged.values()))
         exposures = pd.DataFrame({name: column[:rows] for name, column in logged.items()})
         exposures.insert(0, "run", 0)
-        exposures = exposures.astype(EXPOSURE_COLUMNS)
-        exposures = exposures[exposures["step"] < steps]
+        exposures = exposures[exposures["step"] < len(counts)].astype(EXPOSURE_COLUMNS)
         return cls(exposures, counts, {**model.manifest, "runs": [{}]})
+
+    @classmethod
+    def from_tables(
+        cls,
+        exposures: pd.DataFrame,
+        counts: pd.DataFrame | None = None,
+        info: Mapping[str, Any] | None = None,
+    ) -> SpreadData:
+        """Make a record of decisions from elsewhere: a survey, an experiment with people.
+
+        Parameters
+        ----------
+        exposures : DataFrame
+            One row per decision: ``run, step, agent, contacts`` (int) and ``outcome``. Other
+            columns have defaults: ``exposure_count`` is counted for each agent and event in
+            order of ``step`` (failures are no occasion), ``cumulative`` is ``contacts``,
+            ``direct`` is False, ``profile`` is unknown (laws by profile then refuse).
+        counts : DataFrame, optional
+            One row per step, as in :class:`SpreadData`. Without it, what needs curves refuses.
+        info : mapping, optional
+            What is known of all runs, by name: ``n``, ``k``, ``degrees``, ``feed``,
+            ``broadcast``, ``network``, ``initial_infected``, ``population``, ``event``,
+            ``decider``, ``rng``, ``versions``.
+
+        Returns
+        -------
+        SpreadData
+
+        Raises
+        ------
+        ArgumentError
+            If a column that is needed is missing, or the info has an unknown name.
+
+        Examples
+        --------
+        >>> table = pd.DataFrame({"run": [0, 0], "step": [1, 2], "agent": [7, 7],
+        ...                       "contacts": [1, 3], "outcome": ["decline", "repost"]})
+        >>> data = SpreadData.from_tables(table, info={"n": 200, "k": 8})
+        >>> data.exposures["exposure_count"].tolist()
+        [1, 2]
+        """
+        if not isinstance(exposures, pd.DataFrame):
+            raise ArgumentTypeError("exposures", exposures, "a DataFrame")
+        missing = [name for name in _NEEDED if name not in exposures]
+        if missing:
+            raise ArgumentError(
+                "exposures", list(exposures.columns), f"have columns {', '.join(missing)}"
+            )
+        for name in info or {}:
+            if name not in _INFO:
+                raise UnknownNameError("info", name, _INFO)
+        defaults: dict[str, Any] = {"profile": UNKNOWN, "event": UNKNOWN, "direct": False}
+        defaults |= dict.fromkeys(("post", "reason", "key"), "")
+        table = exposures.copy()
+        for name, value in defaults.items():
+            if name not in table:
+                table[name] = value
+        if "cumulative" not in table:
+            table["cumulative"] = table["contacts"]
+        if "exposure_count" not in table:
+            ordered = table.sort_values("step", kind="stable")
+            agent = [ordered["run"], ordered["event"], ordered["agent"]]
+            occasion = (ordered["outcome"] != "failed").astype("int64")
+            before = occasion.groupby(agent).cumsum() - occasion
+            table["exposure_count"] = before.reindex(table.index) + 1
+        table = table.reset_index(drop=True)[list(EXPOSURE_COLUMNS)].astype(EXPOSURE_COLUMNS)
+        if counts is None:
+            counts = pd.DataFrame({name: pd.Series(dtype="int64") for name in COUNT_COLUMNS})
+        runs = sorted({*table["run"].tolist(), *counts["run"].tolist()})
+        return cls(table, counts, {**(info or {}), "runs": [{} for _ in runs]})
 
     @classmethod
     def from_batch_run(cls, rows: Sequence[Mapping[str, Any]]) -> SpreadData:
@@ -176,12 +283,12 @@ class SpreadData:
     @property
     def runs(self) -> list[int]:
         """The runs' numbers, in order."""
-        return sorted(int(run) for run in self.counts["run"].unique())
+        return sorted({*self.counts["run"].tolist(), *self.exposures["run"].unique().tolist()})
 
     def manifest_of(self, run: int) -> dict[str, Any]:
         """Give everything that is known of one run: what all share, and what is its own."""
         shared = {key: value for key, value in self.manifest.items() if key != "runs"}
-        return {**shared, **self.manifest["runs"][self.runs.index(run)]}
+        return _Known({**shared, **self.manifest["runs"][self.runs.index(run)]})
 
     def select(self, runs: Sequence[int]) -> SpreadData:
         """Keep some runs, under the numbers they have.
@@ -280,6 +387,13 @@ class SpreadData:
         return cls(exposures, counts, manifest)
 
 
+class _Known(dict[str, Any]):
+    """What is known of a run; what is not is refused by name."""
+
+    def __missing__(self, name: str) -> Any:
+        raise ArgumentError("data.manifest", sorted(self), f"say {name!r}, which this needs")
+
+
 def _load_manifest(path: Path) -> dict[str, Any]:
     """Read the manifest of a saved record."""
     try:
@@ -327,6 +441,10 @@ def _load_table(path: Path, rows: int, columns: Iterable[str]) -> pd.DataFrame:
         raise InputFileError(path, f"no readable Parquet table: {error}") from error
     if len(table) != rows:
         raise InputFileError(path, f"has {len(table)} rows where the manifest says {rows}")
+    if "outcome" in table and "exposure" in table:
+        # Of the first formats, in which words were not kept.
+        table = table.rename(columns={"exposure": "exposure_count"}).assign(post="", reason="")
+        table = table[list(EXPOSURE_COLUMNS)]
     for name in columns:
         if name not in table:
             raise InputFileError(path, "is missing", column=name)

@@ -201,7 +201,7 @@ def _terms(decisions: pd.DataFrame, data: SpreadData) -> pd.DataFrame:
     event = events.loc[decisions["run"]].set_index(decisions.index)
     levels = np.array([profile.levels for profile in all_profiles()])[profile_indices(decisions)]
     columns = {
-        "first": decisions["exposure"] == 1,
+        "first": decisions["exposure_count"] == 1,
         "contacts": np.log2(np.maximum(decisions["contacts"], 1)),
         "direct": decisions["direct"],
         **dict(zip(_TRAITS, levels.T, strict=True)),

@@ -22,8 +22,7 @@ from mesa_llmspread._checks import check_contacts, checked_int, checked_starters
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.streams import RNGLike, as_seed
-from mesa_llmspread.transmission import OnlineOffline, SingleMultiple, Structure
-from mesa_llmspread.transmission.structure import check_built_in
+from mesa_llmspread.transmission import TransmissionLaw, check_memory
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -95,7 +94,7 @@ class Ensemble:
 
 
 def simulate(
-    structure: Structure,
+    law: TransmissionLaw,
     network: Network | nx.Graph[Any] | tuple[npt.ArrayLike, npt.ArrayLike],
     initial_infected: int | Sequence[int] | npt.NDArray[np.integer[Any]] = 10,
     steps: int = 50,
@@ -113,7 +112,7 @@ def simulate(
 
     Parameters
     ----------
-    structure : Structure
+    law : TransmissionLaw
         The law, with its parameters' values.
     network : Network, networkx.Graph or pair of array_like (indptr, indices)
         Who sees whose posts; see :func:`~mesa_llmspread.networks.as_network`.
@@ -161,17 +160,20 @@ def simulate(
     """
     from mesa_llmspread._kernels import spread
 
-    check_built_in(structure)
-    alpha = structure.alpha if isinstance(structure, OnlineOffline) else 0.0
+    if not isinstance(law, TransmissionLaw):
+        raise ArgumentTypeError("law", law, "a law with values, such as SI(0.05)")
+    alpha = law.parameters.get("alpha", 0.0)
     if feed not in get_args(Feed):
         raise UnknownNameError("feed", feed, get_args(Feed))
+    for _, part in law.mixture_components():
+        check_memory(part)
     graph = as_network(network)
     check_contacts("network", network, int(graph.degrees.max()), "alpha", alpha)
     starters, n_starters = _starters(initial_infected, graph.n, alpha)
     steps = checked_int("steps", steps, 0)
     replicates = checked_int("replicates", replicates, 1)
     workers = _processors() if threads is None else checked_int("threads", threads, 1)
-    law, codes = _coded(structure, graph, feed, _checked_profiles(profiles, graph.n))
+    coded, codes = _coded(law, graph, feed, _checked_profiles(profiles, graph.n))
 
     infected = np.empty((replicates, steps + 1), np.int64)
     seeds = np.random.SeedSequence(as_seed(rng)).generate_state(2 * replicates, np.uint64)
@@ -181,7 +183,7 @@ def simulate(
         spread(
             graph.indptr,
             graph.indices,
-            law,
+            coded,
             codes,
             starters,
             n_starters,
@@ -201,54 +203,60 @@ def simulate(
 
 
 def _coded(
-    structure: Structure, network: Network, feed: Feed, profiles: npt.NDArray[np.int64] | None
+    law: TransmissionLaw, network: Network, feed: Feed, profiles: npt.NDArray[np.int64] | None
 ) -> tuple[Law, npt.NDArray[Any]]:
     """Put a law, and the code every agent starts with, in the form the compiled loop takes."""
     from mesa_llmspread._kernels import Law
 
     most = int(network.degrees.max())
-    given = profiles if structure.needs_profile else None
-    if given is not None:
-        cuts = np.empty(0)
-        table = _probabilities(structure, most, np.arange(32))
-    else:
-        shares, laws = zip(*structure.classes(), strict=True)
-        cuts = np.cumsum(shares)[:-1]
-        table = np.concatenate([_probabilities(law, most, np.zeros(1, int)) for law in laws])
-    classes, occasions, counts = table.shape
+    given = profiles if law.uses_profile else None
+    if given is not None and len(law.mixture_components()) > 1:
+        raise ArgumentError(
+            "profiles", "given", f"be left out for {law}, whose latent classes use them"
+        )
+    shares, laws = zip(*([(1.0, law)] if given is not None else law.classes()), strict=True)
+    memories = {part.memory for part in laws}
+    if feed == "new" and "cumulative" in memories and len(memories) > 1:
+        raise ArgumentError("law", law, "have classes that all count past neighbours, or none")
+    cuts = np.cumsum(shares)[:-1]
+    occasions = np.array([1, 2] if "first_repeat" in memories else [1])
+    profiles = np.arange(32 if given is not None else 1)
+    table = np.concatenate([_probabilities(part, most, occasions, profiles) for part in laws])
+    classes, _, counts = table.shape
     count_bits = (counts - 1).bit_length()
-    class_shift = count_bits + (occasions - 1).bit_length()
+    class_shift = count_bits + (len(occasions) - 1).bit_length()
     listed = 1 << (class_shift + (classes - 1).bit_length())
     forgotten = 0
     if feed == "new":
-        cumulative = isinstance(structure, SingleMultiple) and structure.count == "cumulative"
-        forgotten = listed | (0 if cumulative else (1 << count_bits) - 1)
-    thresholds = np.zeros((classes, occasions, 1 << count_bits))
+        forgotten = listed | (0 if "cumulative" in memories else (1 << count_bits) - 1)
+    thresholds = np.zeros((classes, len(occasions), 1 << count_bits))
     thresholds[:, :, :counts] = table
-    law = Law(
+    coded = Law(
         thresholds=_in_53_bits(thresholds.ravel()),
         listed=listed,
         posted=2 * listed,
         kept=(4 * listed - 1) & ~forgotten,
-        remembered=(1 << count_bits) * (occasions - 1),
+        remembered=(1 << count_bits) * (len(occasions) - 1),
         stays=int(feed == "persistent"),
         class_shift=class_shift,
         class_cuts=_in_53_bits(cuts),
-        offline=structure.alpha if isinstance(structure, OnlineOffline) else 0.0,
+        offline=float(law.evaluate(0, direct=True)) if law.offline else 0.0,
     )
     codes = np.zeros(network.n, np.min_scalar_type(4 * listed - 1))
     if given is not None:
         codes[:] = given << class_shift
-    return law, codes
+    return coded, codes
 
 
 def _probabilities(
-    structure: Structure, most: int, profiles: npt.NDArray[np.int64]
+    law: TransmissionLaw,
+    most: int,
+    occasions: npt.NDArray[np.int64],
+    profiles: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
-    """Tabulate a law by profile, first or repeated occasion (where it matters) and count."""
-    occasions = np.array([1, 2] if structure.needs_occasion else [1])
+    """Tabulate a law by profile, first or later occasion (where it matters) and count."""
     counts = np.arange(most + 1)
-    return structure.prob(counts, exposure=occasions[:, None], profile=profiles[:, None, None])
+    return law.evaluate(counts, exposure_count=occasions[:, None], profile=profiles[:, None, None])
 
 
 def _in_53_bits(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:

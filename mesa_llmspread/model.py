@@ -7,16 +7,14 @@ author's neighbours once, so a whole run does work in proportion to edges and de
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import math
 import platform
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from numbers import Integral
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import mesa
@@ -31,7 +29,7 @@ from mesa_llmspread._checks import (
     checked_starters,
 )
 from mesa_llmspread.agent import SpreadAgent
-from mesa_llmspread.deciders import Decision, Exposure, Outcome, as_decider
+from mesa_llmspread.deciders import Decider, Decision, Exposure, Outcome, as_decider
 from mesa_llmspread.deciders.base import check_decisions
 from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
 from mesa_llmspread.exceptions import (
@@ -44,51 +42,22 @@ from mesa_llmspread.exceptions import (
 from mesa_llmspread.networks import EdgeList, Network, make_network, node_names
 from mesa_llmspread.profiles import Population, sample_profiles
 from mesa_llmspread.record import RECORD, RunRecord
+from mesa_llmspread.recorder import (
+    Recorder,
+    log_decisions,
+    with_record,
+    without_record,
+)
 from mesa_llmspread.streams import RNGLike, Streams, agent_uniforms, as_seed
 
 if TYPE_CHECKING:
     import networkx as nx
-    import pandas as pd
 
 __all__ = ["FEEDS", "SpreadModel"]
 
 FEEDS = ("persistent", "new")
 
-# Columns of the data collector's table ``exposures``, one row a decision.
-_TABLE_COLUMNS = (
-    "step",
-    "agent",
-    "profile",
-    "event",
-    "contacts",
-    "cumulative",
-    "exposure",
-    "direct",
-    "outcome",
-    "key",
-)
-
-_REPORTERS = {
-    "Susceptible": "susceptible",
-    "Infected": "infected",
-    "NewInfected": "new_infected",
-    "Exposures": "exposures",
-    "Failed": "failed",
-    RECORD: "record",
-}
-
-
-# Members of an enumeration are looked up slowly, and these once a decision.
-_REPOST, _FAILED = Outcome.REPOST, Outcome.FAILED
-
-_by_index = attrgetter("index")
-
-
-class _Collector(DataCollector):
-    """Mesa's collector, whose frames leave out the record that only batch_run reads."""
-
-    def get_model_vars_dataframe(self) -> pd.DataFrame:
-        return super().get_model_vars_dataframe().drop(columns=RECORD)
+_FAILED = Outcome.FAILED
 
 
 class SpreadModel(mesa.Model):
@@ -112,7 +81,7 @@ class SpreadModel(mesa.Model):
         if not given.
     population : str, mapping or sequence of Profile, default "uniform"
         The agents' personalities; see :func:`mesa_llmspread.profiles.sample_profiles`.
-    decider : str, Structure or Decider, default "traits"
+    decider : str, TransmissionLaw or Decider, default "traits"
         Who decides; see :func:`mesa_llmspread.deciders.as_decider`.
     initial_infected : int or sequence of nodes, default 10
         How many agents, drawn uniformly, or which nodes of the network, have posted at step 0.
@@ -122,6 +91,10 @@ class SpreadModel(mesa.Model):
         Probability a step that a susceptible agent sees the event itself, through the media.
     rng : int, numpy.random.Generator or None
         Randomness. The same seed gives the same run, bit for bit.
+    agent_class : type of SpreadAgent, default SpreadAgent
+        What the agents are.
+    model_reporters, agent_reporters : mapping, optional
+        What Mesa's collector is to collect besides, as ``DataCollector`` takes it.
 
     Attributes
     ----------
@@ -133,8 +106,10 @@ class SpreadModel(mesa.Model):
         Decisions asked for, and not had, in the last step.
     spreaders : list of SpreadAgent by index
         All agents, in order.
-    datacollector : mesa.datacollection.DataCollector
-        Counts a step, and the table ``exposures`` with one row a decision.
+    direct : set of int
+        Indices of the agents that see the event itself at the coming step.
+    in_reach : set of int
+        Indices of the agents with a post in their feed who have not posted.
     record : RunRecord
         All of it, as ``mesa.batch_run`` carries it.
 
@@ -162,20 +137,26 @@ class SpreadModel(mesa.Model):
         feed: str = "persistent",
         broadcast: float = 0.0,
         rng: RNGLike = None,
+        agent_class: type[SpreadAgent] = SpreadAgent,
+        model_reporters: Mapping[str, Any] | None = None,
+        agent_reporters: Mapping[str, Any] | None = None,
     ) -> None:
         seed = as_seed(rng)
         super().__init__(rng=seed)
+        # Mesa calls step() through a wrapper of its own; ours goes around both.
         self._step_lock = threading.Lock()
-        self._step_error: Exception | None = None
+        self._own_step: Callable[[], None] = self._user_step  # type: ignore[has-type]
+        self._user_step = self._recoverable_step
         self._mesa_step = self.step
-        self.step = self._guarded_step  # type: ignore[method-assign]
+        self.step = self._single_step  # type: ignore[method-assign]
 
         if feed not in FEEDS:
             raise UnknownNameError("feed", feed, FEEDS)
+        if not (isinstance(agent_class, type) and issubclass(agent_class, SpreadAgent)):
+            raise ArgumentTypeError("agent_class", agent_class, "a subclass of SpreadAgent")
         self.feed = feed
         self.broadcast = checked_probability("broadcast", broadcast)
         self.event = _as_event(event)
-        self.decider = as_decider(decider)
 
         self.streams = Streams(seed)
         self.network = make_network(network, n, k, self.streams.network)
@@ -188,24 +169,47 @@ class SpreadModel(mesa.Model):
         profiles = sample_profiles(self.n, population, self.streams.population)
         nodes = node_names(network, self.n)
         starters = _starters(initial_infected, nodes, self.streams, self.broadcast)
-        self._answerer = self.decider.for_run(self.n, self.streams.decider)
+        self.decider = decider
         self._described = _describe(network, nodes, population, starters)
-
-        self.grid = NetworkGrid(self.network.to_networkx())
-        self.spreaders = [SpreadAgent(self, i, profile) for i, profile in enumerate(profiles)]
-        for agent in self.spreaders:
-            self.grid.place_agent(agent, agent.index)
 
         self.clock = 0
         self.susceptible, self.infected, self.new_infected = self.n, 0, 0
-        self.exposures = self.failed = 0
-        self._reached: list[SpreadAgent] = []
-        self.record = RunRecord(self)
-        self.datacollector = _Collector(
-            model_reporters=_REPORTERS, tables={"exposures": _TABLE_COLUMNS}
+        self.exposures = self.failed = self._counted = 0
+        self.in_reach: set[int] = set()
+        self.direct: set[int] = set()
+        self.grid = NetworkGrid(self.network.to_networkx())
+        self.spreaders = [agent_class(self, i, profile) for i, profile in enumerate(profiles)]
+        for agent in self.spreaders:
+            self.grid.place_agent(agent, agent.index)
+        # Agents that see something else than their feed are all asked what they see.
+        self._asks_all = (
+            agent_class.observe is not SpreadAgent.observe
+            or agent_class.visible_posts is not SpreadAgent.visible_posts
         )
-        self._publish([(self.spreaders[i], "") for i in starters])
-        self.datacollector.collect(self)
+        self.record = RunRecord(self)
+        self.datacollector = Recorder(model_reporters, agent_reporters)
+        for i in starters:
+            self.spreaders[i].infect()
+        self._finish_step()
+
+    @property
+    def decider(self) -> Decider:
+        """Who decides; a new one decides from the next step on."""
+        return self._decider
+
+    @decider.setter
+    def decider(self, decider: Any) -> None:
+        self._decider = as_decider(decider)
+        self._answerer = self._decider.for_run(self.n, self.streams.decider)
+
+    @property
+    def datacollector(self) -> DataCollector:
+        """Mesa's collector; one of your own gets the columns and the table of a record too."""
+        return self._datacollector
+
+    @datacollector.setter
+    def datacollector(self, collector: DataCollector) -> None:
+        self._datacollector = with_record(collector)
 
     def step(self) -> None:
         """Ask everyone who sees something, then apply the answers.
@@ -218,26 +222,19 @@ class SpreadModel(mesa.Model):
             If the decider cannot answer. The model is as it was before the step, and the
             step can be tried again.
         """
-        audience, exposures = self._audience(self.clock + 1)
-        try:
-            decisions = self._decide(exposures)
-        except Exception as error:
-            if isinstance(error, DeciderError):
-                error.add_note(
-                    f"The model is as it was after step {self.clock}, and can be stepped again; "
-                    f"rng={self.streams.seed} makes the same one anew."
-                )
-            # Mesa 3.5 and later never step again a model whose step has raised, so the
-            # error leaves by way of _guarded_step; where Mesa itself is the caller
-            # (`run_for`), it has to leave here.
-            if not self._step_lock.locked():
-                raise
-            self._step_error = error
-            return
+        audience, exposures = self._audience()
+        decisions = self._decide(exposures)
         self.clock += 1
-        self._record(audience, exposures, decisions)
-        self._publish(self._apply(audience, decisions))
-        self.datacollector.collect(self)
+        log_decisions(self.datacollector, exposures, decisions)
+        self.exposures = len(exposures)
+        self.failed = sum(decision.outcome is _FAILED for decision in decisions)
+        if self.feed == "new":
+            for index in self.in_reach:
+                self.spreaders[index].feed = ()
+            self.in_reach.clear()
+        for agent, decision in zip(audience, decisions, strict=True):
+            agent.act(decision)
+        self._finish_step()
 
     def run(self, steps: int) -> SpreadModel:
         """Run for a number of steps, or until nobody is left who can still be reached.
@@ -274,13 +271,26 @@ class SpreadModel(mesa.Model):
             "starter_profiles": [self.spreaders[i].code for i in self._described["starters"]],
             "feed": self.feed,
             "broadcast": self.broadcast,
-            "event": _plain(self.event),
+            "event": self.event.to_dict(),
             **self._answerer.manifest(),
             "rng": self.streams.seed,
             "versions": dict(_versions()),
         }
 
-    def _guarded_step(self) -> None:
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state for copies and pickles: all but the lock and the record's link back."""
+        state = {**self.__dict__, "_datacollector": without_record(self.datacollector)}
+        del state["_step_lock"], state["record"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore the state, with a lock and a record of its own."""
+        self.__dict__.update(state)
+        self._step_lock = threading.Lock()
+        self.record = RunRecord(self)
+        self.datacollector.model_vars[RECORD] = [self.record] * (self.clock + 1)
+
+    def _single_step(self) -> None:
         """Step once, unless a step is under way."""
         if not self._step_lock.acquire(blocking=False):
             raise StepInProgressError(
@@ -288,25 +298,43 @@ class SpreadModel(mesa.Model):
             )
         try:
             self._mesa_step()
-            error, self._step_error = self._step_error, None
         finally:
             self._step_lock.release()
-        if error is not None:
-            raise error
 
-    def _audience(self, step: int) -> tuple[list[SpreadAgent], list[Exposure]]:
-        """Find who sees something at a step, ordered by agent, and what."""
-        direct: set[int] = set()
+    def _recoverable_step(self) -> None:
+        """Do the step that a subclass may extend; if it fails, leave Mesa ready for another."""
+        done = self.clock
+        try:
+            self._own_step()
+        except Exception as error:
+            if isinstance(error, DeciderError):
+                error.add_note(
+                    f"The model is as it was after step {self.clock}, and can be stepped again; "
+                    f"rng={self.streams.seed} makes the same one anew."
+                )
+            self.steps = done
+            # Mesa 3.5 and later never step again a model whose step has raised.
+            if (schedule := getattr(self, "_default_schedule", None)) is not None:
+                self.time = float(done)
+                schedule.pause()
+                schedule.resume()
+            raise
+
+    def _audience(self) -> tuple[list[SpreadAgent], list[Exposure]]:
+        """Find who sees something at the coming step, ordered by index, and what."""
+        self.direct = set()
         if self.broadcast > 0:
-            chance = agent_uniforms(self.streams.broadcast(step), range(self.n))
-            direct = set((chance < self.broadcast).nonzero()[0].tolist())
-        audience = self._reached
-        if direct:
-            watching = (self.spreaders[i] for i in direct if not self.spreaders[i].feed)
-            audience = [*audience, *(agent for agent in watching if not agent.infected)]
-            audience.sort(key=_by_index)
-        event = self.event
-        return audience, [agent.look(step, event, agent.index in direct) for agent in audience]
+            chance = agent_uniforms(self.streams.broadcast(self.clock + 1), range(self.n))
+            self.direct = set((chance < self.broadcast).nonzero()[0].tolist())
+        indices = range(self.n) if self._asks_all else sorted(self.in_reach | self.direct)
+        audience, exposures = [], []
+        for index in indices:
+            agent = self.spreaders[index]
+            exposure = agent.observe(self.event)
+            if exposure is not None:
+                audience.append(agent)
+                exposures.append(exposure)
+        return audience, exposures
 
     def _decide(self, exposures: list[Exposure]) -> list[Decision]:
         """Have the exposures answered, one decision each."""
@@ -316,65 +344,13 @@ class SpreadModel(mesa.Model):
         check_decisions(self.decider, exposures, decisions)
         return decisions
 
-    def _record(
-        self,
-        audience: list[SpreadAgent],
-        exposures: list[Exposure],
-        decisions: list[Decision],
-    ) -> None:
-        """Log every decision of the step, column by column."""
-        self.exposures, self.failed = len(exposures), 0
-        if not exposures:
-            return
-        outcomes, _, _, keys = zip(*decisions, strict=True)
-        self.failed = outcomes.count(_FAILED)
-        columns = {
-            **dict(zip(Exposure._fields, zip(*exposures, strict=True), strict=True)),
-            "profile": [agent.code for agent in audience],
-            "event": [self.event.event_id] * len(exposures),
-            "outcome": [outcome._value_ for outcome in outcomes],
-            "key": keys,
-        }
-        for name, column in self.datacollector.tables["exposures"].items():
-            column.extend(columns[name])
-
-    def _apply(
-        self, audience: list[SpreadAgent], decisions: list[Decision]
-    ) -> list[tuple[SpreadAgent, str]]:
-        """Have every agent take its decision; give those who post, and their words."""
-        reposts = []
-        for agent, decision in zip(audience, decisions, strict=True):
-            agent.decision = decision
-            outcome = decision.outcome
-            # A decision that failed is no occasion: the next one is asked as this one was.
-            if outcome is not _FAILED:
-                agent.occasions += 1
-            if outcome is _REPOST:
-                reposts.append((agent, decision.post))
-        if self.feed == "new":
-            for agent in audience:
-                agent.feed = ()
-        return reposts
-
-    def _publish(self, reposts: list[tuple[SpreadAgent, str]]) -> None:
-        """Infect the agents who post, and put their posts into their neighbours' feeds."""
-        posts = [agent.infect(self.clock, text) for agent, text in reposts]
-        still = [] if self.feed == "new" else [a for a in self._reached if not a.infected]
-        spreaders, graph = self.spreaders, self.grid.G
-        for post in posts:
-            for node in graph.neighbors(post.author):
-                neighbour = spreaders[node]
-                if not neighbour.infected:
-                    if not neighbour.feed:
-                        still.append(neighbour)
-                    neighbour.receive(post)
-        still.sort(key=_by_index)
-        self._reached = still
-        self.new_infected = len(posts)
-        self.infected += len(posts)
-        self.susceptible -= len(posts)
-        within_reach = self._reached or self.broadcast > 0
+    def _finish_step(self) -> None:
+        """Count who is new, and collect."""
+        self.new_infected = self.infected - self._counted
+        self._counted = self.infected
+        within_reach = self.in_reach or self.broadcast > 0 or self._asks_all
         self.running = bool(self.susceptible and within_reach)
+        self.datacollector.collect(self)
 
 
 @cache
@@ -458,8 +434,3 @@ def _plain_name(node: Any) -> str | int | float:
 def _counts(values: Iterable[Any]) -> dict[str, int]:
     """Count each value, in order, under its text."""
     return {str(value): count for value, count in sorted(Counter(values).items())}
-
-
-def _plain(event: OfflineEvent) -> dict[str, Any]:
-    """Give an event as plain values."""
-    return {**dataclasses.asdict(event), "date": event.date.isoformat()}

@@ -73,7 +73,7 @@ def plot_spread(analysis: Analysis) -> Figure:
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axis, part in zip(axes.flat, analysis.events, strict=False):
         _draw_curves(axis, part)
-        law = part.comparison.best.structure
+        law = part.comparison.best.name
         wrong = " (does not fit)" if part.comparison.misfit else ""
         axis.set_title(f"{part.event['event_id']}: {law}{wrong}", fontsize=9)
     for axis in axes.flat[len(analysis.events) :]:
@@ -119,7 +119,7 @@ def plot_fitted_rates(analysis: Analysis) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    name = analysis.overall.best.structure
+    name = analysis.overall.best.name
     fits = [part.comparison.results[name] for part in analysis.events]
     labels = [part.event["event_id"] for part in analysis.events]
     parameters = list(analysis.overall.best.params)[:3]
@@ -235,7 +235,7 @@ def plot_comparison(analysis: Analysis) -> Figure:
     table = table[np.isfinite(table["delta_bic"])].iloc[::-1]
     figure = _figure(6.4, 0.35 * len(table) + 1.0)
     axis = figure.subplots()
-    bars = axis.barh(table["structure"], table["delta_bic"], color=_POINT)
+    bars = axis.barh(table["law"], table["delta_bic"], color=_POINT)
     axis.bar_label(bars, [f"{delta:,.0f}" for delta in table["delta_bic"]], padding=3, fontsize=8)
     axis.set(xlabel="BIC above the best law's", xlim=(0, 1.15 * table["delta_bic"].max() + 1))
     return figure

@@ -7,26 +7,21 @@ uncertain as the fit left them, and the observed curves are laid over what comes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
 
 from mesa_llmspread._checks import checked_int, checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.laws import resolve_form
 from mesa_llmspread.meanfield import FitResult
+from mesa_llmspread.meanfield.maximise import Scale
 from mesa_llmspread.networks import Network
-from mesa_llmspread.remade import dealt_profiles, law_as_seen, network_of
+from mesa_llmspread.remade import dealt_profiles, network_of
 from mesa_llmspread.streams import RNGLike, as_generator
-from mesa_llmspread.transmission import (
-    Structure,
-    probability_to_rate,
-    rate_to_probability,
-)
+from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = ["Prediction", "predict_runs"]
 
@@ -89,7 +84,7 @@ def predict_runs(
         from each run's seed.
     draws : int, default 100
         How many values of the parameters are tried, with four simulated runs each. They vary
-        as the standard errors say; those without one stay.
+        together, as their covariance says; those without one stay.
     level : float, default 0.95
         Share of simulated runs within a band.
     rng : int, numpy.random.Generator or None, default 0
@@ -114,8 +109,8 @@ def predict_runs(
     """
     from mesa_llmspread.ensemble import simulate
 
-    if result.fitted is None:
-        raise ArgumentError("result", result.structure, f"have a law: {result.message}")
+    if result.law is None:
+        raise ArgumentError("result", result.name, f"have a law: {result.message}")
     checked_level(level)
     draws = checked_int("draws", draws, 1)
     generator = as_generator(rng)
@@ -137,13 +132,11 @@ def predict_runs(
                     steps=steps,
                     replicates=_RUNS_A_DRAW,
                     feed=manifest["feed"],
-                    profiles=dealt_profiles(manifest, generator) if law.needs_profile else None,
+                    profiles=dealt_profiles(manifest, generator) if law.uses_profile else None,
                     rng=generator,
                     threads=1,
                 ).infected
-                for law in _drawn(
-                    result.fitted, result.stderr, manifest["broadcast"], draws, generator
-                )
+                for law in _drawn(result, manifest["broadcast"], draws, generator)
             ]
         )
         low, median, high = np.quantile(infected, tails, axis=0)[:, 1:] / manifest["n"]
@@ -168,27 +161,22 @@ def predict_runs(
 
 
 def _drawn(
-    fitted: Structure,
-    stderr: Mapping[str, float],
-    broadcast: float,
-    draws: int,
-    rng: np.random.Generator,
-) -> list[Structure]:
-    """Draw laws with parameters as uncertain as a fit left them."""
-    form = resolve_form(fitted)
-    names = list(fitted.parameters)
-    value = np.array([fitted.parameters[name] for name in names])
-    error = np.array([stderr.get(name, np.nan) for name in names])
-    is_share = np.array([name.startswith("share") for name in names])
-    noise = rng.standard_normal((draws, len(names)))
+    result: FitResult, broadcast: float, draws: int, rng: np.random.Generator
+) -> list[TransmissionLaw]:
+    """Draw laws with parameters as uncertain, and as correlated, as a fit left them."""
+    law = cast(TransmissionLaw, result.law)
+    names = list(result.params)
+    scale = Scale.of(law, names)
+    centre = scale.from_values([law.parameters[name] for name in names])
     # Where there is no error (on a bound, or a profile that saw nothing) the value stays.
-    free = np.isfinite(error) & (value > 0) & (value < 1)
-    rate = probability_to_rate(value[free])
-    slope = np.where(is_share[free], value[free] * (1 - value[free]), rate * (1 - value[free]))
-    centre = np.where(is_share[free], logit(value[free]), np.log(rate))
-    theta = centre + noise[:, free] * error[free] / slope
-    chance = np.tile(value, (draws, 1))
-    rates = rate_to_probability(np.exp(np.minimum(theta, 700.0)))
-    chance[:, free] = np.where(is_share[free], expit(theta), rates)
-    laws = [form(*map(float, row)) for row in chance]
-    return [law_as_seen(law, broadcast) for law in laws]
+    free = np.isfinite(np.diag(result.covar)) & (centre > scale.lower) & (centre < scale.upper)
+    slope = scale.slope(centre)[free]
+    covar = result.covar[np.ix_(free, free)] / np.outer(slope, slope)
+    theta = np.tile(centre, (draws, 1))
+    if free.any():
+        theta[:, free] = rng.multivariate_normal(centre[free], covar, size=draws, method="eigh")
+    laws = [
+        law.replace(dict(zip(names, values.tolist(), strict=True)))
+        for values in scale.to_values(theta)
+    ]
+    return [law.seen_by(broadcast) for law in laws]

@@ -17,9 +17,8 @@ from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.networks import Network, make_network
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.streams import Streams
-from mesa_llmspread.transmission import OnlineOffline, Structure
 
-__all__ = ["dealt_profiles", "law_as_seen", "network_of", "profile_counts"]
+__all__ = ["dealt_profiles", "network_of", "profile_counts"]
 
 
 def network_of(manifest: Mapping[str, Any], network: Network | None = None) -> Network | None:
@@ -103,24 +102,3 @@ def dealt_profiles(manifest: Mapping[str, Any], rng: np.random.Generator) -> npt
         One index, 0 to 31, an agent.
     """
     return rng.permutation(np.repeat(np.arange(32), profile_counts(manifest)))
-
-
-def law_as_seen(structure: Structure, broadcast: float) -> Structure:
-    """Turn the chance of posting when the event itself is seen into the chance a step.
-
-    The equations and the compiled model let everyone see the event at every step.
-
-    Parameters
-    ----------
-    structure : Structure
-        The law of one decision.
-    broadcast : float
-        Probability a step that an agent sees the event itself.
-
-    Returns
-    -------
-    Structure
-    """
-    if isinstance(structure, OnlineOffline):
-        return OnlineOffline(structure.alpha * broadcast, structure.beta)
-    return structure

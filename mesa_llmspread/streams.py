@@ -127,7 +127,7 @@ def _of_step(purpose: np.random.SeedSequence, step: int) -> np.random.Generator:
 
 
 def agent_uniforms(
-    rng: np.random.Generator, agents: Sequence[int] | npt.NDArray[np.integer]
+    rng: np.random.Generator | int, agents: Sequence[int] | npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float64]:
     """Draw one uniform number an agent that depends only on the stream and its index.
 
@@ -136,8 +136,8 @@ def agent_uniforms(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        The step's stream; one integer is drawn from it.
+    rng : numpy.random.Generator or int
+        The step's stream, of which one integer is drawn; or a key of 64 bits.
     agents : sequence of int
         Indices of the agents that decide.
 
@@ -153,7 +153,7 @@ def agent_uniforms(
     >>> bool((few == more[[1, 3]]).all())
     True
     """
-    key = rng.integers(2**64, dtype=np.uint64)
+    key = np.uint64(rng) if isinstance(rng, int) else rng.integers(2**64, dtype=np.uint64)
     z = np.asarray(agents, dtype=np.uint64)
     z = key + (z + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -15,7 +15,7 @@ from mesa_llmspread.profiles import Trait, codes
 __all__ = ["GROUPINGS", "prevalence", "repost_rates"]
 
 #: How decisions can be grouped by :func:`repost_rates`.
-GROUPINGS = ("profile", "trait", "event_type", "fatalities", "exposure", "contacts")
+GROUPINGS = ("profile", "trait", "event_type", "fatalities", "exposure_count", "contacts")
 
 # Bands of people killed: from how many on, and their names.
 _BANDS = ((0, "0"), (1, "1 to 9"), (10, "10 to 99"), (100, "100 or more"))
@@ -60,7 +60,7 @@ def repost_rates(data: SpreadData, by: str, level: float = 0.95) -> pd.DataFrame
     Parameters
     ----------
     data : SpreadData
-    by : {"profile", "trait", "event_type", "fatalities", "exposure", "contacts"}
+    by : {"profile", "trait", "event_type", "fatalities", "exposure_count", "contacts"}
         The grouping. ``"trait"`` puts every decision into five groups, one a trait.
     level : float, default 0.95
         Coverage of the intervals (Wilson).
@@ -98,8 +98,8 @@ def repost_rates(data: SpreadData, by: str, level: float = 0.95) -> pd.DataFrame
         grouped = decisions.assign(group=decisions["run"].map(of_run))
         order = [label for _, label in _BANDS] if by == "fatalities" else sorted(values.values())
         return _rates(grouped, list(dict.fromkeys(order)), level)
-    top = 2 if by == "exposure" else 6
-    label = _first_or_repeat if by == "exposure" else _up_to(top)
+    top = 2 if by == "exposure_count" else 6
+    label = _first_or_repeat if by == "exposure_count" else _up_to(top)
     grouped = decisions.assign(group=[label(value) for value in decisions[by]])
     return _rates(grouped, sorted(set(grouped["group"])), level)
 

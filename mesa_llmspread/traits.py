@@ -20,7 +20,7 @@ from mesa_llmspread._regression import Regression, regress
 from mesa_llmspread._words import counted, p_number, p_words
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.meanfield.likelihood import decisions_of
+from mesa_llmspread.meanfield.likelihood import decisions_of, profile_indices
 from mesa_llmspread.profiles import Trait
 
 __all__ = ["TraitEffects", "trait_effects"]
@@ -149,6 +149,7 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
     if not 0 < level < 1:
         raise ArgumentError("level", level, "lie between 0 and 1")
     decisions = decisions_of(data.exposures)
+    profile_indices(decisions)  # refuses decisions of unknown profiles
     _check_mixed(decisions)
     events = pd.DataFrame({run: data.manifest_of(run)["event"] for run in data.runs}).T
     kinds = decisions["run"].map(events["event_type"])
@@ -242,7 +243,7 @@ def _count(decisions: pd.DataFrame, unit: list[str]) -> pd.DataFrame:
     """Count decisions that no term tells apart, cluster by cluster."""
     told_apart = ["run", "profile", "contacts", "first", "direct"]
     by = list(dict.fromkeys([*unit, *told_apart]))
-    counted = decisions.assign(first=decisions["exposure"] == 1).groupby(by)["repost"]
+    counted = decisions.assign(first=decisions["exposure_count"] == 1).groupby(by)["repost"]
     cells = counted.agg(["sum", "size"]).reset_index()
     cells["declines"] = cells["size"] - cells["sum"]
     return cells.rename(columns={"sum": "reposts"}).drop(columns="size")

@@ -169,11 +169,11 @@ def test_the_table_has_a_line_an_event(data: SpreadData) -> None:
     seen = []
     table = analyse(data, progress=seen.append).table()
     assert seen == table["event"].tolist() == ["battles-0", "civilians-40"]
-    assert list(table) == ["event", "structure", "rates", "final", *CURVES, "in band"]
+    assert list(table) == ["event", "law", "rates", "final", *CURVES, "in band"]
     assert table["final"].between(0, 1).all()
     assert table["in band"].between(0, 1).all()
     # The pair approximation is wrong for FirstRepeat, so that has none.
-    assert (table["pair approximation"].isna() == (table["structure"] == "FirstRepeat")).all()
+    assert (table["pair approximation"].isna() == (table["law"] == "FirstRepeat")).all()
     assert (table[list(CURVES)].stack().dropna() < 0.5).all()
 
 
@@ -204,7 +204,7 @@ def odd_ones(exposure: Exposure) -> bool:
     """Decide as no law has it."""
     if exposure.agent % 3 == 0:
         return exposure.contacts in (1, 3)
-    return exposure.contacts >= 5 and exposure.agent % 2 == 0 and exposure.exposure in (2, 4)
+    return exposure.contacts >= 5 and exposure.agent % 2 == 0 and exposure.exposure_count in (2, 4)
 
 
 def read(page: Path) -> str:

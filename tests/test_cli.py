@@ -40,7 +40,7 @@ def test_run_fit_and_report(tmp_path: Path) -> None:
     assert "of 120 agents have posted" in text
     data = SpreadData.load(out)
     assert data.manifest["rng"] == 3
-    assert "beta_repeat" in call("fit", out, "--structure", "FirstRepeat")
+    assert "beta_repeat" in call("fit", out, "--law", "FirstRepeat")
     assert "FirstRepeat" in call("fit", out)
     assert "structural virality" in call("cascade", out)
     assert "run=7" in call("cascade", out, "--run", 7, code=2)
@@ -120,7 +120,7 @@ def test_listings() -> None:
         (["--k", "200"], "k=200"),
         (["--initial-infected", "500"], "between 1 and n=200"),
         (["--decider", "SI(2)"], "between 0 and 1"),
-        (["--decider", "SI("], "be a structure with its values"),
+        (["--decider", "SI("], "be a name with its values"),
         (["--population", "oceanx"], "population='oceanx'"),
         (["--event", "nothing"], "event"),
         (["--network", "no/such/file.txt"], "network"),

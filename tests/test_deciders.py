@@ -31,7 +31,7 @@ PERSON = Profile.from_code("OCEAN")
 
 
 def exposures(number: int, **changes) -> list[Exposure]:
-    base = Exposure(1, 0, PERSON, EVENT, contacts=1, cumulative=1, exposure=1)
+    base = Exposure(1, 0, PERSON, EVENT, contacts=1, cumulative=1, exposure_count=1)
     return [base._replace(agent=agent, **changes) for agent in range(number)]
 
 
@@ -43,7 +43,7 @@ def test_a_law_decides_with_its_probability() -> None:
     decider = RateDecider(FirstRepeat(0.3, 0.1))
     rng = np.random.default_rng(1)
     assert share(decider.decide(exposures(20_000), rng)) == pytest.approx(0.3, abs=0.015)
-    again = exposures(20_000, exposure=2, contacts=2)
+    again = exposures(20_000, exposure_count=2, contacts=2)
     assert share(decider.decide(again, rng)) == pytest.approx(0.19, abs=0.015)
 
 
@@ -80,7 +80,7 @@ def test_a_coin_belongs_to_its_agent() -> None:
 
 def test_the_trait_policy_is_its_formula() -> None:
     policy = TraitDecider()
-    exposure = exposures(1, contacts=4, exposure=2, direct=True)[0]
+    exposure = exposures(1, contacts=4, exposure_count=2, direct=True)[0]
     event = dataclasses.replace(EVENT, fatalities=99, civilian_targeting=True)
     event = dataclasses.replace(event, event_type="Protests", sub_event_type="Peaceful protest")
     expected = (
@@ -94,7 +94,7 @@ def test_the_trait_policy_is_its_formula() -> None:
     )
     found = policy.probabilities([exposure._replace(event=event)])
     assert found == pytest.approx([expit(expected)])
-    first = policy.probabilities([exposure._replace(event=event, exposure=1)])
+    first = policy.probabilities([exposure._replace(event=event, exposure_count=1)])
     assert first == pytest.approx([expit(expected + policy.first)])
 
 
@@ -128,12 +128,12 @@ def test_a_script_of_nonsense_is_an_error() -> None:
 
 def test_plain_values_stand_for_deciders() -> None:
     assert isinstance(as_decider("traits"), TraitDecider)
-    assert as_decider("SI(beta=0.05)").structure == SI(0.05)
-    assert as_decider(SI(0.05)).structure == SI(0.05)
+    assert as_decider("SI(beta=0.05)").law == SI(0.05)
+    assert as_decider(SI(0.05)).law == SI(0.05)
     decider = ScriptedDecider([])
     assert as_decider(decider) is decider
     assert as_decider("llm:openai/some-model").manifest()["model"] == "openai/some-model"
     with pytest.raises(UnknownNameError, match="did you mean 'traits'"):
         as_decider("trait")
-    with pytest.raises(ArgumentTypeError, match="Structure"):
+    with pytest.raises(ArgumentTypeError, match="TransmissionLaw"):
         RateDecider("SI")

@@ -19,6 +19,7 @@ from mesa_llmspread import (
     bundled_events,
     concat,
     fit_traits,
+    random_regular,
     simulate,
     solve,
 )
@@ -79,7 +80,7 @@ def test_it_is_the_regression_of_statsmodels_where_the_prior_says_little(data):
     design = np.column_stack(
         [
             np.ones(len(rows)),
-            rows["exposure"] == 1,
+            rows["exposure_count"] == 1,
             np.log2(rows["contacts"]),
             levels,
             [math.log10(1 + one["fatalities"]) for one in event],
@@ -149,7 +150,7 @@ def test_its_law_makes_the_same_run_bit_for_bit(link):
 def test_a_record_made_with_its_law_tells_the_coefficients():
     law = TraitDecider(extraversion=0.7).law(EVENTS[0])
     manifest = RateDecider(law).manifest()
-    assert manifest["structure"] == "TraitLaw[logit]"
+    assert manifest["law"] == "TraitLaw[logit]"
     assert manifest["parameters"]["extraversion"] == 0.7
     assert "news" in manifest["parameters"]
 
@@ -167,15 +168,21 @@ def test_certainty_that_was_wrong_once_is_finite():
 
 def test_classes_of_its_law_are_the_profiles():
     law = TraitDecider().law(EVENTS[0])
-    each = law.prob(3, exposure=2, profile=np.arange(32))
+    each = law.evaluate(3, exposure_count=2, profile=np.arange(32))
     classes = law.classes()
     assert [share for share, _ in classes] == [1 / 32] * 32
-    assert [float(one.prob(3, exposure=2)) for _, one in classes] == pytest.approx(each.tolist())
+    assert [float(one.evaluate(3, exposure_count=2)) for _, one in classes] == pytest.approx(
+        each.tolist()
+    )
 
 
-def test_its_law_has_no_equations():
-    with pytest.raises(UndefinedClosureError, match=r"ensemble\.simulate"):
-        solve(TraitDecider().law(EVENTS[0]), n=100, k=4, initial_infected=10, steps=5)
+def test_its_law_has_master_equations():
+    law, n = TraitDecider().law(EVENTS[0]), 20_000
+    solved = solve(law, n=n, k=6, initial_infected=n // 20, steps=25)
+    runs = simulate(law, random_regular(n, 6, rng=1), n // 20, 25, replicates=8, rng=2)
+    assert runs.infected.mean(0) / n == pytest.approx(solved["infected"] / n, abs=0.006)
+    with pytest.raises(UndefinedClosureError, match="act independently"):
+        solve(law, n=n, k=6, initial_infected=10, steps=5, time="continuous")
 
 
 def test_one_run_is_held_out_by_agent():

@@ -24,13 +24,13 @@ from mesa_llmspread.transmission import (
     FirstRepeat,
     OnlineOffline,
     SingleMultiple,
-    Structure,
+    TransmissionLaw,
     TwoClass,
 )
 
 FEEDS = ("persistent", "new")
 HALF = frozenset(codes()[16:])
-LAWS: tuple[Structure, ...] = (
+LAWS: tuple[TransmissionLaw, ...] = (
     SI(0.1),
     OnlineOffline(0.02, 0.08),
     FirstRepeat(0.3, 0.05),
@@ -44,9 +44,9 @@ LAWS: tuple[Structure, ...] = (
 KARATE = nx.convert_node_labels_to_integers(nx.karate_club_graph())
 
 
-def law_of(structure: str, params: Any) -> Structure:
+def law_of(law: str, params: Any) -> TransmissionLaw:
     """Make the law of a row of the reference numbers."""
-    if structure == "Profiles":
+    if law == "Profiles":
         place = np.arange(32) - 15.5
         rates = 0.05 * np.exp(0.8 * place / place.std())
         return ByProfile(tuple(1 - np.exp(-rates)))
@@ -60,7 +60,7 @@ def law_of(structure: str, params: Any) -> Structure:
         "SMcum": lambda: SingleMultiple(low, high, count="cumulative"),
         "TwoClass": lambda: TwoClass(low, high, high=HALF),
     }
-    return makers[structure]()
+    return makers[law]()
 
 
 # --- against numbers from elsewhere ---------------------------------------------------------
@@ -70,12 +70,12 @@ def test_exact_means_and_variances_on_small_graphs(shared: Path) -> None:
     exact = pd.read_csv(shared / "golden" / "golden_exact_small.csv")
     replicates = 20_000
     for key, rows in exact.groupby(["edges", "structure", "semantics", "params"]):
-        edges, structure, feed, params = key  # type: ignore[misc]
+        edges, law, feed, params = key  # type: ignore[misc]
         pairs = [tuple(map(int, edge.split("-"))) for edge in edges.split()]
         graph = nx.empty_graph(1 + max(map(max, pairs)))
         graph.add_edges_from(pairs)
         result = simulate(
-            law_of(structure, params),
+            law_of(law, params),
             graph,
             initial_infected=[0],
             steps=rows["t"].max(),
@@ -98,10 +98,10 @@ def test_means_of_an_independent_simulation(shared: Path) -> None:
     golden = pd.read_csv(shared / "golden" / "golden.csv").query("n == 1000")
     rng = np.random.default_rng(3)
     for key, rows in golden.groupby(["structure", "semantics", "params", "k", "n0"]):
-        structure, feed, params, k, n0 = key  # type: ignore[misc]
+        law, feed, params, k, n0 = key  # type: ignore[misc]
         means = [
             simulate(
-                law_of(structure, params),
+                law_of(law, params),
                 random_regular(1000, k, rng),
                 initial_infected=n0,
                 steps=rows["t"].max(),
@@ -142,7 +142,7 @@ def test_first_passage_times_of_eon() -> None:
 
 
 def by_the_book(
-    law: Structure, graph: nx.Graph, steps: int, feed: str, rng: np.random.Generator
+    law: TransmissionLaw, graph: nx.Graph, steps: int, feed: str, rng: np.random.Generator
 ) -> list[int]:
     """The definition of the model, word for word, with every agent asked at every step."""
     n = len(graph)
@@ -159,7 +159,7 @@ def by_the_book(
         exposure += contacts > 0
         laws = [part for _, part in law.classes()] if latent else [law, law]
         low_prob, high_prob = (
-            part.prob(contacts, exposure, True, profile, adjacent @ posted) for part in laws
+            part.evaluate(contacts, exposure, True, profile, adjacent @ posted) for part in laws
         )
         fresh = ~posted & (rng.random(n) < np.where(high, high_prob, low_prob))
         posted |= fresh
@@ -169,7 +169,7 @@ def by_the_book(
 
 @pytest.mark.parametrize("feed", FEEDS)
 @pytest.mark.parametrize("law", LAWS, ids=str)
-def test_the_definition_on_an_irregular_graph(law: Structure, feed: Any) -> None:
+def test_the_definition_on_an_irregular_graph(law: TransmissionLaw, feed: Any) -> None:
     rng = np.random.default_rng(4)
     theirs = np.array([by_the_book(law, KARATE, 8, feed, rng) for _ in range(600)])
     ours = simulate(law, KARATE, 2, 8, replicates=5000, feed=feed, rng=5).infected
@@ -204,7 +204,7 @@ def test_every_agent_is_as_likely_to_start() -> None:
 
 
 @pytest.mark.parametrize("law", LAWS, ids=str)
-def test_the_number_of_threads_changes_nothing(law: Structure) -> None:
+def test_the_number_of_threads_changes_nothing(law: TransmissionLaw) -> None:
     network = random_regular(100, 4, rng=1)
     alone = simulate(law, network, 3, 20, replicates=23, rng=9, threads=1).infected
     for threads in (2, 5, 40, None):
@@ -330,7 +330,7 @@ def test_profiles_are_used_as_given() -> None:
     seed=st.integers(0, 2**32),
 )
 def test_counts_never_fall(
-    n: int, starters: int, steps: int, law: Structure, feed: Any, seed: int
+    n: int, starters: int, steps: int, law: TransmissionLaw, feed: Any, seed: int
 ) -> None:
     starters = min(starters, n)
     graph = nx.gnp_random_graph(n, 0.2, seed=seed)
@@ -382,14 +382,14 @@ def test_what_an_ensemble_tells() -> None:
 )
 def test_values_that_are_not_allowed(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        simulate(**{"structure": SI(0.1), "network": KARATE, **arguments})
+        simulate(**{"law": SI(0.1), "network": KARATE, **arguments})
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"structure": "SI"}, "structure='SI'.*a law with values"),
-        ({"structure": SI}, "structure=.*with values"),
+        ({"law": "SI"}, "law='SI'.*a law with values"),
+        ({"law": SI}, "law=.*with values"),
         ({"network": 5}, "network=5"),
         ({"initial_infected": 1.5}, "initial_infected=1.5"),
         ({"initial_infected": [0.5]}, "initial_infected=.*sequence of ints"),
@@ -404,7 +404,7 @@ def test_values_that_are_not_allowed(arguments: dict[str, Any], message: str) ->
 )
 def test_things_of_another_kind(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentTypeError, match=message):
-        simulate(**{"structure": SI(0.1), "network": KARATE, **arguments})
+        simulate(**{"law": SI(0.1), "network": KARATE, **arguments})
 
 
 def test_an_unknown_feed() -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from mesa_llmspread import SpreadData, SpreadModel, concat, fit, solve
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
-from mesa_llmspread.laws import parse_structure
-from mesa_llmspread.transmission import Structure
+from mesa_llmspread.transmission import TransmissionLaw, parse_law
 
 LAWS = (
     "SI(0.05)",
@@ -23,7 +22,7 @@ LAWS = (
 )
 
 
-def drawn(structure: Structure, runs: int = 1, **changes: object) -> SpreadData:
+def drawn(law: TransmissionLaw, runs: int = 1, **changes: object) -> SpreadData:
     """A record whose counts lie on a law's own curve."""
     manifest = {
         "n": 10_000,
@@ -36,7 +35,7 @@ def drawn(structure: Structure, runs: int = 1, **changes: object) -> SpreadData:
     }
     degrees = {int(k): count / manifest["n"] for k, count in manifest["degrees"].items()}
     curve = solve(
-        structure,
+        law,
         n=manifest["n"],
         k=degrees,
         initial_infected=manifest["initial_infected"],
@@ -51,19 +50,17 @@ def drawn(structure: Structure, runs: int = 1, **changes: object) -> SpreadData:
 
 @pytest.mark.parametrize("law", LAWS)
 def test_a_laws_own_curve_gives_its_rates(law: str) -> None:
-    structure = parse_structure(law)
-    result = fit(drawn(structure), structure, method="curve")
+    law = parse_law(law)
+    result = fit(drawn(law), law, method="curve")
     assert result.success
-    assert result.structure == structure.name
+    assert result.name == law.name
     # A share may trade against a rate at little cost.
-    assert list(result.params.values()) == pytest.approx(
-        list(structure.parameters.values()), rel=0.05
-    )
+    assert list(result.params.values()) == pytest.approx(list(law.parameters.values()), rel=0.05)
     assert result.rmse < 1e-4
 
 
 def test_other_networks_and_feeds() -> None:
-    law = parse_structure("FirstRepeat(0.3, 0.1)")
+    law = parse_law("FirstRepeat(0.3, 0.1)")
     data = drawn(law, degrees={"3": 5000, "12": 5000}, feed="new")
     result = fit(data, "FirstRepeat", method="curve")
     assert list(result.params.values()) == pytest.approx([0.3, 0.1], rel=0.02)
@@ -92,19 +89,19 @@ def test_interval_comes_from_the_runs() -> None:
 
 
 def test_there_is_no_likelihood() -> None:
-    result = fit(drawn(parse_structure("SI(0.05)")), "SI", method="curve")
+    result = fit(drawn(parse_law("SI(0.05)")), "SI", method="curve")
     assert np.isnan([result.loglik, result.aic, result.bic, result.heterogeneity]).all()
     assert result.method == "curve"
     assert result.n_obs == 40
     assert "distance from the counts" in result.summary()
     with pytest.raises(ArgumentError, match="be 'runs' for curves"):
-        fit(drawn(parse_structure("SI(0.05)")), "SI", method="curve", interval="profile")
+        fit(drawn(parse_law("SI(0.05)")), "SI", method="curve", interval="profile")
 
 
 def test_warnings_are_attached() -> None:
-    law = parse_structure("FirstRepeat(0.2, 0.04)")
+    law = parse_law("FirstRepeat(0.2, 0.04)")
     plain = fit(drawn(law), law, method="curve")
-    assert "OnlineOffline can give nearly the same one" in plain.warnings[0]
+    assert "others can give nearly the same one" in plain.warnings[0]
     assert plain.warnings[0] in plain.summary()
     field = fit(drawn(law), law, method="curve", closure="mean_field")
     assert any("effective rates" in text for text in field.warnings)
@@ -117,15 +114,15 @@ def test_warnings_are_attached() -> None:
 
 def test_the_curve_of_another_law_fits_as_well() -> None:
     """Why curves do not identify laws."""
-    data = drawn(parse_structure("FirstRepeat(0.2, 0.04)"))
+    data = drawn(parse_law("FirstRepeat(0.2, 0.04)"))
     rival = fit(data, "OnlineOffline", method="curve")
     assert rival.rmse < 0.01
-    one = fit(drawn(parse_structure("SI(0.05)")), "FirstRepeat", method="curve")
+    one = fit(drawn(parse_law("SI(0.05)")), "FirstRepeat", method="curve")
     assert one.rmse < 1e-3
 
 
 def test_continuous_time() -> None:
-    data = drawn(parse_structure("SI(0.05)"))
+    data = drawn(parse_law("SI(0.05)"))
     result = fit(data, "SI", method="curve", time="continuous")
     # Within a step spread goes on, so a lower rate gives the same curve.
     assert 0.04 < result.params["beta"] < 0.05
@@ -133,7 +130,7 @@ def test_continuous_time() -> None:
 
 @pytest.mark.parametrize("outcome", ["nobody", "everybody"])
 def test_flat_curves(outcome: str) -> None:
-    data = drawn(parse_structure("SI(0.05)"), runs=2)
+    data = drawn(parse_law("SI(0.05)"), runs=2)
     infected = np.where(data.counts["step"] > 0, 10_000, 100) if outcome == "everybody" else 100
     counts = data.counts.assign(infected=infected)
     flat = dataclasses.replace(data, counts=counts)
@@ -147,7 +144,7 @@ def test_flat_curves(outcome: str) -> None:
 
 
 def test_bad_arguments() -> None:
-    data = drawn(parse_structure("SI(0.05)"))
+    data = drawn(parse_law("SI(0.05)"))
     with pytest.raises(ArgumentError, match="cannot hold 32"):
         fit(data, "ByProfile", method="curve")
     manifest = {k: v for k, v in data.manifest.items() if k not in ("degrees", "feed")}
@@ -160,6 +157,6 @@ def test_bad_arguments() -> None:
     start = dataclasses.replace(data, counts=data.counts[data.counts["step"] == 0])
     with pytest.raises(ArgumentError, match="at least one step"):
         fit(start, "SI", method="curve")
-    new = drawn(parse_structure("SI(0.05)"), feed="new")
+    new = drawn(parse_law("SI(0.05)"), feed="new")
     with pytest.raises(UndefinedClosureError):
         fit(new, "SI", method="curve", closure="pair")

@@ -29,8 +29,10 @@ def as_data(rows: pd.DataFrame) -> SpreadData:
         "profile": "ocean",
         "event": "e",
         "cumulative": rows["contacts"],
-        "exposure": 1,
+        "exposure_count": 1,
         "direct": False,
+        "post": "",
+        "reason": "",
         "key": "",
     }
     exposures = rows.assign(**{k: v for k, v in defaults.items() if k not in rows})
@@ -65,7 +67,7 @@ def golden_data(shared: Path) -> SpreadData:
                 "run": table["replicate"],
                 "profile": np.array(codes())[table["profile"]],
                 "contacts": table["m"],
-                "exposure": 1 + table["e"],
+                "exposure_count": 1 + table["e"],
                 "outcome": table["outcome"],
             }
         )
@@ -83,9 +85,9 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_golden_estimates(name: str, golden: dict, golden_data: SpreadData) -> None:
-    structure, options = CASES[name]
+    law, options = CASES[name]
     expected = golden["fits"][name]
-    result = fit(golden_data, structure, interval="profile", **options)
+    result = fit(golden_data, law, interval="profile", **options)
     assert list(result.params.values()) == pytest.approx(expected["estimates"], abs=1e-4)
     assert result.loglik == pytest.approx(expected["loglik"], abs=1e-3)
     assert result.aic == pytest.approx(expected["AIC"], abs=2e-3)
@@ -130,7 +132,7 @@ def test_golden_latent_classes(shared: Path, golden: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    ("structure", "parameter", "reference"),
+    ("law", "parameter", "reference"),
     [
         ("SI", "beta", "SI"),
         ("FirstRepeat", "beta_first", "FirstRepeat_1"),
@@ -138,10 +140,10 @@ def test_golden_latent_classes(shared: Path, golden: dict) -> None:
     ],
 )
 def test_golden_intervals(
-    structure: str, parameter: str, reference: str, golden: dict, golden_data: SpreadData
+    law: str, parameter: str, reference: str, golden: dict, golden_data: SpreadData
 ) -> None:
     expected = golden["fits"]["CI"][reference]
-    result = fit(golden_data, structure, interval="profile")
+    result = fit(golden_data, law, interval="profile")
     assert result.ci[parameter] == pytest.approx(expected["profile95"], abs=2e-6)
     beta = expected["beta"]
     # d beta = (1 - beta) * rate * d log rate
@@ -151,7 +153,7 @@ def test_golden_intervals(
 
 def test_agrees_with_statsmodels(golden_data: SpreadData) -> None:
     rows = golden_data.exposures[golden_data.exposures["contacts"] > 0]
-    repeat = (rows["exposure"] > 1).astype(float)
+    repeat = (rows["exposure_count"] > 1).astype(float)
     model = sm.GLM(
         (rows["outcome"] == "repost").astype(float),
         np.column_stack([1 - repeat, repeat]),
@@ -166,7 +168,7 @@ def test_agrees_with_statsmodels(golden_data: SpreadData) -> None:
 
 
 @pytest.mark.parametrize(
-    ("decider", "structure", "options"),
+    ("decider", "law", "options"),
     [
         ("SI(0.06)", "SI", {}),
         ("FirstRepeat(0.2, 0.04)", "FirstRepeat", {}),
@@ -176,7 +178,7 @@ def test_agrees_with_statsmodels(golden_data: SpreadData) -> None:
         ("TwoClass(0.02, 0.2, high={'OCEAN', 'oceaN'})", "TwoClass", {"high": {"OCEAN", "oceaN"}}),
     ],
 )
-def test_recovers_the_truth(decider: str, structure: str, options: dict) -> None:
+def test_recovers_the_truth(decider: str, law: str, options: dict) -> None:
     population = {"OCEAN": 0.3, "oceaN": 0.3, "ocean": 0.4} if options else "uniform"
     runs = [
         SpreadData.from_model(
@@ -184,8 +186,8 @@ def test_recovers_the_truth(decider: str, structure: str, options: dict) -> None
         )
         for seed in range(4)
     ]
-    truth = SpreadModel(decider=decider).decider.structure.parameters
-    result = fit(concat(runs), structure, interval="profile", level=0.999, **options)
+    truth = SpreadModel(decider=decider).decider.law.parameters
+    result = fit(concat(runs), law, interval="profile", level=0.999, **options)
     assert result.success
     for name, value in truth.items():
         low, high = result.ci[name]
@@ -278,10 +280,10 @@ LAWS = (
 )
 
 
-@pytest.mark.parametrize("structure", LAWS)
+@pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("outcome", ["repost", "decline"])
 @pytest.mark.parametrize("number", [1, 60])
-def test_nobody_or_everybody(structure: str, outcome: str, number: int) -> None:
+def test_nobody_or_everybody(law: str, outcome: str, number: int) -> None:
     rows = pd.DataFrame(
         {
             "contacts": np.resize([1, 2, 3], number),
@@ -290,11 +292,11 @@ def test_nobody_or_everybody(structure: str, outcome: str, number: int) -> None:
             "outcome": outcome,
         }
     )
-    result = fit(as_data(rows), structure)
+    result = fit(as_data(rows), law)
     wanted = 1.0 if outcome == "repost" else 0.0
     known = [value for value in result.params.values() if not np.isnan(value)]
     assert known == [wanted] * len(known)
-    assert result.success == (result.fitted is not None)
+    assert result.success == (result.law is not None)
     for low, high in result.ci.values():
         assert 0 <= low <= high <= 1
     for name, value in result.params.items():
@@ -313,11 +315,11 @@ def test_an_empty_cell_is_reported() -> None:
         "beta_repeat is not identifiable: no decision says anything about it."
     )
     assert not result.success
-    assert result.fitted is None
+    assert result.law is None
 
 
-@pytest.mark.parametrize("structure", LAWS)
-def test_runs_of_very_different_kinds(structure: str) -> None:
+@pytest.mark.parametrize("law", LAWS)
+def test_runs_of_very_different_kinds(law: str) -> None:
     """A run in which all repost, one in which nobody does, one of a single decision."""
     outcome = ["repost"] * 20 + ["decline"] * 20 + ["repost", "decline"] * 10 + ["repost"]
     number = len(outcome)
@@ -326,14 +328,14 @@ def test_runs_of_very_different_kinds(structure: str) -> None:
             "run": np.minimum(np.arange(number) // 20, 3),
             "agent": range(number),
             "contacts": np.resize([1, 2], number),
-            "exposure": np.resize([1, 2, 3], number),
+            "exposure_count": np.resize([1, 2, 3], number),
             "direct": np.resize([True, False, False], number),
             "profile": np.resize(codes(), number),
             "outcome": outcome,
         }
     )
     for interval in ("auto", "profile", "runs"):
-        result = fit(as_data(rows), structure, interval=interval)
+        result = fit(as_data(rows), law, interval=interval)
         for name, (low, high) in result.ci.items():
             assert 0 <= low <= high <= 1, name
             if interval == "profile" and not np.isnan(result.params[name]):
@@ -400,7 +402,7 @@ def test_latent_classes_of_equal_agents_are_one() -> None:
     assert np.isnan(result.params["share_high"])
     assert result.loglik == pytest.approx(fit(as_data(rows), "SI").loglik)
     assert "Both classes have the same rate" in result.message
-    assert result.fitted is not None
+    assert result.law is not None
 
 
 def test_classes_are_ordered_by_rate() -> None:
@@ -415,7 +417,7 @@ def test_classes_are_ordered_by_rate() -> None:
         assert result.params["beta_low"] < 0.1 < result.params["beta_high"]
         assert result.params["share_high"] == pytest.approx(0.7, abs=0.1)
     known = fit(concat(runs), "TwoClass", high=set(codes()[:16]))
-    assert known.structure == "TwoClassKnown"
+    assert known.name == "TwoClassKnown"
     flipped = fit(concat(runs), "TwoClass", high=set(codes()[16:]))
     assert known.loglik == pytest.approx(flipped.loglik)
     assert known.params["beta_low"] == flipped.params["beta_high"]

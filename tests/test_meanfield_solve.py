@@ -27,7 +27,7 @@ from mesa_llmspread.transmission import (
     FirstRepeat,
     OnlineOffline,
     SingleMultiple,
-    Structure,
+    TransmissionLaw,
     TwoClass,
     probability_to_rate,
     rate_to_probability,
@@ -44,13 +44,13 @@ COMBINATIONS = [
 BY_PROFILE = ByProfile(np.linspace(0.01, 0.2, 32))
 
 
-def curve(law: Structure, **options: Any) -> npt.NDArray[np.float64]:
+def curve(law: TransmissionLaw, **options: Any) -> npt.NDArray[np.float64]:
     """Share of agents infected, step by step."""
     settings = {"n": 1000, "k": 6, "initial_infected": 20, "steps": 25} | options
     return solve(law, **settings)["infected"].to_numpy() / settings["n"]
 
 
-def quiet_curve(law: Structure, **options: Any) -> npt.NDArray[np.float64]:
+def quiet_curve(law: TransmissionLaw, **options: Any) -> npt.NDArray[np.float64]:
     """`curve`, where the pair approximation's warning is not what is tested."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ClosureWarning)
@@ -60,7 +60,7 @@ def quiet_curve(law: Structure, **options: Any) -> npt.NDArray[np.float64]:
 # Reference numbers
 
 
-def reference_law(name: str, params: str) -> Structure:
+def reference_law(name: str, params: str) -> TransmissionLaw:
     if name == "Profiles":
         z = np.arange(32) - 15.5
         return ByProfile(rate_to_probability(0.05 * np.exp(0.8 * z / z.std())))
@@ -190,7 +190,7 @@ LAWS = {
 @pytest.mark.parametrize("time", TIMES)
 @pytest.mark.parametrize("k", [1, 2, 3, 10])
 def test_pairs_are_exact_where_contacts_act_independently(
-    law: Structure, time: Any, k: int
+    law: TransmissionLaw, time: Any, k: int
 ) -> None:
     master, pair = (curve(law, k=k, time=time, closure=name) for name in ("master", "pair"))
     np.testing.assert_allclose(pair, master, atol=1e-7 if time == "continuous" else 1e-12)
@@ -205,7 +205,7 @@ def test_pairs_are_exact_where_contacts_act_independently(
     ],
     ids=["regular", "mixed"],
 )
-def test_both_forms_of_the_master_equations_agree(law: Structure, degrees: Degrees) -> None:
+def test_both_forms_of_the_master_equations_agree(law: TransmissionLaw, degrees: Degrees) -> None:
     laws = law.classes(norm_shares())
     chances = contact_chances(laws)
     assert chances is not None
@@ -230,7 +230,7 @@ def test_both_forms_of_the_master_equations_agree(law: Structure, degrees: Degre
     ],
     ids=str,
 )
-def test_laws_that_are_si(law: Structure, closure: Any, time: Any, feed: Any) -> None:
+def test_laws_that_are_si(law: TransmissionLaw, closure: Any, time: Any, feed: Any) -> None:
     options = {"closure": closure, "feed": feed, "time": time}
     np.testing.assert_allclose(curve(law, **options), curve(SI(0.06), **options), atol=1e-7)
 
@@ -299,7 +299,7 @@ def test_with_many_neighbours_the_mean_field_is_right(law: Any, time: Any) -> No
 @pytest.mark.parametrize(
     "law", [SI(0.1), OnlineOffline(0.02, 0.08), SingleMultiple(0.1, 0.3), TwoClass(0.02, 0.2)]
 )
-def test_small_steps_become_continuous(law: Structure, closure: Any) -> None:
+def test_small_steps_become_continuous(law: TransmissionLaw, closure: Any) -> None:
     parts = 200
 
     def at_chance(p: float) -> float:
@@ -399,7 +399,7 @@ def test_against_eon_mean_field_by_degree() -> None:
 )
 @pytest.mark.parametrize("closure", ["master", "mean_field"])
 @pytest.mark.parametrize("time", TIMES)
-def test_one_degree_in_three_spellings(law: Structure, closure: Any, time: Any) -> None:
+def test_one_degree_in_three_spellings(law: TransmissionLaw, closure: Any, time: Any) -> None:
     options = {"closure": closure, "time": time}
     expected = curve(law, k=6, **options)
     np.testing.assert_array_equal(curve(law, k={6: 1.0}, **options), expected)
@@ -420,7 +420,7 @@ def test_agents_without_neighbours_hear_it_only_offline() -> None:
 
 
 def simulated(
-    law: Structure, degrees: npt.NDArray[np.int64], *, feed: str, steps: int, seed: int
+    law: TransmissionLaw, degrees: npt.NDArray[np.int64], *, feed: str, steps: int, seed: int
 ) -> npt.NDArray[np.float64]:
     """Run the law, agent by agent, on a random network with these degrees."""
     rng = np.random.default_rng(seed)
@@ -435,7 +435,7 @@ def simulated(
         cumulative = neighbours @ infected
         contacts = neighbours @ new if feed == "new" else cumulative
         occasions += contacts > 0
-        chance = law.prob(contacts, np.maximum(occasions, 1), True, cumulative=cumulative)
+        chance = law.evaluate(contacts, np.maximum(occasions, 1), True, cumulative=cumulative)
         new = (rng.random(n) < chance) & ~infected
         infected |= new
         shares.append(infected.mean())
@@ -455,7 +455,7 @@ def simulated(
     ],
     ids=str,
 )
-def test_random_networks_with_mixed_degrees(law: Structure, feed: Any) -> None:
+def test_random_networks_with_mixed_degrees(law: TransmissionLaw, feed: Any) -> None:
     n, steps = 20_000, 15
     degrees = np.repeat([2, 4, 14], [n // 2, n // 4, n // 4])
     runs = [simulated(law, degrees, feed=feed, steps=steps, seed=seed) for seed in range(3)]
@@ -486,7 +486,7 @@ laws = st.one_of(
 @settings(max_examples=60, deadline=None)
 @given(law=laws, n=st.integers(2, 500), data=st.data())
 def test_infected_grow_from_the_starters_to_at_most_all(
-    law: Structure, n: int, data: st.DataObject
+    law: TransmissionLaw, n: int, data: st.DataObject
 ) -> None:
     options = {
         "n": n,
@@ -565,8 +565,8 @@ def test_certain_transmission_and_everybody_infected() -> None:
         ({"profile_shares": [0.5, 0.5]}, ArgumentError, "32 shares"),
         ({"profile_shares": np.ones(32)}, ArgumentError, "sum to 1, not to 32"),
         ({"feed": "new", "time": "continuous"}, ArgumentError, "time='discrete'"),
-        ({"feed": "new", "closure": "pair"}, ArgumentError, "closure='master'"),
-        ({"k": {4: 0.5, 6: 0.5}, "closure": "pair"}, ArgumentError, "takes a distribution"),
+        ({"feed": "new", "closure": "pair"}, ArgumentError, "be 'master' for feed='new'"),
+        ({"k": {4: 0.5, 6: 0.5}, "closure": "pair"}, ArgumentError, "for a degree distribution"),
     ],
 )
 def test_bad_arguments(changes: dict[str, Any], error: type[Exception], words: str) -> None:
@@ -577,7 +577,11 @@ def test_bad_arguments(changes: dict[str, Any], error: type[Exception], words: s
 @pytest.mark.parametrize(
     ("law", "changes", "words"),
     [
-        (FirstRepeat(0.2, 0.1, per="step"), {"time": "continuous"}, "per='contact'"),
+        (
+            FirstRepeat(0.2, 0.1, per="step"),
+            {"time": "continuous"},
+            "be 'discrete' for FirstRepeatStep",
+        ),
         (SI(1.0), {"time": "continuous"}, "infinite rate"),
         (OnlineOffline(1.0, 0.1), {"time": "continuous"}, "infinite rate"),
         (
@@ -587,11 +591,13 @@ def test_bad_arguments(changes: dict[str, Any], error: type[Exception], words: s
         ),
     ],
 )
-def test_what_is_not_defined_for_a_law(law: Structure, changes: dict[str, Any], words: str) -> None:
+def test_what_is_not_defined_for_a_law(
+    law: TransmissionLaw, changes: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ArgumentError, match=words):
         curve(law, **changes)
 
 
 def test_a_law_needs_values() -> None:
-    with pytest.raises(ArgumentTypeError, match="structure='SI'"):
+    with pytest.raises(ArgumentTypeError, match="law='SI'"):
         solve("SI", n=100, k=4, initial_infected=1, steps=1)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ def simulated(law: str, runs: int = 4, **options: object) -> SpreadData:
 
 
 @pytest.mark.parametrize(
-    ("law", "structure", "options"),
+    ("decider", "law", "options"),
     [
         ("SI(0.05)", "SI", {}),
         ("FirstRepeat(0.2, 0.04)", "FirstRepeat", {"network": "small_world"}),
@@ -28,9 +28,9 @@ def simulated(law: str, runs: int = 4, **options: object) -> SpreadData:
         ("SI(0.05)", "ByProfile", {}),
     ],
 )
-def test_the_true_law_covers_its_runs(law: str, structure: str, options: dict) -> None:
-    data = simulated(law, **options)
-    prediction = predict_runs(fit(data, structure), data, draws=40)
+def test_the_true_law_covers_its_runs(decider: str, law: str, options: dict) -> None:
+    data = simulated(decider, **options)
+    prediction = predict_runs(fit(data, law), data, draws=40)
     assert prediction.coverage > 0.75
     bands = prediction.bands
     assert list(bands.columns) == ["run", "step", "observed", "low", "median", "high", "inside"]

@@ -53,7 +53,7 @@ def exposure(
         event=event(text),
         contacts=seen,
         cumulative=seen if cumulative is None else cumulative,
-        exposure=occasion,
+        exposure_count=occasion,
         direct=direct,
         posts=feed,
     )

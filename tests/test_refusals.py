@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -39,7 +38,6 @@ from mesa_llmspread.exceptions import (
     LLMSpreadError,
 )
 from mesa_llmspread.sweep import Design
-from mesa_llmspread.transmission import FirstRepeat, Seen, Structure, TwoClass
 
 ARMED_CONFLICT = "models.armed_conflict.run"
 
@@ -115,8 +113,8 @@ def test_a_run_without_starters_is_analysed_like_others() -> None:
         n=100, k=4, initial_infected=0, broadcast=0.3, decider=OnlineOffline(0.1, 0.1), rng=1
     )
     data = SpreadData.from_model(model.run(30))
-    assert compare(data).best.structure == "OnlineOffline"
-    assert analyse(data).overall.best.structure == "OnlineOffline"
+    assert compare(data).best.name == "OnlineOffline"
+    assert analyse(data).overall.best.name == "OnlineOffline"
     assert cascade(data, rng=1).size == data.counts["infected"].max()
     with pytest.raises(ArgumentError, match="method='curve': must be 'exposures'"):
         fit(data, "OnlineOffline", method="curve")
@@ -200,75 +198,6 @@ def test_names_of_a_file_of_edges(tmp_path: Path) -> None:
     small = ("--runs", 1, "--max-events", 1, "--steps", 3, "--initial-infected", 2)
     call("--network", edges, *small, "--out", out, module=ARMED_CONFLICT)
     assert SpreadData.load(out).manifest["nodes"] == list(read.labels)
-
-
-# --- laws of one's own --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Threshold(Structure):
-    """A law of one's own, with the three parameters of a two-class law."""
-
-    low: float
-    high: float
-    share: float = 0.5
-
-    words: ClassVar = {"low": "one or two", "high": "three or more", "share": "nothing"}
-
-    def _prob(self, seen: Seen) -> Any:
-        return np.where(seen.contacts >= 3, self.high, self.low) * (seen.contacts > 0)
-
-
-class Halved(SI):
-    """A built-in law with another probability."""
-
-    def _prob(self, seen: Seen) -> Any:
-        return super()._prob(seen) / 2
-
-
-class Other(TwoClass):
-    """A two-class law by name only."""
-
-    def _prob(self, seen: Seen) -> Any:
-        return np.zeros(seen.contacts.shape)
-
-
-OWN = [Threshold(0.02, 0.3), Halved(0.1), Other(0.1, 0.2)]
-
-
-@pytest.fixture(scope="module")
-def data() -> SpreadData:
-    return SpreadData.from_model(SpreadModel(decider=Threshold(0.02, 0.3), rng=1).run(40))
-
-
-@pytest.mark.parametrize("law", OWN, ids=lambda law: type(law).__name__)
-def test_equations_and_fits_refuse_a_law_of_ones_own(data: SpreadData, law: Structure) -> None:
-    attempts: list[Callable[[], object]] = [
-        lambda: solve(law, n=50, k=4, initial_infected=5, steps=3),
-        lambda: simulate(law, random_regular(50, 4)),
-        lambda: fit(data, law),
-        lambda: fit(data, type(law)),
-        lambda: fit(data, law, method="curve"),
-        lambda: compare(data, ["SI", law]),
-        lambda: compare(data, ["SI", type(law)]),
-    ]
-    for attempt in attempts:
-        with pytest.raises(ArgumentTypeError, match="structure=") as error:
-            attempt()
-        assert type(law).__name__ in one_line(error)
-        assert "built-in" in str(error.value)
-
-
-def test_a_class_that_shares_a_built_in_laws_name_is_not_that_law(data: SpreadData) -> None:
-    own = type("FirstRepeat", (Threshold,), {})
-    with pytest.raises(ArgumentTypeError, match="built-in"):
-        fit(data, own)
-    with pytest.raises(ArgumentError, match="structure='Threshold'"):
-        fit(data, "Threshold")
-
-
-def test_a_class_of_the_family_is_taken(data: SpreadData) -> None:
-    assert fit(data, FirstRepeat).structure == fit(data, FirstRepeat(0.1, 0.1)).structure
 
 
 # --- decisions ----------------------------------------------------------------------------------

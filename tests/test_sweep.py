@@ -848,7 +848,7 @@ def test_runs_can_be_pooled(two_rates: Sweep) -> None:
 
 def test_the_best_law_is_chosen_by_default(two_rates: Sweep) -> None:
     table = fit_cells(two_rates, by="first", n_jobs=1)
-    assert set(table["structure"]) == {"FirstRepeat"}
+    assert set(table["law"]) == {"FirstRepeat"}
 
 
 def test_a_cell_that_cannot_be_fitted_says_why(tmp_path: Path) -> None:

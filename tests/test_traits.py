@@ -32,9 +32,11 @@ def as_data(rows: pd.DataFrame, events: dict[int, dict] | None = None) -> Spread
         "event": "e",
         "contacts": 1,
         "cumulative": 1,
-        "exposure": 1,
+        "exposure_count": 1,
         "direct": False,
         "outcome": "decline",
+        "post": "",
+        "reason": "",
         "key": "",
     }
     exposures = rows.assign(**{k: v for k, v in defaults.items() if k not in rows})
@@ -60,7 +62,7 @@ def random_rows(number: int, rng: np.random.Generator, runs: int = 1) -> pd.Data
             "agent": agent,
             "profile": profile,
             "contacts": contacts,
-            "exposure": rng.integers(1, 4, size=number),
+            "exposure_count": rng.integers(1, 4, size=number),
             "outcome": np.where(repost, "repost", "decline"),
         }
     )
@@ -72,7 +74,7 @@ def glm(rows: pd.DataFrame, groups: np.ndarray, **extra: np.ndarray):
     for place, trait in enumerate(TRAITS):
         design[trait] = [1.0 if code[place].isupper() else -1.0 for code in rows["profile"]]
     design["log contacts"] = np.log(rows["contacts"].to_numpy())
-    design["first exposure"] = (rows["exposure"] == 1).to_numpy(dtype=float)
+    design["first exposure"] = (rows["exposure_count"] == 1).to_numpy(dtype=float)
     for name, values in extra.items():
         design[name] = values
     family = sm.families.Binomial(link=sm.families.links.CLogLog())
@@ -328,7 +330,7 @@ def test_small_records_give_an_answer_or_an_error_but_never_a_warning(
             "run": rng.integers(runs, size=number),
             "profile": np.array(codes())[rng.integers(profiles, size=number)],
             "contacts": rng.integers(1, 4, size=number),
-            "exposure": rng.integers(1, 3, size=number),
+            "exposure_count": rng.integers(1, 3, size=number),
             "outcome": np.where(rng.random(number) < share, "repost", "decline"),
         }
     )

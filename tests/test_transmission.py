@@ -18,7 +18,6 @@ from mesa_llmspread.exceptions import (
     LLMSpreadError,
     UnknownNameError,
 )
-from mesa_llmspread.laws import Form, forms, parse_structure, resolve_form
 from mesa_llmspread.profiles import codes, norm_shares
 from mesa_llmspread.transmission import (
     SI,
@@ -26,15 +25,18 @@ from mesa_llmspread.transmission import (
     FirstRepeat,
     OnlineOffline,
     SingleMultiple,
-    Structure,
+    TransmissionLaw,
     TwoClass,
+    law_names,
+    parse_law,
     probability_to_rate,
     rate_to_probability,
+    resolve_law,
 )
 
 HIGH = frozenset({"OCEAN", "Ocean"})
 BETAS = tuple(np.linspace(0.01, 0.32, 32).tolist())
-STRUCTURES: list[Structure] = [
+LAWS: list[TransmissionLaw] = [
     SI(0.05),
     OnlineOffline(0.02, 0.05),
     FirstRepeat(0.2, 0.04),
@@ -45,16 +47,16 @@ STRUCTURES: list[Structure] = [
     TwoClass(0.02, 0.2, high=HIGH),
     ByProfile(BETAS),
 ]
-NAMES = [structure.name for structure in STRUCTURES]
+NAMES = [law.name for law in LAWS]
 
 probability = st.floats(0, 1)
 contacts = st.integers(0, 30)
 
 
 @st.composite
-def structures(draw: st.DrawFn, value: st.SearchStrategy[float] = probability) -> Structure:
+def laws(draw: st.DrawFn, value: st.SearchStrategy[float] = probability) -> TransmissionLaw:
     """Any law with any values."""
-    kind = draw(st.sampled_from(STRUCTURES))
+    kind = draw(st.sampled_from(LAWS))
     if isinstance(kind, ByProfile):
         return ByProfile(tuple(draw(st.lists(value, min_size=32, max_size=32))))
     return dataclasses.replace(kind, **{name: draw(value) for name in kind.parameters})
@@ -66,7 +68,7 @@ def situations(draw: st.DrawFn) -> dict[str, Any]:
     m = draw(contacts)
     return {
         "contacts": m,
-        "exposure": draw(st.integers(1, 5)),
+        "exposure_count": draw(st.integers(1, 5)),
         "direct": draw(st.booleans()),
         "profile": draw(st.integers(0, 31)),
         "cumulative": m + draw(st.integers(0, 10)),
@@ -78,17 +80,17 @@ def any_of(beta: float, m: int) -> float:
     return sum(beta * (1 - beta) ** i for i in range(m))
 
 
-def by_definition(structure: Structure, seen: dict[str, Any]) -> float:
+def by_definition(law: TransmissionLaw, seen: dict[str, Any]) -> float:
     """The laws written out for one agent, as their definitions read."""
     m = seen["contacts"]
-    match structure:
+    match law:
         case SI(beta):
             return any_of(beta, m)
         case OnlineOffline(alpha, beta):
             online = any_of(beta, m)
             return alpha + (1 - alpha) * online if seen["direct"] else online
         case FirstRepeat(first, repeat, per):
-            beta = first if seen["exposure"] == 1 else repeat
+            beta = first if seen["exposure_count"] == 1 else repeat
             return any_of(beta, m) if per == "contact" else (beta if m >= 1 else 0.0)
         case SingleMultiple(single, multiple, count):
             counted = m if count == "current" else seen["cumulative"]
@@ -99,7 +101,7 @@ def by_definition(structure: Structure, seen: dict[str, Any]) -> float:
             return any_of(high if codes()[seen["profile"]] in members else low, m)
         case ByProfile(betas):
             return any_of(betas[seen["profile"]], m)
-    raise AssertionError(structure)
+    raise AssertionError(law)
 
 
 @given(st.floats(0, 0.999), st.floats(0.1, 10))
@@ -118,85 +120,85 @@ def test_rates_and_probabilities_at_their_ends() -> None:
 @given(probability, contacts)
 def test_many_contacts_add_their_rates(beta: float, m: int) -> None:
     rate = 0.0 if m == 0 else m * probability_to_rate(beta)
-    assert SI(beta).prob(m) == pytest.approx(float(rate_to_probability(rate)), abs=1e-12)
+    assert SI(beta).evaluate(m) == pytest.approx(float(rate_to_probability(rate)), abs=1e-12)
 
 
-@given(structures(), situations())
-def test_every_law_is_as_defined(structure: Structure, seen: dict[str, Any]) -> None:
-    assert structure.prob(**seen) == pytest.approx(by_definition(structure, seen), abs=1e-12)
+@given(laws(), situations())
+def test_every_law_is_as_defined(law: TransmissionLaw, seen: dict[str, Any]) -> None:
+    assert law.evaluate(**seen) == pytest.approx(by_definition(law, seen), abs=1e-12)
 
 
-@given(structures(), situations())
-def test_a_probability_is_one(structure: Structure, seen: dict[str, Any]) -> None:
-    assert 0 <= structure.prob(**seen) <= 1
+@given(laws(), situations())
+def test_a_probability_is_one(law: TransmissionLaw, seen: dict[str, Any]) -> None:
+    assert 0 <= law.evaluate(**seen) <= 1
 
 
-@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
-def test_without_a_post_only_the_event_itself_makes_anyone_post(structure: Structure) -> None:
+@pytest.mark.parametrize("law", LAWS, ids=NAMES)
+def test_without_a_post_only_the_event_itself_makes_anyone_post(law: TransmissionLaw) -> None:
     everyone = np.arange(32)
-    assert not structure.prob(0, profile=everyone, cumulative=4, exposure=2).any()
-    direct = structure.prob(0, direct=True, profile=everyone)
-    alpha = structure.parameters.get("alpha", 0.0)
+    assert not law.evaluate(0, profile=everyone, cumulative=4, exposure_count=2).any()
+    direct = law.evaluate(0, direct=True, profile=everyone)
+    alpha = law.parameters.get("alpha", 0.0)
     assert direct == pytest.approx(np.full(32, alpha), abs=1e-12)
 
 
 @given(probability, situations())
 def test_equal_rates_reduce_to_plain_si(beta: float, seen: dict[str, Any]) -> None:
-    plain = pytest.approx(float(SI(beta).prob(seen["contacts"])), abs=1e-12)
-    assert FirstRepeat(beta, beta).prob(**seen) == plain
-    assert TwoClass(beta, beta, share_high=0.3).prob(**seen) == plain
-    assert TwoClass(beta, beta, high=HIGH).prob(**seen) == plain
-    assert ByProfile((beta,) * 32).prob(**seen) == plain
-    assert OnlineOffline(0.0, beta).prob(**seen) == plain
-    assert OnlineOffline(0.7, beta).prob(**seen | {"direct": False}) == plain
-    per_step = float(SI(beta).prob(min(seen["contacts"], 1)))
-    for structure in (
+    plain = pytest.approx(float(SI(beta).evaluate(seen["contacts"])), abs=1e-12)
+    assert FirstRepeat(beta, beta).evaluate(**seen) == plain
+    assert TwoClass(beta, beta, share_high=0.3).evaluate(**seen) == plain
+    assert TwoClass(beta, beta, high=HIGH).evaluate(**seen) == plain
+    assert ByProfile((beta,) * 32).evaluate(**seen) == plain
+    assert OnlineOffline(0.0, beta).evaluate(**seen) == plain
+    assert OnlineOffline(0.7, beta).evaluate(**seen | {"direct": False}) == plain
+    per_step = float(SI(beta).evaluate(min(seen["contacts"], 1)))
+    for law in (
         FirstRepeat(beta, beta, per="step"),
         SingleMultiple(beta, beta),
         SingleMultiple(beta, beta, count="cumulative"),
     ):
-        assert structure.prob(**seen) == pytest.approx(per_step, abs=1e-12)
+        assert law.evaluate(**seen) == pytest.approx(per_step, abs=1e-12)
 
 
 @given(probability, probability, situations())
 def test_a_latent_class_of_all_or_nobody_is_one_rate(
     low: float, high: float, seen: dict[str, Any]
 ) -> None:
-    assert TwoClass(low, high, share_high=0).prob(**seen) == SI(low).prob(seen["contacts"])
-    assert TwoClass(low, high, share_high=1).prob(**seen) == SI(high).prob(seen["contacts"])
-    assert TwoClass(low, high, high=()).prob(**seen) == SI(low).prob(seen["contacts"])
-    assert TwoClass(low, high, high=codes()).prob(**seen) == SI(high).prob(seen["contacts"])
+    assert TwoClass(low, high, share_high=0).evaluate(**seen) == SI(low).evaluate(seen["contacts"])
+    assert TwoClass(low, high, share_high=1).evaluate(**seen) == SI(high).evaluate(seen["contacts"])
+    assert TwoClass(low, high, high=()).evaluate(**seen) == SI(low).evaluate(seen["contacts"])
+    assert TwoClass(low, high, high=codes()).evaluate(**seen) == SI(high).evaluate(seen["contacts"])
 
 
-@given(structures(), situations(), st.data())
+@given(laws(), situations(), st.data())
 def test_a_higher_beta_never_makes_a_repost_less_likely(
-    structure: Structure, seen: dict[str, Any], data: st.DataObject
+    law: TransmissionLaw, seen: dict[str, Any], data: st.DataObject
 ) -> None:
-    if isinstance(structure, ByProfile):
+    if isinstance(law, ByProfile):
         place = data.draw(st.integers(0, 31))
-        raised = list(structure.betas)
+        raised = list(law.betas)
         raised[place] = data.draw(st.floats(raised[place], 1))
-        higher: Structure = ByProfile(tuple(raised))
+        higher: TransmissionLaw = ByProfile(tuple(raised))
     else:
-        name = data.draw(st.sampled_from([n for n in structure.parameters if n != "share_high"]))
-        value = data.draw(st.floats(getattr(structure, name), 1))
-        higher = dataclasses.replace(structure, **{name: value})
-    assert higher.prob(**seen) >= structure.prob(**seen) - 1e-15
+        name = data.draw(st.sampled_from([n for n in law.parameters if n != "share_high"]))
+        value = data.draw(st.floats(getattr(law, name), 1))
+        higher = dataclasses.replace(law, **{name: value})
+    assert higher.evaluate(**seen) >= law.evaluate(**seen) - 1e-15
 
 
-@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+@pytest.mark.parametrize("law", LAWS, ids=NAMES)
 def test_more_contacts_never_make_a_repost_less_likely_where_rates_rise(
-    structure: Structure,
+    law: TransmissionLaw,
 ) -> None:
-    probabilities = structure.prob(np.arange(20))
+    probabilities = law.evaluate(np.arange(20))
     assert (np.diff(probabilities) >= 0).all()
 
 
-@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
-def test_arrays_broadcast_and_agree_with_single_values(structure: Structure) -> None:
+@pytest.mark.parametrize("law", LAWS, ids=NAMES)
+def test_arrays_broadcast_and_agree_with_single_values(law: TransmissionLaw) -> None:
     m, exposure, direct = np.arange(4), np.array([1, 2, 3]), np.array([False, True])
     profile = np.arange(32)
-    grid = structure.prob(
+    grid = law.evaluate(
         m[:, None, None, None],
         exposure[:, None, None],
         direct[:, None],
@@ -205,31 +207,31 @@ def test_arrays_broadcast_and_agree_with_single_values(structure: Structure) -> 
     )
     assert grid.shape == (4, 3, 2, 32)
     for a, b, c, d in itertools.product(range(4), range(3), range(2), (0, 1, 16, 31)):
-        alone = structure.prob(m[a], exposure[b], direct[c], profile[d], cumulative=m[a] + 1)
+        alone = law.evaluate(m[a], exposure[b], direct[c], profile[d], cumulative=m[a] + 1)
         assert alone.shape == ()
         assert grid[a, b, c, d] == pytest.approx(float(alone), abs=1e-12)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
-def test_posts_so_far_are_those_seen_now_if_not_told(structure: Structure) -> None:
+@pytest.mark.parametrize("law", LAWS, ids=NAMES)
+def test_posts_so_far_are_those_seen_now_if_not_told(law: TransmissionLaw) -> None:
     m = np.arange(5)
-    np.testing.assert_array_equal(structure.prob(m), structure.prob(m, cumulative=m))
+    np.testing.assert_array_equal(law.evaluate(m), law.evaluate(m, cumulative=m))
 
 
-@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
-def test_no_agents_have_no_probabilities(structure: Structure) -> None:
-    assert structure.prob([], profile=np.array([], dtype=int)).shape == (0,)
+@pytest.mark.parametrize("law", LAWS, ids=NAMES)
+def test_no_agents_have_no_probabilities(law: TransmissionLaw) -> None:
+    assert law.evaluate([], profile=np.array([], dtype=int)).shape == (0,)
 
 
-@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
-def test_parameters_bounds_and_words_belong_together(structure: Structure) -> None:
-    assert list(structure.bounds) == list(structure.parameters)
-    assert set(structure.bounds.values()) == {(0.0, 1.0)}
-    assert all(type(value) is float for value in structure.parameters.values())
-    if isinstance(structure, ByProfile):
-        assert structure.parameters == dict(zip(codes(), BETAS, strict=True))
+@pytest.mark.parametrize("law", LAWS, ids=NAMES)
+def test_parameters_bounds_and_words_belong_together(law: TransmissionLaw) -> None:
+    assert list(law.parameter_bounds) == list(law.parameters)
+    assert set(law.parameter_bounds.values()) == {(0.0, 1.0)}
+    assert all(type(value) is float for value in law.parameters.values())
+    if isinstance(law, ByProfile):
+        assert law.parameters == dict(zip(codes(), BETAS, strict=True))
     else:
-        assert set(structure.parameters) <= set(structure.words)
+        assert set(law.parameters) <= set(law.labels)
 
 
 def test_names_tell_options_apart() -> None:
@@ -244,7 +246,7 @@ def test_names_tell_options_apart() -> None:
         "TwoClassKnown",
         "ByProfile",
     ]
-    assert set(forms()) == set(NAMES) - {"TwoClassKnown"}
+    assert set(law_names()) == set(NAMES) - {"TwoClassKnown"}
     assert str(FirstRepeat(0.2, 0.04, per="step")) == (
         "FirstRepeatStep(beta_first=0.2, beta_repeat=0.04)"
     )
@@ -252,10 +254,10 @@ def test_names_tell_options_apart() -> None:
     assert list(TwoClass(0, 1, high=HIGH).parameters) == ["beta_low", "beta_high"]
 
 
-@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
-def test_the_profile_matters_exactly_where_a_law_says_so(structure: Structure) -> None:
-    differs = len(set(structure.prob(1, profile=np.arange(32)))) > 1
-    assert structure.needs_profile is differs
+@pytest.mark.parametrize("law", LAWS, ids=NAMES)
+def test_the_profile_matters_exactly_where_a_law_says_so(law: TransmissionLaw) -> None:
+    differs = len(set(law.evaluate(1, profile=np.arange(32)))) > 1
+    assert law.uses_profile is differs
 
 
 def test_structures_are_frozen_values() -> None:
@@ -263,28 +265,26 @@ def test_structures_are_frozen_values() -> None:
     assert len({SI(1), SI(1.0), OnlineOffline(1, 1), TwoClass(0, 1, high=["ocean"])}) == 3
     with pytest.raises(dataclasses.FrozenInstanceError):
         SI(0.5).beta = 0.1  # type: ignore[misc]
-    forms().clear()
-    assert forms()
 
 
-@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
+@pytest.mark.parametrize("law", LAWS, ids=NAMES)
 @pytest.mark.parametrize("shares", [None, norm_shares(), np.eye(32)[31]])
-def test_classes_together_are_the_law(structure: Structure, shares: np.ndarray | None) -> None:
-    parts = structure.classes(shares)
+def test_classes_together_are_the_law(law: TransmissionLaw, shares: np.ndarray | None) -> None:
+    parts = law.classes(shares)
     assert sum(share for share, _ in parts) == pytest.approx(1)
     weights = np.full(32, 1 / 32) if shares is None else shares
     m = np.arange(6)[:, None]
-    whole = structure.prob(m, profile=np.arange(32)) @ weights
-    mixed = sum(share * law.prob(m[:, 0]) for share, law in parts)
+    whole = law.evaluate(m, profile=np.arange(32)) @ weights
+    mixed = sum(share * law.evaluate(m[:, 0]) for share, law in parts)
     np.testing.assert_allclose(mixed, whole, atol=1e-12)
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf")])
 def test_a_value_that_is_no_probability_is_named(value: float) -> None:
-    for structure in STRUCTURES[:-1]:
-        for name in structure.parameters:
+    for law in LAWS[:-1]:
+        for name in law.parameters:
             with pytest.raises(ArgumentError, match="between 0 and 1") as caught:
-                dataclasses.replace(structure, **{name: value})
+                dataclasses.replace(law, **{name: value})
             assert caught.value.argument == name
     with pytest.raises(ArgumentError, match=r"betas\['oceaN'\]"):
         ByProfile((0.1, value, *[0.1] * 30))
@@ -324,55 +324,56 @@ def test_an_unknown_option_value_is_named(kind: Any, option: str) -> None:
         kind(0.1, 0.2, **{option: "each"})
 
 
-@pytest.mark.parametrize("structure", STRUCTURES, ids=NAMES)
-def test_a_structure_stands_for_its_law(structure: Structure) -> None:
-    form = resolve_form(structure)
-    assert form.name == structure.name
-    assert form(*structure.parameters.values()) == dataclasses.replace(
-        structure, **({"share_high": 0.5} if structure.name == "TwoClassKnown" else {})
-    )
+@pytest.mark.parametrize("law", LAWS, ids=NAMES)
+def test_a_structure_stands_for_its_law(law: TransmissionLaw) -> None:
+    assert resolve_law(law) is law
+    assert law.replace(law.parameters) == law
+    again = type(law).example(**law.options).replace(law.parameters)
+    assert again.name == law.name
+    assert again.parameters == law.parameters
 
 
-@pytest.mark.parametrize("name", sorted(forms()))
+@pytest.mark.parametrize("name", sorted(law_names()))
 def test_a_name_stands_for_its_law(name: str) -> None:
-    form = resolve_form(name)
-    assert form == forms()[name]
-    count = 32 if name == "ByProfile" else len(form.kind.words)
-    assert form(*[0.25] * count).name == name
+    law = resolve_law(name)
+    assert law.name == name
+    assert law.replace(dict.fromkeys(law.parameters, 0.25)).name == name
 
 
 @pytest.mark.parametrize(
     "kind", [SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile]
 )
-def test_a_class_stands_for_its_law(kind: type[Structure]) -> None:
-    assert resolve_form(kind) == Form(kind.__name__, kind)
+def test_a_class_stands_for_its_law(kind: type[TransmissionLaw]) -> None:
+    assert resolve_law(kind).name == kind.__name__
 
 
 def test_options_choose_the_variant() -> None:
-    assert resolve_form("FirstRepeat", per="step").name == "FirstRepeatStep"
-    assert resolve_form(FirstRepeat(0.1, 0.2, per="step"), per="contact").name == "FirstRepeat"
-    assert resolve_form(SingleMultiple, count="cumulative").name == "SingleMultipleCumulative"
-    known = resolve_form(TwoClass, high={"OCEAN"})
+    assert resolve_law("FirstRepeat", per="step").name == "FirstRepeatStep"
+    assert resolve_law(FirstRepeat(0.1, 0.2, per="step"), per="contact").name == "FirstRepeat"
+    assert resolve_law(SingleMultiple, count="cumulative").name == "SingleMultipleCumulative"
+    known = resolve_law(TwoClass, high={"OCEAN"})
     assert known.name == "TwoClassKnown"
-    assert known(0.1, 0.2) == TwoClass(0.1, 0.2, high={"OCEAN"})
+    assert known.replace({"beta_low": 0.1, "beta_high": 0.2}) == TwoClass(0.1, 0.2, high={"OCEAN"})
 
 
 def test_an_unknown_law_or_option_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'FirstRepeat'"):
-        resolve_form("firstrepeat")
+        resolve_law("firstrepeat")
     with pytest.raises(UnknownNameError, match=r"option='per'.*one of count"):
-        resolve_form("SingleMultiple", per="step")
+        resolve_law("SingleMultiple", per="step")
     with pytest.raises(UnknownNameError, match=r"\(none\)"):
-        resolve_form("ByProfile", betas=[0.1] * 32)
+        resolve_law("ByProfile", betas=[0.1] * 32)
     with pytest.raises(UnknownNameError, match="per='each'"):
-        resolve_form("FirstRepeat", per="each")
+        resolve_law("FirstRepeat", per="each")
     for wrong in (3, None, dict, 0.5):
-        with pytest.raises(ArgumentTypeError, match="a built-in law, or the name of one"):
-            resolve_form(wrong)  # type: ignore[arg-type]
+        with pytest.raises(
+            ArgumentTypeError, match="a name, a TransmissionLaw class or a TransmissionLaw"
+        ):
+            resolve_law(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("text", "structure"),
+    ("text", "law"),
     [
         ("SI(0.05)", SI(0.05)),
         (" SI( beta = 5e-2 ) \n", SI(0.05)),
@@ -386,38 +387,38 @@ def test_an_unknown_law_or_option_is_refused() -> None:
         (f"ByProfile({dict(zip(codes(), BETAS, strict=True))})", ByProfile(BETAS)),
     ],
 )
-def test_text_is_read_as_a_structure(text: str, structure: Structure) -> None:
-    assert parse_structure(text) == structure
+def test_text_is_read_as_a_structure(text: str, law: TransmissionLaw) -> None:
+    assert parse_law(text) == law
 
 
-@given(structures(st.integers(0, 100).map(lambda percent: percent / 100)))
-def test_what_a_structure_prints_is_read_back(structure: Structure) -> None:
-    if structure.name not in ("TwoClassKnown", "ByProfile"):
-        assert parse_structure(str(structure)) == structure
+@given(laws(st.integers(0, 100).map(lambda percent: percent / 100)))
+def test_what_a_structure_prints_is_read_back(law: TransmissionLaw) -> None:
+    if law.name not in ("TwoClassKnown", "ByProfile"):
+        assert parse_law(str(law)) == law
 
 
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [
-        ("", ArgumentError, "be a structure with its values"),
-        ("SI", ArgumentError, "be a structure with its values"),
-        ("SI(0.1", ArgumentError, "be a structure with its values"),
-        ("0.05", ArgumentError, "be a structure with its values"),
-        ("SI(beta)", ArgumentError, "be a structure with its values"),
-        ("SI(0.1) + SI(0.2)", ArgumentError, "be a structure with its values"),
-        ("SI(0.1); SI(0.2)", ArgumentError, "be a structure with its values"),
-        ("transmission.SI(0.1)", ArgumentError, "be a structure with its values"),
-        ("SI(0.1)\0", ArgumentError, "be a structure with its values"),
-        ("SI(1 if 1 else 0)", ArgumentError, "be a structure with its values"),
+        ("", ArgumentError, "be a law with its values"),
+        ("SI", ArgumentError, "missing a required argument: 'beta'"),
+        ("SI(0.1", ArgumentError, "be a law with its values"),
+        ("0.05", ArgumentError, "be a law with its values"),
+        ("SI(beta)", ArgumentError, "be a law with its values"),
+        ("SI(0.1) + SI(0.2)", ArgumentError, "be a law with its values"),
+        ("SI(0.1); SI(0.2)", ArgumentError, "be a law with its values"),
+        ("transmission.SI(0.1)", ArgumentError, "be a law with its values"),
+        ("SI(0.1)\0", ArgumentError, "be a law with its values"),
+        ("SI(1 if 1 else 0)", ArgumentError, "be a law with its values"),
         ("Si(0.1)", UnknownNameError, "did you mean 'SI'"),
         ("SI()", ArgumentError, r"be SI\(beta\)"),
         ("SI(0.1, 0.2)", ArgumentError, r"be SI\(beta\)"),
         ("SI(alpha=0.1)", ArgumentError, r"be SI\(beta\)"),
         ("SI(**{'beta': 0.1})", ArgumentError, r"be SI\(beta\)"),
-        ("SI(*[0.1])", ArgumentError, "be a structure with its values"),
+        ("SI(*[0.1])", ArgumentError, "be a law with its values"),
         ("SI(1.5)", ArgumentError, "beta=1.5: must be a probability"),
         ("SI('0.1')", ArgumentTypeError, "beta='0.1'"),
-        ("TwoClass(0.1, 0.2, high={[]})", ArgumentError, "be a structure with its values"),
+        ("TwoClass(0.1, 0.2, high={[]})", ArgumentError, "be a law with its values"),
         ("FirstRepeat(0.1, 0.2, per='each')", UnknownNameError, "per='each'"),
     ],
 )
@@ -425,14 +426,14 @@ def test_text_that_is_no_structure_is_refused(
     text: str, error: type[LLMSpreadError], words: str
 ) -> None:
     with pytest.raises(error, match=words) as caught:
-        parse_structure(text)
+        parse_law(text)
     assert "\n" not in str(caught.value)
 
 
 def test_the_error_names_the_argument_the_text_came_from() -> None:
     for text in ("nonsense", "Nonsense(1)", "SI()"):
         with pytest.raises(ArgumentError) as caught:
-            parse_structure(text, argument="--decider")
+            parse_law(text, argument="--decider")
         assert caught.value.argument == "--decider"
 
 
@@ -458,7 +459,7 @@ def test_text_is_never_run(
     path = tmp_path_factory.mktemp("run") / "made"
     monkeypatch.setattr(os, "system", lambda command: pytest.fail(f"ran {command}"))
     with pytest.raises(ArgumentError):
-        parse_structure(text.format(path=path))
+        parse_law(text.format(path=path))
     assert not path.exists()
 
 
@@ -468,6 +469,6 @@ def test_text_is_never_run(
 @example("SI(0x1for x in y)")
 def test_any_text_is_a_structure_or_politely_refused(text: str) -> None:
     try:
-        assert isinstance(parse_structure(text), Structure)
+        assert isinstance(parse_law(text), TransmissionLaw)
     except LLMSpreadError as error:
         assert "\n" not in str(error)  # noqa: PT017

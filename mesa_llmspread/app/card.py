@@ -20,7 +20,7 @@ __all__ = ["AgentCard"]
 _COLUMNS = (
     {"key": "step", "label": "step", "number": True},
     {"key": "contacts", "label": "posting neighbours", "number": True},
-    {"key": "exposure", "label": "exposure", "number": True},
+    {"key": "exposure_count", "label": "exposure_count", "number": True},
     {"key": "outcome", "label": "decision"},
 )
 

@@ -20,7 +20,7 @@ from mesa_llmspread.meanfield.likelihood import decisions_of
 from mesa_llmspread.meanfield.selection import goodness_of_fit, like_decisions
 from mesa_llmspread.meanfield.verdict import misfit
 from mesa_llmspread.networks import Network
-from mesa_llmspread.transmission import Structure
+from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = ["fit_law"]
 
@@ -51,11 +51,11 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "", complete: bool
     if not results:
         return Law(step)
     chosen = results.get(wanted, next(iter(results.values())))
-    law = replace(law, step=step, drawn=chosen.structure, complete=complete)
-    if chosen.fitted is None:
+    law = replace(law, step=step, drawn=chosen.name, complete=complete)
+    if chosen.law is None:
         return law
-    curves = _curves(chosen.fitted, data, network)
-    missing = without_curve(chosen.structure, [curve.name for curve in curves])
+    curves = _curves(chosen.law, data, network)
+    missing = without_curve(chosen.name, [curve.name for curve in curves])
     return replace(law, curves=tuple(curves), missing=missing)
 
 
@@ -87,20 +87,20 @@ def _ranked(data: SpreadData) -> tuple[Law, Mapping[str, FitResult]]:
     results.sort(key=lambda result: result.bic)
     decisions = decisions_of(data.exposures)
     cells = like_decisions(decisions)
-    fits = {each.structure: goodness_of_fit(each, decisions, cells).p_value for each in results}
+    fits = {each.name: goodness_of_fit(each, decisions, cells).p_value for each in results}
     best = results[0]
-    wrong = misfit(best.structure, fits)
-    words = f"{wrong}; its estimates" if wrong else f"{best.structure} describes it best"
-    found = {result.structure: result for result in results}
+    wrong = misfit(best.name, fits)
+    words = f"{wrong}; its estimates" if wrong else f"{best.name} describes it best"
+    found = {result.name: result for result in results}
     return Law(verdict=f"{words}: {best.describe()}.", rows=_rows(found, fits)), found
 
 
-def _curves(structure: Structure, data: SpreadData, network: Network) -> list[Curve]:
+def _curves(law: TransmissionLaw, data: SpreadData, network: Network) -> list[Curve]:
     """Solve and simulate a law."""
     n = network.n
-    solved = closure_curves(structure, data)
+    solved = closure_curves(law, data)
     curves = [Curve(name, (n * solved[name]).tolist()) for name in CLOSURES if name in solved]
-    runs = stochastic_curve(structure, data, network)
+    runs = stochastic_curve(law, data, network)
     if runs is not None:
         curves.append(_scaled("fitted model, 95 % of runs", runs, n))
     return curves

@@ -13,9 +13,9 @@ from mesa_llmspread.app.llm_form import LLMForm
 from mesa_llmspread.app.number_field import NumberField
 from mesa_llmspread.app.session import View
 from mesa_llmspread.app.settings import LAWS, Settings
-from mesa_llmspread.laws import forms
 from mesa_llmspread.networks import NETWORKS
 from mesa_llmspread.profiles import Trait, codes
+from mesa_llmspread.transmission import resolve_law
 
 __all__ = ["Forms"]
 
@@ -159,10 +159,10 @@ def RatesForm(settings: Settings, on_settings: Change) -> None:
     """
     law = settings.decider
     rates = settings.rates[law]
-    words = forms()[law].kind.words
+    labels = resolve_law(law).labels
     for place, name in enumerate(LAWS[law]):
         solara.SliderFloat(
-            f"{words.get(name, name)}: {rates[place]:.2f}",
+            f"{labels.get(name, name)}: {rates[place]:.2f}",
             value=rates[place],
             min=0,
             max=1,

@@ -7,17 +7,21 @@ each, in the same order. Whatever runs at the same time inside a decider is its 
 from __future__ import annotations
 
 import enum
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import DeciderError, _short
 from mesa_llmspread.profiles import Profile
+from mesa_llmspread.streams import agent_uniforms
 
-__all__ = ["Decider", "Decision", "Exposure", "Outcome", "Post", "check_decisions"]
+__all__ = ["Decider", "Decision", "Exposure", "Outcome", "Post", "check_decisions", "coins"]
 
 
 class Outcome(enum.Enum):
@@ -55,7 +59,7 @@ class Exposure(NamedTuple):
         Posting neighbours it sees now, m.
     cumulative : int
         Neighbours who have posted so far.
-    exposure : int
+    exposure_count : int
         1 on its first exposure occasion, 2 on the next, ...
     direct : bool
         Whether it saw the event itself, through the media, in this step.
@@ -69,7 +73,7 @@ class Exposure(NamedTuple):
     event: OfflineEvent
     contacts: int
     cumulative: int
-    exposure: int
+    exposure_count: int
     direct: bool = False
     posts: tuple[Post, ...] = ()
 
@@ -93,6 +97,40 @@ class Decision(NamedTuple):
     post: str = ""
     reason: str = ""
     key: str = ""
+
+
+def coins(exposures: Sequence[Exposure], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Draw one uniform number per exposure, for deciders of your own.
+
+    A number depends on the step's stream, the event and the agent alone: not on what else is
+    in the batch, nor on what was drawn from the stream before. So parts of a batch may be
+    decided apart.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+        Of one step.
+    rng : numpy.random.Generator
+        The step's stream, as :meth:`Decider.decide` gets it.
+
+    Returns
+    -------
+    ndarray of float, shape (len(exposures),)
+        Numbers in [0, 1).
+    """
+    agents = np.fromiter((exposure.agent for exposure in exposures), np.int64, len(exposures))
+    key = int(rng.bit_generator.seed_seq.generate_state(1, np.uint64)[0])
+    drawn = np.empty(len(agents))
+    for event in {exposure.event.event_id for exposure in exposures}:
+        about = np.array([exposure.event.event_id == event for exposure in exposures])
+        drawn[about] = agent_uniforms(key ^ _hash(event), agents[about])
+    return drawn
+
+
+@lru_cache(maxsize=1024)
+def _hash(text: str) -> int:
+    """Hash text to 64 bits, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 class Decider(ABC):

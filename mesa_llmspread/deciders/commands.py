@@ -109,7 +109,7 @@ def prompt(
         event=bundled_events()[0] if event is None else get_event(event),
         contacts=len(posts),
         cumulative=len(posts),
-        exposure=checked_int("before", before, least=0) + 1,
+        exposure_count=checked_int("before", before, least=0) + 1,
         direct=not posts,
         posts=posts,
     )

@@ -162,7 +162,7 @@ def _occasion(exposure: Exposure, template: PromptTemplate) -> str:
     def people(number: int) -> str:
         return template.say("one_person" if number == 1 else "people", number=number)
 
-    before = exposure.exposure - 1
+    before = exposure.exposure_count - 1
     times = template.say("once" if before == 1 else "times", number=before)
     sentences = [template.say("again", times=times) if before else template.say("first")]
     if exposure.direct:

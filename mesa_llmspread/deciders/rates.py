@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome
+from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, coins
 from mesa_llmspread.exceptions import ArgumentTypeError
-from mesa_llmspread.profiles import Profile
-from mesa_llmspread.streams import agent_uniforms
-from mesa_llmspread.transmission import Structure, TwoClass
+from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
 __all__ = ["RateDecider"]
 
@@ -25,14 +23,13 @@ class RateDecider(Decider):
 
     Parameters
     ----------
-    structure : Structure
+    law : TransmissionLaw
         The law and its rates, such as ``SI(0.05)``.
 
     Notes
     -----
-    An agent's coin at a step depends on the run's seed, the step and the agent's index
-    alone. With a latent :class:`~mesa_llmspread.transmission.TwoClass` the agents' classes
-    are drawn once a run.
+    A decision's coin depends on the run's seed, the event, the step and the agent's index
+    alone. Latent classes are drawn once per run.
 
     Examples
     --------
@@ -43,67 +40,63 @@ class RateDecider(Decider):
     True
     """
 
-    def __init__(self, structure: Structure) -> None:
-        if not isinstance(structure, Structure):
-            raise ArgumentTypeError("structure", structure, "a Structure, such as SI(0.05)")
-        self.structure = structure
-        self.name = str(structure)
+    def __init__(self, law: TransmissionLaw) -> None:
+        if not isinstance(law, TransmissionLaw):
+            raise ArgumentTypeError("law", law, "a TransmissionLaw, such as SI(0.05)")
+        self.law = law
+        self.name = str(law)
+        self._by_profile = any(part.uses_profile for _, part in law.mixture_components())
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
-        """Toss one coin an exposure; see :meth:`Decider.decide`."""
-        _, agents, profiles, _, *seen, _ = zip(*exposures, strict=True)
-        chance = self._probabilities(np.array(agents), profiles, np.array(seen, dtype=np.int64))
-        reposts = agent_uniforms(rng, agents) < chance
+        """Toss one coin per exposure; see :meth:`Decider.decide`."""
+        reposts = coins(exposures, rng) < self._chance(_arrays(exposures, self._by_profile))
         return [_REPOST if repost else _DECLINE for repost in reposts.tolist()]
 
     def for_run(self, n: int, rng: np.random.Generator) -> Decider:
         """Draw latent classes, if the law has any; see :meth:`Decider.for_run`."""
-        if isinstance(self.structure, TwoClass) and self.structure.high is None:
-            return _LatentClasses(self.structure, rng.random(n) < self.structure.share_high)
-        return self
+        shares, laws = zip(*self.law.mixture_components(), strict=True)
+        if len(laws) == 1:
+            return self
+        latent = np.searchsorted(np.cumsum(shares)[:-1], rng.random(n), side="right")
+        return _LatentClasses(self.law, laws, latent)
 
     def manifest(self) -> Mapping[str, Any]:
         """Name the law and its rates; see :meth:`Decider.manifest`."""
-        return {
-            "decider": "rates",
-            "structure": self.structure.name,
-            "parameters": self.structure.parameters,
-        }
+        return {"decider": "rates", "law": self.law.name, "parameters": self.law.parameters}
 
-    def _probabilities(
-        self,
-        agents: npt.NDArray[np.int64],
-        profiles: Sequence[Profile],
-        seen: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.float64]:
-        return _chance(self.structure, profiles, seen)
+    def _chance(self, seen: ExposureArrays) -> npt.NDArray[np.float64]:
+        return self.law.checked_prob(seen)
 
 
 class _LatentClasses(RateDecider):
-    """One run of a latent two-class law: which agents are in the high class."""
+    """One run of a law with latent classes: which agent is in which."""
 
-    def __init__(self, structure: TwoClass, is_high: npt.NDArray[np.bool_]) -> None:
-        super().__init__(structure)
-        self._is_high = is_high
-        (_, self._low), (_, self._high) = structure.classes()
+    def __init__(
+        self,
+        law: TransmissionLaw,
+        laws: Sequence[TransmissionLaw],
+        latent: npt.NDArray[np.intp],
+    ) -> None:
+        super().__init__(law)
+        self._laws = laws
+        self._latent = latent
 
     def for_run(self, n: int, rng: np.random.Generator) -> Decider:
-        return RateDecider(self.structure).for_run(n, rng)
+        return RateDecider(self.law).for_run(n, rng)
 
-    def _probabilities(
-        self,
-        agents: npt.NDArray[np.int64],
-        profiles: Sequence[Profile],
-        seen: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.float64]:
-        low, high = (_chance(law, profiles, seen) for law in (self._low, self._high))
-        return np.where(self._is_high[agents], high, low)
+    def _chance(self, seen: ExposureArrays) -> npt.NDArray[np.float64]:
+        return np.choose(self._latent[seen.agent], [law.checked_prob(seen) for law in self._laws])
 
 
-def _chance(
-    structure: Structure, profiles: Sequence[Profile], seen: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Probability of posting at each exposure, from its fields as columns."""
-    contacts, cumulative, exposure, direct = seen
-    index = [profile.index for profile in profiles] if structure.needs_profile else 0
-    return structure.prob(contacts, exposure, direct, index, cumulative)
+def _arrays(exposures: Sequence[Exposure], by_profile: bool) -> ExposureArrays:
+    """Put exposures of one step into columns; profiles where they are used."""
+    step, agent, profile, _, contacts, cumulative, count, direct, _ = zip(*exposures, strict=True)
+    return ExposureArrays(
+        np.array(contacts),
+        np.array(count),
+        np.array(direct),
+        np.array([one.index for one in profile]) if by_profile else 0,
+        np.array(cumulative),
+        step=step[0],
+        agent=np.array(agent),
+    )

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome
+from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, coins
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import UnknownNameError
 from mesa_llmspread.profiles import Trait, all_profiles
-from mesa_llmspread.streams import agent_uniforms
-from mesa_llmspread.transmission import Seen, Structure, rate_to_probability
-from mesa_llmspread.transmission.structure import built_in
+from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw, rate_to_probability
 
 __all__ = ["LINKS", "TraitDecider", "TraitLaw"]
 
@@ -122,9 +120,9 @@ class TraitDecider(Decider):
             raise UnknownNameError("link", self.link, LINKS)
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
-        """Toss one coin an exposure; see :meth:`Decider.decide`."""
+        """Toss one coin per exposure; see :meth:`Decider.decide`."""
         chance = self.probabilities(exposures)
-        reposts = agent_uniforms(rng, [exposure.agent for exposure in exposures]) < chance
+        reposts = coins(exposures, rng) < chance
         return [_REPOST if repost else _DECLINE for repost in reposts.tolist()]
 
     def probabilities(self, exposures: Sequence[Exposure]) -> Floats:
@@ -200,9 +198,8 @@ class TraitDecider(Decider):
         )
 
 
-@built_in
 @dataclasses.dataclass(frozen=True)
-class TraitLaw(Structure):
+class TraitLaw(TransmissionLaw):
     """A :class:`TraitDecider` and one event, as a law of the 32 binary profiles.
 
     The compiled engine runs it, for agents that see posts only; it has no equations.
@@ -229,6 +226,11 @@ class TraitLaw(Structure):
     event: OfflineEvent
     only: int | None = None
 
+    memory: ClassVar[str] = "first_repeat"
+
+    def __post_init__(self) -> None:
+        """Coefficients have no bounds."""
+
     @property
     def name(self) -> str:
         """The law's name, with the policy's link."""
@@ -243,33 +245,25 @@ class TraitLaw(Structure):
         return {term: getattr(self.decider, term) for term in terms} | {"news": news}
 
     @property
-    def needs_profile(self) -> bool:
+    def uses_profile(self) -> bool:  # type: ignore[override]
         """Whether :meth:`prob` depends on the agent's profile."""
         return self.only is None
 
-    @property
-    def needs_occasion(self) -> bool:
-        """Whether :meth:`prob` depends on the agent's having decided before."""
-        return True
+    def at_profile(self, profile: int) -> TransmissionLaw:
+        """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
+        return dataclasses.replace(self, only=profile)
 
-    def classes(
-        self, profile_shares: Sequence[float] | Floats | None = None
-    ) -> list[tuple[float, Structure]]:
-        """Split the law into the 32 profiles; see :meth:`Structure.classes`."""
-        if self.only is not None:
-            return [(1.0, self)]
-        shares = np.full(32, 1 / 32) if profile_shares is None else np.asarray(profile_shares)
-        return [
-            (float(share), dataclasses.replace(self, only=index))
-            for index, share in enumerate(shares)
-            if share > 0
-        ]
-
-    def _prob(self, seen: Seen) -> Floats:
+    def prob(self, seen: ExposureArrays) -> Floats:
+        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         levels = np.array([profile.levels for profile in all_profiles()])
         index = seen.profile if self.only is None else np.full_like(seen.profile, self.only)
-        news = self.decider._newsworthiness(self.event)
-        chance = self.decider._chance(levels[index], seen.contacts, seen.repeat, seen.direct, news)
+        chance = self.decider._chance(
+            levels[index],
+            seen.contacts,
+            seen.exposure_count > 1,
+            seen.direct,
+            self.decider._newsworthiness(self.event),
+        )
         return np.where((seen.contacts > 0) | seen.direct, chance, 0.0)
 
     def __str__(self) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -141,6 +143,46 @@ No one was reported killed.'
                 civilian_targeting=self.civilian_targeting,
             )
             object.__setattr__(self, "text", news)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values, as a record keeps them.
+
+        Returns
+        -------
+        dict
+        """
+        return {**dataclasses.asdict(self), "date": self.date.isoformat()}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> OfflineEvent:
+        """Build the event that :meth:`to_dict` described.
+
+        Parameters
+        ----------
+        fields : mapping of str to object
+
+        Returns
+        -------
+        OfflineEvent
+
+        Raises
+        ------
+        ArgumentError
+            If a field is missing or unknown, or its value is not allowed.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        if missing := [name for name in known if name not in fields and name != "text"]:
+            raise ArgumentError("fields", list(fields), f"have {', '.join(missing)}")
+        for name in fields:
+            if name not in known:
+                raise UnknownNameError("field", name, known)
+        date = fields["date"]
+        if isinstance(date, str):
+            try:
+                date = datetime.date.fromisoformat(date)
+            except ValueError as error:
+                raise ArgumentError("date", date, "be a date such as '2024-05-14'") from error
+        return cls(**{**fields, "date": date, "actors": tuple(fields["actors"])})
 
 
 def _checked_actors(actors: object) -> tuple[str, ...]:

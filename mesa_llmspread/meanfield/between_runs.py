@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2, t
 
-from mesa_llmspread.laws import Form
 from mesa_llmspread.meanfield.joint import problem_of
 from mesa_llmspread.meanfield.likelihood import Log, Trials, peak_rate, split
 from mesa_llmspread.meanfield.maximise import Estimate, Floats, Scale, peak_of
-from mesa_llmspread.transmission import rate_to_probability
+from mesa_llmspread.transmission import TransmissionLaw, rate_to_probability
 
 __all__ = ["Between", "between_runs", "heterogeneity", "mean_interval"]
 
@@ -46,12 +45,12 @@ class Between:
     high: Floats
 
 
-def heterogeneity(form: Form, log: Log, pooled: Estimate) -> float:
+def heterogeneity(law: TransmissionLaw, log: Log, pooled: Estimate) -> float:
     """Test that all runs have the same rates.
 
     Parameters
     ----------
-    form : Form
+    law : TransmissionLaw
     log : Log
     pooled : Estimate
         From all runs together.
@@ -64,14 +63,15 @@ def heterogeneity(form: Form, log: Log, pooled: Estimate) -> float:
     """
     if len(log.runs) < 2 or not np.isfinite(pooled.loglik):
         return float("nan")
-    parts = split(form, log.cells)
+    cells = log.cells(law)
+    parts = split(law, cells)
     if parts is None:
         if pooled.peak is None:
             return float("nan")
-        peaks = [peak_of(problem_of(form, log.only(run)), [pooled.peak])[1] for run in log.runs]
+        peaks = [peak_of(problem_of(law, log.only(run)), [pooled.peak])[1] for run in log.runs]
         gain, freedom = sum(peaks) - pooled.loglik, len(pooled.peak) * (len(log.runs) - 1)
         return float(chi2.sf(2 * gain, freedom))
-    runs = [split(form, log.cells.where(log.cells.run == run)) or {} for run in log.runs]
+    runs = [split(law, cells.where(cells.run == run)) or {} for run in log.runs]
     if len(parts) >= _MANY:
         rates = {name: peak_rate(part)[0] for name, part in parts.items()}
         parts, *runs = ({"factor": _relative(rates, trials)} for trials in (parts, *runs))
@@ -97,7 +97,7 @@ def _relative(rates: Mapping[str, float], run: Mapping[str, Trials]) -> Trials:
     )
 
 
-def between_runs(form: Form, log: Log, pooled: Estimate, level: float) -> Between:
+def between_runs(law: TransmissionLaw, log: Log, pooled: Estimate, level: float) -> Between:
     """Estimate a law's parameters with intervals that hold where runs differ.
 
     A few rates that can be estimated one by one are averaged over the runs on the log scale
@@ -107,7 +107,7 @@ def between_runs(form: Form, log: Log, pooled: Estimate, level: float) -> Betwee
 
     Parameters
     ----------
-    form : Form
+    law : TransmissionLaw
     log : Log
         With at least two runs.
     pooled : Estimate
@@ -119,21 +119,22 @@ def between_runs(form: Form, log: Log, pooled: Estimate, level: float) -> Betwee
     -------
     Between
     """
-    parts = split(form, log.cells)
+    cells = log.cells(law)
+    parts = split(law, cells)
     if parts is None:
         if pooled.peak is None:
             return Between(pooled.values, pooled.stderr, pooled.low, pooled.high)
-        others = [problem_of(form, log.without(run)) for run in log.runs]
+        others = [problem_of(law, log.without(run)) for run in log.runs]
         left_out = np.array([peak_of(problem, [pooled.peak])[0] for problem in others])
-        return _jackknife(others[0], pooled.peak, pooled, left_out, level)
+        return _jackknife(others[0].scale, pooled.peak, pooled, left_out, level)
     if len(parts) < _MANY:
-        runs = [split(form, log.cells.where(log.cells.run == run)) or {} for run in log.runs]
+        runs = [split(law, cells.where(cells.run == run)) or {} for run in log.runs]
         return _average(runs, list(parts), level)
-    scale = Scale(len(parts), 0)
-    rest = [split(form, log.cells.where(log.cells.run != run)) or {} for run in log.runs]
+    scale = Scale.of(law, list(parts))
+    rest = [split(law, cells.where(cells.run != run)) or {} for run in log.runs]
     rates = [[peak_rate(one[name])[0] if name in one else np.nan for name in parts] for one in rest]
-    left_out = np.array([scale.from_probability(rate_to_probability(row)) for row in rates])
-    peak = scale.from_probability(pooled.values)
+    left_out = np.array([scale.from_values(rate_to_probability(row)) for row in rates])
+    peak = scale.from_values(pooled.values)
     return _jackknife(scale, peak, pooled, left_out, level)
 
 
@@ -185,7 +186,7 @@ def _jackknife(
     own = np.divide(pooled.stderr, slope, out=np.full(len(peak), np.nan), where=slope > 0)
     error = np.where(spread > _EXACT, np.sqrt(spread), own)
     half = np.nan_to_num(t.ppf((1 + level) / 2, n - 1) * error, nan=np.inf)
-    low, high = scale.to_probability(peak - half), scale.to_probability(peak + half)
+    low, high = scale.to_values(peak - half), scale.to_values(peak + half)
     # On a bound an estimate hardly moves, however little is known.
     bound = np.isnan(pooled.stderr)
     low = np.where(bound, np.minimum(low, pooled.low), low)
@@ -216,8 +217,8 @@ def mean_interval(y: Floats, scale: Scale, level: float) -> Between:
         error = y.std(axis=0, ddof=1) / np.sqrt(len(y))
         half = t.ppf((1 + level) / 2, len(y) - 1) * error
     return Between(
-        scale.to_probability(mean),
+        scale.to_values(mean),
         scale.slope(mean) * error,
-        scale.to_probability(mean - half),
-        scale.to_probability(mean + half),
+        scale.to_values(mean - half),
+        scale.to_values(mean + half),
     )

@@ -13,7 +13,6 @@ import pandas as pd
 from mesa_llmspread._checks import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.laws import Form, resolve_form
 from mesa_llmspread.meanfield.fit import fit_log
 from mesa_llmspread.meanfield.joint import Frailty, frailty
 from mesa_llmspread.meanfield.likelihood import Log, decisions_of
@@ -26,7 +25,7 @@ from mesa_llmspread.meanfield.selection import (
     rate_by_run_bic,
 )
 from mesa_llmspread.meanfield.verdict import cautions, misfit, verdict
-from mesa_llmspread.transmission import Structure
+from mesa_llmspread.transmission import TransmissionLaw, resolve_law
 
 __all__ = ["Comparison", "candidates", "compare"]
 
@@ -38,7 +37,7 @@ class Comparison:
     Attributes
     ----------
     table : DataFrame
-        One row a law, best first: ``structure, parameters`` (with intervals), ``n_params,
+        One row a law, best first: ``law, parameters`` (with intervals), ``n_params,
         loglik, aic, bic, delta_bic`` (to the best), ``weight`` (of evidence, from BIC),
         ``delta_aic`` (to the lowest), ``akaike_weight``, ``deviance, freedom, fit_p_value``
         (goodness of fit in cells of like decisions), ``held_out`` (log probability of each
@@ -69,7 +68,7 @@ class Comparison:
     @property
     def misfit(self) -> str:
         """That the best law does not fit the decisions, in a clause; "" if it does."""
-        return misfit(self.best.structure, _fit_p_values(self.table))
+        return misfit(self.best.name, _fit_p_values(self.table))
 
 
 def candidates(data: SpreadData) -> list[str]:
@@ -99,7 +98,7 @@ def candidates(data: SpreadData) -> list[str]:
 
 def compare(
     data: SpreadData,
-    structures: Sequence[str | type[Structure] | Structure] | None = None,
+    laws: Sequence[str | type[TransmissionLaw] | TransmissionLaw] | None = None,
     *,
     level: float = 0.95,
 ) -> Comparison:
@@ -109,7 +108,7 @@ def compare(
     ----------
     data : SpreadData
         One run or several.
-    structures : sequence, optional
+    laws : sequence, optional
         The laws, as :func:`fit` takes them; by default all that the data can tell apart.
     level : float, default 0.95
         Coverage of the intervals.
@@ -125,32 +124,33 @@ def compare(
 
     Notes
     -----
-    BIC counts exposed decisions. Weights are ``exp(-delta / 2)``, made to sum to 1. A law
-    with rates of which the decisions say nothing comes last.
+    BIC counts exposed decisions, or agents for laws with latent classes. Weights are
+    ``exp(-delta / 2)``, made to sum to 1. A law with rates of which the decisions say nothing
+    comes last.
 
     Examples
     --------
     >>> from mesa_llmspread import SpreadData, SpreadModel
     >>> model = SpreadModel(n=400, decider="FirstRepeat(0.2, 0.04)", rng=1).run(60)
-    >>> compare(SpreadData.from_model(model), ["SI", "FirstRepeat"]).best.structure
+    >>> compare(SpreadData.from_model(model), ["SI", "FirstRepeat"]).best.name
     'FirstRepeat'
     """
     if not isinstance(data, SpreadData):
         raise ArgumentTypeError("data", data, "a SpreadData")
     checked_level(level)
-    if isinstance(structures, str) or (structures is not None and not len(structures)):
-        raise ArgumentError("structures", structures, "be a list of at least one law")
+    if isinstance(laws, str) or (laws is not None and not len(laws)):
+        raise ArgumentError("laws", laws, "be a list of at least one law")
     log = Log.read(data)
-    laws = _named(candidates(data) if structures is None else structures)
-    fits = {name: fit_log(log, form, level=level) for name, form in laws.items()}
+    chosen = _named(candidates(data) if laws is None else laws)
+    fits = {name: fit_log(log, law, level=level) for name, law in chosen.items()}
     order = sorted(fits, key=lambda name: (not fits[name].success, *_rank(fits[name])))
     results = {name: fits[name] for name in order}
     best = results[order[0]]
     if not best.success:
         raise ArgumentError(
-            "structures", order, f"hold a law that the decisions identify: {best.message}"
+            "laws", order, f"hold a law that the decisions identify: {best.message}"
         )
-    table = _table(data, log, laws, results)
+    table = _table(data, log, chosen, results)
     tests = nested_tests(results)
     rival = frailty(log)
     warnings = cautions(
@@ -164,16 +164,18 @@ def compare(
     return Comparison(table, results, best, words, tests, rival, tuple(warnings))
 
 
-def _named(structures: Sequence[str | type[Structure] | Structure]) -> dict[str, Form]:
+def _named(
+    laws: Sequence[str | type[TransmissionLaw] | TransmissionLaw],
+) -> dict[str, TransmissionLaw]:
     """Name the laws; those of one name, such as several partitions, are numbered."""
-    found = [resolve_form(structure) for structure in structures]
-    total, seen = Counter(form.name for form in found), Counter[str]()
-    laws = {}
-    for form in found:
-        seen[form.name] += 1
-        many = total[form.name] > 1
-        laws[f"{form.name} ({seen[form.name]})" if many else form.name] = form
-    return laws
+    found = [resolve_law(law) for law in laws]
+    total, seen = Counter(law.name for law in found), Counter[str]()
+    named = {}
+    for law in found:
+        seen[law.name] += 1
+        many = total[law.name] > 1
+        named[f"{law.name} ({seen[law.name]})" if many else law.name] = law
+    return named
 
 
 def _rank(result: FitResult) -> tuple[float, int]:
@@ -182,7 +184,7 @@ def _rank(result: FitResult) -> tuple[float, int]:
 
 
 def _table(
-    data: SpreadData, log: Log, laws: dict[str, Form], results: dict[str, FitResult]
+    data: SpreadData, log: Log, laws: dict[str, TransmissionLaw], results: dict[str, FitResult]
 ) -> pd.DataFrame:
     """Put all that is known of each law into a row."""
     fits = list(results.values())
@@ -193,7 +195,7 @@ def _table(
     usable = np.array([result.success for result in fits])
     return pd.DataFrame(
         {
-            "structure": list(results),
+            "law": list(results),
             "parameters": [result.describe() for result in fits],
             "n_params": [len(result.params) for result in fits],
             "loglik": [result.loglik for result in fits],
@@ -213,7 +215,7 @@ def _table(
 
 def _fit_p_values(table: pd.DataFrame) -> dict[str, float]:
     """Look up the goodness of fit of every law."""
-    return dict(zip(table["structure"], table["fit_p_value"], strict=True))
+    return dict(zip(table["law"], table["fit_p_value"], strict=True))
 
 
 def _weights(criterion: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> list[float]:

@@ -13,29 +13,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import least_squares
-from scipy.special import expit
+from scipy.stats import qmc
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.laws import Form
 from mesa_llmspread.meanfield.between_runs import mean_interval
+from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
 from mesa_llmspread.meanfield.joint import low_class_first
 from mesa_llmspread.meanfield.maximise import Floats, Scale
 from mesa_llmspread.meanfield.result import FitResult
-from mesa_llmspread.meanfield.solve import Closure, ClosureWarning, Time, solve
+from mesa_llmspread.meanfield.solve import ClosureWarning, solve
 from mesa_llmspread.profiles import codes
-from mesa_llmspread.transmission import (
-    SI,
-    ByProfile,
-    FirstRepeat,
-    OnlineOffline,
-    SingleMultiple,
-    Structure,
-    TwoClass,
-    rate_to_probability,
-)
+from mesa_llmspread.transmission import SI, TransmissionLaw, rate_to_probability
 
 __all__ = ["fit_curve"]
 
@@ -49,23 +39,11 @@ _EDGE = 0.05
 # Rates of SI from which the first guess is taken.
 _GUESSES = (0.002, 0.01, 0.03, 0.08, 0.2, 0.6, 2.0)
 
-# Where to start, as differences from the logarithm of SI's rate; shares as logits.
-_STARTS: dict[type[Structure], tuple[tuple[float, ...], ...]] = {
-    SI: ((0.0,),),
-    OnlineOffline: ((-1.0, -0.2), (-3.0, 0.0), (0.5, -1.5)),
-    FirstRepeat: ((0.0, 0.0), (1.2, -0.4), (-1.2, 0.3)),
-    SingleMultiple: ((0.0, 1.0), (0.8, 0.3), (-1.0, 1.5)),
-    TwoClass: ((-0.7, 0.7, 0.0), (-0.2, 1.5, -1.0), (-2.0, 0.3, 1.5)),
-}
+# Points around it that are tried, how far they lie, and how many searches start from them.
+_POINTS, _AROUND, _STARTS = 16, 2.5, 3
 
-# Another law whose curve is nearly the same.
-_RIVALS = {
-    SI: "FirstRepeat",
-    OnlineOffline: "FirstRepeat",
-    FirstRepeat: "OnlineOffline",
-    SingleMultiple: "TwoClass",
-    TwoClass: "SingleMultiple",
-}
+# Parameters that one curve may hold at most.
+_MOST_PARAMETERS = 4
 
 # Below this many starters the time a run takes to get going differs much between runs.
 _FEW_STARTERS = 10
@@ -82,23 +60,21 @@ class _Curve:
     setting: dict[str, Any]
     broadcast: float
 
-    def solution(self, structure: Structure, closure: Closure, time: Time) -> Floats:
+    def solution(self, law: TransmissionLaw, closure: str | Closure, time: Time) -> Floats:
         """Solve a law in this setting."""
-        if isinstance(structure, OnlineOffline):
-            # The equations let everybody see the event at every step.
-            structure = OnlineOffline(structure.alpha * self.broadcast, structure.beta)
+        law = law.seen_by(self.broadcast)
         with warnings.catch_warnings():
             # Said once, in the result.
             warnings.simplefilter("ignore", ClosureWarning)
-            solved = solve(structure, closure=closure, time=time, **self.setting)
+            solved = solve(law, closure=closure, time=time, **self.setting)
         return np.asarray(solved["infected"], dtype=float) / self.setting["n"]
 
 
 def fit_curve(
     data: SpreadData,
-    form: Form,
+    law: TransmissionLaw,
     *,
-    closure: Closure = "master",
+    closure: str | Closure = "master",
     time: Time = "discrete",
     level: float = 0.95,
 ) -> FitResult:
@@ -108,8 +84,8 @@ def fit_curve(
     ----------
     data : SpreadData
         Runs with a manifest, which says on what networks and from how many starters.
-    form : Form
-        The law.
+    law : TransmissionLaw
+        Its options count, its values do not.
     closure, time : str
         The equations, as in :func:`~mesa_llmspread.meanfield.solve`.
     level : float, default 0.95
@@ -125,32 +101,33 @@ def fit_curve(
     ArgumentError
         If the law cannot be fitted to curves, or the manifest does not describe the runs.
     """
-    if form.kind is ByProfile:
+    names = list(law.parameters)
+    if len(names) > _MOST_PARAMETERS:
         raise ArgumentError(
-            "structure", form.name, "be a law of few rates; one curve cannot hold 32 of them"
+            "law", law.name, f"be a law of few rates; one curve cannot hold {len(names)} of them"
         )
     curves = _curves(data)
-    if form.kind is OnlineOffline and not any(curve.broadcast for curve in curves):
+    if law.offline and not any(curve.broadcast for curve in curves):
         raise ArgumentError(
-            "structure",
-            form.name,
+            "law",
+            law.name,
             "be fitted to runs in which the event itself was seen (broadcast > 0)",
         )
-    found = _fit_all(curves, form, closure, time)
+    search = _Search(law, Scale.of(law))
+    found = search.all(curves, closure, time)
     theta = np.array([np.asarray(part.x) for part in found])
-    names = list(_law(form, theta[0]).parameters)
-    n_shares = len(names) - _n_rates(form)
-    lower, upper = _bounds(len(names), n_shares)
-    mean = mean_interval(theta, Scale(len(names) - n_shares, n_shares), level)
+    mean = mean_interval(theta, search.scale, level)
     values, stderr, low, high = mean.values, mean.stderr, mean.low, mean.high
-    at_lower, at_upper = theta < lower + _EDGE, theta > upper - _EDGE
-    values[at_lower.all(axis=0)], values[at_upper.all(axis=0)] = 0.0, 1.0
+    at_lower, at_upper = theta < search.lower + _EDGE, theta > search.upper - _EDGE
+    ends = np.array(search.scale.bounds)
+    values[at_lower.all(axis=0)] = ends[at_lower.all(axis=0), 0]
+    values[at_upper.all(axis=0)] = ends[at_upper.all(axis=0), 1]
     at_edge = (at_lower | at_upper).sum(axis=0)
     nowhere = (at_lower | at_upper).all(axis=0)
-    stderr[nowhere], low[nowhere], high[nowhere] = np.nan, 0.0, 1.0
-    fitted = form(*map(float, values))
+    stderr[nowhere], low[nowhere], high[nowhere] = np.nan, *ends[nowhere].T
+    fitted = law.replace(dict(zip(names, values.tolist(), strict=True)))
     gaps = [curve.share - curve.solution(fitted, closure, time) for curve in curves]
-    notes = _notes(form, closure, curves)
+    notes = _notes(fitted, closure, curves)
     notes += [
         f"{name} is at the end of its range in {count} of {len(curves)} runs: these curves do "
         "not identify it."
@@ -166,22 +143,25 @@ def fit_curve(
         notes.append("The search did not settle in every run.")
     nan = float("nan")
     return FitResult(
-        structure=form.name,
+        name=law.name,
         params=dict(zip(names, map(float, values), strict=True)),
         stderr=dict(zip(names, map(float, stderr), strict=True)),
         ci={n: (float(a), float(b)) for n, a, b in zip(names, low, high, strict=True)},
+        covar=np.diag(stderr**2),
         interval="runs",
         level=level,
         loglik=nan,
         aic=nan,
         bic=nan,
         n_obs=sum(len(curve.share) - 1 for curve in curves),
+        n_bic=0,
         n_failed=int((data.exposures["outcome"] == "failed").sum()),
         n_runs=len(curves),
         heterogeneity=nan,
         success=success,
+        nfev=sum(int(part.nfev) for part in found),
         message=" ".join(notes),
-        fitted=fitted,
+        law=fitted,
         likeliest=None,
         method="curve",
         warnings=tuple(notes),
@@ -228,68 +208,67 @@ def _profile_shares(counts: Mapping[str, int]) -> Floats:
     return np.asarray(number / number.sum())
 
 
-def _fit_all(curves: list[_Curve], form: Form, closure: Closure, time: Time) -> list[Any]:
-    """Fit each run's curve: the first from several starts, the others from where it ended."""
-    first = curves[0]
-    guesses = [SI(float(rate_to_probability(rate))) for rate in _GUESSES]
-    gaps = [np.sum((first.solution(si, closure, "discrete") - first.share) ** 2) for si in guesses]
-    middle = np.log(_GUESSES[int(np.argmin(gaps))])
-    n_rates = _n_rates(form)
-    starts = [
-        np.array([middle + part if i < n_rates else part for i, part in enumerate(start)])
-        for start in _STARTS[form.kind]
-    ]
-    # Maps are many times faster than differential equations, and nearly the same.
-    tried = [_least_squares(first, form, start, closure, "discrete") for start in starts]
-    best = min(tried, key=lambda result: float(result.cost))
-    return [_least_squares(curve, form, np.asarray(best.x), closure, time) for curve in curves]
+@dataclass(frozen=True)
+class _Search:
+    """Least squares on the scale of a law's parameters."""
 
+    law: TransmissionLaw
+    scale: Scale
 
-def _least_squares(curve: _Curve, form: Form, start: Floats, closure: Closure, time: Time) -> Any:
-    """Fit one curve from one start."""
-    n_shares = len(start) - _n_rates(form)
-    bounds = _bounds(len(start), n_shares)
+    @property
+    def lower(self) -> Floats:
+        """The smallest values that are sought, on the scale."""
+        rate = np.array(self.scale.is_rate)
+        return np.where(rate, np.log(_LOWEST_RATE), np.maximum(self.scale.lower, -_WIDEST_LOGIT))
 
-    def gap(theta: Floats) -> Floats:
-        return curve.solution(_law(form, theta), closure, time) - curve.share
+    @property
+    def upper(self) -> Floats:
+        """The largest values that are sought, on the scale."""
+        rate = np.array(self.scale.is_rate)
+        return np.where(rate, np.log(_HIGHEST_RATE), np.minimum(self.scale.upper, _WIDEST_LOGIT))
 
-    start = np.clip(start, bounds[0] + 1e-3, bounds[1] - 1e-3)
-    found = least_squares(
-        gap,
-        start,
-        bounds=bounds,
-        diff_step=np.array(1e-4),
-        ftol=1e-7,
-        xtol=1e-5,
-        gtol=1e-9,
-        max_nfev=60,
-    )
-    if form.kind is TwoClass and form.options.get("high") is None:
-        found.x = low_class_first(found.x)
-    return found
+    def at(self, theta: Floats) -> TransmissionLaw:
+        """Return the law at a point of the scale."""
+        values = self.scale.to_values(theta).tolist()
+        return self.law.replace(dict(zip(self.law.parameters, values, strict=True)))
 
+    def all(self, curves: list[_Curve], closure: str | Closure, time: Time) -> list[Any]:
+        """Fit each run's curve: the first from several starts, the others from where it ended."""
+        first = curves[0]
 
-def _n_rates(form: Form) -> int:
-    """Count the parameters that are rates; the others are shares."""
-    known = form.kind is TwoClass and form.options.get("high") is not None
-    names = [name for name in form.kind.words if not (known and name == "share_high")]
-    return sum(not name.startswith("share") for name in names)
+        def distance(law: TransmissionLaw) -> float:
+            return float(np.sum((first.solution(law, closure, "discrete") - first.share) ** 2))
 
+        gaps = [distance(SI(float(rate_to_probability(rate)))) for rate in _GUESSES]
+        middle = np.zeros(len(self.scale))
+        middle[list(self.scale.is_rate)] = np.log(_GUESSES[int(np.argmin(gaps))])
+        cube = qmc.Sobol(len(self.scale), rng=0).random(_POINTS)
+        points = [middle, *(middle + _AROUND * (2 * cube - 1))]
+        starts = sorted(points, key=lambda point: distance(self.at(point)))[:_STARTS]
+        # Maps are many times faster than differential equations, and nearly the same.
+        tried = [self.one(first, start, closure, "discrete") for start in starts]
+        best = min(tried, key=lambda result: float(result.cost))
+        return [self.one(curve, np.asarray(best.x), closure, time) for curve in curves]
 
-def _bounds(size: int, n_shares: int) -> tuple[Floats, Floats]:
-    """Give the range of log rates and logits."""
-    kinds = [size - n_shares, n_shares]
-    return (
-        np.repeat([np.log(_LOWEST_RATE), -_WIDEST_LOGIT], kinds),
-        np.repeat([np.log(_HIGHEST_RATE), _WIDEST_LOGIT], kinds),
-    )
+    def one(self, curve: _Curve, start: Floats, closure: str | Closure, time: Time) -> Any:
+        """Fit one curve from one start."""
 
+        def gap(theta: Floats) -> Floats:
+            return curve.solution(self.at(theta), closure, time) - curve.share
 
-def _law(form: Form, theta: npt.NDArray[np.float64]) -> Structure:
-    """Make the law with these log rates and logits."""
-    n_rates = _n_rates(form)
-    rates = rate_to_probability(np.exp(theta[:n_rates]))
-    return form(*map(float, rates), *map(float, expit(theta[n_rates:])))
+        found = least_squares(
+            gap,
+            np.clip(start, self.lower + 1e-3, self.upper - 1e-3),
+            bounds=(self.lower, self.upper),
+            diff_step=np.array(1e-4),
+            ftol=1e-7,
+            xtol=1e-5,
+            gtol=1e-9,
+            max_nfev=60,
+        )
+        if list(self.law.parameters) == ["beta_low", "beta_high", "share_high"]:
+            found.x = low_class_first(found.x)
+        return found
 
 
 def _alikeness(jacobian: Floats) -> float:
@@ -300,22 +279,20 @@ def _alikeness(jacobian: Floats) -> float:
     return float(np.linalg.cond(jacobian / size) ** 2)
 
 
-def _notes(form: Form, closure: Closure, curves: list[_Curve]) -> list[str]:
+def _notes(law: TransmissionLaw, closure: str | Closure, curves: list[_Curve]) -> list[str]:
     """Say what a curve does not tell."""
     notes = [
-        f"A curve does not identify a law: {_RIVALS[form.kind]} can give nearly the same one. "
-        "Fit decisions (method='exposures') to choose a law or to read its rates."
+        "A curve does not identify a law: others can give nearly the same one. Fit decisions "
+        "(method='exposures') to choose a law or to read its rates."
     ]
-    if closure == "mean_field":
+    chosen = as_closure(closure)
+    if chosen.name == "mean_field":
         notes.append(
             "Rates under the mean-field closure are effective rates: they make up for its error, "
             "a third and more of the rate on sparse networks."
         )
-    if closure == "pair" and form.kind is FirstRepeat:
-        notes.append(
-            "The pair approximation of FirstRepeat is wrong even where its probabilities are "
-            "equal; use closure='master'."
-        )
+    if warning := chosen.warning(law):
+        notes.append(f"{warning[0].upper()}{warning[1:]}.")
     fewest = min(curve.setting["initial_infected"] for curve in curves)
     if fewest < _FEW_STARTERS:
         notes.append(

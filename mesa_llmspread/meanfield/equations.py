@@ -28,13 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln, xlog1py, xlogy
 
-from mesa_llmspread.transmission import (
-    SI,
-    FirstRepeat,
-    OnlineOffline,
-    Structure,
-    probability_to_rate,
-)
+from mesa_llmspread.transmission import TransmissionLaw, probability_to_rate
 
 __all__ = [
     "Chances",
@@ -50,7 +44,7 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-Laws = Sequence[tuple[float, Structure]]
+Laws = Sequence[tuple[float, TransmissionLaw]]
 State = TypeVar("State")
 
 
@@ -150,7 +144,7 @@ def contact_chances(laws: Laws) -> Chances | None:
 
     Parameters
     ----------
-    laws : sequence of (float, Structure)
+    laws : sequence of (float, TransmissionLaw)
         Share and law of each class.
 
     Returns
@@ -160,12 +154,10 @@ def contact_chances(laws: Laws) -> Chances | None:
     """
     rows = []
     for share, law in laws:
-        if isinstance(law, SI):
-            rows.append((share, 0.0, law.beta))
-        elif isinstance(law, OnlineOffline):
-            rows.append((share, law.alpha, law.beta))
-        else:
+        if not law.independent_contacts or law.memory != "none":
             return None
+        alpha = float(law.evaluate(0, direct=True)) if law.offline else 0.0
+        rows.append((share, alpha, float(law.evaluate(1))))
     return Chances(*np.array(rows).T)
 
 
@@ -179,7 +171,7 @@ def decision_kernel(
 
     Parameters
     ----------
-    laws : sequence of (float, Structure)
+    laws : sequence of (float, TransmissionLaw)
         Share and law of each class.
     contacts : ndarray of int, any shape
         Visible posting neighbours, m.
@@ -193,15 +185,16 @@ def decision_kernel(
 
     Examples
     --------
+    >>> from mesa_llmspread import SI
     >>> decision_kernel([(1.0, SI(0.5))], np.array([0, 1, 2])).table
     array([[[1.  , 0.5 , 0.25]]])
     """
 
-    def block(law: Structure) -> Floats:
-        first = 1.0 - law.prob(contacts, exposure=1, direct=True, cumulative=cumulative)
-        if not isinstance(law, FirstRepeat):
+    def block(law: TransmissionLaw) -> Floats:
+        first = 1.0 - law.evaluate(contacts, 1, law.offline, cumulative=cumulative)
+        if law.memory != "first_repeat":
             return np.array([[first]])
-        again = 1.0 - law.prob(contacts, exposure=2, direct=True, cumulative=cumulative)
+        again = 1.0 - law.evaluate(contacts, 2, law.offline, cumulative=cumulative)
         exposed = contacts > 0
         return np.array(
             [
@@ -230,7 +223,7 @@ def rate_kernel(laws: Laws, contacts: npt.NDArray[Any]) -> Kernel:
 
     Parameters
     ----------
-    laws : sequence of (float, Structure)
+    laws : sequence of (float, TransmissionLaw)
         Share and law of each class; a probability of one has no finite rate.
     contacts : ndarray of int, any shape
         Infected neighbours, m.
@@ -242,23 +235,23 @@ def rate_kernel(laws: Laws, contacts: npt.NDArray[Any]) -> Kernel:
 
     Examples
     --------
+    >>> from mesa_llmspread import FirstRepeat
     >>> rate_kernel([(1.0, FirstRepeat(0.25, 0.125))], np.array([2])).table[..., 0]
     array([[-2.  ,  1.5 ],
            [ 0.  , -0.25]])
     """
     m = contacts.astype(float)
 
-    def block(law: Structure) -> Floats:
-        if isinstance(law, FirstRepeat):
+    def block(law: TransmissionLaw) -> Floats:
+        if law.memory == "first_repeat":
+            first, again = law.evaluate(1, exposure_count=[1, 2])
             nothing = np.zeros_like(m)
-            return np.array(
-                [[-m, (1.0 - law.beta_first) * m], [nothing, -law.beta_repeat * m]],
-            )
+            return np.array([[-m, (1.0 - first) * m], [nothing, -again * m]])
         if (chances := contact_chances([(1.0, law)])) is not None:
             # Not through the probability, which rounds to one for many contacts.
             rate = probability_to_rate(chances.alpha) + probability_to_rate(chances.beta) * m
         else:
-            rate = probability_to_rate(law.prob(contacts, direct=True))
+            rate = probability_to_rate(law.evaluate(contacts, direct=law.offline))
         return np.array([[-rate]])
 
     return _assemble([(share, block(law)) for share, law in laws])

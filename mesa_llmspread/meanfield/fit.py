@@ -10,26 +10,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from mesa_llmspread._checks import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
-from mesa_llmspread.laws import Form, resolve_form
 from mesa_llmspread.meanfield.between_runs import between_runs, heterogeneity
+from mesa_llmspread.meanfield.closure import Closure, Time
 from mesa_llmspread.meanfield.curve_fit import fit_curve
-from mesa_llmspread.meanfield.joint import joint_rates, latent_classes
+from mesa_llmspread.meanfield.joint import estimate_together
 from mesa_llmspread.meanfield.likelihood import Log, Trials, one_rate, peak_rate, split
 from mesa_llmspread.meanfield.maximise import Estimate, Floats
 from mesa_llmspread.meanfield.result import FitResult
-from mesa_llmspread.meanfield.solve import Closure, Time
-from mesa_llmspread.profiles import codes
-from mesa_llmspread.transmission import (
-    ByProfile,
-    OnlineOffline,
-    Structure,
-    TwoClass,
-    rate_to_probability,
-)
+from mesa_llmspread.transmission import TransmissionLaw, rate_to_probability, resolve_law
 
 __all__ = ["DIFFERS", "FitResult", "fit", "fit_log"]
 
@@ -42,12 +35,13 @@ DIFFERS = 0.05
 
 def fit(
     data: SpreadData,
-    structure: str | type[Structure] | Structure,
+    law: str | type[TransmissionLaw] | TransmissionLaw,
     method: str = "exposures",
     *,
     interval: str = "auto",
     level: float = 0.95,
-    closure: Closure = "master",
+    bic_n: str = "auto",
+    closure: str | Closure = "master",
     time: Time = "discrete",
     **options: Any,
 ) -> FitResult:
@@ -57,9 +51,9 @@ def fit(
     ----------
     data : SpreadData
         One run or several.
-    structure : str, type of Structure or Structure
-        The law: a name of :func:`mesa_llmspread.laws.forms`, a class, or a structure
-        of which the options are taken and the values are not.
+    law : str, type of TransmissionLaw or TransmissionLaw
+        A name of :func:`mesa_llmspread.transmission.law_names`, ``package.module:Object``, a
+        class, or a law of which the options count and the values do not.
     method : {"exposures", "curve"}
         By maximum likelihood from the decisions, with what was seen when each was made; or
         by least squares from the number of agents that had posted at each step, which tells
@@ -71,6 +65,9 @@ def fit(
         between runs only.
     level : float, default 0.95
         Coverage of the intervals.
+    bic_n : {"auto", "decisions"}, default "auto"
+        What the BIC counts: agents for laws with latent classes, where an agent's decisions go
+        together, else decisions; or decisions for every law.
     closure, time : str
         Of a curve: the equations that are fitted to it, as in
         :func:`~mesa_llmspread.meanfield.solve`.
@@ -106,32 +103,42 @@ def fit(
     """
     if not isinstance(data, SpreadData):
         raise ArgumentTypeError("data", data, "a SpreadData")
-    for name, value, known in (("method", method, METHODS), ("interval", interval, INTERVALS)):
+    for name, value, known in (
+        ("method", method, METHODS),
+        ("interval", interval, INTERVALS),
+        ("bic_n", bic_n, ("auto", "decisions")),
+    ):
         if value not in known:
             raise UnknownNameError(name, value, known)
     checked_level(level)
-    form = resolve_form(structure, **options)
+    template = resolve_law(law, **options)
     if method == "exposures":
-        return fit_log(Log.read(data), form, interval=interval, level=level)
+        log = Log.read(data)
+        return fit_log(log, template, interval=interval, level=level, bic_n=bic_n)
     if interval == "profile":
         raise ArgumentError(
             "interval", interval, "be 'runs' for curves: their points are not independent"
         )
-    return fit_curve(data, form, closure=closure, time=time, level=level)
+    return fit_curve(data, template, closure=closure, time=time, level=level)
 
 
-def fit_log(log: Log, form: Form, *, interval: str = "auto", level: float = 0.95) -> FitResult:
-    """Estimate a law's rates by maximum likelihood, from counted decisions.
+def fit_log(
+    log: Log,
+    law: TransmissionLaw,
+    *,
+    interval: str = "auto",
+    level: float = 0.95,
+    bic_n: str = "auto",
+) -> FitResult:
+    """Estimate a law's parameters by maximum likelihood, from counted decisions.
 
     Parameters
     ----------
     log : Log
-    form : Form
-        The law.
-    interval : {"auto", "profile", "runs"}, default "auto"
+    law : TransmissionLaw
+        Its options count, its values do not.
+    interval, level, bic_n
         As in :func:`fit`.
-    level : float, default 0.95
-        Coverage of the intervals.
 
     Returns
     -------
@@ -142,72 +149,85 @@ def fit_log(log: Log, form: Form, *, interval: str = "auto", level: float = 0.95
     ArgumentError
         If there is nothing about one of the rates, or one run where several are needed.
     """
-    parts = split(form, log.cells)
-    if parts is not None:
+    parts = split(law, log.cells(law))
+    if log.unseen_reposts and not law.offline:
+        names = list(law.parameters if parts is None else parts)
+        pooled = Estimate.unknown(len(names), -np.inf)
+    elif parts is not None:
         pooled, names = _separate(parts, level), list(parts)
     else:
-        estimate = joint_rates if form.kind is OnlineOffline else latent_classes
-        pooled, names = estimate(log, level), list(form.kind.words)
-    if log.unseen_reposts and form.kind is not OnlineOffline:
-        pooled = Estimate.unknown(len(names), -np.inf)
+        pooled, names = estimate_together(law, log, level), list(law.parameters)
 
-    p_value = heterogeneity(form, log, pooled)
+    p_value = heterogeneity(law, log, pooled)
     differ = p_value < DIFFERS
     use_runs = interval == "runs" or (interval == "auto" and differ)
     if interval == "runs" and len(log.runs) < 2:
         raise ArgumentError("interval", interval, "be 'profile' for decisions of a single run")
-    shown = between_runs(form, log, pooled, level) if use_runs else pooled
+    shown = between_runs(law, log, pooled, level) if use_runs else pooled
     success = pooled.success and bool(np.isfinite(pooled.loglik))
     n_params = len(names)
+    latent = len(law.mixture_components()) > 1
+    n_bic = log.n_agents if latent and bic_n == "auto" else log.n_obs
 
     def by_name(values: Floats) -> dict[str, float]:
         return dict(zip(names, map(float, values), strict=True))
 
     return FitResult(
-        structure=form.name,
+        name=law.name,
         params=by_name(shown.values),
         stderr=by_name(shown.stderr),
         ci={
             name: (float(low), float(high))
             for name, low, high in zip(names, shown.low, shown.high, strict=True)
         },
+        covar=_rescaled(pooled.covar, shown.stderr),
         interval="runs" if use_runs else "profile",
         level=level,
         loglik=pooled.loglik,
         aic=2 * n_params - 2 * pooled.loglik,
-        bic=n_params * float(np.log(log.n_obs)) - 2 * pooled.loglik,
+        bic=n_params * float(np.log(n_bic)) - 2 * pooled.loglik,
         n_obs=log.n_obs,
+        n_bic=n_bic,
         n_failed=log.n_failed,
         n_runs=log.n_runs,
         heterogeneity=p_value,
         success=success,
-        message=" ".join(_notes(form, log, by_name(pooled.values), pooled, differ)),
-        fitted=_fitted(form, log, by_name(shown.values)) if success else None,
-        likeliest=_fitted(form, log, by_name(pooled.values)) if success else None,
+        nfev=pooled.nfev,
+        message=" ".join(_notes(law, log, by_name(pooled.values), pooled, differ)),
+        law=_fitted(law, log, by_name(shown.values)) if success else None,
+        likeliest=_fitted(law, log, by_name(pooled.values)) if success else None,
     )
+
+
+def _rescaled(covar: Floats, stderr: Floats) -> Floats:
+    """Give a covariance other standard errors, with the correlations that it has."""
+    own = np.sqrt(np.diag(covar))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = stderr / own
+    return covar * np.outer(ratio, ratio)
 
 
 def _separate(parts: Mapping[str, Trials], level: float) -> Estimate:
-    """Estimate rates one by one."""
+    """Estimate rates one by one: their estimates are independent."""
     found = [one_rate(part, level) for part in parts.values()]
     if not found:
         return Estimate.unknown(0)
-    values, stderr, low, high = (
-        np.concatenate([getattr(one, name) for one in found])
-        for name in ("values", "stderr", "low", "high")
+    values, low, high = (
+        np.concatenate([getattr(one, name) for one in found]) for name in ("values", "low", "high")
     )
     return Estimate(
         values,
-        stderr,
+        block_diag(*(one.covar for one in found)),
         low,
         high,
         loglik=sum(one.loglik for one in found),
         success=all(one.success for one in found),
+        nfev=sum(one.nfev for one in found),
     )
 
 
 def _notes(
-    form: Form, log: Log, values: Mapping[str, float], found: Estimate, differ: bool
+    law: TransmissionLaw, log: Log, values: Mapping[str, float], found: Estimate, differ: bool
 ) -> list[str]:
     """Say what to know about a fit."""
     if found.loglik == -np.inf:
@@ -219,33 +239,34 @@ def _notes(
     unknown = [name for name, value in values.items() if np.isnan(value)]
     if unknown == ["share_high"]:
         notes.append("Both classes have the same rate: share_high is not identifiable.")
-    elif unknown and form.kind is OnlineOffline and log.cells.contacts.any():
+    elif len(unknown) > 1 and law.offline and log.decisions.seen.contacts.any():
         notes.append(
-            "alpha and beta are not identifiable: every decision saw the event itself and the "
-            "same number of posts."
+            f"{' and '.join(unknown)} are not identifiable: every decision saw the event itself "
+            "and the same number of posts."
         )
     elif unknown:
         verb, them = ("is", "it") if len(unknown) == 1 else ("are", "them")
         notes.append(
             f"{', '.join(unknown)} {verb} not identifiable: no decision says anything about {them}."
         )
-    if form.kind is TwoClass and values["beta_low"] > values["beta_high"]:
+    if values.get("beta_low", 0.0) > values.get("beta_high", 1.0):
         notes.append("The class called high reposts less readily than the other.")
     if differ:
         notes.append("Rates differ between runs: intervals are between runs.")
-    if form.kind is ByProfile and len(values) < 32:
+    if len(values) < len(law.parameters):
         notes.append(
-            f"{32 - len(values)} profiles saw no post; simulations give them the common rate."
+            f"{len(law.parameters) - len(values)} profiles saw no post; simulations give them the "
+            "common rate."
         )
     return notes
 
 
-def _fitted(form: Form, log: Log, values: Mapping[str, float]) -> Structure:
-    """Make the law with its estimates."""
-    if form.kind is ByProfile:
-        cells = log.cells
-        rate, _ = peak_rate(Trials.count(cells.contacts, cells.reposts, cells.declines))
-        common = float(rate_to_probability(rate))
-        return ByProfile(tuple(values.get(code, common) for code in codes()))
-    # Any share will do where both classes have one rate.
-    return form(*(0.5 if np.isnan(value) else value for value in values.values()))
+def _fitted(law: TransmissionLaw, log: Log, values: Mapping[str, float]) -> TransmissionLaw:
+    """Build the law with its estimates; what the data say nothing of gets an ordinary value."""
+    ordinary = law.example(**law.options).parameters
+    if len(values) < len(ordinary):
+        cells = log.cells_by()
+        rate, _ = peak_rate(Trials.count(cells.seen.contacts, cells.reposts, cells.declines))
+        ordinary = dict.fromkeys(ordinary, float(rate_to_probability(rate)))
+    known = {name: value for name, value in values.items() if not np.isnan(value)}
+    return law.replace({**ordinary, **known})

@@ -6,6 +6,7 @@ both. Latent classes: which one an agent is in shows in all its decisions togeth
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.special import expit, logit, xlogy
 from scipy.stats import chi2
 
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.laws import Form
+from mesa_llmspread.meanfield.generic import generic_problem
 from mesa_llmspread.meanfield.likelihood import (
     Cells,
     Histories,
@@ -30,15 +31,15 @@ from mesa_llmspread.meanfield.maximise import (
     Estimate,
     Floats,
     Problem,
+    Scale,
     maximise,
 )
-from mesa_llmspread.transmission import OnlineOffline
+from mesa_llmspread.transmission import OnlineOffline, TransmissionLaw, TwoClass
 
 __all__ = [
     "Frailty",
+    "estimate_together",
     "frailty",
-    "joint_rates",
-    "latent_classes",
     "low_class_first",
     "problem_of",
 ]
@@ -51,31 +52,29 @@ _VARIANCES = (-3.0, 0.0, 2.0)
 _VARIANCE_RANGE = (-12.0, 6.0)
 
 
-def problem_of(form: Form, log: Log) -> Problem:
+def problem_of(law: TransmissionLaw, log: Log) -> Problem:
     """Set up the likelihood of a law whose parameters are estimated together.
 
     Parameters
     ----------
-    form : Form
-        OnlineOffline or TwoClass.
+    law : TransmissionLaw
     log : Log
 
     Returns
     -------
     Problem
+        In closed form for the laws of this package that have one.
     """
-    if form.kind is OnlineOffline:
-        return _offline_online(log.cells)
-    return _two_classes(log.histories)
+    closed = _CLOSED_FORMS.get(type(law))
+    return generic_problem(law, log) if closed is None else closed(log)
 
 
-def joint_rates(log: Log, level: float = 0.95) -> Estimate:
-    """Estimate an offline and an online rate together, ``p = 1 - exp(-(a d + b m))``.
-
-    The log-likelihood is concave in both rates.
+def estimate_together(law: TransmissionLaw, log: Log, level: float = 0.95) -> Estimate:
+    """Estimate a law's parameters together.
 
     Parameters
     ----------
+    law : TransmissionLaw
     log : Log
     level : float, default 0.95
         Coverage of the intervals.
@@ -83,35 +82,46 @@ def joint_rates(log: Log, level: float = 0.95) -> Estimate:
     Returns
     -------
     Estimate
-        Of the probabilities (alpha, beta).
 
     Raises
     ------
     ArgumentError
         If nobody saw the event itself, which leaves alpha without any data.
     """
-    cells = log.cells
-    if not cells.direct.any():
+    cells = log.cells_by()
+    if law.offline and not cells.seen.direct.any():
         raise ArgumentError(
-            "structure",
-            "OnlineOffline",
+            "law",
+            law.name,
             "be fitted to decisions of which some saw the event itself (broadcast > 0)",
         )
-    seen = np.column_stack([cells.direct, cells.contacts])
-    if np.linalg.matrix_rank(seen) == 2:
+    if type(law) is OnlineOffline:
+        return _joint_rates(cells, level)
+    if type(law) is TwoClass:
+        return _latent_classes(log, level)
+    if not cells.seen.contacts.any():
+        return Estimate.unknown(len(law.parameters))
+    return maximise(problem_of(law, log), level)
+
+
+def _joint_rates(cells: Cells, level: float) -> Estimate:
+    """Estimate an offline and an online rate, ``p = 1 - exp(-(a d + b m))``: concave in both."""
+    direct, contacts = cells.seen.direct, cells.seen.contacts
+    if np.linalg.matrix_rank(np.column_stack([direct, contacts])) == 2:
         return maximise(_offline_online(cells), level)
-    alone = one_rate(Trials.count(cells.direct, cells.reposts, cells.declines), level)
+    alone = one_rate(Trials.count(direct, cells.reposts, cells.declines), level)
     found = Estimate.unknown(2, alone.loglik)
-    if not cells.contacts.any():
+    if not contacts.any():
         # Nobody posted: only the offline rate shows.
-        for name in ("values", "stderr", "low", "high"):
+        for name in ("values", "low", "high"):
             getattr(found, name)[0] = getattr(alone, name)[0]
+        found.covar[0, 0] = alone.covar[0, 0]
     return found
 
 
 def _offline_online(cells: Cells) -> Problem:
     seen, inverse = np.unique(
-        np.column_stack([cells.direct, cells.contacts]), axis=0, return_inverse=True
+        np.column_stack([cells.seen.direct, cells.seen.contacts]), axis=0, return_inverse=True
     )
     seen = seen.astype(float)
     declines, reposts = (
@@ -136,27 +146,16 @@ def _offline_online(cells: Cells) -> Problem:
     # From the bounds too: the likelihood is flat near them and a climb would stop short.
     starts = [(none, middle), (middle, none), (sure, middle), (middle, sure), (sure, sure)]
     starts += [(middle, middle), (middle - 3, middle)]
-    return Problem(2, 0, derivatives, [np.array(start) for start in starts])
+    scale = Scale.of(OnlineOffline.example())
+    return Problem(scale, derivatives, [np.array(start) for start in starts])
 
 
-def latent_classes(log: Log, level: float = 0.95) -> Estimate:
+def _latent_classes(log: Log, level: float) -> Estimate:
     """Estimate two latent classes of agents: a low rate, a high rate, and the high share.
 
     An agent that declined M contacts in all and then posted at m of them (or never)
     has likelihood ``sum_c share_c exp(-rate_c M) (1 - exp(-rate_c m))`` (or without the
-    last factor).
-
-    Parameters
-    ----------
-    log : Log
-    level : float, default 0.95
-        Coverage of the intervals.
-
-    Returns
-    -------
-    Estimate
-        Of (beta_low, beta_high, share_high); the classes are ordered by rate. Where both
-        have the same rate, the share is NaN.
+    last factor). The classes are ordered by rate; where both have the same, the share is NaN.
     """
     if log.unseen_reposts:
         return Estimate.unknown(3, -np.inf)
@@ -166,7 +165,7 @@ def latent_classes(log: Log, level: float = 0.95) -> Estimate:
         return Estimate.unknown(3)
     if rate in (0, np.inf):
         one = 1.0 if rate else 0.0
-        nan = np.full(3, np.nan)
+        nan = np.full((3, 3), np.nan)
         return Estimate(np.array([one, one, np.nan]), nan, np.zeros(3), np.ones(3), loglik)
     found = maximise(_two_classes(log.histories), level)
     if found.loglik - loglik > _NO_GAIN:
@@ -175,7 +174,7 @@ def latent_classes(log: Log, level: float = 0.95) -> Estimate:
     return replace(
         found,
         values=np.array([alone.values[0], alone.values[0], np.nan]),
-        stderr=np.array([np.nan] * 3),
+        covar=np.full((3, 3), np.nan),
         low=np.array([found.low[0], alone.low[0], 0.0]),
         high=np.array([alone.high[0], found.high[1], 1.0]),
         loglik=loglik,
@@ -212,7 +211,7 @@ def _two_classes(histories: Histories) -> Problem:
     spreads = ((0, 0, 0.5), (-0.7, 0.7, 0.5), (-0.2, 2.3, 0.2), (-2.3, 0.3, 0.8), (-0.1, 3.0, 0.1))
     starts = [np.array([middle + low, middle + high, logit(share)]) for low, high, share in spreads]
     starts += [np.array([none, middle + 0.5, 1.0]), np.array([middle - 0.3, sure, -2.0])]
-    return Problem(2, 1, derivatives, starts, in_order=low_class_first)
+    return Problem(Scale.of(TwoClass.example()), derivatives, starts, in_order=low_class_first)
 
 
 def low_class_first(theta: Floats) -> Floats:
@@ -233,6 +232,14 @@ def low_class_first(theta: Floats) -> Floats:
     [1.0, 2.0, -0.5]
     """
     return theta if theta[0] <= theta[1] else theta[[1, 0, 2]] * [1, 1, -1]
+
+
+# Shortcuts: laws of this package whose likelihood is known in closed form, with exact
+# derivatives. A subclass may change prob(), so it goes the general way.
+_CLOSED_FORMS: dict[type[TransmissionLaw], Callable[[Log], Problem]] = {
+    OnlineOffline: lambda log: _offline_online(log.cells_by()),
+    TwoClass: lambda log: _two_classes(log.histories),
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ of listed. Most laws fall apart into rates that can be estimated one by one; see
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +19,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import xlogy
 
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import UNKNOWN, SpreadData
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.laws import Form
 from mesa_llmspread.meanfield.maximise import (
     HIGHEST_RATE,
     LOWEST_RATE,
@@ -28,11 +30,8 @@ from mesa_llmspread.meanfield.maximise import (
 )
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import (
-    SI,
-    ByProfile,
-    FirstRepeat,
-    SingleMultiple,
-    TwoClass,
+    ExposureArrays,
+    TransmissionLaw,
     rate_to_probability,
 )
 
@@ -41,6 +40,8 @@ __all__ = [
     "Histories",
     "Log",
     "Trials",
+    "arrays_of",
+    "columns_read",
     "decisions_of",
     "one_rate",
     "peak_rate",
@@ -70,7 +71,7 @@ def decisions_of(exposures: pd.DataFrame) -> pd.DataFrame:
     return kept.assign(repost=kept["outcome"] == "repost")
 
 
-def profile_indices(decisions: pd.DataFrame) -> npt.NDArray[np.int64]:
+def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> npt.NDArray[np.int64]:
     """Find the index of each decision's profile in ``all_profiles()``.
 
     Parameters
@@ -84,75 +85,49 @@ def profile_indices(decisions: pd.DataFrame) -> npt.NDArray[np.int64]:
     Raises
     ------
     ArgumentError
-        If a profile is none.
+        If a profile is not known.
     """
-    indices = pd.Index(codes()).get_indexer(pd.Index(decisions["profile"])).astype(np.int64)
-    if (indices < 0).any():
-        strange = decisions["profile"].iloc[int(np.argmin(indices))]
+    profiles = decisions["profile"]
+    indices = pd.Index(codes()).get_indexer(pd.Index(profiles)).astype(np.int64)
+    wrong = (indices < 0) & ~(unknown_too & (profiles == UNKNOWN).to_numpy())
+    if wrong.any():
+        strange = profiles.iloc[int(np.argmax(wrong))]
         raise ArgumentError(
             "data.exposures['profile']", strange, "be a profile code such as 'OCEAN'"
         )
     return indices
 
 
+#: Columns of a decision that a law may read, beside ``traits``, which the profile has.
+_COLUMNS = ("contacts", "cumulative", "exposure_count", "direct", "profile", "step", "agent")
+
+_ALWAYS = frozenset({"contacts", "direct"})
+
+# Decisions on which a law is tried to find which columns it reads.
+_TRIED = 1000
+
+
 @dataclass(frozen=True)
 class Cells:
-    """Decisions counted by run and by what was seen, in so far as a law tells it apart.
-
-    All arrays have one entry a cell.
+    """Decisions counted by run and by what was seen, in so far as a law reads it.
 
     Parameters
     ----------
     run : ndarray of int
-    contacts : ndarray of int
-        Posting neighbours in view.
-    several : ndarray of bool
-        Whether several neighbours have posted so far.
-    repeat : ndarray of bool
-        Whether it was not the first occasion.
-    direct : ndarray of bool
-        Whether the event itself was seen.
-    profile : ndarray of int
-        Index of the profile in ``all_profiles()``.
+    seen : ExposureArrays
+        One entry per cell.
     declines, reposts : ndarray of float
         How many decisions ended so.
     """
 
     run: npt.NDArray[np.int64]
-    contacts: npt.NDArray[np.int64]
-    several: Bools
-    repeat: Bools
-    direct: Bools
-    profile: npt.NDArray[np.int64]
+    seen: ExposureArrays
     declines: Floats
     reposts: Floats
 
-    @classmethod
-    def count(cls, decisions: pd.DataFrame) -> Cells:
-        """Count decisions as :func:`decisions_of` gives them."""
-        columns = [
-            decisions["run"].to_numpy(),
-            decisions["contacts"].to_numpy(),
-            decisions["cumulative"].to_numpy() > 1,
-            decisions["exposure"].to_numpy() > 1,
-            decisions["direct"].to_numpy(dtype=bool),
-            profile_indices(decisions),
-        ]
-        ranks = [np.unique(column, return_inverse=True) for column in columns]
-        sizes = tuple(len(values) for values, _ in ranks)
-        flat = np.ravel_multi_index([rank for _, rank in ranks], sizes)
-        cells, cell = np.unique(flat, return_inverse=True)
-        where = np.unravel_index(cells, sizes)
-        reposts = np.bincount(cell, weights=decisions["repost"]).astype(float)
-        run, contacts, several, repeat, direct, group = (
-            values[place] for (values, _), place in zip(ranks, where, strict=True)
-        )
-        declines = np.bincount(cell).astype(float) - reposts
-        return cls(run, contacts, several, repeat, direct, group, declines, reposts)
-
     def where(self, kept: Bools) -> Cells:
         """Keep some cells."""
-        return Cells(*(getattr(self, part.name)[kept] for part in fields(self)))
+        return Cells(self.run[kept], self.seen[kept], self.declines[kept], self.reposts[kept])
 
 
 @dataclass(frozen=True)
@@ -205,11 +180,14 @@ class Histories:
 
 @dataclass(frozen=True)
 class Log:
-    """Everything a likelihood needs to know of a record.
+    """The decisions of a record, as likelihoods need them.
 
     Parameters
     ----------
-    cells : Cells
+    data : SpreadData
+        The record.
+    decisions : Cells
+        One cell per decision.
     histories : Histories
     runs : tuple of int
         The runs in which somebody decided.
@@ -219,7 +197,8 @@ class Log:
         Decisions that failed, which are in no cell.
     """
 
-    cells: Cells
+    data: SpreadData
+    decisions: Cells
     histories: Histories
     runs: tuple[int, ...]
     n_runs: int
@@ -232,32 +211,142 @@ class Log:
         n_failed = int((data.exposures["outcome"] == "failed").sum())
         if decisions.empty:
             raise ArgumentError("data", f"{n_failed} failed decisions", "hold decisions to fit")
-        cells = Cells.count(decisions)
+        repost = decisions["repost"].to_numpy(dtype=float)
+        cells = Cells(decisions["run"].to_numpy(), arrays_of(decisions), 1 - repost, repost)
         runs = tuple(int(run) for run in np.unique(cells.run))
-        return cls(cells, Histories.sum(decisions), runs, len(data.runs), n_failed)
+        return cls(data, cells, Histories.sum(decisions), runs, len(data.runs), n_failed)
 
-    @property
+    @cached_property
     def n_obs(self) -> int:
         """Number of decisions."""
-        return int(self.cells.declines.sum() + self.cells.reposts.sum())
+        return len(self.decisions.run)
 
-    @property
+    @cached_property
+    def n_agents(self) -> int:
+        """Number of agents that decided, over all runs."""
+        return int(self.histories.count.sum())
+
+    @cached_property
     def unseen_reposts(self) -> int:
         """Reposts with no posting neighbour in view, which contacts cannot explain."""
-        return int(self.cells.reposts[self.cells.contacts == 0].sum())
+        return int(self.decisions.reposts[self.decisions.seen.contacts == 0].sum())
+
+    def cells(self, law: TransmissionLaw) -> Cells:
+        """Count the decisions by what a law reads of them.
+
+        Parameters
+        ----------
+        law : TransmissionLaw
+
+        Returns
+        -------
+        Cells
+            Contacts and ``direct`` are told apart for every law.
+        """
+        return self.cells_by(self.columns(law))
+
+    def columns(self, law: TransmissionLaw) -> frozenset[str]:
+        """Find what a law reads of a decision; contacts and ``direct`` are always among it."""
+        read = columns_read(law, self.decisions.seen[:_TRIED])
+        if "profile" in read and (self.decisions.seen.profile < 0).any():
+            raise ArgumentError(
+                "law", law.name, "not use profiles, which are not known of these decisions"
+            )
+        return read | _ALWAYS
+
+    def cells_by(self, columns: frozenset[str] = _ALWAYS) -> Cells:
+        """Count the decisions by run and some columns of what was seen."""
+        if columns not in self._counted:
+            self._counted[columns] = _count(self.decisions, columns)
+        return self._counted[columns]
+
+    @cached_property
+    def _counted(self) -> dict[frozenset[str], Cells]:
+        return {}
 
     def only(self, run: int) -> Log:
         """Keep one run."""
-        return self._where(self.cells.run == run, self.histories.run == run)
+        return self._where(self.decisions.run == run, self.histories.run == run)
 
     def without(self, run: int) -> Log:
         """Leave one run out."""
-        return self._where(self.cells.run != run, self.histories.run != run)
+        return self._where(self.decisions.run != run, self.histories.run != run)
 
-    def _where(self, cells: Bools, histories: Bools) -> Log:
-        kept = self.cells.where(cells)
+    def _where(self, decisions: Bools, histories: Bools) -> Log:
+        kept = self.decisions.where(decisions)
         runs = tuple(int(run) for run in np.unique(kept.run))
-        return Log(kept, self.histories.where(histories), runs, len(runs), self.n_failed)
+        return Log(self.data, kept, self.histories.where(histories), runs, len(runs), self.n_failed)
+
+
+def arrays_of(decisions: pd.DataFrame) -> ExposureArrays:
+    """Put decisions into the arrays that a law takes.
+
+    Parameters
+    ----------
+    decisions : DataFrame
+        As :func:`decisions_of` gives them.
+
+    Returns
+    -------
+    ExposureArrays
+    """
+    return ExposureArrays(
+        decisions["contacts"].to_numpy(),
+        decisions["exposure_count"].to_numpy(),
+        decisions["direct"].to_numpy(dtype=bool),
+        profile_indices(decisions, unknown_too=True),
+        decisions["cumulative"].to_numpy(),
+        step=decisions["step"].to_numpy(),
+        agent=decisions["agent"].to_numpy(),
+    )
+
+
+def columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
+    """Find which columns a law reads, by recording what it asks for.
+
+    Parameters
+    ----------
+    law : TransmissionLaw
+    seen : ExposureArrays
+        Some exposures on which it is tried.
+
+    Returns
+    -------
+    frozenset of str
+        Names of columns.
+    """
+    read: set[str] = set()
+
+    class Recorded:
+        def __getattr__(self, name: str) -> Any:
+            read.add({"traits": "profile", "weight": "contacts"}.get(name, name))
+            return getattr(seen, name)
+
+        def __len__(self) -> int:
+            return len(seen)
+
+    for _, part in law.mixture_components():
+        part.prob(cast(ExposureArrays, Recorded()))
+    law.rate_terms(cast(ExposureArrays, Recorded()))
+    return frozenset(read & set(_COLUMNS))
+
+
+def _count(decisions: Cells, columns: Iterable[str]) -> Cells:
+    """Count like decisions, by run and some columns."""
+    names = sorted(columns)
+    ranks = [
+        np.unique(values, return_inverse=True)
+        for values in (decisions.run, *(getattr(decisions.seen, name) for name in names))
+    ]
+    sizes = tuple(len(values) for values, _ in ranks)
+    flat = np.ravel_multi_index([rank for _, rank in ranks], sizes)
+    first, cell = np.unique(flat, return_index=True, return_inverse=True)[1:]
+    chosen = {name: getattr(decisions.seen, name)[first] for name in names}
+    declines, reposts = (
+        np.bincount(cell, weights=number).astype(float)
+        for number in (decisions.declines, decisions.reposts)
+    )
+    return Cells(decisions.run[first], ExposureArrays(**chosen), declines, reposts)
 
 
 @dataclass(frozen=True)
@@ -372,7 +461,7 @@ def one_rate(trials: Trials, level: float = 0.95) -> Estimate:
     value, lower, upper = rate_to_probability([rate, low, high])
     return Estimate(
         np.array([value]),
-        np.array([stderr]),
+        np.array([[stderr**2]]),
         np.array([lower]),
         np.array([upper]),
         -np.inf if impossible else loglik,
@@ -400,40 +489,31 @@ def peak_rate(trials: Trials) -> tuple[float, float]:
     return rate, trials.loglik(rate)
 
 
-def split(form: Form, cells: Cells) -> dict[str, Trials] | None:
-    """Split a log into the trials that each of a law's rates acts on.
+def split(law: TransmissionLaw, cells: Cells) -> dict[str, Trials] | None:
+    """Split decisions into the trials that each of a law's rates acts on.
 
     Parameters
     ----------
-    form : Form
+    law : TransmissionLaw
     cells : Cells
 
     Returns
     -------
     dict of str to Trials, or None
-        By parameter name (by code for the 32 profiles, of those who saw a post); None for
+        By parameter name (where there is one per profile, of those who saw a post); None for
         the laws whose parameters cannot be estimated one by one.
     """
-    step = np.minimum(cells.contacts, 1)
-
-    def trials(chosen: Bools, acting: npt.NDArray[np.int64]) -> Trials:
-        return Trials.count(acting[chosen], cells.reposts[chosen], cells.declines[chosen])
-
-    def two(second: Bools, acting: npt.NDArray[np.int64]) -> dict[str, Trials]:
-        first_name, second_name = list(form.kind.words)[:2]
-        return {first_name: trials(~second, acting), second_name: trials(second, acting)}
-
-    if form.kind is SI:
-        return {"beta": trials(np.ones_like(cells.repeat), cells.contacts)}
-    if form.kind is FirstRepeat:
-        return two(cells.repeat, step if form.options.get("per") == "step" else cells.contacts)
-    if form.kind is SingleMultiple:
-        cumulative = form.options.get("count") == "cumulative"
-        return two(cells.several if cumulative else cells.contacts > 1, step)
-    if form.kind is TwoClass and form.options.get("high") is not None:
-        is_high = np.array([code in form.options["high"] for code in codes()])
-        return two(is_high[cells.profile], cells.contacts)
-    if form.kind is ByProfile:
-        present = np.unique(cells.profile[cells.contacts > 0])
-        return {codes()[i]: trials(cells.profile == i, cells.contacts) for i in present}
-    return None
+    terms = law.rate_terms(cells.seen)
+    if terms is None:
+        return None
+    index, acting = terms
+    names = list(law.parameters)
+    kept = range(len(names))
+    if names == list(codes()):
+        kept = np.unique(index[acting > 0]).tolist()
+    return {
+        names[i]: Trials.count(
+            acting[index == i], cells.reposts[index == i], cells.declines[index == i]
+        )
+        for i in kept
+    }

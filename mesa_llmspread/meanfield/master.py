@@ -24,8 +24,11 @@ go with those of the neighbours, are beyond them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from mesa_llmspread.meanfield.closure import Closure
 from mesa_llmspread.meanfield.equations import (
     Chances,
     Degrees,
@@ -33,12 +36,39 @@ from mesa_llmspread.meanfield.equations import (
     Laws,
     System,
     binomial,
+    contact_chances,
     decision_kernel,
     rate_kernel,
 )
-from mesa_llmspread.transmission import probability_to_rate
+from mesa_llmspread.transmission import TransmissionLaw, probability_to_rate
 
-__all__ = ["cavity_map", "cavity_ode", "edge_map", "edge_ode"]
+__all__ = ["Master", "cavity_map", "cavity_ode", "edge_map", "edge_ode"]
+
+
+class Master(Closure):
+    """Independent branches of a tree, followed exactly."""
+
+    name = "master"
+
+    def supports(
+        self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
+    ) -> str | None:
+        """Refuse nothing; see :meth:`Closure.supports`."""
+        return None
+
+    def discrete(
+        self, laws: Laws, network: Degrees, infected: float, visibility: str
+    ) -> System[Any]:
+        """Set up :func:`edge_map` where contacts act independently, else :func:`cavity_map`."""
+        if (chances := contact_chances(laws)) is not None:
+            return edge_map(chances, network, infected, feed=visibility)
+        return cavity_map(laws, network, infected, feed=visibility)
+
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+        """Set up :func:`edge_ode` where contacts act independently, else :func:`cavity_ode`."""
+        if (chances := contact_chances(laws)) is not None:
+            return edge_ode(chances, network, infected)
+        return cavity_ode(laws, network, infected)
 
 
 def edge_map(
@@ -159,7 +189,7 @@ def cavity_map(
 
     Parameters
     ----------
-    laws : sequence of (float, Structure)
+    laws : sequence of (float, TransmissionLaw)
         Share and law of each class.
     degrees, infected, feed
         As for :func:`edge_map`.

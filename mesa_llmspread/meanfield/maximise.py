@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 
-from mesa_llmspread.transmission import probability_to_rate, rate_to_probability
+from mesa_llmspread.transmission import (
+    TransmissionLaw,
+    probability_to_rate,
+    rate_to_probability,
+)
 
 __all__ = [
     "HIGHEST_RATE",
@@ -44,6 +49,9 @@ LOWEST_RATE, HIGHEST_RATE = 1e-12, 30.0
 #: The same for the logit of a share.
 WIDEST_LOGIT = 20.0
 
+# The same for logarithms, and for numbers without limits.
+_WIDEST_LOG, _WIDEST = 20.0, 1e6
+
 _MOST_STEPS = 200
 
 # Information about a log rate or a logit below which nothing is known of it.
@@ -52,107 +60,205 @@ _NO_INFORMATION = 1e-6
 
 @dataclass(frozen=True)
 class Estimate:
-    """A maximum-likelihood estimate of probabilities.
+    """A maximum-likelihood estimate of a law's parameters.
 
     Parameters
     ----------
     values : ndarray of float, shape (p,)
         The estimates; NaN where the data say nothing.
-    stderr : ndarray of float, shape (p,)
-        Standard errors from the observed information; NaN on a bound.
+    covar : ndarray of float, shape (p, p)
+        Covariance from the observed information; NaN for a parameter on a bound.
     low, high : ndarray of float, shape (p,)
-        Profile-likelihood interval; 0 and 1 where the data say nothing.
+        Profile-likelihood interval; the bounds where the data say nothing.
     loglik : float
         The log-likelihood there; ``-inf`` where the law cannot produce the decisions.
     success : bool
         Whether the maximum was found, and is in one place.
+    nfev : int
+        How often the likelihood was computed.
     peak : ndarray of float, shape (p,), optional
-        The estimates as log rates and logits, where they were found together.
+        The estimates on the scale of the search, where they were found together.
     """
 
     values: Floats
-    stderr: Floats
+    covar: Floats
     low: Floats
     high: Floats
     loglik: float
     success: bool = True
+    nfev: int = 0
     peak: Floats | None = None
+
+    @property
+    def stderr(self) -> Floats:
+        """Standard errors, shape (p,); NaN on a bound."""
+        return np.sqrt(np.diag(self.covar))
 
     @classmethod
     def unknown(cls, size: int, loglik: float = 0.0) -> Estimate:
-        """Say that nothing is known of some parameters."""
-        values, stderr = np.full((2, size), np.nan)
-        return cls(values, stderr, np.zeros(size), np.ones(size), loglik, success=False)
+        """Say that nothing is known of some probabilities."""
+        nothing = np.full((size, size), np.nan)
+        return cls(
+            np.full(size, np.nan), nothing, np.zeros(size), np.ones(size), loglik, success=False
+        )
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Parameters as log rates and, last, logits of shares: numbers without narrow limits.
+    """Parameters as numbers that a search may move freely.
+
+    Rates (probabilities of posting) go as log rates per contact, ``log(-log(1 - p))``; shares
+    and other numbers between two limits as logits; numbers with one limit as logarithms. The
+    ends of the scale stand for the limits themselves, exactly.
 
     Parameters
     ----------
-    n_rates, n_shares : int
-        How many parameters of each kind there are.
+    bounds : sequence of (float, float)
+        The smallest and largest value of each parameter.
+    is_rate : sequence of bool
+        Which of them are probabilities of posting.
 
     Examples
     --------
-    >>> Scale(n_rates=1, n_shares=1).to_probability(np.array([-50.0, 0.0])).tolist()
+    >>> scale = Scale([(0, 1), (0, 1)], [True, False])
+    >>> scale.to_values(np.array([-50.0, 0.0])).tolist()
     [0.0, 0.5]
     """
 
-    n_rates: int
-    n_shares: int
+    bounds: Sequence[tuple[float, float]]
+    is_rate: Sequence[bool]
 
-    @property
+    @classmethod
+    def of(cls, law: TransmissionLaw, names: Sequence[str] | None = None) -> Scale:
+        """Set up the scale of a law's parameters, or of some of them.
+
+        Parameters
+        ----------
+        law : TransmissionLaw
+        names : sequence of str, optional
+
+        Returns
+        -------
+        Scale
+            Parameters between 0 and 1 are rates, unless their name begins with ``share``.
+        """
+        limits = law.parameter_bounds
+        chosen = list(limits) if names is None else names
+        return cls(
+            [limits[name] for name in chosen],
+            [limits[name] == (0.0, 1.0) and not name.startswith("share") for name in chosen],
+        )
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    @cached_property
     def lower(self) -> Floats:
-        """The smallest value of each parameter."""
-        return np.repeat([np.log(LOWEST_RATE), -WIDEST_LOGIT], [self.n_rates, self.n_shares])
+        """The smallest value of each parameter, on this scale."""
+        return np.array([ends[0] for ends in self._ends])
+
+    @cached_property
+    def upper(self) -> Floats:
+        """The largest value of each parameter, on this scale."""
+        return np.array([ends[1] for ends in self._ends])
 
     @property
-    def upper(self) -> Floats:
-        """The largest value of each parameter."""
-        return np.repeat([np.log(HIGHEST_RATE), WIDEST_LOGIT], [self.n_rates, self.n_shares])
+    def _ends(self) -> list[tuple[float, float]]:
+        of_kind = {
+            "rate": (np.log(LOWEST_RATE), np.log(HIGHEST_RATE)),
+            "between": (-WIDEST_LOGIT, WIDEST_LOGIT),
+            "above": (-_WIDEST_LOG, _WIDEST_LOG),
+            "below": (-_WIDEST_LOG, _WIDEST_LOG),
+            "free": (-_WIDEST, _WIDEST),
+        }
+        return [of_kind[kind] for kind in self._kinds]
 
-    def to_probability(self, theta: Floats) -> Floats:
-        """Turn log rates and logits into probabilities; a bound, or beyond, is exactly 0 or 1."""
-        known = np.clip(theta, self.lower, self.upper)
-        rates = rate_to_probability(np.exp(known[: self.n_rates]))
-        inside = np.concatenate([rates, expit(known[self.n_rates :])])
-        return np.where(theta <= self.lower, 0.0, np.where(theta >= self.upper, 1.0, inside))
+    @cached_property
+    def _kinds(self) -> list[str]:
+        kinds = []
+        for (low, high), rate in zip(self.bounds, self.is_rate, strict=True):
+            limits = np.isfinite(low), np.isfinite(high)
+            names = {(True, True): "between", (True, False): "above", (False, True): "below"}
+            kinds.append("rate" if rate else names.get(limits, "free"))
+        return kinds
 
-    def from_probability(self, values: npt.ArrayLike) -> Floats:
-        """Turn probabilities into log rates and logits, within the bounds."""
-        chance = np.asarray(values, dtype=float)
+    def to_values(self, theta: npt.ArrayLike) -> Floats:
+        """Turn numbers on this scale into the parameters' values; an end is exactly a limit."""
+        given = np.asarray(theta, dtype=float)
+        known = np.clip(given, self.lower, self.upper)
+        values = np.empty_like(known)
+        for i, (kind, (low, high)) in enumerate(zip(self._kinds, self.bounds, strict=True)):
+            x = known[..., i]
+            if kind == "rate":
+                values[..., i] = rate_to_probability(np.exp(x))
+            elif kind == "between":
+                values[..., i] = low + (high - low) * expit(x)
+            elif kind == "free":
+                values[..., i] = x
+            else:
+                values[..., i] = low + np.exp(x) if kind == "above" else high - np.exp(x)
+            if kind != "free":
+                first, last = (high, low) if kind == "below" else (low, high)
+                values[..., i] = np.where(given[..., i] <= self.lower[i], first, values[..., i])
+                if np.isfinite(last):
+                    values[..., i] = np.where(given[..., i] >= self.upper[i], last, values[..., i])
+        return values
+
+    def from_values(self, values: npt.ArrayLike) -> Floats:
+        """Turn parameters' values into numbers on this scale."""
+        given = np.asarray(values, dtype=float)
+        theta = np.empty_like(given)
         with np.errstate(divide="ignore"):
-            log_rates = np.log(probability_to_rate(chance[: self.n_rates]))
-        theta = np.concatenate([log_rates, logit(chance[self.n_rates :])])
+            for i, (kind, (low, high)) in enumerate(zip(self._kinds, self.bounds, strict=True)):
+                x = given[..., i]
+                if kind == "rate":
+                    theta[..., i] = np.log(probability_to_rate(x))
+                elif kind == "between":
+                    theta[..., i] = logit((x - low) / (high - low))
+                elif kind == "free":
+                    theta[..., i] = x
+                else:
+                    theta[..., i] = np.log(x - low if kind == "above" else high - x)
         return np.clip(theta, self.lower, self.upper)
 
-    def slope(self, theta: Floats) -> Floats:
-        """Differentiate the probabilities with respect to the log rates and logits."""
-        rates, share = np.exp(theta[: self.n_rates]), expit(theta[self.n_rates :])
-        return np.concatenate([rates * np.exp(-rates), share * (1 - share)])
+    def slope(self, theta: npt.ArrayLike) -> Floats:
+        """Differentiate the parameters' values with respect to the numbers on this scale."""
+        given = np.asarray(theta, dtype=float)
+        slopes = np.ones_like(given)
+        for i, (kind, (low, high)) in enumerate(zip(self._kinds, self.bounds, strict=True)):
+            x = given[..., i]
+            if kind == "rate":
+                slopes[..., i] = np.exp(x - np.exp(x))
+            elif kind == "between":
+                slopes[..., i] = (high - low) * expit(x) * expit(-x)
+            elif kind in ("above", "below"):
+                slopes[..., i] = np.exp(x) if kind == "above" else -np.exp(x)
+        return slopes
 
 
 @dataclass(frozen=True)
-class Problem(Scale):
-    """A log-likelihood of log rates and logits.
+class Problem:
+    """A log-likelihood of parameters on a scale.
 
     Parameters
     ----------
-    n_rates, n_shares : int
-        How many parameters of each kind there are.
+    scale : Scale
     derivatives : callable
-        Gives the log-likelihood, its gradient and its Hessian at a point.
+        Gives the log-likelihood, its gradient and its Hessian (or one that serves to climb) at
+        a point.
     starts : sequence of ndarray
         Where to start to climb.
     in_order : callable
         Gives the point in the form in which its labels are in order.
+    hessian : callable, optional
+        Gives the Hessian itself, where ``derivatives`` gives another matrix.
     """
 
+    scale: Scale
     derivatives: Callable[[Floats], Derivatives]
     starts: Sequence[Floats]
     in_order: Callable[[Floats], Floats] = np.asarray
+    hessian: Callable[[Floats], Floats] | None = None
 
 
 def drop(level: float) -> float:
@@ -188,8 +294,10 @@ def maximise(problem: Problem, level: float) -> Estimate:
     -------
     Estimate
     """
+    problem, counted = _counting(problem)
     peak, top = peak_of(problem, problem.starts)
-    lower, upper = problem.lower, problem.upper
+    scale = problem.scale
+    lower, upper = scale.lower, scale.upper
     allowed = drop(level)
 
     def end_of_interval(i: int, bound: float) -> float:
@@ -217,15 +325,28 @@ def maximise(problem: Problem, level: float) -> Estimate:
 
     low = np.array([end_of_interval(i, bound) for i, bound in enumerate(lower)])
     high = np.array([end_of_interval(i, bound) for i, bound in enumerate(upper)])
+    first, last = np.sort([scale.to_values(low), scale.to_values(high)], axis=0)
     return Estimate(
-        problem.to_probability(peak),
-        _standard_errors(problem, peak),
-        problem.to_probability(low),
-        problem.to_probability(high),
+        scale.to_values(peak),
+        _covariance(problem, peak),
+        first,
+        last,
         top,
         success=bool(np.isfinite(top)),
+        nfev=counted[0],
         peak=peak,
     )
+
+
+def _counting(problem: Problem) -> tuple[Problem, list[int]]:
+    """Count how often a likelihood is computed."""
+    counted = [0]
+
+    def derivatives(theta: Floats) -> Derivatives:
+        counted[0] += 1
+        return problem.derivatives(theta)
+
+    return replace(problem, derivatives=derivatives), counted
 
 
 def peak_of(problem: Problem, starts: Sequence[Floats]) -> tuple[Floats, float]:
@@ -243,7 +364,7 @@ def peak_of(problem: Problem, starts: Sequence[Floats]) -> tuple[Floats, float]:
         Its labels in order.
     loglik : float
     """
-    free = np.ones(problem.n_rates + problem.n_shares, dtype=bool)
+    free = np.ones(len(problem.scale), dtype=bool)
     climbs = [_climb(problem, start, free) for start in starts]
     peak, top = max(climbs, key=lambda result: result[1])
     return problem.in_order(peak), top
@@ -251,7 +372,7 @@ def peak_of(problem: Problem, starts: Sequence[Floats]) -> tuple[Floats, float]:
 
 def _climb(problem: Problem, start: Floats, free: npt.NDArray[np.bool_]) -> tuple[Floats, float]:
     """Maximise over the free coordinates by damped Newton steps, within bounds."""
-    lower, upper = problem.lower, problem.upper
+    lower, upper = problem.scale.lower, problem.scale.upper
     theta = np.clip(start, lower, upper)
     value, gradient, hessian = problem.derivatives(theta)
     for _ in range(_MOST_STEPS):
@@ -276,16 +397,18 @@ def _climb(problem: Problem, start: Floats, free: npt.NDArray[np.bool_]) -> tupl
     return theta, value
 
 
-def _standard_errors(problem: Problem, peak: Floats) -> Floats:
-    """Take standard errors from the observed information; NaN where there is none."""
-    result = np.full(len(peak), np.nan)
-    hessian = problem.derivatives(peak)[2]
-    within = (peak > problem.lower + 1e-6) & (peak < problem.upper - 1e-6)
+def _covariance(problem: Problem, peak: Floats) -> Floats:
+    """Take the covariance from the observed information; NaN where there is none."""
+    result = np.full((len(peak), len(peak)), np.nan)
+    hessian = problem.derivatives(peak)[2] if problem.hessian is None else problem.hessian(peak)
+    scale = problem.scale
+    within = (peak > scale.lower + 1e-6) & (peak < scale.upper - 1e-6)
     known = np.flatnonzero(within & (-np.diag(hessian) > _NO_INFORMATION))
     information = -hessian[np.ix_(known, known)]
     if not len(known) or np.linalg.cond(information) > 1e12:
         return result
-    variance = np.diag(np.linalg.inv(information))
-    error = np.sqrt(np.where(variance > 0, variance, np.nan))
-    result[known] = problem.slope(peak)[known] * error
+    variance = np.linalg.inv(information)
+    slopes = scale.slope(peak)[known]
+    if (np.diag(variance) > 0).all():
+        result[np.ix_(known, known)] = variance * np.outer(slopes, slopes)
     return result

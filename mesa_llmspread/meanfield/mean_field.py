@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mesa_llmspread.meanfield.closure import Closure
 from mesa_llmspread.meanfield.equations import (
     Degrees,
     Floats,
@@ -30,9 +31,36 @@ from mesa_llmspread.meanfield.equations import (
     decision_kernel,
     rate_kernel,
 )
-from mesa_llmspread.transmission import FirstRepeat
+from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["mean_field_map", "mean_field_ode"]
+__all__ = ["MeanField", "mean_field_map", "mean_field_ode"]
+
+
+class MeanField(Closure):
+    """Neighbours are drawn anew, at random, at every moment."""
+
+    name = "mean_field"
+
+    def supports(
+        self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
+    ) -> str | None:
+        """Refuse laws that count past neighbours; see :meth:`Closure.supports`."""
+        if law.memory == "cumulative" and visibility == "new":
+            return (
+                f"be 'master' for {law} of new posts: neighbours drawn anew at every step have "
+                "no past to count"
+            )
+        return None
+
+    def discrete(
+        self, laws: Laws, network: Degrees, infected: float, visibility: str
+    ) -> System[tuple[Floats, float]]:
+        """Set up :func:`mean_field_map`."""
+        return mean_field_map(laws, network, infected, feed=visibility)
+
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+        """Set up :func:`mean_field_ode`."""
+        return mean_field_ode(laws, network, infected)
 
 
 def mean_field_map(
@@ -50,7 +78,7 @@ def mean_field_map(
 
     Parameters
     ----------
-    laws : sequence of (float, Structure)
+    laws : sequence of (float, TransmissionLaw)
         Share and law of each class.
     degrees : Degrees
         The degree distribution.
@@ -95,7 +123,7 @@ def mean_field_ode(laws: Laws, degrees: Degrees, infected: float) -> System[Floa
         Its state: ``S``, flat.
     """
     linear = all(
-        isinstance(law, FirstRepeat) or contact_chances([(share, law)]) is not None
+        law.memory == "first_repeat" or contact_chances([(share, law)]) is not None
         for share, law in laws
     )
     kernel, mix = _mix_linear(laws, degrees) if linear else _mix(laws, degrees, rate_kernel)

@@ -28,6 +28,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mesa_llmspread.meanfield.closure import Closure
 from mesa_llmspread.meanfield.equations import (
     Degrees,
     Floats,
@@ -38,8 +39,44 @@ from mesa_llmspread.meanfield.equations import (
     decision_kernel,
     rate_kernel,
 )
+from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["pair_map", "pair_ode"]
+__all__ = ["Pair", "pair_map", "pair_ode"]
+
+
+class Pair(Closure):
+    """Neighbours are infected independently, with a chance that is followed along the edges."""
+
+    name = "pair"
+
+    def supports(
+        self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
+    ) -> str | None:
+        """Refuse new posts and degrees that differ; see :meth:`Closure.supports`."""
+        if visibility == "new":
+            return "be 'master' for feed='new': this one does not tell new posts from old"
+        if len(network.values) > 1:
+            return "be 'master' for a degree distribution: this one takes one k for all agents"
+        return None
+
+    def discrete(
+        self, laws: Laws, network: Degrees, infected: float, visibility: str
+    ) -> System[tuple[Floats, Floats]]:
+        """Set up :func:`pair_map`."""
+        return pair_map(laws, network, infected)
+
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+        """Set up :func:`pair_ode`."""
+        return pair_ode(laws, network, infected)
+
+    def warning(self, law: TransmissionLaw) -> str | None:
+        """Warn of laws with memory; see :meth:`Closure.warning`."""
+        if law.memory != "first_repeat":
+            return None
+        return (
+            f"the pair approximation of {law} is wrong even where its probabilities are equal; "
+            "use closure='master'"
+        )
 
 
 def pair_map(laws: Laws, degrees: Degrees, infected: float) -> System[tuple[Floats, Floats]]:
@@ -52,7 +89,7 @@ def pair_map(laws: Laws, degrees: Degrees, infected: float) -> System[tuple[Floa
 
     Parameters
     ----------
-    laws : sequence of (float, Structure)
+    laws : sequence of (float, TransmissionLaw)
         Share and law of each class.
     degrees : Degrees
         Of a single degree k.

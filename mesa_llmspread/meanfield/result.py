@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from mesa_llmspread._words import counted, described, p_words
-from mesa_llmspread.transmission import Structure
+from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = ["FitResult"]
 
@@ -18,7 +19,7 @@ class FitResult:
 
     Attributes
     ----------
-    structure : str
+    name : str
         The law's name.
     params : dict of str to float
         Estimates: probabilities per contact (or decision) and step; a share for classes. NaN
@@ -29,16 +30,20 @@ class FitResult:
     ci : dict of str to (float, float)
         Intervals of coverage ``level``, by profile likelihood or, where runs differ, between
         runs.
+    covar : ndarray of float, shape (p, p)
+        Covariance of the estimates, in the order of ``params``; NaN on a bound.
     interval : {"profile", "runs"}
         Which of the two.
     level : float
         Coverage of the intervals.
     loglik, aic, bic : float
         Log-likelihood of the decisions (no binomial coefficients) and the criteria from it;
-        ``bic`` counts exposed decisions. NaN for curves, whose points are not independent.
+        ``bic`` counts ``n_bic``. NaN for curves, whose points are not independent.
     n_obs : int
         Exposed decisions: with a posting neighbour or the event itself in view. For curves
         their points.
+    n_bic : int
+        What ``bic`` counts: agents that decided, for laws with latent classes, else ``n_obs``.
     n_failed : int
         Decisions that failed: counted here, used nowhere.
     n_runs : int
@@ -48,12 +53,14 @@ class FitResult:
         was not tested.
     success : bool
         Whether the maximum was found and the law can produce the decisions.
+    nfev : int
+        How often the likelihood was computed; 0 where a closed form served.
     message : str
         What to know about the fit, in words.
-    fitted : Structure or None
+    law : TransmissionLaw or None
         The law with the estimates, for ``solve`` and ``simulate``.
-    likeliest : Structure or None
-        The law at the maximum of the likelihood; differs from ``fitted`` where estimates are
+    likeliest : TransmissionLaw or None
+        The law at the maximum of the likelihood; differs from ``law`` where estimates are
         averages over runs.
     method : {"exposures", "curve"}
         What it was fitted to.
@@ -64,23 +71,26 @@ class FitResult:
         for decisions.
     """
 
-    structure: str
+    name: str
     params: dict[str, float]
     stderr: dict[str, float]
     ci: dict[str, tuple[float, float]]
+    covar: npt.NDArray[np.float64] = field(repr=False)
     interval: str
     level: float
     loglik: float
     aic: float
     bic: float
     n_obs: int
+    n_bic: int
     n_failed: int
     n_runs: int
     heterogeneity: float
     success: bool
+    nfev: int
     message: str
-    fitted: Structure | None = field(repr=False)
-    likeliest: Structure | None = field(repr=False)
+    law: TransmissionLaw | None = field(repr=False)
+    likeliest: TransmissionLaw | None = field(repr=False)
     method: str = "exposures"
     warnings: tuple[str, ...] = ()
     rmse: float = float("nan")
@@ -118,7 +128,7 @@ class FitResult:
                 f"  log-likelihood {self.loglik:.3f}   AIC {self.aic:.2f}   BIC {self.bic:.2f}"
             )
         lines = [
-            f"{self.structure} fitted to {fitted_to}"
+            f"{self.name} fitted to {fitted_to}"
             + (f"; {self.n_failed} failed and were left out" if self.n_failed else ""),
             quality,
             f"  {'parameter':<14}{'estimate':>10}{'std. error':>12}   {self.level:.0%} interval "

@@ -16,15 +16,13 @@ import pandas as pd
 from scipy.special import xlogy
 from scipy.stats import chi2
 
-from mesa_llmspread.laws import Form, resolve_form
 from mesa_llmspread.meanfield.joint import problem_of
-from mesa_llmspread.meanfield.likelihood import Log, Trials, peak_rate, profile_indices, split
+from mesa_llmspread.meanfield.likelihood import Log, Trials, arrays_of, peak_rate, split
 from mesa_llmspread.meanfield.maximise import Floats, peak_of
 from mesa_llmspread.meanfield.result import FitResult
-from mesa_llmspread.transmission import ByProfile, OnlineOffline, Structure, TwoClass
+from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = [
-    "NESTED",
     "GoodnessOfFit",
     "chances",
     "goodness_of_fit",
@@ -34,17 +32,6 @@ __all__ = [
     "rate_by_run_bic",
 ]
 
-#: Laws that are special cases of others, and whether the simple one lies on a bound of what
-#: the parameters of the other can be. (SI is one of TwoClass too, in so many ways that the
-#: likelihood ratio has no known distribution.)
-NESTED = (
-    ("SI", "OnlineOffline", True),
-    ("SI", "FirstRepeat", False),
-    ("SI", "TwoClassKnown", False),
-    ("SI", "ByProfile", False),
-    ("TwoClassKnown", "ByProfile", False),
-)
-
 # Reposts and declines to be expected in a cell of like decisions.
 _EXPECTED = 5.0
 
@@ -53,6 +40,9 @@ _LEAST_FREEDOM = 0.5
 
 # Step of numerical derivatives with respect to probabilities.
 _NUDGE = 1e-5
+
+# A probability that is nearly one, so that a decline is not impossible.
+_SURE = 1 - 1e-15
 
 
 def nested_tests(results: Mapping[str, FitResult]) -> pd.DataFrame:
@@ -72,28 +62,31 @@ def nested_tests(results: Mapping[str, FitResult]) -> pd.DataFrame:
         degree: Self & Liang 1987, doi:10.1080/01621459.1987.10478472), ``p_value``.
     """
     rows = []
-    for simple_name, rich_name, boundary in NESTED:
-        if simple_name not in results or rich_name not in results:
-            continue
-        simple, rich = results[simple_name], results[rich_name]
-        freedom = len(rich.params) - len(simple.params)
-        if not (simple.success and rich.success) or freedom < 1:
-            continue
-        statistic = max(2 * (rich.loglik - simple.loglik), 0.0)
-        p_value = float(chi2.sf(statistic, freedom))
-        if boundary:
-            p_value = p_value / 2 if statistic > 0 else 1.0
-        rows.append((simple_name, rich_name, statistic, freedom, boundary, p_value))
+    for simple_name, simple in results.items():
+        for rich_name, rich in results.items():
+            freedom = len(rich.params) - len(simple.params)
+            if not (simple.success and rich.success) or freedom < 1:
+                continue
+            # Laws that succeeded have their fitted law.
+            if simple.law is None or rich_name not in simple.law.nested_in:
+                continue
+            # An offline chance of 0 lies on the bound of what it can be.
+            boundary = rich.law is not None and rich.law.offline and not simple.law.offline
+            statistic = max(2 * (rich.loglik - simple.loglik), 0.0)
+            p_value = float(chi2.sf(statistic, freedom))
+            if boundary:
+                p_value = p_value / 2 if statistic > 0 else 1.0
+            rows.append((simple_name, rich_name, statistic, freedom, boundary, p_value))
     columns = ["simple", "rich", "statistic", "freedom", "boundary", "p_value"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def chances(structure: Structure, decisions: pd.DataFrame) -> Floats:
+def chances(law: TransmissionLaw, decisions: pd.DataFrame) -> Floats:
     """Probability of a repost at each decision, given all that went before.
 
     Parameters
     ----------
-    structure : Structure
+    law : TransmissionLaw
         The law with its values.
     decisions : DataFrame
         As :func:`~mesa_llmspread.meanfield.likelihood.decisions_of` gives them.
@@ -103,26 +96,24 @@ def chances(structure: Structure, decisions: pd.DataFrame) -> Floats:
     ndarray of float, shape (len(decisions),)
         For latent classes, an agent that has declined is less likely in the high one.
     """
-    if not isinstance(structure, TwoClass) or structure.high is not None:
-        return structure.prob(
-            decisions["contacts"],
-            exposure=decisions["exposure"],
-            direct=decisions["direct"],
-            profile=profile_indices(decisions),
-            cumulative=decisions["cumulative"],
-        )
-    ordered = decisions.sort_values(["run", "agent", "step"], kind="stable")
-    contacts = ordered["contacts"]
-    declined = contacts.groupby([ordered["run"], ordered["agent"]]).cumsum() - contacts
-    before = declined.reindex(decisions.index).to_numpy()
-    m = decisions["contacts"].to_numpy()
-    low, high = 1 - structure.beta_low, 1 - structure.beta_high
-    still_low = (1 - structure.share_high) * low**before
-    still_high = structure.share_high * high**before
-    posts = still_low * (1 - low**m) + still_high * (1 - high**m)
-    still = still_low + still_high
-    # Nobody is left in a law by which all would have reposted.
-    return np.divide(posts, still, out=np.ones(len(m)), where=still > 0)
+    seen = arrays_of(decisions)
+    shares, laws = zip(*law.mixture_components(), strict=True)
+    each = np.array([part.checked_prob(seen) for part in laws])
+    if len(laws) == 1:
+        return np.asarray(each[0])
+    # The chance that an agent of each class would have declined all that it saw before.
+    order = np.lexsort((seen.step, seen.agent, decisions["run"]))
+    agent = decisions.groupby(["run", "agent"]).ngroup().to_numpy()[order]
+    first = np.flatnonzero(np.diff(agent, prepend=-1))
+    with np.errstate(divide="ignore"):
+        declined = np.cumsum(np.log1p(-np.minimum(each[:, order], _SURE)), axis=1)
+    before = declined - np.log1p(-np.minimum(each[:, order], _SURE))
+    before -= np.repeat(before[:, first], np.diff(np.append(first, len(agent))), axis=1)
+    weight = np.log(shares)[:, None] + before
+    weight = np.exp(weight - weight.max(axis=0))
+    result = np.empty(len(order))
+    result[order] = np.sum(weight * each[:, order], axis=0) / weight.sum(axis=0)
+    return result
 
 
 class GoodnessOfFit(NamedTuple):
@@ -159,7 +150,7 @@ def like_decisions(decisions: pd.DataFrame) -> npt.NDArray[np.int64]:
     ndarray of int, shape (len(decisions),)
         The number of each decision's cell, from 0.
     """
-    keys = [decisions["exposure"] > 1, decisions["direct"], decisions["contacts"]]
+    keys = [decisions["exposure_count"] > 1, decisions["direct"], decisions["contacts"]]
     fine = decisions.groupby([*keys, decisions["profile"]], sort=True).ngroup().to_numpy()
     rate = decisions["repost"].mean()
     scarcer = min(rate, 1 - rate)
@@ -212,37 +203,41 @@ def goodness_of_fit(
 
 
 def _sensitivity(
-    structure: Structure, decisions: pd.DataFrame, cells: npt.NDArray[np.int64], p: Floats
+    law: TransmissionLaw, decisions: pd.DataFrame, cells: npt.NDArray[np.int64], p: Floats
 ) -> tuple[Floats, Floats]:
     """Differentiate the reposts expected in each cell; and the information on the parameters."""
-    values = np.array(list(structure.parameters.values()))
-    up, down = np.minimum(values + _NUDGE, 1), np.maximum(values - _NUDGE, 0)
-    form = resolve_form(structure)
-    if isinstance(structure, ByProfile):
+    names = list(law.parameters)
+    values = np.array(list(law.parameters.values()))
+    limits = np.array(list(law.parameter_bounds.values()))
+    up, down = np.minimum(values + _NUDGE, limits[:, 1]), np.maximum(values - _NUDGE, limits[:, 0])
+
+    def at(numbers: Floats) -> TransmissionLaw:
+        return law.replace(dict(zip(names, numbers.tolist(), strict=True)))
+
+    if (terms := law.rate_terms(arrays_of(decisions))) is not None:
         # Each decision depends on one of the rates.
-        profile = profile_indices(decisions)
-        change = chances(form(*up), decisions) - chances(form(*down), decisions)
-        slope = change / (up - down)[profile]
+        index = terms[0]
+        slope = (chances(at(up), decisions) - chances(at(down), decisions)) / (up - down)[index]
         slopes = np.zeros((cells.max() + 1, len(values)))
-        np.add.at(slopes, (cells, profile), slope)
-        return slopes, np.diag(np.bincount(profile, slope**2 / (p * (1 - p)), len(values)))
+        np.add.at(slopes, (cells, index), slope)
+        return slopes, np.diag(np.bincount(index, slope**2 / (p * (1 - p)), len(values)))
     changes = []
     for i in range(len(values)):
         ends = [np.where(np.arange(len(values)) == i, end, values) for end in (up, down)]
-        high, low = (chances(form(*map(float, end)), decisions) for end in ends)
+        high, low = (chances(at(end), decisions) for end in ends)
         changes.append((high - low) / (up[i] - down[i]))
     gradient = np.array(changes)
     slopes = np.array([np.bincount(cells, weights=row) for row in gradient]).T
     return slopes, (gradient / (p * (1 - p))) @ gradient.T
 
 
-def held_out(form: Form, log: Log, result: FitResult) -> float:
+def held_out(law: TransmissionLaw, log: Log, result: FitResult) -> float:
     """Predict each run from the others: sum of the log probabilities of its decisions.
 
     Parameters
     ----------
-    form : Form
-        The law.
+    law : TransmissionLaw
+        Its options count, its values do not.
     log : Log
     result : FitResult
         Of the fit to all runs.
@@ -256,34 +251,36 @@ def held_out(form: Form, log: Log, result: FitResult) -> float:
     """
     if len(log.runs) < 2 or result.likeliest is None:
         return float("nan")
-    parts = split(form, log.cells)
+    cells = log.cells(law)
+    parts = split(law, cells)
     if parts is None:
-        return _held_out_together(form, log, list(result.likeliest.parameters.values()))
-    every = Trials.count(log.cells.contacts, log.cells.reposts, log.cells.declines)
+        return _held_out_together(law, log, list(result.likeliest.parameters.values()))
+    every = Trials.count(cells.seen.contacts, cells.reposts, cells.declines)
     common = peak_rate(every.off_bounds())[0]
     score = 0.0
     for run in log.runs:
-        inside = log.cells.run == run
-        known = split(form, log.cells.where(~inside)) or {}
-        for name, trials in (split(form, log.cells.where(inside)) or {}).items():
+        inside = cells.run == run
+        known = split(law, cells.where(~inside)) or {}
+        for name, trials in (split(law, cells.where(inside)) or {}).items():
             rate = peak_rate(known[name].off_bounds())[0] if name in known else np.nan
             score += trials.loglik(common if np.isnan(rate) else rate)
     return score
 
 
-def _held_out_together(form: Form, log: Log, values: list[float]) -> float:
+def _held_out_together(law: TransmissionLaw, log: Log, values: list[float]) -> float:
     """Predict runs by a law whose parameters, here from all runs, are estimated together."""
-    least = 0.5 / (log.cells.contacts @ (log.cells.declines + log.cells.reposts) + 1)
+    cells = log.cells_by()
+    least = 0.5 / (cells.seen.contacts @ (cells.declines + cells.reposts) + 1)
     score = 0.0
     for run in log.runs:
         known = log.without(run)
-        if form.kind is OnlineOffline and not known.cells.direct.any():
+        if law.offline and not known.decisions.seen.direct.any():
             return float("nan")
-        problem = problem_of(form, known)
-        peak, _ = peak_of(problem, [problem.from_probability(values)])
-        rates = np.clip(peak[: problem.n_rates], np.log(least), -np.log(least))
-        peak = np.concatenate([rates, peak[problem.n_rates :]])
-        score += problem_of(form, log.only(run)).derivatives(peak)[0]
+        problem = problem_of(law, known)
+        peak, _ = peak_of(problem, [problem.scale.from_values(values)])
+        rates = np.array(problem.scale.is_rate)
+        peak[rates] = np.clip(peak[rates], np.log(least), -np.log(least))
+        score += problem_of(law, log.only(run)).derivatives(peak)[0]
     return score
 
 
@@ -301,9 +298,9 @@ def rate_by_run_bic(log: Log) -> float:
     """
     if log.unseen_reposts or len(log.runs) < 2:
         return float("inf")
-    cells = log.cells
+    cells = log.cells_by()
     peaks = [
-        peak_rate(Trials.count(part.contacts, part.reposts, part.declines))[1]
+        peak_rate(Trials.count(part.seen.contacts, part.reposts, part.declines))[1]
         for part in (cells.where(cells.run == run) for run in log.runs)
     ]
     return len(peaks) * float(np.log(log.n_obs)) - 2 * sum(peaks)

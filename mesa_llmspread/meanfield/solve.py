@@ -21,34 +21,28 @@ from mesa_llmspread.exceptions import (
     UndefinedClosureError,
     UnknownNameError,
 )
-from mesa_llmspread.meanfield.equations import (
-    Degrees,
-    Floats,
-    Laws,
-    System,
-    contact_chances,
-)
-from mesa_llmspread.meanfield.master import cavity_map, cavity_ode, edge_map, edge_ode
-from mesa_llmspread.meanfield.mean_field import mean_field_map, mean_field_ode
-from mesa_llmspread.meanfield.pair import pair_map, pair_ode
-from mesa_llmspread.transmission import FirstRepeat, OnlineOffline, SingleMultiple, Structure
-from mesa_llmspread.transmission.structure import check_built_in
+from mesa_llmspread.meanfield.closure import Closure, Time, as_closure, register_closure
+from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System
+from mesa_llmspread.meanfield.master import Master
+from mesa_llmspread.meanfield.mean_field import MeanField
+from mesa_llmspread.meanfield.pair import Pair
+from mesa_llmspread.transmission import TransmissionLaw, check_memory
 
 __all__ = [
-    "Closure",
     "ClosureWarning",
     "DegreesLike",
     "Feed",
-    "Time",
     "integrate",
     "iterate",
     "solve",
 ]
 
-Closure = Literal["master", "pair", "mean_field"]
-Time = Literal["discrete", "continuous"]
 Feed = Literal["persistent", "new"]
 DegreesLike = int | Mapping[int, float] | Sequence[int] | npt.NDArray[Any]
+
+
+for _closure in (Master(), Pair(), MeanField()):
+    register_closure(_closure)
 
 
 class ClosureWarning(UserWarning):
@@ -56,13 +50,13 @@ class ClosureWarning(UserWarning):
 
 
 def solve(
-    structure: Structure,
+    law: TransmissionLaw,
     *,
     n: int,
     k: DegreesLike,
     initial_infected: int,
     steps: int,
-    closure: Closure = "master",
+    closure: str | Closure = "master",
     time: Time = "discrete",
     feed: Feed = "persistent",
     profile_shares: Sequence[float] | Floats | None = None,
@@ -81,7 +75,7 @@ def solve(
 
     Parameters
     ----------
-    structure : Structure
+    law : TransmissionLaw
         The law, with its parameters' values. In :class:`~mesa_llmspread.OnlineOffline` the
         event itself is seen at every step.
     n : int
@@ -96,8 +90,8 @@ def solve(
         allowed with ``OnlineOffline`` of ``alpha > 0``.
     steps : int
         Number of steps, at least 0.
-    closure : {"master", "pair", "mean_field"}, default "master"
-        How neighbours are described.
+    closure : {"master", "pair", "mean_field"}, str or Closure, default "master"
+        How neighbours are described; or a closure of your own, or its name.
     time : {"discrete", "continuous"}, default "discrete"
         Synchronous steps, as in the agent-based model, or the differential equations that
         match their hazards (``-log(1 - p)`` for a chance ``p`` a step). Continuous spread is
@@ -152,71 +146,36 @@ def solve(
     1     1      970.348    29.652
     2     2      932.347    67.653
     """
-    check_built_in(structure)
-    alpha = structure.alpha if isinstance(structure, OnlineOffline) else 0.0
+    if not isinstance(law, TransmissionLaw):
+        raise ArgumentTypeError("law", law, "a law with its values, such as SI(0.05)")
+    alpha = law.parameters.get("alpha", 0.0)
     n = checked_int("n", n, 2)
     degrees = _degrees(k, n)
     check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
     infected = checked_starters(initial_infected, n, "alpha", alpha) / n
     steps = checked_int("steps", steps, 0)
     for name, value, known in (
-        ("closure", closure, ("master", "pair", "mean_field")),
         ("time", time, ("discrete", "continuous")),
         ("feed", feed, ("persistent", "new")),
     ):
         if value not in known:
             raise UnknownNameError(name, value, known)
-    laws = [
-        (share, law)
-        for share, law in structure.classes(_profile_shares(profile_shares))
-        if share > 0
-    ]
-    _check_defined(laws, closure, time, feed)
-    if closure == "pair":
-        if len(degrees.values) > 1:
-            raise UndefinedClosureError(
-                "k", k, "be one number under closure='pair'; closure='master' takes a distribution"
-            )
-        if any(isinstance(law, FirstRepeat) for _, law in laws):
-            warnings.warn(
-                f"the pair approximation of {structure} is wrong even where its probabilities are "
-                "equal; use closure='master'",
-                ClosureWarning,
-                stacklevel=2,
-            )
+    chosen = as_closure(closure)
+    laws = law.classes(_profile_shares(profile_shares))
+    _check_defined(chosen, laws, time, feed, degrees)
+    if message := next((text for _, part in laws if (text := chosen.warning(part))), None):
+        warnings.warn(message, ClosureWarning, stacklevel=2)
     if degrees.values.max() == 0:
         # Nobody sees a post: what the event itself does to each agent alone.
         share = (1 - infected) * (1 - alpha) ** np.arange(steps + 1)
     elif time == "discrete":
-        share = iterate(_map(laws, degrees, infected, closure, feed), steps)
+        share = iterate(chosen.discrete(laws, degrees, infected, feed), steps)
     else:
-        share = integrate(_differential(laws, degrees, infected, closure), steps)
+        share = integrate(chosen.continuous(laws, degrees, infected), steps)
     susceptible = n * np.clip(share, 0.0, 1.0 - infected)
     return pd.DataFrame(
         {"step": np.arange(steps + 1), "susceptible": susceptible, "infected": n - susceptible}
     )
-
-
-def _map(laws: Laws, degrees: Degrees, infected: float, closure: str, feed: str) -> System[Any]:
-    """Choose the one-step map."""
-    if closure == "mean_field":
-        return mean_field_map(laws, degrees, infected, feed=feed)
-    if closure == "pair":
-        return pair_map(laws, degrees, infected)
-    if (chances := contact_chances(laws)) is not None:
-        return edge_map(chances, degrees, infected, feed=feed)
-    return cavity_map(laws, degrees, infected, feed=feed)
-
-
-def _differential(laws: Laws, degrees: Degrees, infected: float, closure: str) -> System[Floats]:
-    """Choose the differential equations."""
-    if closure == "mean_field":
-        return mean_field_ode(laws, degrees, infected)
-    if closure == "pair":
-        return pair_ode(laws, degrees, infected)
-    if (chances := contact_chances(laws)) is not None:
-        return edge_ode(chances, degrees, infected)
-    return cavity_ode(laws, degrees, infected)
 
 
 def iterate(system: System[Any], steps: int) -> Floats:
@@ -282,7 +241,7 @@ def integrate(system: System[Floats], steps: int) -> Floats:
     return np.array([system.susceptible(state) for state in solution.y.T])
 
 
-def _check_defined(laws: Laws, closure: str, time: str, feed: str) -> None:
+def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: Degrees) -> None:
     """Raise where a closure, time and feed do not make sense together for a law."""
     if feed == "new" and time == "continuous":
         raise UndefinedClosureError(
@@ -291,46 +250,33 @@ def _check_defined(laws: Laws, closure: str, time: str, feed: str) -> None:
             "be 'persistent' in continuous time, where a post seen for one step has no meaning; "
             "use time='discrete' for new posts",
         )
-    if feed == "new" and closure == "pair":
-        raise UndefinedClosureError(
-            "feed",
-            feed,
-            "be 'persistent' under closure='pair', which does not tell new posts from old; "
-            "use closure='master' for new posts",
-        )
     for _, law in laws:
-        if law.needs_occasion and not isinstance(law, FirstRepeat):
+        check_memory(law)
+        if reason := closure.supports(law, time, feed, degrees):
+            raise UndefinedClosureError("closure", closure.name, reason)
+        if time == "continuous":
+            _check_rates(law, degrees)
+
+
+def _check_rates(law: TransmissionLaw, degrees: Degrees) -> None:
+    """Raise where a law has no form in continuous time."""
+    if law.memory == "first_repeat":
+        if not law.independent_contacts:
             raise UndefinedClosureError(
-                "structure",
-                law,
-                "be a law of the SI family, which alone has equations; simulate it with "
-                "ensemble.simulate",
+                "time",
+                "continuous",
+                f"be 'discrete' for {law}, which decides once per step; only contacts that act "
+                "independently have a form in continuous time",
             )
-        counts_all = isinstance(law, SingleMultiple) and law.count == "cumulative"
-        if counts_all and feed == "new" and closure == "mean_field":
-            raise UndefinedClosureError(
-                "closure",
-                closure,
-                f"be 'master' for {law} of new posts: neighbours drawn anew at every step have "
-                "no past to count",
-            )
-        if time == "discrete":
-            continue
-        if isinstance(law, FirstRepeat):
-            if law.per == "step":
-                raise UndefinedClosureError(
-                    "time",
-                    time,
-                    f"be 'discrete' for {law}, which decides once a step; only per='contact' has "
-                    "a form in continuous time",
-                )
-        elif 1.0 in law.parameters.values():
-            raise UndefinedClosureError(
-                "structure",
-                law,
-                "have probabilities below 1 in continuous time, where 1 is an infinite rate; "
-                "use time='discrete'",
-            )
+        return
+    contacts = [1] if law.independent_contacts else range(1, degrees.values.max() + 1)
+    if (law.evaluate(list(contacts), direct=law.offline) >= 1).any():
+        raise UndefinedClosureError(
+            "law",
+            law,
+            "have probabilities below 1 in continuous time, where 1 is an infinite rate; "
+            "use time='discrete'",
+        )
 
 
 def _degrees(k: DegreesLike, n: int) -> Degrees:

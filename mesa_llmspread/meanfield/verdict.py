@@ -62,13 +62,13 @@ def verdict(
         for name, result in results.items()
         if result is not best and result.success
     }
-    wrong = misfit(best.structure, fit_p_values)
+    wrong = misfit(best.name, fit_p_values)
     parts = [wrong, f"its estimates: {_values(best)}"] if wrong else [_opening(best, excess)]
     if "SI" in results and results["SI"] is not best:
         parts.append(_about_si(best, excess, tests))
     close = [name for name in excess if name != "SI" and _is_close(name, best, excess, tests)]
     classes = {name: excess[name] for name in _CLASSES if name in excess}
-    if best.structure not in (*_CLASSES, "SI") and classes and not set(close) & set(classes):
+    if best.name not in (*_CLASSES, "SI") and classes and not set(close) & set(classes):
         nearest = min(classes, key=classes.__getitem__)
         parts.append(
             "a class model does not explain it better "
@@ -78,7 +78,7 @@ def verdict(
         names = " and ".join(close)
         # A law that does not fit is ruled out already.
         parts.append(f"next by BIC: {names}" if wrong else f"{names} cannot be ruled out")
-    elif best.structure == "SI" and excess and not wrong:
+    elif best.name == "SI" and excess and not wrong:
         parts.append("no second rate adds to it")
     elif set(excess) - {"SI"}:
         parts.append("no other law comes close")
@@ -121,25 +121,25 @@ def misfit(law: str, fit_p_values: Mapping[str, float]) -> str:
 def _opening(best: FitResult, excess: Mapping[str, float]) -> str:
     """Name the law with the lowest BIC and its values."""
     values = _values(best)
-    if best.structure == "SI":
+    if best.name == "SI":
         return f"One rate is enough: {values}"
-    if best.structure == "ByProfile":
+    if best.name == "ByProfile":
         return f"Personality matters: {values}"
     needed = "are needed" if excess.get("SI", np.inf) > _DECISIVE else "describe it best"
-    what = "Two classes of agents" if best.structure.startswith("TwoClass") else "Two rates"
-    return f"{what} {needed}: {values} ({best.structure})"
+    what = "Two classes of agents" if best.name.startswith("TwoClass") else "Two rates"
+    return f"{what} {needed}: {values} ({best.name})"
 
 
 def _values(best: FitResult) -> str:
     """Name the estimates in words."""
-    if best.structure == "ByProfile":
+    if best.name == "ByProfile":
         return best.describe()
     values = ", ".join(
         described(_NOUNS[name], value, *best.ci[name], digits=2)
         for name, value in best.params.items()
         if name in _NOUNS
     )
-    return values.removeprefix("online ") if best.structure == "SI" else values
+    return values.removeprefix("online ") if best.name == "SI" else values
 
 
 def _about_si(best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame) -> str:
@@ -147,7 +147,7 @@ def _about_si(best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame)
     if "SI" not in excess:
         return "SI is impossible"
     word = "rejected" if excess["SI"] > _DECISIVE else "less likely"
-    p = _p_value(tests, "SI", best.structure)
+    p = _p_value(tests, "SI", best.name)
     text = "" if np.isnan(p) else f", {p_words(p)}"
     return f"SI is {word} (BIC {excess['SI']:.0f} higher{text})"
 
@@ -163,10 +163,10 @@ def _is_close(name: str, best: FitResult, excess: Mapping[str, float], tests: pd
     if excess[name] >= _DECISIVE:
         return False
     # What contains the best law always fits about as well: does it fit better?
-    p = _p_value(tests, best.structure, name)
+    p = _p_value(tests, best.name, name)
     if not np.isnan(p):
         return p < _REJECTED
-    contains = best.structure == "SI" and name == "TwoClass"
+    contains = best.name == "SI" and name == "TwoClass"
     return not contains or excess[name] < 2
 
 
@@ -199,7 +199,7 @@ def cautions(
         Sentences.
     """
     notes = []
-    if best.structure not in (*_CLASSES, "SI", "OnlineOffline"):
+    if best.name not in (*_CLASSES, "SI", "OnlineOffline"):
         rivals = {"differences between agents (gamma frailty)": frailty.bic}
         rivals |= {
             f"classes of agents ({name})": results[name].bic
@@ -211,7 +211,7 @@ def cautions(
             if bic - best.bic < _DECISIVE:
                 well = "better" if bic < best.bic else "nearly as well"
                 notes.append(
-                    f"{best.structure} may be an artefact: {rival} would explain the decisions "
+                    f"{best.name} may be an artefact: {rival} would explain the decisions "
                     f"{well} (BIC {bic - best.bic:+.0f})."
                 )
     if reused:

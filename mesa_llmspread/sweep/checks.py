@@ -82,13 +82,17 @@ def arguments_of(cell: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
+# Arguments of the model that are no plain values, which a design could keep in a file.
+_NOT_PLAIN = ("rng", "agent_class", "model_reporters", "agent_reporters")
+
+
 @cache
 def model_arguments() -> Mapping[str, Any]:
     """Give the arguments of the model that a design may have, with their defaults."""
     from mesa_llmspread.model import SpreadModel
 
     parameters = inspect.signature(SpreadModel).parameters
-    return {name: given.default for name, given in parameters.items() if name != "rng"}
+    return {name: given.default for name, given in parameters.items() if name not in _NOT_PLAIN}
 
 
 def problems_of(cells: pd.DataFrame, rows_are_known: bool = True) -> list[Problem]:

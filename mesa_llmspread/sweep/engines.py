@@ -17,7 +17,17 @@ from mesa_llmspread.sweep.checks import arguments_of, model_arguments
 from mesa_llmspread.sweep.language import decider_of
 from mesa_llmspread.sweep.runfile import encode
 
-__all__ = ["ENGINES", "Failure", "Job", "Outcome", "check_law", "perform", "unsettle", "versions"]
+__all__ = [
+    "ENGINES",
+    "Failure",
+    "Job",
+    "Outcome",
+    "engine_law",
+    "own_parts",
+    "perform",
+    "unsettle",
+    "versions",
+]
 
 
 # Of 1,000 agents and their network, and as many again.
@@ -64,7 +74,34 @@ class Outcome(NamedTuple):
     halt: BudgetExceededError | None = None
 
 
-def perform(job: Job, llm: Mapping[str, Any] | None) -> Outcome:
+def own_parts() -> dict[str, Any]:
+    """Return the deciders and laws of the user's own that are registered in this process.
+
+    Returns
+    -------
+    dict
+        What :func:`perform` registers in a worker.
+    """
+    from mesa_llmspread.deciders import registered_deciders
+    from mesa_llmspread.transmission.registry import registered_laws
+
+    return {"deciders": registered_deciders(), "laws": registered_laws()}
+
+
+def _register(parts: Mapping[str, Any]) -> None:
+    """Register the parts that the sweep's process has."""
+    from mesa_llmspread.deciders import register_decider
+    from mesa_llmspread.transmission import register_law
+
+    for name, decider in parts["deciders"].items():
+        register_decider(name, decider)
+    for law in parts["laws"].values():
+        register_law(law)
+
+
+def perform(
+    job: Job, llm: Mapping[str, Any] | None, parts: Mapping[str, Any] | None = None
+) -> Outcome:
     """Do one run; whatever goes wrong in it becomes part of the outcome.
 
     Parameters
@@ -72,6 +109,8 @@ def perform(job: Job, llm: Mapping[str, Any] | None) -> Outcome:
     job : Job
     llm : mapping or None
         Options of language models; None if there is none.
+    parts : mapping, optional
+        As :func:`own_parts` returns them, where the run is done in another process.
 
     Returns
     -------
@@ -79,6 +118,8 @@ def perform(job: Job, llm: Mapping[str, Any] | None) -> Outcome:
     """
     _settle()
     try:
+        if parts is not None:
+            _register(parts)
         return Outcome(job.run, ENGINES[job.engine](job, llm or {}))
     except BudgetExceededError as error:
         return Outcome(job.run, None, halt=error)
@@ -152,7 +193,7 @@ def _forget(model: Any) -> None:
     vars(model).clear()
 
 
-def check_law(arguments: Mapping[str, Any]) -> Any:
+def engine_law(arguments: Mapping[str, Any]) -> Any:
     """Give the law that the compiled engine runs for some arguments of the model.
 
     Parameters
@@ -162,7 +203,7 @@ def check_law(arguments: Mapping[str, Any]) -> Any:
 
     Returns
     -------
-    Structure
+    TransmissionLaw
 
     Raises
     ------
@@ -170,7 +211,6 @@ def check_law(arguments: Mapping[str, Any]) -> Any:
         If the decider is no law, or the engine cannot do what the model does with it.
     """
     from mesa_llmspread.deciders import RateDecider, as_decider
-    from mesa_llmspread.transmission import FirstRepeat, OnlineOffline
 
     full = {**model_arguments(), **arguments}
     decider, broadcast = as_decider(full["decider"]), full["broadcast"]
@@ -178,16 +218,15 @@ def check_law(arguments: Mapping[str, Any]) -> Any:
         raise ArgumentError(
             "decider", full["decider"], "be a law, such as 'SI(0.05)', for engine='ensemble'"
         )
-    law = decider.structure
-    if isinstance(law, FirstRepeat) and broadcast > 0:
+    law = decider.law
+    if law.memory == "first_repeat" and broadcast > 0:
         raise ArgumentError(
             "broadcast",
             broadcast,
-            "be 0 with FirstRepeat and engine='ensemble', where seeing "
+            f"be 0 with {law.name} and engine='ensemble', where seeing "
             "the event itself counts as no occasion",
         )
-    # The engine shows the event to everyone in every step.
-    return OnlineOffline(law.alpha * broadcast, law.beta) if isinstance(law, OnlineOffline) else law
+    return law.seen_by(broadcast)
 
 
 def _ensemble(job: Job, _: Mapping[str, Any]) -> bytes:
@@ -201,12 +240,12 @@ def _ensemble(job: Job, _: Mapping[str, Any]) -> bytes:
 
     arguments = arguments_of(job.cell)
     full = {**model_arguments(), **arguments}
-    law = check_law(arguments)
+    law = engine_law(arguments)
     streams = Streams(job.rng)
     network = make_network(full["network"], full["n"], full["k"], streams.network)
     starters = streams.starters.choice(network.n, size=full["initial_infected"], replace=False)
     profiles = None
-    if law.needs_profile:
+    if law.uses_profile:
         drawn = sample_profiles(network.n, full["population"], streams.population)
         profiles = [profile.index for profile in drawn]
     infected = simulate(
@@ -222,7 +261,7 @@ def _ensemble(job: Job, _: Mapping[str, Any]) -> bytes:
     new = np.diff(infected, prepend=0)
     # Mesa's model stops when nobody is left, or nobody can see anything any more.
     over = infected == network.n
-    if full["feed"] == "new" and not getattr(law, "alpha", 0):
+    if full["feed"] == "new" and not law.offline:
         over |= new == 0
     end = int(over.argmax()) + 1 if over.any() else len(infected)
     counts = {

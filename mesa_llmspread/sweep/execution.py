@@ -25,7 +25,7 @@ from mesa_llmspread.exceptions import (
 )
 from mesa_llmspread.sweep.checks import Problem, failing, model_arguments
 from mesa_llmspread.sweep.design import Design
-from mesa_llmspread.sweep.engines import Job, check_law
+from mesa_llmspread.sweep.engines import Job, engine_law
 from mesa_llmspread.sweep.language import (
     checked_options,
     decider_of,
@@ -222,7 +222,7 @@ def _check_answerable(cells: pd.DataFrame, engine: str, llm: Mapping[str, Any]) 
         problems = failing(cells, ["decider", *rates], check)
         forget_deciders()
     elif "decider" in cells:
-        problems = failing(cells, ["decider", "broadcast", *rates], check_law)
+        problems = failing(cells, ["decider", "broadcast", *rates], engine_law)
     else:
         problems = [Problem("decider", "must be given, as a law, for engine='ensemble'")]
     if problems:

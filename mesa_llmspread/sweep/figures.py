@@ -49,9 +49,7 @@ def plot_rates(table: pd.DataFrame, factor: str, series: str | None = None) -> F
     if "parameter" not in table or table["estimate"].isna().all():
         raise ArgumentError("table", list(table.columns), "hold rates, as fit_cells gives them")
     fitted = table.dropna(subset=["estimate"])
-    rates = [
-        (f"{law}: {rate}", part) for (law, rate), part in _by(fitted, "structure", "parameter")
-    ]
+    rates = [(f"{law}: {rate}", part) for (law, rate), part in _by(fitted, "law", "parameter")]
     figure = _figure(3.6 * len(rates), 3.2)
     axes = figure.subplots(1, len(rates), squeeze=False)[0]
     for axis, (title, part) in zip(axes, rates, strict=True):

@@ -17,7 +17,7 @@ __all__ = ["fit_cells", "sensitivity"]
 
 def fit_cells(
     sweep: Sweep,
-    structure: str | None = None,
+    law: str | None = None,
     *,
     by: str | Sequence[str] | None = None,
     level: float = 0.95,
@@ -30,7 +30,7 @@ def fit_cells(
     ----------
     sweep : Sweep
         Of Mesa runs; the compiled engine records no decisions.
-    structure : str, optional
+    law : str, optional
         The law's name; by default the one that describes the cell best (lowest BIC).
     by : str or sequence of str, optional
         Pool the runs that have the same values of these columns of the design;
@@ -45,7 +45,7 @@ def fit_cells(
     Returns
     -------
     DataFrame
-        One row a cell and rate: the cell's columns, ``structure, parameter, estimate, low,
+        One row a cell and rate: the cell's columns, ``law, parameter, estimate, low,
         high, stderr, interval, n_obs, n_runs, bic, success, message``. A cell that could not
         be fitted has one row that says why.
 
@@ -68,7 +68,7 @@ def fit_cells(
     if not groups:
         raise ArgumentError("sweep", sweep, "have runs that are done")
     found: Iterable[list[dict[str, Any]]] = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_runs)(files, structure, level, options) for _, files in groups
+        delayed(_fit_runs)(files, law, level, options) for _, files in groups
     )
     return pd.DataFrame(
         [{**values, **row} for (values, _), rows in zip(groups, found, strict=True) for row in rows]
@@ -92,19 +92,19 @@ def _grouped(sweep: Sweep, names: Sequence[str]) -> Iterable[tuple[tuple[Any, ..
 
 
 def _fit_runs(
-    files: list[Path], structure: str | None, level: float, options: dict[str, Any]
+    files: list[Path], law: str | None, level: float, options: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Fit the runs in some files; one row a rate."""
     from mesa_llmspread.meanfield import compare, fit
 
     try:
         data = read_record(files)
-        if structure is None:
+        if law is None:
             result = compare(data, level=level).best
         else:
-            result = fit(data, structure, level=level, **options)
+            result = fit(data, law, level=level, **options)
     except LLMSpreadError as error:
-        return [{"structure": structure, "success": False, "message": str(error)}]
+        return [{"law": law, "success": False, "message": str(error)}]
     shared = {
         "interval": result.interval,
         "n_obs": result.n_obs,
@@ -115,7 +115,7 @@ def _fit_runs(
     }
     return [
         {
-            "structure": result.structure,
+            "law": result.name,
             "parameter": name,
             "estimate": value,
             "low": result.ci[name][0],

@@ -22,7 +22,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread.exceptions import ArgumentError, WorkerLostError
-from mesa_llmspread.sweep.engines import Job, Outcome, perform, unsettle
+from mesa_llmspread.sweep.engines import Job, Outcome, own_parts, perform, unsettle
 from mesa_llmspread.sweep.language import forget_deciders, share_of
 
 if TYPE_CHECKING:
@@ -110,7 +110,11 @@ def outcomes_of(
     from joblib import Parallel, delayed, effective_n_jobs
 
     queue = _Queue(jobs)
-    work = delayed(partial(_perform_while_alive, os.getpid()) if backend == "loky" else perform)
+    parts = own_parts()
+    if backend == "loky":
+        work = delayed(partial(_perform_while_alive, os.getpid(), parts))
+    else:
+        work = delayed(partial(perform, parts=parts))
     with _workers(backend, n_jobs, client, llm is not None) as lost:
         number = max(1, min(effective_n_jobs(None), len(queue.waiting)))
         share = None if llm is None else share_of(llm, number)
@@ -135,10 +139,12 @@ def outcomes_of(
                 )
 
 
-def _perform_while_alive(sweep: int, job: Job, llm: Mapping[str, Any] | None) -> Outcome:
+def _perform_while_alive(
+    sweep: int, parts: Mapping[str, Any], job: Job, llm: Mapping[str, Any] | None
+) -> Outcome:
     """Do a run for a process of this machine, as long as there is that process."""
     _leave_with(sweep)
-    return perform(job, llm)
+    return perform(job, llm, parts)
 
 
 @cache

@@ -1,6 +1,6 @@
 """The Susceptible-Infected family: the probability that one exposure makes an agent repost.
 
-Every structure answers one question. An agent that has not posted looks at its feed, in
+Every law answers one question. An agent that has not posted looks at its feed, in
 which ``m`` neighbours have posted, for the first time or again: with which probability does
 it post now? A ``beta`` is a probability per contact and step; where contacts act
 independently, ``m`` of them give ``1 - (1 - beta)**m``, and ``-log(1 - beta)`` is the
@@ -11,8 +11,10 @@ Pure NumPy: nothing here knows a graph, an agent or a language model.
 
 from __future__ import annotations
 
+from mesa_llmspread.transmission.contract import check_law, check_memory
 from mesa_llmspread.transmission.conversions import probability_to_rate, rate_to_probability
-from mesa_llmspread.transmission.family import (
+from mesa_llmspread.transmission.law import ExposureArrays, TransmissionLaw
+from mesa_llmspread.transmission.laws import (
     SI,
     ByProfile,
     FirstRepeat,
@@ -20,17 +22,28 @@ from mesa_llmspread.transmission.family import (
     SingleMultiple,
     TwoClass,
 )
-from mesa_llmspread.transmission.structure import Seen, Structure
+from mesa_llmspread.transmission.registry import (
+    law_names,
+    parse_law,
+    register_law,
+    resolve_law,
+)
 
 __all__ = [
     "SI",
     "ByProfile",
+    "ExposureArrays",
     "FirstRepeat",
     "OnlineOffline",
-    "Seen",
     "SingleMultiple",
-    "Structure",
+    "TransmissionLaw",
     "TwoClass",
+    "check_law",
+    "check_memory",
+    "law_names",
+    "parse_law",
     "probability_to_rate",
     "rate_to_probability",
+    "register_law",
+    "resolve_law",
 ]

@@ -229,7 +229,7 @@ def show(analysis: Analysis) -> None:
     ----------
     analysis : Analysis
     """
-    table = analysis.table().rename(columns={"structure": "law", "final": "final share"})
+    table = analysis.table().rename(columns={"law": "law", "final": "final share"})
     fits = [p_words(part.comparison.table["fit_p_value"].iloc[0]) for part in analysis.events]
     table.insert(2, "goodness of fit", fits)
     typer.echo(table.to_string(index=False, na_rep="–", float_format=lambda value: f"{value:.3f}"))

@@ -19,12 +19,11 @@ from mesa.visualization import SolaraViz, make_plot_component
 from mesa.visualization.utils import update_counter
 
 from mesa_llmspread import LLMSpreadError, SpreadData, SpreadModel, fit, solve
-from mesa_llmspread.meanfield.solve import Closure
 
 __all__ = ["Page"]
 
 SUSCEPTIBLE, INFECTED = "#56B4E9", "#D55E00"
-CLOSURES: dict[Closure, str] = {"master": "#009E73", "mean_field": "#CC79A7"}
+CLOSURES: dict[str, str] = {"master": "#009E73", "mean_field": "#CC79A7"}
 
 # A Select and sliders: a text field would hand the model text where it wants a number.
 PARAMETERS: dict[str, Any] = {
@@ -82,7 +81,7 @@ def FittedCurve(model: SpreadModel) -> None:
     update_counter.get()
     data = SpreadData.from_model(model)
     try:
-        law = fit(data, "FirstRepeat").fitted
+        law = fit(data, "FirstRepeat").law
     except LLMSpreadError as error:
         solara.Text(f"Nothing to fit yet: {error}")
         return

@@ -12,11 +12,12 @@ import numpy.typing as npt
 from mesa_llmspread._checks import checked_probability
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.profiles import codes
-from mesa_llmspread.transmission.structure import Seen, Structure, built_in
+from mesa_llmspread.transmission.law import ExposureArrays, TransmissionLaw
 
 __all__ = ["SI", "ByProfile", "FirstRepeat", "OnlineOffline", "SingleMultiple", "TwoClass"]
 
 Floats = npt.NDArray[np.float64]
+Terms = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def _any_of(beta: float | Floats, contacts: npt.NDArray[Any]) -> Floats:
@@ -24,9 +25,8 @@ def _any_of(beta: float | Floats, contacts: npt.NDArray[Any]) -> Floats:
     return 1.0 - (1.0 - beta) ** contacts
 
 
-@built_in
 @dataclass(frozen=True)
-class SI(Structure):
+class SI(TransmissionLaw):
     """One rate: every contact, every step, with the same probability.
 
     ``p = 1 - (1 - beta)**m``
@@ -38,21 +38,32 @@ class SI(Structure):
 
     Examples
     --------
-    >>> SI(0.5).prob([0, 1, 2])
+    >>> SI(0.5).evaluate([0, 1, 2])
     array([0.  , 0.5 , 0.75])
     """
 
     beta: float
 
-    words: ClassVar[Mapping[str, str]] = {"beta": "each posting neighbour, each step"}
+    labels: ClassVar[Mapping[str, str]] = {"beta": "each posting neighbour, each step"}
+    independent_contacts: ClassVar[bool] = True
+    nested_in: ClassVar[tuple[str, ...]] = (
+        "OnlineOffline",
+        "FirstRepeat",
+        "TwoClassKnown",
+        "ByProfile",
+    )
 
-    def _prob(self, seen: Seen) -> Floats:
+    def prob(self, seen: ExposureArrays) -> Floats:
+        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         return _any_of(self.beta, seen.contacts)
 
+    def rate_terms(self, seen: ExposureArrays) -> Terms:
+        """One rate for every contact (:meth:`TransmissionLaw.rate_terms`)."""
+        return np.zeros(len(seen), dtype=np.intp), seen.contacts
 
-@built_in
+
 @dataclass(frozen=True)
-class OnlineOffline(Structure):
+class OnlineOffline(TransmissionLaw):
     """Two ways in: the event itself, seen through the media, and the neighbours' posts.
 
     ``p = 1 - (1 - alpha)**direct * (1 - beta)**m``
@@ -66,26 +77,27 @@ class OnlineOffline(Structure):
 
     Examples
     --------
-    >>> OnlineOffline(0.5, 0.0).prob([0, 1], direct=[True, False])
+    >>> OnlineOffline(0.5, 0.0).evaluate([0, 1], direct=[True, False])
     array([0.5, 0. ])
     """
 
     alpha: float
     beta: float
 
-    words: ClassVar[Mapping[str, str]] = {
+    labels: ClassVar[Mapping[str, str]] = {
         "alpha": "the event itself, each step it is seen",
         "beta": "each posting neighbour, each step",
     }
+    independent_contacts: ClassVar[bool] = True
 
-    def _prob(self, seen: Seen) -> Floats:
+    def prob(self, seen: ExposureArrays) -> Floats:
+        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         not_offline = np.where(seen.direct, 1.0 - self.alpha, 1.0)
         return 1.0 - not_offline * (1.0 - self.beta) ** seen.contacts
 
 
-@built_in
 @dataclass(frozen=True)
-class FirstRepeat(Structure):
+class FirstRepeat(TransmissionLaw):
     """Novelty: one probability for the first time an agent sees the news, another for again.
 
     Per contact, ``p = 1 - (1 - b)**m``; per step, ``p = b`` if ``m >= 1``; with
@@ -101,7 +113,7 @@ class FirstRepeat(Structure):
 
     Examples
     --------
-    >>> FirstRepeat(0.5, 0.1).prob([2, 2], exposure=[1, 2])
+    >>> FirstRepeat(0.5, 0.1).evaluate([2, 2], exposure_count=[1, 2])
     array([0.75, 0.19])
     """
 
@@ -109,10 +121,11 @@ class FirstRepeat(Structure):
     beta_repeat: float
     per: Literal["contact", "step"] = "contact"
 
-    words: ClassVar[Mapping[str, str]] = {
+    labels: ClassVar[Mapping[str, str]] = {
         "beta_first": "the first time an agent sees it",
         "beta_repeat": "each time it sees it again",
     }
+    memory: ClassVar[str] = "first_repeat"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,24 +134,29 @@ class FirstRepeat(Structure):
 
     @property
     def name(self) -> str:
-        """The law's name, as :func:`forms` lists it."""
+        """The law's name, as :func:`law_names` lists it."""
         return "FirstRepeat" if self.per == "contact" else "FirstRepeatStep"
 
     @property
-    def needs_occasion(self) -> bool:
-        """Whether :meth:`prob` depends on the agent's having decided before."""
-        return True
+    def independent_contacts(self) -> bool:  # type: ignore[override]
+        """Whether every contact acts on its own: unless an agent decides once per step."""
+        return self.per == "contact"
 
-    def _prob(self, seen: Seen) -> Floats:
-        beta = np.where(seen.repeat, self.beta_repeat, self.beta_first)
+    def prob(self, seen: ExposureArrays) -> Floats:
+        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
+        beta = np.where(seen.exposure_count > 1, self.beta_repeat, self.beta_first)
         if self.per == "step":
             return np.where(seen.contacts > 0, beta, 0.0)
         return _any_of(beta, seen.contacts)
 
+    def rate_terms(self, seen: ExposureArrays) -> Terms:
+        """First exposures have one rate, others another (:meth:`TransmissionLaw.rate_terms`)."""
+        acting = seen.contacts if self.per == "contact" else np.minimum(seen.contacts, 1)
+        return (seen.exposure_count > 1).astype(np.intp), acting
 
-@built_in
+
 @dataclass(frozen=True)
-class SingleMultiple(Structure):
+class SingleMultiple(TransmissionLaw):
     """Social reinforcement: one probability for a single posting neighbour, another for several.
 
     ``p = beta_single`` if the count is 1, ``beta_multiple`` if it is 2 or more (and no
@@ -154,7 +172,7 @@ class SingleMultiple(Structure):
 
     Examples
     --------
-    >>> SingleMultiple(0.1, 0.4).prob([0, 1, 2, 3])
+    >>> SingleMultiple(0.1, 0.4).evaluate([0, 1, 2, 3])
     array([0. , 0.1, 0.4, 0.4])
     """
 
@@ -162,7 +180,7 @@ class SingleMultiple(Structure):
     beta_multiple: float
     count: Literal["current", "cumulative"] = "current"
 
-    words: ClassVar[Mapping[str, str]] = {
+    labels: ClassVar[Mapping[str, str]] = {
         "beta_single": "a step with one posting neighbour",
         "beta_multiple": "a step with several posting neighbours",
     }
@@ -174,18 +192,29 @@ class SingleMultiple(Structure):
 
     @property
     def name(self) -> str:
-        """The law's name, as :func:`forms` lists it."""
+        """The law's name, as :func:`law_names` lists it."""
         return "SingleMultiple" if self.count == "current" else "SingleMultipleCumulative"
 
-    def _prob(self, seen: Seen) -> Floats:
-        counted = seen.contacts if self.count == "current" else seen.cumulative
-        beta = np.where(counted > 1, self.beta_multiple, self.beta_single)
+    @property
+    def memory(self) -> str:  # type: ignore[override]
+        """What is remembered: the neighbours who have posted so far, where those count."""
+        return "none" if self.count == "current" else "cumulative"
+
+    def _several(self, seen: ExposureArrays) -> npt.NDArray[np.bool_]:
+        return (seen.contacts if self.count == "current" else seen.cumulative) > 1
+
+    def prob(self, seen: ExposureArrays) -> Floats:
+        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
+        beta = np.where(self._several(seen), self.beta_multiple, self.beta_single)
         return np.where(seen.contacts > 0, beta, 0.0)
 
+    def rate_terms(self, seen: ExposureArrays) -> Terms:
+        """One rate for one neighbour, one for several (:meth:`TransmissionLaw.rate_terms`)."""
+        return self._several(seen).astype(np.intp), np.minimum(seen.contacts, 1)
 
-@built_in
+
 @dataclass(frozen=True)
-class TwoClass(Structure):
+class TwoClass(TransmissionLaw):
     """Two kinds of agents: some repost readily, the others hardly.
 
     ``p = 1 - (1 - b)**m`` with ``b = beta_high`` or ``beta_low`` by the agent's class.
@@ -204,11 +233,11 @@ class TwoClass(Structure):
     Notes
     -----
     With latent classes :meth:`prob` is the average over both, right for an agent of which
-    nothing is known yet; :meth:`classes` gives the law of each class.
+    nothing is known yet; :meth:`mixture_components` gives the law of each class.
 
     Examples
     --------
-    >>> TwoClass(0.0, 0.5, high={"OCEAN"}).prob(1, profile=[0, 31])
+    >>> TwoClass(0.0, 0.5, high={"OCEAN"}).evaluate(1, profile=[0, 31])
     array([0. , 0.5])
     """
 
@@ -217,7 +246,7 @@ class TwoClass(Structure):
     share_high: float = 0.5
     high: frozenset[str] | None = None
 
-    words: ClassVar[Mapping[str, str]] = {
+    labels: ClassVar[Mapping[str, str]] = {
         "beta_low": "each posting neighbour, each step, in the low class",
         "beta_high": "each posting neighbour, each step, in the high class",
         "share_high": "share of agents in the high class",
@@ -230,7 +259,7 @@ class TwoClass(Structure):
 
     @property
     def name(self) -> str:
-        """The law's name, as :func:`forms` lists it."""
+        """The law's name, as :func:`law_names` lists it."""
         return "TwoClass" if self.high is None else "TwoClassKnown"
 
     @property
@@ -242,31 +271,50 @@ class TwoClass(Structure):
         return values
 
     @property
-    def needs_profile(self) -> bool:
+    def uses_profile(self) -> bool:  # type: ignore[override]
         """Whether :meth:`prob` depends on the agent's profile: where the classes are known."""
         return self.high is not None
+
+    @property
+    def independent_contacts(self) -> bool:  # type: ignore[override]
+        """Whether every contact acts on its own: where the classes are known."""
+        return self.high is not None
+
+    @property
+    def nested_in(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Laws of which this one is a special case, where the classes are known."""
+        return () if self.high is None else ("ByProfile",)
 
     def is_high(self, profile: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Tell which profiles (indices) belong to a known high class."""
         high = self.high or frozenset()
         return np.array([code in high for code in codes()])[np.asarray(profile, dtype=int)]
 
-    def _prob(self, seen: Seen) -> Floats:
+    def prob(self, seen: ExposureArrays) -> Floats:
+        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         if self.high is not None:
             beta = np.where(self.is_high(seen.profile), self.beta_high, self.beta_low)
             return _any_of(beta, seen.contacts)
         low, high = _any_of(self.beta_low, seen.contacts), _any_of(self.beta_high, seen.contacts)
         return (1.0 - self.share_high) * low + self.share_high * high
 
-    def classes(
-        self, profile_shares: Sequence[float] | Floats | None = None
-    ) -> list[tuple[float, Structure]]:
-        """Split the law into its two classes; see :meth:`Structure.classes`."""
-        share = self.share_high
+    def rate_terms(self, seen: ExposureArrays) -> Terms | None:
+        """Known classes have a rate each (:meth:`TransmissionLaw.rate_terms`)."""
+        if self.high is None:
+            return None
+        return self.is_high(seen.profile).astype(np.intp), seen.contacts
+
+    def mixture_components(self) -> list[tuple[float, TransmissionLaw]]:
+        """Return the classes, where they are latent; see :meth:`TransmissionLaw.classes`."""
         if self.high is not None:
-            shares = np.full(32, 1 / 32) if profile_shares is None else np.asarray(profile_shares)
-            share = float(shares[self.is_high(np.arange(32))].sum())
-        return [(1.0 - share, SI(self.beta_low)), (share, SI(self.beta_high))]
+            return [(1.0, self)]
+        return [(1.0 - self.share_high, SI(self.beta_low)), (self.share_high, SI(self.beta_high))]
+
+    def at_profile(self, profile: int) -> TransmissionLaw:
+        """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
+        if self.high is None:
+            return self
+        return SI(self.beta_high if self.is_high(profile) else self.beta_low)
 
 
 def _checked_codes(name: str, given: Iterable[str]) -> frozenset[str]:
@@ -280,9 +328,8 @@ def _checked_codes(name: str, given: Iterable[str]) -> frozenset[str]:
     return wanted
 
 
-@built_in
 @dataclass(frozen=True)
-class ByProfile(Structure):
+class ByProfile(TransmissionLaw):
     """One rate for each of the 32 profiles.
 
     ``p = 1 - (1 - betas[profile])**m``
@@ -295,11 +342,14 @@ class ByProfile(Structure):
 
     Examples
     --------
-    >>> ByProfile([0.1] * 31 + [0.5]).prob(1, profile=[0, 31])
+    >>> ByProfile([0.1] * 31 + [0.5]).evaluate(1, profile=[0, 31])
     array([0.1, 0.5])
     """
 
     betas: tuple[float, ...]
+
+    independent_contacts: ClassVar[bool] = True
+    uses_profile: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         betas: Any = self.betas
@@ -323,20 +373,31 @@ class ByProfile(Structure):
         """The 32 rates, by profile code."""
         return dict(zip(codes(), self.betas, strict=True))
 
-    @property
-    def needs_profile(self) -> bool:
-        """Whether :meth:`prob` depends on the agent's profile: yes."""
-        return True
+    @classmethod
+    def option_names(cls) -> set[str]:
+        """Return the names of the fields that are not parameters: none."""
+        return set()
 
-    def _prob(self, seen: Seen) -> Floats:
+    @classmethod
+    def example(cls, **options: Any) -> ByProfile:
+        """Return a law with some allowed values; see :meth:`TransmissionLaw.example`."""
+        return cls((0.5,) * 32)
+
+    def replace(self, values: Mapping[str, float]) -> ByProfile:
+        """Return the same law with other rates; see :meth:`TransmissionLaw.replace`."""
+        return ByProfile(tuple({**self.parameters, **values}.values()))
+
+    def prob(self, seen: ExposureArrays) -> Floats:
+        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         return _any_of(np.asarray(self.betas)[seen.profile], seen.contacts)
 
-    def classes(
-        self, profile_shares: Sequence[float] | Floats | None = None
-    ) -> list[tuple[float, Structure]]:
-        """Split the law into the 32 profiles; see :meth:`Structure.classes`."""
-        shares = np.full(32, 1 / 32) if profile_shares is None else np.asarray(profile_shares)
-        return [(float(s), SI(b)) for s, b in zip(shares, self.betas, strict=True) if s > 0]
+    def rate_terms(self, seen: ExposureArrays) -> Terms:
+        """One rate per profile (:meth:`TransmissionLaw.rate_terms`)."""
+        return seen.profile, seen.contacts
+
+    def at_profile(self, profile: int) -> TransmissionLaw:
+        """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
+        return SI(self.betas[profile])
 
     def __str__(self) -> str:
         return f"ByProfile(32 rates, {min(self.betas):g} to {max(self.betas):g})"

@@ -1,0 +1,166 @@
+"""What a closure is: equations for the spread that a law leads to.
+
+A closure says how many infected neighbours a susceptible agent has. ``solve`` asks it whether it
+has equations for a law (:meth:`Closure.supports`), and for the equations: a one-step map, or
+differential equations.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Literal
+
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System
+from mesa_llmspread.plugins import find_part
+from mesa_llmspread.transmission import TransmissionLaw
+
+__all__ = ["Closure", "Time", "as_closure", "closure_names", "register_closure"]
+
+Time = Literal["discrete", "continuous"]
+
+
+class Closure(ABC):
+    """Equations for the spread that a law leads to.
+
+    A closure of your own has a name and at least one of :meth:`discrete` and
+    :meth:`continuous`; :meth:`supports` refuses what it has no equations for.
+    """
+
+    #: What ``solve`` and tables call it.
+    name: str = "closure"
+
+    @abstractmethod
+    def supports(
+        self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
+    ) -> str | None:
+        """Say whether there are equations.
+
+        Parameters
+        ----------
+        law : TransmissionLaw
+            The law of one class of agents.
+        time : {"discrete", "continuous"}
+        visibility : {"persistent", "new"}
+            Whether posts stay visible, or are seen in one step only.
+        network : Degrees
+            The degree distribution.
+
+        Returns
+        -------
+        None or str
+            None if there are; else what to do instead, after "must": "be 'discrete' ...".
+        """
+
+    def discrete(
+        self, laws: Laws, network: Degrees, infected: float, visibility: str
+    ) -> System[Any]:
+        """Set up the one-step map.
+
+        Parameters
+        ----------
+        laws : sequence of (float, TransmissionLaw)
+            Share and law of each class of agents.
+        network : Degrees
+            The degree distribution.
+        infected : float
+            Share of agents infected at step 0.
+        visibility : {"persistent", "new"}
+
+        Returns
+        -------
+        System
+        """
+        raise NotImplementedError(f"{self.name} has no equations in discrete time")
+
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+        """Set up the differential equations; posts stay visible.
+
+        Parameters
+        ----------
+        laws, network, infected
+            As for :meth:`discrete`.
+
+        Returns
+        -------
+        System
+        """
+        raise NotImplementedError(f"{self.name} has no equations in continuous time")
+
+    def warning(self, law: TransmissionLaw) -> str | None:
+        """Say why the equations are wrong for a law, not only approximate; None if they are not."""
+        return None
+
+
+_CLOSURES: dict[str, Closure] = {}
+
+_BUILT_IN = ("master", "pair", "mean_field")
+
+
+def register_closure(closure: Closure) -> Closure:
+    """Make a closure known by its name, in this process.
+
+    Parameters
+    ----------
+    closure : Closure
+        Registering a name again replaces it, as in a notebook.
+
+    Returns
+    -------
+    Closure
+        The closure itself.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is no Closure.
+    ArgumentError
+        If the name is that of a closure of this package.
+    """
+    if not isinstance(closure, Closure):
+        raise ArgumentTypeError("closure", closure, "a Closure object")
+    if closure.name in _BUILT_IN and closure.name in _CLOSURES:
+        raise ArgumentError(
+            "closure", closure.name, "have a name that no closure of the package has"
+        )
+    _CLOSURES[closure.name] = closure
+    return closure
+
+
+def closure_names() -> list[str]:
+    """List the closures that are known by name.
+
+    Returns
+    -------
+    list of str
+    """
+    return list(_CLOSURES)
+
+
+def as_closure(closure: Any) -> Closure:
+    """Find the closure that a plain value stands for.
+
+    Parameters
+    ----------
+    closure : Closure or str
+        A closure itself, a name, or ``package.module:Object``.
+
+    Returns
+    -------
+    Closure
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is not known.
+    ArgumentTypeError
+        If it is anything else.
+    """
+    if isinstance(closure, str):
+        found = find_part(closure, _CLOSURES, "closure")
+        if found is None:
+            raise UnknownNameError("closure", closure, _CLOSURES)
+        closure = found() if isinstance(found, type) else found
+    if not isinstance(closure, Closure):
+        raise ArgumentTypeError("closure", closure, "a Closure, or the name of one")
+    return closure

@@ -1,0 +1,482 @@
+"""What every law answers: with which probability an agent that saw this posts now."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mesa_llmspread._checks import checked_number
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.profiles import all_profiles
+
+__all__ = ["MEMORIES", "ExposureArrays", "TransmissionLaw"]
+
+Numbers = npt.ArrayLike
+Floats = npt.NDArray[np.float64]
+
+#: What a law may remember of an agent's past: nothing; whether this is its first exposure
+#: occasion; or how many neighbours have posted so far.
+MEMORIES = ("none", "first_repeat", "cumulative")
+
+
+class ExposureArrays:
+    """What agents saw when they decided: arrays of one length, one entry per decision.
+
+    Arguments broadcast against each other.
+
+    Parameters
+    ----------
+    contacts : array_like of int
+        Neighbours whose posts are visible, m.
+    exposure_count : array_like of int, default 1
+        1 on the agent's first exposure occasion, 2 on the next, ...
+    direct : array_like of bool, default False
+        Whether the agent saw the event itself in this step.
+    profile : array_like of int, default 0
+        Index of the agent's profile in ``all_profiles()``.
+    cumulative : array_like of int, optional
+        Neighbours who have posted so far; ``contacts`` if not given.
+    weight : array_like of float, optional
+        Visible posts, each weighted by its age; ``contacts`` if not given.
+    step, agent : array_like of int, default 0
+        When, and who.
+
+    Attributes
+    ----------
+    traits : ndarray of float, shape (n, 5)
+        The profile's trait levels in z-score units, in the order O C E A N.
+
+    Examples
+    --------
+    >>> ExposureArrays([0, 1, 2], exposure_count=2).exposure_count
+    array([2, 2, 2])
+    """
+
+    __slots__ = (
+        "agent",
+        "contacts",
+        "cumulative",
+        "direct",
+        "exposure_count",
+        "profile",
+        "step",
+        "weight",
+    )
+
+    def __init__(
+        self,
+        contacts: Numbers,
+        exposure_count: Numbers = 1,
+        direct: Numbers = False,
+        profile: Numbers = 0,
+        cumulative: Numbers | None = None,
+        weight: Numbers | None = None,
+        step: Numbers = 0,
+        agent: Numbers = 0,
+    ) -> None:
+        columns = np.broadcast_arrays(
+            np.asarray(contacts),
+            np.asarray(exposure_count),
+            np.asarray(direct, dtype=bool),
+            np.asarray(profile, dtype=np.intp),
+            np.asarray(contacts if cumulative is None else cumulative),
+            np.asarray(contacts if weight is None else weight, dtype=float),
+            np.asarray(step),
+            np.asarray(agent),
+        )
+        self.contacts: npt.NDArray[np.int64] = np.atleast_1d(columns[0])
+        self.exposure_count: npt.NDArray[np.int64] = np.atleast_1d(columns[1])
+        self.direct: npt.NDArray[np.bool_] = np.atleast_1d(columns[2])
+        self.profile: npt.NDArray[np.intp] = np.atleast_1d(columns[3])
+        self.cumulative: npt.NDArray[np.int64] = np.atleast_1d(columns[4])
+        self.weight: Floats = np.atleast_1d(columns[5])
+        self.step: npt.NDArray[np.int64] = np.atleast_1d(columns[6])
+        self.agent: npt.NDArray[np.int64] = np.atleast_1d(columns[7])
+
+    @property
+    def traits(self) -> Floats:
+        """The profiles' trait levels, shape (n, 5), in the order O C E A N."""
+        return _levels()[self.profile]
+
+    def __len__(self) -> int:
+        return len(self.contacts)
+
+    def __getitem__(self, kept: Any) -> ExposureArrays:
+        """Keep some exposures: a slice, a mask, or indices."""
+        chosen = ExposureArrays.__new__(ExposureArrays)
+        for name in self.__slots__:
+            setattr(chosen, name, getattr(self, name)[kept])
+        return chosen
+
+
+@cache
+def _levels() -> Floats:
+    """Trait levels of the 32 profiles."""
+    return np.array([profile.levels for profile in all_profiles()])
+
+
+@dataclass(frozen=True)
+class TransmissionLaw(ABC):
+    """A law of transmission, with its parameters' values.
+
+    A law of your own is a frozen dataclass: every field annotated ``float`` is a parameter,
+    other fields are options. It has one method, :meth:`prob`, and declares what it depends
+    on; :func:`check_law` tests the class against this contract.
+
+    Attributes
+    ----------
+    bounds : mapping of str to (float, float)
+        The smallest and largest value of a parameter; 0 and 1 where none are given.
+    labels : mapping of str to str
+        How to read each parameter, in words.
+    memory : {"none", "first_repeat", "cumulative"}
+        What :meth:`prob` depends on besides what is visible now: nothing; whether
+        ``exposure_count`` is 1 or larger; or ``cumulative``, in place of the number of visible
+        posts (of which there must be one all the same).
+    independent_contacts : bool
+        Whether every contact acts on its own, ``p = 1 - (1 - p_one)**m``.
+    uses_profile : bool
+        Whether :meth:`prob` depends on ``profile`` or ``traits``.
+    nested_in : tuple of str
+        Names of laws of which this one is a special case.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Threshold(TransmissionLaw):
+    ...     low: float
+    ...     high: float
+    ...     labels = {"low": "one or two neighbours", "high": "three or more"}
+    ...
+    ...     def prob(self, seen):
+    ...         return np.where(seen.contacts >= 3, self.high, self.low) * (seen.contacts > 0)
+    >>> Threshold(0.02, 0.3).evaluate([0, 2, 3])
+    array([0.  , 0.02, 0.3 ])
+    """
+
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    labels: ClassVar[Mapping[str, str]] = {}
+    memory: ClassVar[str] = "none"
+    independent_contacts: ClassVar[bool] = False
+    uses_profile: ClassVar[bool] = False
+    nested_in: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        limits = self.parameter_bounds
+        for name, value in self.parameters.items():
+            number = checked_number(name, value, *limits[name])
+            object.__setattr__(self, name, number)
+
+    @abstractmethod
+    def prob(self, seen: ExposureArrays) -> Floats:
+        """Return the probability of posting at each exposure.
+
+        Parameters
+        ----------
+        seen : ExposureArrays
+            What each agent saw.
+
+        Returns
+        -------
+        ndarray of float
+            Probabilities, one per exposure.
+        """
+
+    @property
+    def name(self) -> str:
+        """The law's name, as :func:`law_names` lists it."""
+        return type(self).__name__
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The parameters' values, by name, in order."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if _is_parameter(field)
+        }
+
+    @property
+    def parameter_bounds(self) -> dict[str, tuple[float, float]]:
+        """The smallest and largest value of every parameter."""
+        return {name: self.bounds.get(name, (0.0, 1.0)) for name in self.parameters}
+
+    @property
+    def offline(self) -> bool:
+        """Whether the event itself, seen through the media, can make an agent post."""
+        return "alpha" in self.parameters
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The values of the fields that are not parameters, by name."""
+        return {name: getattr(self, name) for name in sorted(self.option_names())}
+
+    @classmethod
+    def option_names(cls) -> set[str]:
+        """Return the names of the fields that are not parameters."""
+        return {field.name for field in dataclasses.fields(cls) if not _is_parameter(field)}
+
+    @classmethod
+    def example(cls, **options: Any) -> Self:
+        """Return a law with some allowed values: its options and declarations are what counts.
+
+        Parameters
+        ----------
+        **options
+            Fields that are not parameters.
+
+        Returns
+        -------
+        TransmissionLaw
+        """
+        limits = {
+            field.name: cls.bounds.get(field.name, (0.0, 1.0))
+            for field in dataclasses.fields(cls)
+            if _is_parameter(field)
+        }
+        return cls(**{name: _middle(*limit) for name, limit in limits.items()}, **options)
+
+    def replace(self, values: Mapping[str, float]) -> Self:
+        """Return the same law with other values of its parameters.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+
+        Returns
+        -------
+        TransmissionLaw
+        """
+        return dataclasses.replace(self, **values)
+
+    def seen_by(self, share: float) -> TransmissionLaw:
+        """Return the law of agents of whom only a share sees the event itself in a step.
+
+        Equations and the compiled engine show the event to everyone in every step.
+
+        Parameters
+        ----------
+        share : float
+            Probability per step that an agent sees the event itself.
+
+        Returns
+        -------
+        TransmissionLaw
+        """
+        if not self.offline:
+            return self
+        return self.replace({"alpha": self.parameters["alpha"] * share})
+
+    def rate_terms(self, seen: ExposureArrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+        """Split the law into rates that act on separate exposures, if it is of that form.
+
+        With ``p = 1 - (1 - parameter[i])**contacts`` at every exposure, each parameter can be
+        estimated by itself, which is exact and fast. Laws of other forms return None.
+
+        Parameters
+        ----------
+        seen : ExposureArrays
+
+        Returns
+        -------
+        index, contacts : ndarray of int, or None
+            Which parameter acts at each exposure, and how many contacts.
+        """
+        return None
+
+    def mixture_components(self) -> list[tuple[float, TransmissionLaw]]:
+        """Return the share and law of every latent class of agents.
+
+        Nobody knows which agent is in which class; every agent stays in its own. A law
+        without latent classes is its own only component.
+
+        Returns
+        -------
+        list of (float, TransmissionLaw)
+        """
+        return [(1.0, self)]
+
+    def start(self, data: Any) -> dict[str, float]:
+        """Return values from which a search for the best ones may begin, beside others.
+
+        Parameters
+        ----------
+        data : SpreadData
+            The record that is fitted.
+
+        Returns
+        -------
+        dict of str to float
+            Empty by default.
+        """
+        return {}
+
+    def at_profile(self, profile: int) -> TransmissionLaw:
+        """Return the law of the agents of one profile.
+
+        Parameters
+        ----------
+        profile : int
+            Index in ``all_profiles()``.
+
+        Returns
+        -------
+        TransmissionLaw
+        """
+        return _AtProfile(self, profile) if self.uses_profile else self
+
+    def classes(
+        self, profile_shares: Sequence[float] | Floats | None = None
+    ) -> list[tuple[float, TransmissionLaw]]:
+        """Split the law into classes of like agents, latent classes and profiles alike.
+
+        Parameters
+        ----------
+        profile_shares : array_like of float, shape (32,), optional
+            Share of each profile among the agents; equal if not given.
+
+        Returns
+        -------
+        list of (float, TransmissionLaw)
+            Share and law of each class.
+        """
+        shares = np.full(32, 1 / 32) if profile_shares is None else np.asarray(profile_shares)
+        laws: list[TransmissionLaw] = []
+        totals: list[float] = []
+        for weight, law in self.mixture_components():
+            for profile in range(32) if law.uses_profile else (0,):
+                share = weight * float(shares[profile]) if law.uses_profile else weight
+                part = law.at_profile(profile)
+                if share > 0 and part in laws:
+                    totals[laws.index(part)] += share
+                elif share > 0:
+                    laws.append(part)
+                    totals.append(share)
+        return list(zip(totals, laws, strict=True))
+
+    def evaluate(
+        self,
+        contacts: Numbers,
+        exposure_count: Numbers = 1,
+        direct: Numbers = False,
+        profile: Numbers = 0,
+        cumulative: Numbers | None = None,
+    ) -> Floats:
+        """Return the probability of posting, for arrays of any shapes that broadcast.
+
+        Parameters
+        ----------
+        contacts, exposure_count, direct, profile, cumulative : array_like
+            As in :class:`ExposureArrays`.
+
+        Returns
+        -------
+        ndarray of float
+            Of the arguments' common shape.
+
+        Raises
+        ------
+        ArgumentError
+            If the law returns anything but one probability per exposure.
+        """
+        counted = contacts if cumulative is None else cumulative
+        arrays = np.broadcast_arrays(contacts, exposure_count, direct, profile, counted)
+        seen = ExposureArrays(*(array.ravel() for array in arrays))
+        return self.checked_prob(seen).reshape(arrays[0].shape)
+
+    def checked_prob(self, seen: ExposureArrays) -> Floats:
+        """Return :meth:`prob`, after checking that it holds one probability per exposure.
+
+        Parameters
+        ----------
+        seen : ExposureArrays
+
+        Returns
+        -------
+        ndarray of float
+
+        Raises
+        ------
+        ArgumentError
+            If it does not.
+        """
+        chance = np.asarray(self.prob(seen), dtype=float)
+        if chance.shape != (len(seen),):
+            raise ArgumentError(
+                f"{self}.prob(seen)",
+                f"shape {chance.shape}",
+                f"return one probability per exposure, shape ({len(seen)},)",
+            )
+        # Written so that NaN is refused too.
+        wrong = ~((chance >= -1e-12) & (chance <= 1 + 1e-12))
+        if wrong.any():
+            raise ArgumentError(
+                f"{self}.prob(seen)", chance[wrong][0], "return probabilities between 0 and 1"
+            )
+        return chance.clip(0.0, 1.0)
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name}={value:g}" for name, value in self.parameters.items())
+        return f"{self.name}({values})"
+
+
+def _is_parameter(field: dataclasses.Field[Any]) -> bool:
+    return field.type in (float, "float")
+
+
+def _middle(low: float, high: float) -> float:
+    """Return a number within limits, of which one or both may be infinite."""
+    if np.isfinite(low) and np.isfinite(high):
+        return (low + high) / 2
+    if np.isfinite(low):
+        return low + 1.0
+    return high - 1.0 if np.isfinite(high) else 0.0
+
+
+@dataclass(frozen=True)
+class _AtProfile(TransmissionLaw):
+    """A law that uses profiles, for agents who all have one and the same."""
+
+    law: TransmissionLaw
+    profile: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.law.name}[{all_profiles()[self.profile].code}]"
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        return self.law.parameters
+
+    @property
+    def memory(self) -> str:  # type: ignore[override]
+        return self.law.memory
+
+    @property
+    def independent_contacts(self) -> bool:  # type: ignore[override]
+        return self.law.independent_contacts
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.law, TransmissionLaw):
+            raise ArgumentTypeError("law", self.law, "a TransmissionLaw")
+
+    def prob(self, seen: ExposureArrays) -> Floats:
+        return self.law.prob(
+            ExposureArrays(
+                seen.contacts,
+                seen.exposure_count,
+                seen.direct,
+                self.profile,
+                seen.cumulative,
+                seen.weight,
+                seen.step,
+                seen.agent,
+            )
+        )

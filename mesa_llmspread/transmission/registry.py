@@ -1,0 +1,256 @@
+"""The laws by name: what a name, a class, or a text such as ``"SI(0.05)"`` stands for."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.plugins import find_part
+from mesa_llmspread.transmission.law import TransmissionLaw
+from mesa_llmspread.transmission.laws import (
+    SI,
+    ByProfile,
+    FirstRepeat,
+    OnlineOffline,
+    SingleMultiple,
+    TwoClass,
+)
+
+__all__ = ["law_names", "parse_call", "parse_law", "register_law", "resolve_law"]
+
+LawType = TypeVar("LawType", bound=type[TransmissionLaw])
+
+# Classes, and the options that a name stands for.
+_LAWS: dict[str, tuple[type[TransmissionLaw], dict[str, Any]]] = {
+    "SI": (SI, {}),
+    "OnlineOffline": (OnlineOffline, {}),
+    "FirstRepeat": (FirstRepeat, {}),
+    "FirstRepeatStep": (FirstRepeat, {"per": "step"}),
+    "SingleMultiple": (SingleMultiple, {}),
+    "SingleMultipleCumulative": (SingleMultiple, {"count": "cumulative"}),
+    "TwoClass": (TwoClass, {}),
+    "ByProfile": (ByProfile, {}),
+}
+
+_BUILT_IN = frozenset(_LAWS)
+
+
+def register_law(law: LawType) -> LawType:
+    """Make a law of your own known by its class's name, in this process.
+
+    Parameters
+    ----------
+    law : type of TransmissionLaw
+        Registering a class of the same name again replaces it, as in a notebook.
+
+    Returns
+    -------
+    type of TransmissionLaw
+        The class itself, so that this works as a decorator.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is not a subclass of TransmissionLaw.
+    ArgumentError
+        If the name is that of a law of this package.
+    """
+    if not (isinstance(law, type) and issubclass(law, TransmissionLaw)):
+        raise ArgumentTypeError("law", law, "a subclass of TransmissionLaw")
+    if law.__name__ in _BUILT_IN:
+        raise ArgumentError("law", law.__name__, "have a name that no law of the package has")
+    _LAWS[law.__name__] = (law, {})
+    return law
+
+
+def registered_laws() -> dict[str, type[TransmissionLaw]]:
+    """Return the laws of one's own that are registered in this process, by name."""
+    return {name: law for name, (law, _) in _LAWS.items() if name not in _BUILT_IN}
+
+
+def law_names() -> list[str]:
+    """List the laws that are known by name: what :func:`~mesa_llmspread.fit` can fit.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> sorted(law_names())[:3]
+    ['ByProfile', 'FirstRepeat', 'FirstRepeatStep']
+    """
+    return list(_LAWS)
+
+
+def resolve_law(
+    law: str | type[TransmissionLaw] | TransmissionLaw, **options: Any
+) -> TransmissionLaw:
+    """Find the law that a name, a class or a law stands for.
+
+    Parameters
+    ----------
+    law : str, type of TransmissionLaw or TransmissionLaw
+        A name as in :func:`law_names`, ``package.module:Object``, a class, or a law.
+    **options
+        Fields of the class that are not parameters: ``per``, ``count`` or ``high``.
+
+    Returns
+    -------
+    TransmissionLaw
+        With values that mean nothing, unless a law was given: its options count.
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is not known, or the class does not have the option.
+    ArgumentTypeError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> resolve_law("FirstRepeat", per="step").name
+    'FirstRepeatStep'
+    """
+    if isinstance(law, str):
+        kind, given = _find(law, "law")
+        options = {**given, **options}
+    elif isinstance(law, TransmissionLaw):
+        if not options:
+            return law
+        kind = type(law)
+        options = {**law.options, **options}
+    elif isinstance(law, type) and issubclass(law, TransmissionLaw):
+        kind = law
+    else:
+        raise ArgumentTypeError("law", law, "a name, a TransmissionLaw class or a TransmissionLaw")
+    if inspect.isabstract(kind):
+        raise ArgumentTypeError("law", law, "a law that has a prob() method")
+    allowed = kind.option_names()
+    for option in options:
+        if option not in allowed:
+            raise UnknownNameError("option", option, sorted(allowed) or ("(none)",))
+    try:
+        return kind.example(**options)
+    except TypeError as error:
+        if isinstance(error, ArgumentTypeError):
+            raise
+        raise ArgumentError(
+            "law", kind.__name__, f"be given as a law with its values ({error})"
+        ) from error
+
+
+def parse_law(text: str, argument: str = "law") -> TransmissionLaw:
+    """Read a law from text such as ``"FirstRepeat(0.2, beta_repeat=0.04)"``.
+
+    Only names, numbers, strings, lists, sets and mappings are read; nothing is run.
+
+    Parameters
+    ----------
+    text : str
+        A name of :func:`law_names`, or ``package.module:Object``, with values in parentheses.
+    argument : str, default "law"
+        What to call the text in an error.
+
+    Returns
+    -------
+    TransmissionLaw
+
+    Raises
+    ------
+    ArgumentError
+        If the text is not of that form, or a name or value is not allowed.
+    ArgumentTypeError
+        If a value is of the wrong type.
+
+    Examples
+    --------
+    >>> parse_law("SI(0.05)")
+    SI(beta=0.05)
+    """
+    name, args, keywords = parse_call(
+        text, argument, "be a law with its values, such as 'SI(0.05)' or 'FirstRepeat(0.2, 0.04)'"
+    )
+    kind, options = _find(name, argument)
+    values = {**options, **keywords}
+    signature = inspect.signature(kind)
+    try:
+        signature.bind(*args, **values)
+    except TypeError as error:
+        wanted = ", ".join(
+            field if given.default is given.empty else f"{field}={given.default!r}"
+            for field, given in signature.parameters.items()
+            if field not in options
+        )
+        raise ArgumentError(argument, text, f"be {name}({wanted}): {error}") from error
+    return kind(*args, **values)
+
+
+def parse_call(text: str, argument: str, wanted: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Read a name and plain values from text such as ``"name(1, key='a')"``.
+
+    Parameters
+    ----------
+    text : str
+        A name or ``package.module:Object``, with or without values in parentheses.
+    argument : str
+        What to call the text in an error.
+    wanted : str
+        What it should be, for the error.
+
+    Returns
+    -------
+    name : str
+    args : list
+    keywords : dict
+
+    Raises
+    ------
+    ArgumentError
+        If the text is not of that form.
+
+    Examples
+    --------
+    >>> parse_call("a.b:C(1, x=[2])", "law", "be a call")
+    ('a.b:C', [1], {'x': [2]})
+    """
+    name, bracket, values = text.strip().partition("(")
+    try:
+        module, colon, attribute = name.rpartition(":")
+        dotted = f"{module}.{attribute}".split(".") if colon else [name]
+        if not all(part.isidentifier() for part in dotted):
+            raise ValueError("not a name")
+        call = ast.parse(f"_({values}" if bracket else "_()", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError("not a call")
+        for node in (*call.args, *(kw.value for kw in call.keywords)):
+            if isinstance(node, ast.Name):
+                wanted += f"; {node.id[:40]} is not a number"
+        args = [ast.literal_eval(arg) for arg in call.args]
+        keywords = {str(kw.arg): ast.literal_eval(kw.value) for kw in call.keywords}
+        if len(keywords) < len(call.keywords):
+            raise ValueError("a parameter is given twice")
+    except (
+        AttributeError,
+        MemoryError,
+        RecursionError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ArgumentError(argument, text, wanted) from error
+    return name, args, keywords
+
+
+def _find(name: str, argument: str) -> tuple[type[TransmissionLaw], Mapping[str, Any]]:
+    """Find a class by name, and the options that the name stands for."""
+    found = find_part(name, _LAWS, argument)
+    if found is None:
+        raise UnknownNameError(argument, name, _LAWS)
+    kind, options = found if isinstance(found, tuple) else (found, {})
+    if not (isinstance(kind, type) and issubclass(kind, TransmissionLaw)):
+        raise ArgumentTypeError(argument, kind, "a subclass of TransmissionLaw")
+    return kind, options

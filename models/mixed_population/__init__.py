@@ -1,0 +1,1 @@
+"""People who follow a law, and automated accounts among them."""

@@ -1,0 +1,110 @@
+"""Decisions from elsewhere: a survey, an experiment with people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from mesa_llmspread import OfflineEvent, SpreadData, SpreadModel, bundled_events, compare, fit
+from mesa_llmspread.analysis import analyse
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.predictive import predict_runs
+from mesa_llmspread.traits import trait_effects
+
+FEW = pd.DataFrame(
+    {
+        "run": [0, 0, 0, 0],
+        "step": [3, 1, 2, 1],
+        "agent": [7, 7, 7, 8],
+        "contacts": [3, 1, 2, 1],
+        "outcome": ["repost", "decline", "failed", "decline"],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def simulated() -> SpreadData:
+    model = SpreadModel(n=400, decider="FirstRepeat(0.2, 0.04)", rng=1).run(60)
+    return SpreadData.from_model(model)
+
+
+@pytest.fixture(scope="module")
+def bare(simulated: SpreadData) -> SpreadData:
+    """The same decisions, of which little is known."""
+    kept = ["run", "step", "agent", "contacts", "outcome"]
+    return SpreadData.from_tables(simulated.exposures[kept], info={"n": 400, "k": 8})
+
+
+def test_what_is_missing_has_defaults() -> None:
+    data = SpreadData.from_tables(FEW, info={"n": 200, "k": 8})
+    # In the order of the rows; a failed decision was no occasion.
+    assert data.exposures["exposure_count"].tolist() == [2, 1, 2, 1]
+    assert data.exposures["cumulative"].tolist() == [3, 1, 2, 1]
+    assert set(data.exposures["profile"]) == {"unknown"}
+    assert not data.exposures["direct"].any()
+    assert data.runs == [0]
+    assert data.manifest_of(0)["n"] == 200
+
+
+def test_decisions_are_enough_to_fit_and_compare(bare: SpreadData, simulated: SpreadData) -> None:
+    for name in ("SI", "FirstRepeat", "TwoClass", "SingleMultiple"):
+        one, other = fit(bare, name), fit(simulated, name)
+        assert one.params == pytest.approx(other.params)
+        assert one.ci["beta_first" if name == "FirstRepeat" else next(iter(one.ci))]
+    assert compare(bare).best.name == "FirstRepeat"
+
+
+def test_what_needs_more_is_refused(bare: SpreadData, simulated: SpreadData) -> None:
+    result = fit(bare, "FirstRepeat")
+    for use in (
+        lambda: fit(bare, "ByProfile"),
+        lambda: trait_effects(bare),
+        lambda: fit(bare, "SI", method="curve"),
+        lambda: predict_runs(result, bare),
+        lambda: analyse(bare),
+    ):
+        with pytest.raises(ArgumentError):
+            use()
+    with pytest.raises(ArgumentError, match="not use profiles"):
+        fit(bare, "ByProfile")
+
+
+def test_columns_and_names_are_checked() -> None:
+    with pytest.raises(ArgumentError, match="have columns contacts, outcome"):
+        SpreadData.from_tables(FEW[["run", "step", "agent"]])
+    with pytest.raises(UnknownNameError, match="did you mean 'network'"):
+        SpreadData.from_tables(FEW, info={"netwrk": "given"})
+    with pytest.raises(ArgumentTypeError, match="exposures="):
+        SpreadData.from_tables([1])  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="repost, decline or failed"):
+        SpreadData.from_tables(FEW.assign(outcome="yes"))
+
+
+def test_an_event_is_rebuilt_from_a_record(simulated: SpreadData) -> None:
+    event = OfflineEvent.from_dict(simulated.manifest_of(0)["event"])
+    assert event == bundled_events()[0]
+    again = SpreadModel(n=400, event=event, decider="FirstRepeat(0.2, 0.04)", rng=1).run(60)
+    assert SpreadData.from_model(again).exposures.equals(simulated.exposures)
+    plain = json.loads(json.dumps(event.to_dict()))
+    assert OfflineEvent.from_dict(plain) == event
+    for wrong in ({}, {**plain, "more": 1}, {**plain, "date": "14/05/2024"}):
+        with pytest.raises(ArgumentError):
+            OfflineEvent.from_dict(wrong)
+
+
+@pytest.mark.parametrize("number", [None, 1])
+def test_records_of_the_first_formats_load(
+    simulated: SpreadData, tmp_path: Path, number: int | None
+) -> None:
+    folder = simulated.save(tmp_path / "old")
+    table = simulated.exposures.rename(columns={"exposure_count": "exposure"})
+    table.drop(columns=["post", "reason"]).to_parquet(folder / "exposures.parquet", index=False)
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    manifest.pop("format")
+    manifest |= {} if number is None else {"format": number}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert SpreadData.load(folder).exposures.equals(simulated.exposures)
