@@ -192,4 +192,5 @@ def test_language_models_are_not_asked_from_other_machines(
     model = Design({"n": 20, "k": 4, "decider": "llm:openai/tiny"}, rng=1)
     llm = {"api_base": "http://127.0.0.1:9/v1", "mode": "replay", "store": __file__}
     with pytest.raises(ArgumentError, match=r"client=.*must have its workers on this machine"):
-        run(model, tmp_path, backend="dask", client=cluster.address, llm=llm)
+        run(model, tmp_path / "out", backend="dask", client=cluster.address, llm=llm)
+    assert not (tmp_path / "out").exists()
