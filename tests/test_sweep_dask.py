@@ -154,6 +154,17 @@ def test_a_scheduler_that_does_not_answer_is_named(
         run(design(), tmp_path, backend="dask", client="tcp://127.0.0.1:9")
 
 
+def test_a_backend_that_fails_leaves_the_place_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    before = sorted(tmp_path.rglob("*"))
+    for place in ("new", "real", "link"):
+        with pytest.raises(ArgumentError, match="client=5"):
+            run(design(), tmp_path / place, backend="dask", client=5)
+        assert sorted(tmp_path.rglob("*")) == before
+    assert len(run(design(), tmp_path / "link", backend="sequential").done) == len(design())
+
+
 def test_a_cluster_without_workers_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,13 +139,17 @@ def run(
     steps = checked_int("steps", steps, 0)
     options = checked_options(llm, design.cells)
     begun = Folder.there(out) is not None
+    place = Path(out).resolve()
+    existed = place.is_dir()
     _check_answerable(design.cells, engine, with_store(options, Path(out)))
     folder = Folder.create(out, design, engine, steps, options)
     try:
         return _finish(folder, backend, n_jobs, on_error, client, progress)
-    except ArgumentError:  # of the backend: no run has started
-        if not begun:
-            shutil.rmtree(folder.path)
+    except ArgumentError:  # of the backend, before the first run
+        if not begun and not any(place.glob("*/run-*")):
+            shutil.rmtree(place)
+            if existed:
+                place.mkdir()
         raise
 
 
