@@ -448,8 +448,7 @@ def _load_table(path: Path, rows: int, columns: Iterable[str]) -> pd.DataFrame:
     for name in columns:
         if name not in table:
             raise InputFileError(path, "is missing", column=name)
-    for name in ("run", "step", "agent"):
-        if name not in table:
+        if name not in (*COUNT_COLUMNS, "agent"):
             continue
         if not pd.api.types.is_integer_dtype(table[name]):
             raise InputFileError(path, "must hold whole numbers", column=name)

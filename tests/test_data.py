@@ -119,6 +119,8 @@ def edited(table: pd.DataFrame, column: str, row: int, value: object) -> pd.Data
         ("exposures", lambda t: t.assign(step=t["step"] + 0.5), "column 'step': must hold whole"),
         ("exposures", lambda t: pd.concat([t, t.iloc[:1]]), "decides twice at step 1 of run 0"),
         ("counts", lambda t: edited(t, "run", 0, -1), "column 'run': holds -1"),
+        ("counts", lambda t: edited(t, "infected", 0, -3), "column 'infected': holds -3"),
+        ("counts", lambda t: t.assign(failed=0.5), "column 'failed': must hold whole"),
         ("counts", lambda t: pd.concat([t, t.iloc[:1]]), "run 0 must have one row per step"),
         ("counts", lambda t: t.drop(3), "not the steps 0, 1, 2, 4"),
         ("counts", lambda t: t[t["run"] < 2], "has 2 runs where the manifest has 3"),
