@@ -79,7 +79,15 @@ class OwnDraw(Tossing):
     """What is drawn once per run is drawn from somewhere else."""
 
     def for_run(self, n: int, rng: Rng) -> Decider:
-        return Tossing(np.random.default_rng().random())
+        return Fated(np.random.default_rng().random(n) < 0.5)
+
+
+class Fated(Decider):
+    def __init__(self, posts: np.ndarray) -> None:
+        self.posts = posts
+
+    def decide(self, exposures: Exposures, rng: Rng) -> list[Decision]:
+        return answers(self.posts[exposure.agent] for exposure in exposures)
 
 
 class Sorting(Tossing):

@@ -186,12 +186,18 @@ if __name__ == "__main__":
     print(sweep.manifest["model"], sweep.counts["step"].max())
     (Path(sys.argv[1]) / "runs" / "run-000000.parquet").unlink()
     print(len(resume(sys.argv[1], n_jobs=2).done))
+
+    class Fading(Fading):  # as when a notebook's cell is run again
+        pass
+
+    (Path(sys.argv[1]) / "runs" / "run-000000.parquet").unlink()
+    print(len(run(sweep.design, sys.argv[1], model=Fading, n_jobs=2).done))
 """,
         encoding="utf-8",
     )
     command = [sys.executable, str(script), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
-    assert done.stdout.split() == ["__main__:Fading", "4", "2"], done.stderr
+    assert done.stdout.split() == ["__main__:Fading", "4", "2", "2"], done.stderr
     # Another process cannot know it, and says what to do.
     said = call("sweep", tmp_path / "out", "--resume", code=2)
     assert "model='__main__:Fading': must be importable" in said

@@ -228,11 +228,10 @@ def _checked_model(
 ) -> type[SpreadModel]:
     """Find the model of a sweep, and see that it takes the design's parameters."""
     kind = as_model(design.model if model is None else model)
-    made_for = as_model(design.model)
-    if kind is not made_for:
-        if model_name(made_for) != PLAIN:
-            allowed = f"be the design's, {model_name(made_for)}"
-            raise ArgumentError("model", model_name(kind), allowed)
+    made_for = model_name(design.model)
+    if model_name(kind) != made_for:
+        if made_for != PLAIN:
+            raise ArgumentError("model", model_name(kind), f"be the design's, {made_for}")
         if problems := problems_of(design.cells, kind):
             raise DesignError(problems)
     if engine == "ensemble" and model_name(kind) != PLAIN:

@@ -52,9 +52,9 @@ def as_model(model: Any) -> type[SpreadModel]:
     return found
 
 
-def model_name(model: type[SpreadModel]) -> str:
+def model_name(model: type[SpreadModel] | str) -> str:
     """Return the qualified name of a model's class, as :func:`as_model` takes it."""
-    return f"{model.__module__}:{model.__qualname__}"
+    return model if isinstance(model, str) else f"{model.__module__}:{model.__qualname__}"
 
 
 def model_arguments(model: type[SpreadModel] | None = None) -> Mapping[str, Any]:
