@@ -13,14 +13,18 @@ from mesa_llmspread import (
     Decider,
     Decision,
     Exposure,
-    LLMDecider,
     MixedDecider,
     Outcome,
     TwoClass,
     check_decider,
     coins,
 )
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, DeciderError
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeciderError,
+    MissingKeyError,
+)
 
 REPOST, DECLINE = Decision(Outcome.REPOST), Decision(Outcome.DECLINE)
 Exposures = Sequence[Exposure]
@@ -145,6 +149,14 @@ class Keyless(Tossing):
         raise DeciderError("no key")
 
 
+class Unready(Tossing):
+    def check(self) -> None:
+        raise MissingKeyError("mine", ["MY_KEY"])
+
+    def decide(self, exposures: Exposures, rng: Rng) -> list[Decision]:
+        raise AssertionError("was asked")
+
+
 @pytest.mark.parametrize(
     "decider",
     [Tossing, Tossing(0.1), "traits", SI(0.1), "TwoClass(0.02, 0.2, 0.3)", TwoClass(0.1, 0.9, 0.5)],
@@ -203,9 +215,6 @@ def test_what_is_no_decider_is_refused() -> None:
         check_decider("trait")
 
 
-def test_a_language_model_is_not_asked_before_it_can_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(DeciderError, match="OPENAI_API_KEY"):
-        check_decider(LLMDecider("openai/gpt-4o-mini"))
+def test_what_cannot_answer_is_not_asked() -> None:
+    with pytest.raises(DeciderError, match="set the environment variable MY_KEY"):
+        check_decider(Unready)

@@ -15,7 +15,7 @@ from command_line import call
 
 from mesa_llmspread import SpreadModel
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, DesignError
-from mesa_llmspread.sweep import Design, dry_run, load, resume, run
+from mesa_llmspread.sweep import Design, load, resume, run
 
 MODELS = """
 from mesa_llmspread import SpreadModel
@@ -166,10 +166,19 @@ def test_a_model_that_fails_is_recorded(module: Any, tmp_path: Path) -> None:
     assert error.startswith("TypeError: '<' not supported")
 
 
-def test_a_dry_run_counts_with_the_models_defaults(module: Any) -> None:
-    found = dry_run(Design({"decider": "llm:openai/tiny"}, rng=1, model=module.Fading), steps=10)
-    plain = dry_run(Design({"decider": "llm:openai/tiny", "n": 40}, rng=1), steps=10)
-    assert found.total.most_calls == plain.total.most_calls
+@pytest.mark.usefixtures("module")
+def test_a_dry_run_counts_with_the_models_defaults() -> None:
+    # In a process of its own, which alone loads litellm.
+    script = """
+from mesa_llmspread.sweep import Design, dry_run
+for settings, model in (({}, "own_sweep_models:Fading"), ({"n": 40}, None)):
+    given = {} if model is None else {"model": model}
+    design = Design({"decider": "llm:openai/tiny", **settings}, rng=1, **given)
+    print(dry_run(design, steps=10).total.most_calls)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+    assert done.stdout.split() == ["2000", "2000"], done.stderr
 
 
 def test_a_model_of_a_script_is_sent_to_workers_and_resumed(tmp_path: Path) -> None:
