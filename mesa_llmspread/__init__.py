@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         coins,
         register_decider,
     )
+    from mesa_llmspread.deciders.contract import check_decider
     from mesa_llmspread.distil import fit_traits
     from mesa_llmspread.ensemble import Ensemble, simulate
     from mesa_llmspread.events import (
@@ -96,6 +97,7 @@ _HOMES = {
         "coins",
         "register_decider",
     ),
+    "deciders.contract": ("check_decider",),
     "distil": ("fit_traits",),
     "ensemble": ("Ensemble", "simulate"),
     "events": ("OfflineEvent", "bundled_events", "read_acled", "read_events", "read_ucdp"),
@@ -176,6 +178,7 @@ __all__ = [
     "as_decider",
     "as_network",
     "bundled_events",
+    "check_decider",
     "check_law",
     "codes",
     "coins",

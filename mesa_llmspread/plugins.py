@@ -40,7 +40,7 @@ def find_part(name: str, registered: Mapping[str, Any], argument: str) -> Any | 
     Raises
     ------
     ArgumentError
-        If ``package.module:Object`` cannot be imported.
+        If ``package.module:Object``, or what the entry point names, cannot be imported.
 
     Examples
     --------
@@ -55,11 +55,17 @@ def find_part(name: str, registered: Mapping[str, Any], argument: str) -> Any | 
             found = importlib.import_module(module)
             for attribute in path.split("."):
                 found = getattr(found, attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ArgumentError(
-                argument, name, f"be importable as package.module:Object ({error})"
-            ) from error
+        except Exception as error:  # whatever the module raises
+            raise _not_importable(name, argument, error) from error
         return found
     for entry in importlib.metadata.entry_points(group=GROUP, name=name):
-        return entry.load()
+        try:
+            return entry.load()
+        except Exception as error:
+            raise _not_importable(name, argument, error) from error
     return None
+
+
+def _not_importable(name: str, argument: str, error: Exception) -> ArgumentError:
+    why = " ".join(f"{type(error).__name__}: {error}".split())
+    return ArgumentError(argument, name, f"be importable as package.module:Object ({why})")

@@ -13,6 +13,7 @@ from mesa_llmspread.app.llm_form import LLMForm
 from mesa_llmspread.app.number_field import NumberField
 from mesa_llmspread.app.session import View
 from mesa_llmspread.app.settings import LAWS, Settings
+from mesa_llmspread.deciders import registered_deciders
 from mesa_llmspread.networks import NETWORKS
 from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.transmission import resolve_law
@@ -80,7 +81,9 @@ def Forms(settings: Settings, on_settings: Change, views: solara.Reactive[View])
         on_value=lambda k: change(k=k),
     )
     PopulationForm(settings, on_settings)
-    _Choice("Who decides", _DECIDERS, decider, decide)
+    # Those of the operator: a visitor's text could have the server import anything.
+    own = {name: f"{name} (registered)" for name in (*registered_deciders(), settings.decider)}
+    _Choice("Who decides", own | _DECIDERS, decider, decide)
     if settings.decider in LAWS and decider == settings.decider:
         RatesForm(settings, on_settings)
     if decider == "llm":

@@ -77,7 +77,7 @@ class Settings:
     shares : mapping of str to float
         Share of agents high in each trait, where the population is given by shares.
     decider : str
-        ``"traits"``, a name of :data:`LAWS`, or ``"llm"``.
+        ``"traits"``, a name of :data:`LAWS`, ``"llm"``, or text as ``SpreadModel`` takes it.
     rates : mapping of str to tuple of float
         The rates of each law.
     llm : LLMSettings
@@ -166,7 +166,9 @@ class Settings:
             return f"the language model {self.llm.model}"
         if self.decider in LAWS:
             return f"the law {self._decider_text()}"
-        return "personality (offline stand-in for a language model)"
+        if self.decider == "traits":
+            return "personality (offline stand-in for a language model)"
+        return self.decider
 
     def make_decider(self) -> LLMDecider:
         """Make the language model's decider.

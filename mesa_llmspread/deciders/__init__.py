@@ -13,7 +13,12 @@ from mesa_llmspread.deciders.scripted import ScriptedDecider
 from mesa_llmspread.deciders.store import DecisionStore
 from mesa_llmspread.deciders.template import PromptTemplate
 from mesa_llmspread.deciders.traits import TraitDecider
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    LLMSpreadError,
+    UnknownNameError,
+)
 from mesa_llmspread.plugins import find_part
 from mesa_llmspread.transmission import TransmissionLaw, law_names, parse_law
 from mesa_llmspread.transmission.registry import parse_call
@@ -127,9 +132,9 @@ def as_decider(decider: Any) -> Decider:
     if callable(found) and not isinstance(found, Decider | TransmissionLaw):
         try:
             found = found(*args, **keywords)
-        except TypeError as error:
-            if isinstance(error, ArgumentTypeError):
-                raise
+        except LLMSpreadError:
+            raise
+        except (TypeError, ValueError) as error:
             raise ArgumentError(
                 "decider", decider, f"have the values that {name} takes ({error})"
             ) from error

@@ -127,6 +127,11 @@ def register_closure(closure: Closure) -> Closure:
     return closure
 
 
+def registered_closures() -> dict[str, Closure]:
+    """Return the closures of one's own that are registered in this process, by name."""
+    return {name: closure for name, closure in _CLOSURES.items() if name not in _BUILT_IN}
+
+
 def closure_names() -> list[str]:
     """List the closures that are known by name.
 

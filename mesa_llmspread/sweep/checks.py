@@ -6,20 +6,22 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from mesa_llmspread._checks import check_contacts, checked_int, checked_starters
 from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError
 from mesa_llmspread.networks import make_network
+from mesa_llmspread.sweep.models import PLAIN, model_arguments, model_name
+
+if TYPE_CHECKING:
+    from mesa_llmspread.model import SpreadModel
 
 __all__ = [
     "Problem",
     "arguments_of",
     "failing",
-    "model_arguments",
     "places",
     "problems_of",
 ]
@@ -51,18 +53,20 @@ class Problem(NamedTuple):
         return place + (self.why if named else f"{self.argument}: {self.why}")
 
 
-def arguments_of(cell: Mapping[str, Any]) -> dict[str, Any]:
+def arguments_of(cell: Mapping[str, Any], model: type[SpreadModel] | None = None) -> dict[str, Any]:
     """Turn a row of a design into arguments of the model.
 
     Parameters
     ----------
     cell : mapping
         Values by parameter.
+    model : type of SpreadModel, optional
+        ``SpreadModel`` itself by default.
 
     Returns
     -------
     dict
-        What ``SpreadModel`` takes: braces in the decider are filled, and what fills them is
+        What the model takes: braces in the decider are filled, and what fills them is
         left out.
 
     Examples
@@ -72,7 +76,7 @@ def arguments_of(cell: Mapping[str, Any]) -> dict[str, Any]:
     """
     decider = cell.get("decider", "")
     used = set(_PLACE.findall(decider)) if isinstance(decider, str) else set()
-    known = model_arguments()
+    known = model_arguments(model)
     arguments = {name: value for name, value in cell.items() if name in known}
     if used:
         arguments["decider"] = _PLACE.sub(lambda found: str(cell[found[1]]), decider)
@@ -82,26 +86,18 @@ def arguments_of(cell: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-# Arguments of the model that are no plain values, which a design could keep in a file.
-_NOT_PLAIN = ("rng", "agent_class", "model_reporters", "agent_reporters")
-
-
-@cache
-def model_arguments() -> Mapping[str, Any]:
-    """Give the arguments of the model that a design may have, with their defaults."""
-    from mesa_llmspread.model import SpreadModel
-
-    parameters = inspect.signature(SpreadModel).parameters
-    return {name: given.default for name, given in parameters.items() if name not in _NOT_PLAIN}
-
-
-def problems_of(cells: pd.DataFrame, rows_are_known: bool = True) -> list[Problem]:
+def problems_of(
+    cells: pd.DataFrame, model: type[SpreadModel], rows_are_known: bool = True
+) -> list[Problem]:
     """Find everything in a design's cells that the model would not take.
 
     Parameters
     ----------
     cells : DataFrame
         One row a combination, one column a parameter.
+    model : type of SpreadModel
+        With a subclass, arguments of the same name as those of SpreadModel are checked one by
+        one; what it makes of them together is its own affair.
     rows_are_known : bool, default True
         Whether the rows are those of the design; not so while some of its columns are left
         out.
@@ -110,17 +106,24 @@ def problems_of(cells: pd.DataFrame, rows_are_known: bool = True) -> list[Proble
     -------
     list of Problem
     """
-    names = model_arguments()
+    own = model_name(model) != PLAIN
+    names = model_arguments(model)
     deciders: Iterable[Any] = cells["decider"].unique() if "decider" in cells else ()
     used = sorted({name for text in deciders for name in _PLACE.findall(str(text))})
     problems = [
         Problem(
             name,
-            f"is no argument of the model (they are {', '.join(names)}), and no decider "
-            f"holds {{{name}}}",
+            f"is no argument of {model.__name__ if own else 'the model'} (they are "
+            f"{', '.join(names)}), and no decider holds {{{name}}}"
+            + ("" if own else "; a model of your own: model=MyModel"),
         )
         for name in map(str, cells.columns)
         if name not in names and name not in used
+    ]
+    problems += [
+        Problem(name, f"has no value: {model.__name__} has no default for it")
+        for name, default in names.items()
+        if default is inspect.Parameter.empty and name not in cells
     ]
     for name in used:
         if name not in cells:
@@ -128,13 +131,17 @@ def problems_of(cells: pd.DataFrame, rows_are_known: bool = True) -> list[Proble
             problems.append(Problem("decider", why))
             without = ~cells["decider"].str.contains(f"{{{name}}}", regex=False, na=False)
             cells = cells.assign(decider=cells["decider"].where(without))
-    for columns, check in (
+    checks: list[tuple[list[str], Callable[[dict[str, Any]], object]]] = [
         *(([name], _check_alone) for name in ("event", "population", "feed", "broadcast")),
         (["decider", *used], _check_alone),
-        (["k", "n", "network"], _check_network),
-        (["initial_infected", "n"], _check_starters),
-        (["initial_infected", "k", "broadcast"], _check_source),
-    ):
+    ]
+    if not own:
+        checks += [
+            (["k", "n", "network"], _check_network),
+            (["initial_infected", "n"], _check_starters),
+            (["initial_infected", "k", "broadcast"], _check_source),
+        ]
+    for columns, check in checks:
         problems += failing(cells, columns, check, rows_are_known)
     return problems
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_design", "sweep_command"]
 
-_KEYS = ("parameters", "replicates", "rng", "steps", "engine", "llm")
+_KEYS = ("parameters", "replicates", "rng", "model", "steps", "engine", "llm")
 
 
 def sweep_command(
@@ -26,8 +26,8 @@ def sweep_command(
     design: Annotated[
         Path | None,
         typer.Option(
-            help="YAML or JSON: parameters (lists, all combinations), replicates, rng, steps, "
-            "engine, llm. CSV or Parquet: a row a combination."
+            help="YAML or JSON: parameters (lists, all combinations), replicates, rng, model, "
+            "steps, engine, llm. CSV or Parquet: a row a combination."
         ),
     ] = None,
     resume: Annotated[
@@ -37,6 +37,13 @@ def sweep_command(
     rng: Annotated[int | None, typer.Option(help="Seed of the whole sweep.")] = None,
     steps: Annotated[
         int | None, typer.Option(help="Largest number of steps. [default: 50]")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="package.module:MyModel",
+            help="A subclass of SpreadModel of your own, to run in its place.",
+        ),
     ] = None,
     engine: Annotated[str | None, typer.Option(help="mesa or ensemble. [default: mesa]")] = None,
     llm: Annotated[
@@ -86,7 +93,13 @@ def sweep_command(
         "on_error": on_error,
         "progress": progress,
     }
-    given = {"replicates": replicates, "rng": rng, "steps": steps, "engine": engine}
+    given: dict[str, Any] = {
+        "replicates": replicates,
+        "rng": rng,
+        "model": model,
+        "steps": steps,
+        "engine": engine,
+    }
     given = {name: value for name, value in given.items() if value is not None}
     options = dict(map(_option, llm or ()))
     go: Callable[[], Sweep]
@@ -168,7 +181,8 @@ def read_design(path: Path) -> dict[str, Any]:
     ----------
     path : Path
         YAML or JSON with ``parameters`` (a mapping of lists) and, if wanted, ``replicates``,
-        ``rng``, ``steps``, ``engine`` and ``llm``; or CSV or Parquet with one row a combination.
+        ``rng``, ``model``, ``steps``, ``engine`` and ``llm``; or CSV or Parquet with one row a
+        combination.
 
     Returns
     -------

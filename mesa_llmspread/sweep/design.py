@@ -10,7 +10,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,10 @@ from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, DesignError
 from mesa_llmspread.streams import RNGLike, as_seed, spawn_seeds
 from mesa_llmspread.sweep.checks import Problem, places, problems_of
+from mesa_llmspread.sweep.models import PLAIN, as_model
+
+if TYPE_CHECKING:
+    from mesa_llmspread.model import SpreadModel
 
 __all__ = ["RUN_COLUMNS", "Design"]
 
@@ -46,6 +50,9 @@ class Design:
     rng : int, numpy.random.Generator or None
         Randomness, from which every run gets a seed of its own. The first runs do not
         change when there are more replicates.
+    model : type of SpreadModel or str, optional
+        A subclass of your own, or ``package.module:MyModel``: arguments of its constructor are
+        parameters too. It must take ``rng``.
 
     Attributes
     ----------
@@ -58,6 +65,8 @@ class Design:
         Whether it was an argument, or drawn anew.
     origin : dict
         How the cells were made, as plain values.
+    model : type of SpreadModel or str
+        The model's class; its name where the design was read from the folder of a sweep.
 
     Raises
     ------
@@ -77,6 +86,7 @@ class Design:
         parameters: Mapping[str, Any] | pd.DataFrame,
         replicates: int = 1,
         rng: RNGLike = None,
+        model: type[SpreadModel] | str = PLAIN,
     ) -> None:
         factorial = not isinstance(parameters, pd.DataFrame)
         if factorial and not isinstance(parameters, Mapping):
@@ -84,6 +94,8 @@ class Design:
         self.replicates = checked_int("replicates", replicates, 1)
         self.seed = as_seed(rng)
         self.seed_given = rng is not None
+        kind = as_model(model)
+        self.model: type[SpreadModel] | str = kind
         self.origin: dict[str, Any] = {"kind": "factorial" if factorial else "rows"}
         columns, problems = _columns(parameters)
         rows_are_known = not (problems and factorial)
@@ -91,7 +103,7 @@ class Design:
         self.cells = pd.DataFrame(
             list(combine(*columns.values())), columns=list(columns), dtype=object
         ).infer_objects()
-        problems += problems_of(self.cells, rows_are_known)
+        problems += problems_of(self.cells, kind, rows_are_known)
         if problems:
             raise DesignError(problems)
         # The cell and replicate of each run.
@@ -106,6 +118,7 @@ class Design:
         cells: int,
         replicates: int = 1,
         rng: RNGLike = None,
+        model: type[SpreadModel] | str = PLAIN,
     ) -> Design:
         """Spread points over ranges so that each range is covered evenly.
 
@@ -116,7 +129,7 @@ class Design:
             ends included), a list to choose from, or one fixed value.
         cells : int
             Number of points.
-        replicates, rng
+        replicates, rng, model
             As for a design.
 
         Returns
@@ -141,7 +154,7 @@ class Design:
         seed, axes = as_seed(rng), _axes(ranges)
         cells = checked_int("cells", cells, 1)
         points = qmc.LatinHypercube(len(axes), rng=np.random.default_rng(seed)).random(cells)
-        return cls._sampled("latin_hypercube", ranges, points, replicates, seed)
+        return cls._sampled("latin_hypercube", ranges, points, replicates, seed, model)
 
     @classmethod
     def sobol(
@@ -150,6 +163,7 @@ class Design:
         cells: int,
         replicates: int = 1,
         rng: RNGLike = None,
+        model: type[SpreadModel] | str = PLAIN,
     ) -> Design:
         """Spread points over ranges by a scrambled Sobol sequence.
 
@@ -159,7 +173,7 @@ class Design:
             As for :meth:`latin_hypercube`.
         cells : int
             Number of points, a power of 2.
-        replicates, rng
+        replicates, rng, model
             As for a design.
 
         Returns
@@ -173,7 +187,7 @@ class Design:
         """
         seed, axes = as_seed(rng), _axes(ranges)
         points = _sobol_points("cells", cells, len(axes), seed)
-        return cls._sampled("sobol", ranges, points, replicates, seed)
+        return cls._sampled("sobol", ranges, points, replicates, seed, model)
 
     @classmethod
     def saltelli(
@@ -182,6 +196,7 @@ class Design:
         points: int,
         replicates: int = 1,
         rng: RNGLike = None,
+        model: type[SpreadModel] | str = PLAIN,
     ) -> Design:
         """Make the design that :func:`~mesa_llmspread.sweep.sensitivity` needs.
 
@@ -191,7 +206,7 @@ class Design:
             As for :meth:`latin_hypercube`.
         points : int
             A power of 2, N. With D parameters that vary there are N (D + 2) cells.
-        replicates, rng
+        replicates, rng, model
             As for a design.
 
         Returns
@@ -215,7 +230,7 @@ class Design:
         for i in range(dims):
             blocks[:, i + 1, i] = b[:, i]
         blocks[:, dims + 1] = b
-        return cls._sampled("saltelli", ranges, blocks.reshape(-1, dims), replicates, seed)
+        return cls._sampled("saltelli", ranges, blocks.reshape(-1, dims), replicates, seed, model)
 
     @classmethod
     def _sampled(
@@ -225,6 +240,7 @@ class Design:
         points: npt.NDArray[np.float64],
         replicates: int,
         seed: int,
+        model: type[SpreadModel] | str,
     ) -> Design:
         """Stretch points of the unit cube over ranges."""
         axes = iter(points.T)
@@ -232,13 +248,18 @@ class Design:
             name: _stretched(next(axes), value) if _varies(value) else [value] * len(points)
             for name, value in ranges.items()
         }
-        design = cls(pd.DataFrame(columns), replicates, seed)
+        design = cls(pd.DataFrame(columns), replicates, seed, model)
         design.origin = {"kind": kind, "ranges": {name: ranges[name] for name in _axes(ranges)}}
         return design
 
     @classmethod
     def trusted(
-        cls, runs: pd.DataFrame, parameters: Sequence[str], seed: int, origin: Mapping[str, Any]
+        cls,
+        runs: pd.DataFrame,
+        parameters: Sequence[str],
+        seed: int,
+        origin: Mapping[str, Any],
+        model: str,
     ) -> Design:
         """Make a design again that was checked before, with the runs of its table."""
         design = cls.__new__(cls)
@@ -246,6 +267,7 @@ class Design:
         design.cells = first[list(parameters)].reset_index(drop=True)
         design.replicates = int(runs["replicate"].max()) + 1
         design.seed, design.seed_given, design.origin = seed, True, dict(origin)
+        design.model = model
         design._places = list(zip(runs["cell"].tolist(), runs["replicate"].tolist(), strict=True))
         return design
 
@@ -312,7 +334,7 @@ class Design:
             [other.cells, self.cells.iloc[new][other.parameters]], ignore_index=True
         )
         grown.replicates, grown.origin = self.replicates, self.origin
-        grown.seed, grown.seed_given = other.seed, True
+        grown.seed, grown.seed_given, grown.model = other.seed, True, self.model
         there = set(other._places)
         wanted = itertools.product(range(self.replicates), range(len(grown.cells)))
         more = [(cell, copy) for copy, cell in wanted if (cell, copy) not in there]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ import pandas as pd
 from mesa_llmspread._checks import checked_int
 from mesa_llmspread.deciders.estimate import Estimate, total
 from mesa_llmspread.exceptions import ArgumentTypeError
-from mesa_llmspread.sweep.checks import arguments_of, model_arguments
+from mesa_llmspread.sweep.checks import arguments_of
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.language import checked_options, decider_of, forget_deciders
+from mesa_llmspread.sweep.models import as_model, model_arguments
 from mesa_llmspread.sweep.storage import Folder
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def dry_run(
     if not isinstance(design, Design):
         raise ArgumentTypeError("design", design, "a Design")
     options = checked_options(llm, design.cells)
-    return _dry_run(design.table, design.parameters, steps, options, assumptions)
+    return _dry_run(design, design.table, steps, options, assumptions)
 
 
 def dry_run_of_rest(
@@ -115,12 +116,12 @@ def dry_run_of_rest(
     status = folder.status(whole)
     options = checked_options({**folder.manifest["llm"], **(llm or {})}, whole.cells)
     left = status[status["status"] != "done"]
-    return _dry_run(left, whole.parameters, folder.manifest["steps"], options, {})
+    return _dry_run(whole, left, folder.manifest["steps"], options, {})
 
 
 def _dry_run(
+    design: Design,
     table: pd.DataFrame,
-    parameters: Sequence[str],
     steps: int,
     options: Mapping[str, Any],
     assumptions: Mapping[str, Any],
@@ -128,12 +129,13 @@ def _dry_run(
     """Say what some runs, as rows of a design's table, will take."""
     from mesa_llmspread.deciders import LLMDecider
 
+    parameters, model = design.parameters, as_model(design.model)
     steps = checked_int("steps", steps, 0)
     names = [field.name for field in fields(Estimate)]
     rows, estimates = [], []
     for number, runs in table.groupby("cell"):
         cell = {name: runs[name].tolist()[0] for name in parameters}
-        arguments = {**model_arguments(), **arguments_of(cell)}
+        arguments = {**model_arguments(), **model_arguments(model), **arguments_of(cell, model)}
         decider = decider_of(arguments["decider"], {**options, "store": os.devnull})
         if isinstance(decider, LLMDecider):
             one = _estimate(decider, arguments, steps, assumptions)

@@ -8,14 +8,18 @@ import platform
 import traceback
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from mesa_llmspread.exceptions import ArgumentError, BudgetExceededError
-from mesa_llmspread.sweep.checks import arguments_of, model_arguments
+from mesa_llmspread.sweep.checks import arguments_of
 from mesa_llmspread.sweep.language import decider_of
+from mesa_llmspread.sweep.models import model_arguments
 from mesa_llmspread.sweep.runfile import encode
+
+if TYPE_CHECKING:
+    from mesa_llmspread.model import SpreadModel
 
 __all__ = [
     "ENGINES",
@@ -23,7 +27,7 @@ __all__ = [
     "Job",
     "Outcome",
     "engine_law",
-    "own_parts",
+    "failed",
     "perform",
     "unsettle",
     "versions",
@@ -74,33 +78,8 @@ class Outcome(NamedTuple):
     halt: BudgetExceededError | None = None
 
 
-def own_parts() -> dict[str, Any]:
-    """Return the deciders and laws of the user's own that are registered in this process.
-
-    Returns
-    -------
-    dict
-        What :func:`perform` registers in a worker.
-    """
-    from mesa_llmspread.deciders import registered_deciders
-    from mesa_llmspread.transmission.registry import registered_laws
-
-    return {"deciders": registered_deciders(), "laws": registered_laws()}
-
-
-def _register(parts: Mapping[str, Any]) -> None:
-    """Register the parts that the sweep's process has."""
-    from mesa_llmspread.deciders import register_decider
-    from mesa_llmspread.transmission import register_law
-
-    for name, decider in parts["deciders"].items():
-        register_decider(name, decider)
-    for law in parts["laws"].values():
-        register_law(law)
-
-
 def perform(
-    job: Job, llm: Mapping[str, Any] | None, parts: Mapping[str, Any] | None = None
+    job: Job, llm: Mapping[str, Any] | None, model: type[SpreadModel] | None = None
 ) -> Outcome:
     """Do one run; whatever goes wrong in it becomes part of the outcome.
 
@@ -109,8 +88,8 @@ def perform(
     job : Job
     llm : mapping or None
         Options of language models; None if there is none.
-    parts : mapping, optional
-        As :func:`own_parts` returns them, where the run is done in another process.
+    model : type of SpreadModel, optional
+        What to run with the engine "mesa"; ``SpreadModel`` itself by default.
 
     Returns
     -------
@@ -118,14 +97,17 @@ def perform(
     """
     _settle()
     try:
-        if parts is not None:
-            _register(parts)
-        return Outcome(job.run, ENGINES[job.engine](job, llm or {}))
+        return Outcome(job.run, ENGINES[job.engine](job, llm or {}, model))
     except BudgetExceededError as error:
         return Outcome(job.run, None, halt=error)
     except Exception as error:  # one bad run must not stop the others, whatever it raises
-        text = f"{type(error).__name__}: {error}"
-        return Outcome(job.run, None, Failure(text, traceback.format_exc()))
+        return failed(job, error)
+
+
+def failed(job: Job, error: Exception) -> Outcome:
+    """Return the outcome of a run that raised an error, which is being handled."""
+    text = f"{type(error).__name__}: {error}"
+    return Outcome(job.run, None, Failure(text, traceback.format_exc()))
 
 
 @cache
@@ -155,14 +137,14 @@ def versions() -> dict[str, str]:
     return {**found, "python": platform.python_version()}
 
 
-def _mesa(job: Job, llm: Mapping[str, Any]) -> bytes:
+def _mesa(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) -> bytes:
     """Run the Mesa model."""
     from mesa_llmspread.model import SpreadModel
 
-    arguments = arguments_of(job.cell)
+    arguments = arguments_of(job.cell, kind)
     if "decider" in arguments:
         arguments["decider"] = decider_of(arguments["decider"], llm)
-    model = SpreadModel(**arguments, rng=job.rng)
+    model = (kind or SpreadModel)(**arguments, rng=job.rng)
     try:
         model.run(job.steps)
         collected = model.datacollector
@@ -229,7 +211,7 @@ def engine_law(arguments: Mapping[str, Any]) -> Any:
     return law.seen_by(broadcast)
 
 
-def _ensemble(job: Job, _: Mapping[str, Any]) -> bytes:
+def _ensemble(job: Job, *_: Any) -> bytes:
     """Run the compiled engine, on the network and from the starters that the seed gives Mesa."""
     import numpy as np
 

@@ -23,7 +23,7 @@ from mesa_llmspread.exceptions import (
     SweepBudgetError,
     UnknownNameError,
 )
-from mesa_llmspread.sweep.checks import Problem, failing, model_arguments
+from mesa_llmspread.sweep.checks import Problem, failing, problems_of
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Job, engine_law
 from mesa_llmspread.sweep.language import (
@@ -33,12 +33,15 @@ from mesa_llmspread.sweep.language import (
     has_models,
     with_store,
 )
+from mesa_llmspread.sweep.models import PLAIN, as_model, model_arguments, model_name
 from mesa_llmspread.sweep.results import Sweep, load
 from mesa_llmspread.sweep.storage import Folder
 from mesa_llmspread.sweep.workers import outcomes_of
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from mesa_llmspread.model import SpreadModel
 
 __all__ = [
     "Backend",
@@ -59,6 +62,7 @@ def run(
     design: Design,
     out: str | Path,
     *,
+    model: type[SpreadModel] | str | None = None,
     backend: Backend = "loky",
     engine: Engine = "mesa",
     n_jobs: int = -1,
@@ -78,6 +82,10 @@ def run(
     design : Design
     out : path-like
         Folder for the results: missing, empty, or that of this sweep.
+    model : type of SpreadModel or str, optional
+        A subclass of your own, or ``package.module:MyModel``; by default the design's. Parameters
+        that only it has are allowed in a design that is made with it: ``Design(...,
+        model=MyModel)``. What it shares with SpreadModel is recorded.
     backend : {"loky", "dask", "sequential"}, default "loky"
         Processes of this machine, a Dask cluster, or this process. The results are the same.
     engine : {"mesa", "ensemble"}, default "mesa"
@@ -110,8 +118,8 @@ def run(
     ------
     DesignError
         If the engine cannot do a cell, or a decider cannot answer; no run has started then.
-    ArgumentError
-        If the folder holds another sweep.
+    ArgumentError, ArgumentTypeError
+        If the folder holds another sweep, or the model is no subclass of SpreadModel.
     OutputError
         If the folder holds something else, or a result cannot be written.
     RunError
@@ -137,14 +145,15 @@ def run(
     _check_choices(backend=backend, engine=engine, on_error=on_error, progress=progress)
     _check_jobs(n_jobs)
     steps = checked_int("steps", steps, 0)
+    kind = _checked_model(design, model, engine)
     options = checked_options(llm, design.cells)
     begun = Folder.there(out) is not None
     place = Path(out).resolve()
     existed = place.is_dir()
-    _check_answerable(design.cells, engine, with_store(options, Path(out)))
-    folder = Folder.create(out, design, engine, steps, options)
+    _check_answerable(design.cells, engine, with_store(options, Path(out)), kind)
+    folder = Folder.create(out, design, kind, engine, steps, options)
     try:
-        return _finish(folder, backend, n_jobs, on_error, client, progress)
+        return _finish(folder, kind, backend, n_jobs, on_error, client, progress)
     except ArgumentError:  # of the backend, before the first run
         if not begun and not any(place.glob("*/run-*")):
             shutil.rmtree(place)
@@ -156,6 +165,7 @@ def run(
 def resume(
     out: str | Path,
     *,
+    model: type[SpreadModel] | str | None = None,
     backend: Backend = "loky",
     n_jobs: int = -1,
     on_error: OnError = "record",
@@ -169,6 +179,8 @@ def resume(
     ----------
     out : path-like
         Folder of a sweep that was begun; it knows its design, engine and steps.
+    model : type of SpreadModel or str, optional
+        The sweep's, where it cannot be imported by the name that the folder keeps.
     backend, n_jobs, on_error, client, progress
         As for :func:`run`; they may be others than before.
     llm : mapping, optional
@@ -190,12 +202,15 @@ def resume(
     _check_jobs(n_jobs)
     folder = Folder(out)
     design, engine, steps = folder.design, folder.manifest["engine"], folder.manifest["steps"]
+    kind = as_model(design.model if model is None else model)
+    if model_name(kind) != design.model:
+        raise ArgumentError("model", model_name(kind), f"be {design.model}, as in {out}")
     options = checked_options({**folder.manifest["llm"], **(llm or {})}, design.cells)
     if (folder.status()["status"] != "done").any():
-        _check_answerable(design.cells, engine, with_store(options, folder.path))
+        _check_answerable(design.cells, engine, with_store(options, folder.path), kind)
     if has_models(design.cells):
-        folder = Folder.create(out, design, engine, steps, options)
-    return _finish(folder, backend, n_jobs, on_error, client, progress)
+        folder = Folder.create(out, design, kind, engine, steps, options)
+    return _finish(folder, kind, backend, n_jobs, on_error, client, progress)
 
 
 def _check_choices(**given: str) -> None:
@@ -212,18 +227,39 @@ def _check_jobs(n_jobs: Any) -> None:
         raise ArgumentError("n_jobs", n_jobs, "be a whole number other than 0")
 
 
-def _check_answerable(cells: pd.DataFrame, engine: str, llm: Mapping[str, Any]) -> None:
+def _checked_model(
+    design: Design, model: type[SpreadModel] | str | None, engine: str
+) -> type[SpreadModel]:
+    """Find the model of a sweep, and see that it takes the design's parameters."""
+    kind = as_model(design.model if model is None else model)
+    made_for = model_name(design.model)
+    if model_name(kind) != made_for:
+        if made_for != PLAIN:
+            raise ArgumentError("model", model_name(kind), f"be the design's, {made_for}")
+        if problems := problems_of(design.cells, kind):
+            raise DesignError(problems)
+    if engine == "ensemble" and model_name(kind) != PLAIN:
+        raise ArgumentError(
+            "engine", engine, f"be 'mesa' with {kind.__name__}: it is a model of your own"
+        )
+    return kind
+
+
+def _check_answerable(
+    cells: pd.DataFrame, engine: str, llm: Mapping[str, Any], model: type[SpreadModel]
+) -> None:
     """See that the engine knows every cell's law, or that every decider can answer."""
     from mesa_llmspread.deciders import as_decider
 
-    defaults = model_arguments()
-    rates = [name for name in map(str, cells.columns) if name not in defaults]
+    rates = [name for name in map(str, cells.columns) if name not in model_arguments(model)]
+    problems = []
     if engine == "mesa":
 
         def check(arguments: dict[str, Any]) -> None:
-            as_decider(decider_of(arguments.get("decider", defaults["decider"]), llm)).check()
+            as_decider(decider_of(arguments["decider"], llm)).check()
 
-        problems = failing(cells, ["decider", *rates], check)
+        if "decider" in cells:
+            problems = failing(cells, ["decider", *rates], check)
         forget_deciders()
     elif "decider" in cells:
         problems = failing(cells, ["decider", "broadcast", *rates], engine_law)
@@ -235,6 +271,7 @@ def _check_answerable(cells: pd.DataFrame, engine: str, llm: Mapping[str, Any]) 
 
 def _finish(
     folder: Folder,
+    model: type[SpreadModel],
     backend: str,
     n_jobs: int,
     on_error: str,
@@ -264,7 +301,10 @@ def _finish(
     bar = tqdm(total=len(todo), desc="runs", unit="run", disable=quiet, file=sys.stderr)
     failed = 0
     halt: BudgetExceededError | None = None
-    with bar, contextlib.closing(outcomes_of(jobs, backend, n_jobs, client, llm)) as outcomes:
+    with (
+        bar,
+        contextlib.closing(outcomes_of(jobs, backend, n_jobs, client, llm, model)) as outcomes,
+    ):
         for outcome in outcomes:
             if outcome.halt is not None:
                 halt = outcome.halt

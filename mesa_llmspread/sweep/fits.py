@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 
 from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError, UnknownNameError
+from mesa_llmspread.sweep.parts import dumps, loads
 from mesa_llmspread.sweep.results import Sweep, read_record
+from mesa_llmspread.transmission import TransmissionLaw, resolve_law
 
 __all__ = ["fit_cells", "sensitivity"]
 
 
 def fit_cells(
     sweep: Sweep,
-    law: str | None = None,
+    law: str | type[TransmissionLaw] | TransmissionLaw | None = None,
     *,
     by: str | Sequence[str] | None = None,
     level: float = 0.95,
@@ -30,8 +32,9 @@ def fit_cells(
     ----------
     sweep : Sweep
         Of Mesa runs; the compiled engine records no decisions.
-    law : str, optional
-        The law's name; by default the one that describes the cell best (lowest BIC).
+    law : str, type of TransmissionLaw or TransmissionLaw, optional
+        As for :func:`mesa_llmspread.fit`; by default the one that describes the cell best
+        (lowest BIC).
     by : str or sequence of str, optional
         Pool the runs that have the same values of these columns of the design;
         ``"event_type"`` pools events of one type. By default every cell stands alone.
@@ -40,7 +43,7 @@ def fit_cells(
     n_jobs : int, default -1
         Number of processes; -1 for one a core.
     **options
-        The law's options, as :func:`mesa_llmspread.fit` takes them.
+        The law's options.
 
     Returns
     -------
@@ -54,7 +57,7 @@ def fit_cells(
     ArgumentError
         If no run is done, or the sweep recorded no decisions.
     UnknownNameError
-        If ``by`` names no column of the design.
+        If ``by`` names no column of the design, or the law is unknown.
     """
     from joblib import Parallel, delayed
 
@@ -67,8 +70,10 @@ def fit_cells(
     ]
     if not groups:
         raise ArgumentError("sweep", sweep, "have runs that are done")
+    # The law itself goes to the workers, which may not know its name.
+    template = dumps(None if law is None else resolve_law(law, **options))
     found: Iterable[list[dict[str, Any]]] = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_runs)(files, law, level, options) for _, files in groups
+        delayed(_fit_runs)(files, template, level) for _, files in groups
     )
     return pd.DataFrame(
         [{**values, **row} for (values, _), rows in zip(groups, found, strict=True) for row in rows]
@@ -91,20 +96,16 @@ def _grouped(sweep: Sweep, names: Sequence[str]) -> Iterable[tuple[tuple[Any, ..
     return runs.groupby(list(names), sort=False)
 
 
-def _fit_runs(
-    files: list[Path], law: str | None, level: float, options: dict[str, Any]
-) -> list[dict[str, Any]]:
+def _fit_runs(files: list[Path], template: bytes, level: float) -> list[dict[str, Any]]:
     """Fit the runs in some files; one row a rate."""
     from mesa_llmspread.meanfield import compare, fit
 
+    law: TransmissionLaw | None = loads(template)
     try:
         data = read_record(files)
-        if law is None:
-            result = compare(data, level=level).best
-        else:
-            result = fit(data, law, level=level, **options)
+        result = compare(data, level=level).best if law is None else fit(data, law, level=level)
     except LLMSpreadError as error:
-        return [{"law": law, "success": False, "message": str(error)}]
+        return [{"law": None if law is None else law.name, "success": False, "message": str(error)}]
     shared = {
         "interval": result.interval,
         "n_obs": result.n_obs,

@@ -10,7 +10,7 @@ import contextlib
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,7 +19,11 @@ from mesa_llmspread.files import is_free, make_folder, new_folder, write_whole
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Outcome, versions
 from mesa_llmspread.sweep.language import LIMITS, template_hashes
+from mesa_llmspread.sweep.models import PLAIN, model_name
 from mesa_llmspread.sweep.runfile import read_manifest
+
+if TYPE_CHECKING:
+    from mesa_llmspread.model import SpreadModel
 
 __all__ = ["Folder"]
 
@@ -37,7 +41,7 @@ class Folder:
     path : Path
     design : Design
     manifest : dict
-        How the design was made, engine, steps, options of language models, versions, git
+        How the design was made, model, engine, steps, options of language models, versions, git
         commit.
 
     Raises
@@ -56,11 +60,19 @@ class Folder:
             raise InputFileError(
                 self.path / "design.parquet", f"no readable Parquet table: {error}"
             ) from error
-        self.design = Design.trusted(table, made["parameters"], made["seed"], made["origin"])
+        self.design = Design.trusted(
+            table, made["parameters"], made["seed"], made["origin"], self.manifest["model"]
+        )
 
     @classmethod
     def create(
-        cls, path: str | Path, design: Design, engine: str, steps: int, llm: dict[str, Any]
+        cls,
+        path: str | Path,
+        design: Design,
+        model: type[SpreadModel],
+        engine: str,
+        steps: int,
+        llm: dict[str, Any],
     ) -> Folder:
         """Begin a sweep, or go on with the one that is there.
 
@@ -70,6 +82,7 @@ class Folder:
         design : Design
             The same as before, or one with more cells or replicates; the runs that are there
             keep their numbers and seeds. If its seed was not given, that of the folder holds.
+        model : type of SpreadModel
         engine : str
         steps : int
         llm : dict
@@ -91,7 +104,7 @@ class Folder:
         there = cls.there(path)
         templates = template_hashes(design.cells, llm)
         if there is not None:
-            _check_same(there, design, engine, steps, llm, templates)
+            _check_same(there, design, model_name(model), engine, steps, llm, templates)
             design = design.added_to(there.design)
         manifest = {
             "design": {
@@ -101,6 +114,7 @@ class Folder:
                 "replicates": design.replicates,
                 "seed": design.seed,
             },
+            "model": model_name(model),
             "engine": engine,
             "steps": steps,
             "llm": llm,
@@ -151,7 +165,7 @@ class Folder:
             raise InputFileError(path, f"is not the manifest of a sweep: {error}") from error
         if missing:
             raise InputFileError(path, f"is not the manifest of a sweep: no {sorted(missing)}")
-        return dict(manifest)
+        return {"model": PLAIN, **manifest}
 
     def run_path(self, run: int) -> Path:
         """Name the file of a run."""
@@ -225,16 +239,17 @@ class Folder:
 def _check_same(
     there: Folder,
     design: Design,
+    model: str,
     engine: str,
     steps: int,
     llm: dict[str, Any],
     templates: dict[str, str],
 ) -> None:
     """See that a folder's sweep is the one that is to go on."""
-    old, new = there.manifest, {"engine": engine, "steps": steps, "llm": llm}
+    old, new = there.manifest, {"model": model, "engine": engine, "steps": steps, "llm": llm}
     differences = [
         f"{name} is {old[name]!r} there and {new[name]!r} here"
-        for name in ("engine", "steps")
+        for name in ("model", "engine", "steps")
         if old[name] != new[name]
     ]
     differences += [

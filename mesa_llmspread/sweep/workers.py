@@ -22,11 +22,14 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread.exceptions import ArgumentError, WorkerLostError
-from mesa_llmspread.sweep.engines import Job, Outcome, own_parts, perform, unsettle
+from mesa_llmspread.sweep.engines import Job, Outcome, failed, perform, unsettle
 from mesa_llmspread.sweep.language import forget_deciders, share_of
+from mesa_llmspread.sweep.parts import packed, unpacked
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from mesa_llmspread.model import SpreadModel
 
 __all__ = ["outcomes_of"]
 
@@ -83,7 +86,12 @@ class _Queue:
 
 
 def outcomes_of(
-    jobs: Iterable[Job], backend: str, n_jobs: int, client: Any, llm: Mapping[str, Any] | None
+    jobs: Iterable[Job],
+    backend: str,
+    n_jobs: int,
+    client: Any,
+    llm: Mapping[str, Any] | None,
+    model: type[SpreadModel] | None = None,
 ) -> Generator[Outcome, None, None]:
     """Carry jobs out to workers.
 
@@ -94,6 +102,8 @@ def outcomes_of(
         As for :func:`~mesa_llmspread.sweep.run`.
     llm : mapping or None
         Options of language models; None if there is none.
+    model : type of SpreadModel, optional
+        What to run; ``SpreadModel`` itself by default.
 
     Yields
     ------
@@ -103,6 +113,8 @@ def outcomes_of(
 
     Raises
     ------
+    ArgumentError
+        If a part that is registered cannot be sent to workers.
     WorkerLostError
         If worker processes of this machine died under the same run again and again, or a
         Dask cluster lost its scheduler, or too many workers.
@@ -110,11 +122,11 @@ def outcomes_of(
     from joblib import Parallel, delayed, effective_n_jobs
 
     queue = _Queue(jobs)
-    parts = own_parts()
-    if backend == "loky":
-        work = delayed(partial(_perform_while_alive, os.getpid(), parts))
+    if backend == "sequential":
+        work = delayed(partial(perform, model=model))
     else:
-        work = delayed(partial(perform, parts=parts))
+        sweep = os.getpid() if backend == "loky" else None
+        work = delayed(partial(_perform_elsewhere, sweep, packed(model)))
     with _workers(backend, n_jobs, client, llm is not None) as lost:
         number = max(1, min(effective_n_jobs(None), len(queue.waiting)))
         share = None if llm is None else share_of(llm, number)
@@ -139,12 +151,17 @@ def outcomes_of(
                 )
 
 
-def _perform_while_alive(
-    sweep: int, parts: Mapping[str, Any], job: Job, llm: Mapping[str, Any] | None
+def _perform_elsewhere(
+    sweep: int | None, parts: bytes, job: Job, llm: Mapping[str, Any] | None
 ) -> Outcome:
-    """Do a run for a process of this machine, as long as there is that process."""
-    _leave_with(sweep)
-    return perform(job, llm, parts)
+    """Do a run for another process: one of this machine, as long as there is that process."""
+    if sweep is not None:
+        _leave_with(sweep)
+    try:
+        model = unpacked(parts)
+    except Exception as error:  # whatever a user's module raises
+        return failed(job, error)
+    return perform(job, llm, model)
 
 
 @cache
