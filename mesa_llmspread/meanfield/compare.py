@@ -158,7 +158,7 @@ def compare(
         results,
         frailty=rival,
         rate_by_run=rate_by_run_bic(log),
-        reused=any(data.manifest_of(run).get("sampling") == "pooled" for run in data.runs),
+        reused=any(info.decider_info.get("sampling") == "pooled" for info in data.info.values()),
     )
     words = verdict(best, results, tests, _fit_p_values(table))
     return Comparison(table, results, best, words, tests, rival, tuple(warnings))
