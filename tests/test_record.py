@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from mesa_llmspread import (
     OfflineEvent,
+    Profile,
     RunInfo,
     SpreadData,
     SpreadModel,
@@ -357,3 +359,37 @@ def test_an_old_record_with_an_event_that_is_none(known: SpreadData, tmp_path: P
     path.write_text(json.dumps(manifest))
     with pytest.raises(InputFileError, match=r"manifest.json: does not describe runs: event_type"):
         SpreadData.load(tmp_path / "old")
+
+
+# --- in a notebook ------------------------------------------------------------------------------
+
+
+def test_results_show_themselves_in_a_line(known: SpreadData, survey: SpreadData) -> None:
+    decisions = f"{len(known.exposures):,} decisions"
+    assert repr(known) == f"SpreadData(2 runs of 200 agents, {decisions}, battles-0, rates)"
+    assert repr(survey) == f"SpreadData(2 runs of 200 agents, {decisions})"
+    result = fit(known, "FirstRepeat")
+    start = f"FitResult(FirstRepeat: {result.describe()}; "
+    assert repr(result) == f"{start}{result.n_obs:,} decisions in 2 runs)"
+    assert repr(fit(known, "SI", method="curve")).endswith("; the curves of 2 runs)")
+    comparison = compare(known, ["SI", "FirstRepeat"])
+    assert repr(comparison).startswith("Comparison(2 laws, best: FirstRepeat; ")
+    assert repr(Profile.from_code("OceAn")) == "Profile.from_code('OceAn')"
+    own = Profile(0.5, 0, -1.25, 1, 2)
+    assert eval(repr(own)) == own
+    for shown in (known, survey, result, comparison, own):
+        assert "\n" not in repr(shown)
+        assert len(repr(shown)) < 500
+
+
+def test_notebooks_show_tables_and_no_markup_of_the_data(known: SpreadData) -> None:
+    decider = "<b>me</b> & I"
+    info = {run: dataclasses.replace(info, decider=decider) for run, info in known.info.items()}
+    html = dataclasses.replace(known, info=info)._repr_html_()
+    assert "&lt;b&gt;me&lt;/b&gt; &amp; I" in html
+    assert decider not in html
+    comparison = compare(known, ["SI", "FirstRepeat"])
+    for shown in (comparison, comparison.best, Profile.from_code("OceAn")):
+        assert "<table" in shown._repr_html_()
+    assert comparison.verdict.split()[0] in comparison._repr_html_()
+    assert "beta_repeat" in comparison.best._repr_html_()
