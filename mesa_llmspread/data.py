@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mesa_llmspread._words import counted, html_table
+from mesa_llmspread._words import html_table
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.profiles import Trait
@@ -70,16 +70,6 @@ UNKNOWN = "unknown"
 
 #: How a decision can end.
 OUTCOMES = ("repost", "decline", "failed")
-
-# What the model's collector calls the columns of ``counts``.
-_SERIES = {
-    "step": "Step",
-    "susceptible": "Susceptible",
-    "infected": "Infected",
-    "new_infected": "NewInfected",
-    "exposures": "Exposures",
-    "failed": "Failed",
-}
 
 
 @dataclass(frozen=True)
@@ -157,33 +147,13 @@ class SpreadData:
         ArgumentTypeError
             If it is not a SpreadModel.
         """
+        from mesa_llmspread.data_collected import model_tables
         from mesa_llmspread.model import SpreadModel
 
         if not isinstance(model, SpreadModel):
             raise ArgumentTypeError("model", model, "a SpreadModel")
-        collected = model.datacollector.model_vars
-        # A run that was interrupted may have collected a part of its last step; a collector of
-        # the user's own may have collected one twice.
-        series = {name: collected[_SERIES[name]] for name in COUNT_COLUMNS[1:]}
-        whole = min(map(len, series.values()))
-        counts = pd.DataFrame({name: values[:whole] for name, values in series.items()})
-        counts = counts.drop_duplicates("step", keep="last", ignore_index=True)
-        counts.insert(0, "run", 0)
-        logged = model.datacollector.tables["exposures"]
-        rows = min(map(len, logged.values()))
-        exposures = pd.DataFrame({name: column[:rows] for name, column in logged.items()})
-        exposures.insert(0, "run", 0)
-        exposures = exposures[exposures["step"] < len(counts)].astype(EXPOSURE_COLUMNS)
-        manifest = model.manifest
-        nodes = manifest.get("nodes", range(model.n))
-        agents = pd.DataFrame(
-            [
-                (0, agent.index, str(node), agent.profile.code, *agent.profile.levels)
-                for agent, node in zip(model.spreaders, nodes, strict=True)
-            ],
-            columns=list(AGENT_COLUMNS),
-        ).astype(AGENT_COLUMNS)
-        return cls(exposures, counts, {0: RunInfo.from_manifest(manifest)}, agents)
+        exposures, counts, agents = model_tables(model)
+        return cls(exposures, counts, {0: RunInfo.from_manifest(model.manifest)}, agents)
 
     @classmethod
     def from_batch_run(cls, rows: Sequence[Mapping[str, Any]]) -> SpreadData:
@@ -269,26 +239,20 @@ class SpreadData:
         runs = set(whole["run"].unique()) | set(series["run"].unique())
         return cls(whole, series, dict.fromkeys(map(int, runs), known))
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("manifest", "manifest_of"):
+            raise AttributeError(f"SpreadData has no {name} any more: data.info[run] is a RunInfo")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __repr__(self) -> str:
-        return f"SpreadData({', '.join(self._described().values())})"
+        from mesa_llmspread.data_tables import in_short
+
+        return f"SpreadData({', '.join(in_short(self.exposures, self.info).values())})"
 
     def _repr_html_(self) -> str:
-        return html_table("SpreadData", self._described())
+        from mesa_llmspread.data_tables import in_short
 
-    def _described(self) -> dict[str, str]:
-        """Say in short what the record holds."""
-        sizes = {info.n for info in self.info.values()} - {None}
-        agents = f" of {counted(sizes.pop() or 0, 'agent')}" if len(sizes) == 1 else ""
-        failed = int((self.exposures["outcome"] == "failed").sum())
-        events = {event.event_id for info in self.info.values() for event in info.events}
-        said = {
-            "runs": f"{counted(len(self.info), 'run')}{agents}",
-            "decisions": counted(len(self.exposures), "decision")
-            + (f" ({failed:,} failed)" if failed else ""),
-            "events": counted(len(events), "event") if len(events) > 1 else "".join(events),
-            "decided by": " and ".join(sorted({info.decider for info in self.info.values()})),
-        }
-        return {name: text for name, text in said.items() if text not in ("", "unknown")}
+        return html_table("SpreadData", in_short(self.exposures, self.info))
 
     @property
     def runs(self) -> list[int]:
@@ -462,18 +426,24 @@ def concat(data: Sequence[SpreadData]) -> SpreadData:
             raise ArgumentTypeError(f"data[{i}]", part, "a SpreadData")
     if not data:
         raise ArgumentError("data", data, "hold at least one record")
-    info: dict[int, RunInfo] = {}
-    tables: dict[str, list[pd.DataFrame]] = {"exposures": [], "counts": [], "agents": []}
-    for part in data:
-        number = {run: len(info) + i for i, run in enumerate(part.info)}
-        info |= {number[run]: known for run, known in part.info.items()}
-        for name, parts in tables.items():
-            table = getattr(part, name)
-            parts.append(table.assign(run=table["run"].map(number)))
-    exposures, counts, agents = (pd.concat(parts, ignore_index=True) for parts in tables.values())
+    info = dict(enumerate(known for part in data for known in part.info.values()))
+    exposures, counts, agents = (
+        _renumbered(data, name) for name in ("exposures", "counts", "agents")
+    )
     return SpreadData(
         exposures.astype(EXPOSURE_COLUMNS),
         counts.astype(dict.fromkeys(COUNT_COLUMNS, "int64")),
         info,
         agents.astype(AGENT_COLUMNS),
     )
+
+
+def _renumbered(data: Sequence[SpreadData], name: str) -> pd.DataFrame:
+    """Put one table of several records together, with the runs numbered on."""
+    parts = [getattr(part, name) for part in data]
+    before = np.cumsum([0, *(len(part.info) for part in data)])
+    runs = [
+        start + np.searchsorted(part.runs, table["run"].to_numpy())
+        for start, part, table in zip(before[:-1], data, parts, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True).assign(run=np.concatenate(runs))

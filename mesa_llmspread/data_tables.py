@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mesa_llmspread._words import counted
 from mesa_llmspread.data import AGENT_COLUMNS, COUNT_COLUMNS, EXPOSURE_COLUMNS, OUTCOMES, UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.profiles import all_profiles, codes
 from mesa_llmspread.run_info import RunInfo
 
-__all__ = ["agents_that_decided", "complete_counts", "complete_exposures", "count_occasions"]
+__all__ = [
+    "agents_that_decided",
+    "complete_counts",
+    "complete_exposures",
+    "count_occasions",
+    "in_short",
+]
 
 _NEEDED = ("run", "step", "agent", "contacts", "outcome")
 
@@ -203,3 +210,19 @@ def agents_that_decided(
 def _is_binary(population: Any) -> bool:
     """Tell whether all agents of a population are as high or low as their codes say."""
     return isinstance(population, Mapping) or population in ("uniform", "norms", *codes())
+
+
+def in_short(exposures: pd.DataFrame, info: Mapping[int, RunInfo]) -> dict[str, str]:
+    """Say in a few words what a record holds; what is unknown is left out."""
+    sizes = {known.n for known in info.values()} - {None}
+    agents = f" of {counted(sizes.pop() or 0, 'agent')}" if len(sizes) == 1 else ""
+    failed = int((exposures["outcome"] == "failed").sum())
+    events = {event.event_id for known in info.values() for event in known.events}
+    said = {
+        "runs": f"{counted(len(info), 'run')}{agents}",
+        "decisions": counted(len(exposures), "decision")
+        + (f" ({failed:,} failed)" if failed else ""),
+        "events": counted(len(events), "event") if len(events) > 1 else "".join(events),
+        "decided by": " and ".join(sorted({known.decider for known in info.values()})),
+    }
+    return {name: text for name, text in said.items() if text not in ("", UNKNOWN)}

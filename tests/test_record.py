@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,14 @@ def test_every_run_is_described() -> None:
     assert sum(info.profiles.values()) == 40
     assert len(info.starters) == 2
     assert {"mesa", "numpy", "python"} <= info.versions.keys()
+
+
+def test_the_old_name_leads_to_the_new_one(known: SpreadData) -> None:
+    for name in ("manifest", "manifest_of"):
+        with pytest.raises(AttributeError, match=rf"no {name} any more: data\.info\[run\]"):
+            getattr(known, name)
+    copied = pickle.loads(pickle.dumps(known))
+    assert copied.info == known.info
 
 
 def test_info_is_checked() -> None:
