@@ -239,7 +239,7 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
                 initial_infected=info.known("initial_infected"),
                 steps=steps,
                 feed=info.feed,
-                profile_shares=_profile_shares(data),
+                profile_shares=_profile_shares(data) if law.uses_profile else None,
                 **how,
             )
             curves[label] = solution["infected"] / n
