@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from _measure import machine
 
-from mesa_llmspread import SpreadData, compare
+from mesa_llmspread import RunInfo, SpreadData, compare
 from mesa_llmspread.meanfield import Comparison
 from mesa_llmspread.networks import random_regular
 from mesa_llmspread.profiles import codes
@@ -114,7 +114,7 @@ def record(law: TransmissionLaw, n: int, seed: int, spread: float = 0.0) -> Spre
             own = type(law)(*(float(1 - (1 - beta) ** factor) for beta in law.parameters.values()))
         logs.append(log_of(own, n, run, rng))
     exposures, counts = (pd.concat(tables, ignore_index=True) for tables in zip(*logs, strict=True))
-    return SpreadData(exposures, counts, {"n": n, "runs": [{}] * RUNS})
+    return SpreadData(exposures, counts, {run: RunInfo(n, K) for run in range(RUNS)})
 
 
 def accuracy(law: TransmissionLaw, found: list[Comparison]) -> list[list[str]]:

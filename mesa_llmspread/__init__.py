@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mesa_llmspread.agent import SpreadAgent
-    from mesa_llmspread.data import SpreadData, concat
+    from mesa_llmspread.data import RunInfo, SpreadData, concat
     from mesa_llmspread.deciders import (
         Decider,
         Decision,
@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 #: Where each public name lives.
 _HOMES = {
     "agent": ("SpreadAgent",),
-    "data": ("SpreadData", "concat"),
+    "data": ("RunInfo", "SpreadData", "concat"),
     "deciders": (
         "Decider",
         "Decision",
@@ -165,6 +165,7 @@ __all__ = [
     "Post",
     "Profile",
     "RateDecider",
+    "RunInfo",
     "ScriptedDecider",
     "SingleMultiple",
     "SpreadAgent",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import math
+from collections.abc import Mapping
 
-__all__ = ["counted", "described", "p_number", "p_words"]
+__all__ = ["counted", "described", "html_table", "p_number", "p_words"]
 
 # Smaller p-values are not told apart: their distribution is an approximation.
 _SMALLEST = 0.001
@@ -62,3 +64,18 @@ def described(name: str, value: float, low: float, high: float, digits: int = 3)
     if math.isnan(low) or math.isnan(high):
         return f"{name} {value:.{digits}g} (interval not estimable)".strip()
     return f"{name} {value:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]".strip()
+
+
+def html_table(title: str, rows: Mapping[str, str]) -> str:
+    """Write names and texts as a small table, for notebooks.
+
+    Examples
+    --------
+    >>> html_table("A run", {"agents": "< 10"})
+    '<table><caption>A run</caption><tr><th>agents</th><td>&lt; 10</td></tr></table>'
+    """
+    lines = "".join(
+        f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>"
+        for name, text in rows.items()
+    )
+    return f"<table><caption>{html.escape(title)}</caption>{lines}</table>"

@@ -7,7 +7,7 @@ the report are made from these and from nothing else.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 
 from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData
+from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.meanfield import Comparison, compare, solve
 from mesa_llmspread.meanfield.closure import as_closure
@@ -62,8 +63,8 @@ class EventAnalysis:
 
     Attributes
     ----------
-    event : dict
-        The event's fields.
+    event : OfflineEvent
+        What the news was about.
     data : SpreadData
         Its runs.
     comparison : Comparison
@@ -80,7 +81,7 @@ class EventAnalysis:
         network was a graph and is not given.
     """
 
-    event: Mapping[str, Any]
+    event: OfflineEvent
     data: SpreadData
     comparison: Comparison
     simulated: pd.DataFrame
@@ -137,7 +138,7 @@ class Analysis:
         """
         rows = [
             {
-                "event": part.event["event_id"],
+                "event": part.event.event_id,
                 "law": part.comparison.best.name,
                 "rates": part.comparison.best.describe(),
                 "final": part.final_prevalence,
@@ -163,7 +164,7 @@ def analyse(
         Runs about one event or several.
     network : Network, optional
         The network, where it was given to the model as a graph; a named one is made again
-        from the manifest.
+        from the run's seed.
     progress : callable, optional
         Called with each event's id when its turn comes.
 
@@ -174,7 +175,7 @@ def analyse(
     parts = []
     for event, runs in data.by_event():
         if progress is not None:
-            progress(event["event_id"])
+            progress(event.event_id)
         parts.append(_analyse_event(event, runs, network))
     return Analysis(data, compare(data), parts, _traits(data))
 
@@ -187,9 +188,7 @@ def _traits(data: SpreadData) -> TraitEffects | None:
         return None
 
 
-def _analyse_event(
-    event: Mapping[str, Any], data: SpreadData, network: Network | None
-) -> EventAnalysis:
+def _analyse_event(event: OfflineEvent, data: SpreadData, network: Network | None) -> EventAnalysis:
     comparison = compare(data)
     simulated = prevalence(data)
     curves = pd.DataFrame({"step": simulated["step"]})
@@ -225,22 +224,22 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
         Where a closure is not defined, or known to be wrong (the pair approximation of
         FirstRepeat), it has none.
     """
-    manifest = data.manifest_of(data.runs[0])
-    n, steps = manifest["n"], int(data.counts["step"].max())
-    degrees = {int(degree): count / n for degree, count in manifest["degrees"].items()}
+    info = data.info[data.runs[0]]
+    n, steps = info.known("n"), int(data.counts["step"].max())
+    degrees = {degree: count / n for degree, count in info.known("degrees").items()}
     curves = pd.DataFrame({"step": range(steps + 1)})
     for label, how in CLOSURES.items():
         if as_closure(how["closure"]).warning(law):
             continue
         with contextlib.suppress(UndefinedClosureError):
             solution = solve(
-                law.seen_by(manifest["broadcast"]),
+                law.seen_by(info.media_prob),
                 n=n,
                 k=next(iter(degrees)) if len(degrees) == 1 else degrees,
-                initial_infected=manifest["initial_infected"],
+                initial_infected=info.known("initial_infected"),
                 steps=steps,
-                feed=manifest["feed"],
-                profile_shares=_profile_shares(data),
+                feed=info.feed,
+                profile_shares=_profile_shares(data) if law.uses_profile else None,
                 **how,
             )
             curves[label] = solution["infected"] / n
@@ -296,22 +295,22 @@ def stochastic_curve(
     """
     from mesa_llmspread.ensemble import simulate
 
-    manifest = data.manifest_of(data.runs[0])
-    n = manifest["n"]
-    network = network_of(manifest, network)
+    info = data.info[data.runs[0]]
+    n = info.known("n")
+    network = network_of(info, network)
     if network is None:
         return None
     result = simulate(
-        law.seen_by(manifest["broadcast"]),
+        law.seen_by(info.media_prob),
         network,
-        initial_infected=manifest["initial_infected"],
+        initial_infected=info.known("initial_infected"),
         steps=int(data.counts["step"].max()),
         replicates=_REPLICATES,
-        feed=manifest["feed"],
-        profiles=dealt_profiles(manifest, np.random.default_rng(manifest["rng"]))
+        feed=info.feed,
+        profiles=dealt_profiles(info, np.random.default_rng(info.rng))
         if law.uses_profile
         else None,
-        rng=manifest["rng"],
+        rng=info.rng,
     )
     share = result.infected / n
     low, high = np.quantile(share, (0.025, 0.975), axis=0)
@@ -322,5 +321,5 @@ def stochastic_curve(
 
 def _profile_shares(data: SpreadData) -> npt.NDArray[np.float64]:
     """Average the shares of the 32 profiles over the runs."""
-    counts = np.sum([profile_counts(data.manifest_of(run)) for run in data.runs], axis=0)
+    counts = np.sum([profile_counts(info) for info in data.info.values()], axis=0)
     return counts / counts.sum()

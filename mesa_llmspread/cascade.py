@@ -15,12 +15,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._checks import checked_int, checked_level
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import UNKNOWN, SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.forests import NOBODY, Forest, Sources
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.profiles import Trait
 from mesa_llmspread.remade import network_of
+from mesa_llmspread.run_info import RunInfo
 from mesa_llmspread.streams import RNGLike, as_generator
 
 __all__ = ["Cascade", "cascade"]
@@ -175,7 +176,7 @@ def cascade(
     data : SpreadData
     network : Network, EdgeList, networkx.Graph or pair of array_like, optional
         The network, where it was given to the model as a graph; a named one is made again
-        from the manifest.
+        from the run's seed.
     run : int, optional
         Which run; may be left out where there is one.
     draws : int, default 200
@@ -194,7 +195,7 @@ def cascade(
     ArgumentError
         If there are several runs and none is named; if the network is not known, or is not
         the one of the run (agents would have seen other numbers of posts than the log
-        says); if the manifest does not say who the starters were.
+        says); if the record does not say who the starters were.
 
     Notes
     -----
@@ -220,8 +221,8 @@ def cascade(
     draws = checked_int("draws", draws, 1)
     checked_level(level)
     run = _chosen(data, run)
-    manifest = data.manifest_of(run)
-    found = network_of(manifest, None if network is None else as_network(network))
+    info = data.info[run]
+    found = network_of(info, None if network is None else as_network(network))
     if found is None:
         raise ArgumentError(
             "network",
@@ -230,11 +231,11 @@ def cascade(
             "its edge list",
         )
     log = data.exposures[data.exposures["run"] == run]
-    spreaders = _spreaders(log, manifest)
+    spreaders = _spreaders(log, info, data.agents[data.agents["run"] == run])
     _check_complete(spreaders, data, run)
     if spreaders.empty:
         raise ArgumentError("run", run, "be one in which somebody posted")
-    seen = _Seen(found, spreaders, manifest["feed"])
+    seen = _Seen(found, spreaders, info.feed)
     _check_network(log, seen)
     sources = _sources(log, spreaders, seen)
     spreaders["sources"] = np.where(spreaders["step"] > 0, np.diff(sources.indptr), 0)
@@ -261,13 +262,11 @@ def _chosen(data: SpreadData, run: int | None) -> int:
     return run
 
 
-def _spreaders(log: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
+def _spreaders(log: pd.DataFrame, info: RunInfo, agents: pd.DataFrame) -> pd.DataFrame:
     """List everyone who posted, by step and number."""
-    if "starters" not in manifest:
-        raise ArgumentError("data", sorted(manifest), "have a manifest that names the starters")
-    starters = pd.DataFrame(
-        {"agent": manifest["starters"], "step": 0, "profile": manifest["starter_profiles"]}
-    )
+    at_start = list(info.known("starters"))
+    profiles = agents.set_index("agent")["profile"].reindex(at_start, fill_value=UNKNOWN)
+    starters = pd.DataFrame({"agent": at_start, "step": 0, "profile": profiles.to_numpy()})
     # Where nobody had posted at the start, columns of an empty list would be of no type.
     starters = starters.astype({"agent": "int64", "step": "int64", "profile": "str"})
     posted = log.loc[log["outcome"] == "repost", ["agent", "step", "profile"]]
@@ -276,8 +275,7 @@ def _spreaders(log: pd.DataFrame, manifest: dict[str, Any]) -> pd.DataFrame:
 
 def _check_complete(spreaders: pd.DataFrame, data: SpreadData, run: int) -> None:
     """Make sure that the log holds everyone who posted, once."""
-    counts = data.counts[data.counts["run"] == run]
-    infected = int(counts["infected"].max())
+    infected = int(data.counts_of(run)["infected"].max())
     agents = spreaders["agent"].nunique()
     if not len(spreaders) == agents == infected:
         raise ArgumentError(
@@ -387,7 +385,7 @@ def _assortativity(
     names = [*(trait.value for trait in Trait), "profile"]
     columns = ["observed", "expected", "low", "high", "p_value"]
     child, parent, probability = _pairs(sources)
-    if not len(child):
+    if not len(child) or (spreaders["profile"] == UNKNOWN).any():
         return pd.DataFrame(np.nan, index=pd.Index(names, name="trait"), columns=columns)
     high = np.array([[letter.isupper() for letter in code] for code in spreaders["profile"]])
     step = spreaders["step"].to_numpy()

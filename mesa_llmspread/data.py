@@ -5,34 +5,35 @@ Everything that learns from runs (fits, plots, reports) reads this and nothing e
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from mesa_llmspread.exceptions import (
-    ArgumentError,
-    ArgumentTypeError,
-    InputFileError,
-    UnknownNameError,
-)
-from mesa_llmspread.files import new_folder, write_whole
+from mesa_llmspread._words import html_table
+from mesa_llmspread.events import OfflineEvent
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.profiles import Trait
 from mesa_llmspread.record import RECORD, RunRecord
+from mesa_llmspread.run_info import RunInfo
 
 if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
 
 __all__ = [
+    "AGENT_COLUMNS",
     "COUNT_COLUMNS",
     "EXPOSURE_COLUMNS",
-    "FORMAT",
+    "OUTCOMES",
     "UNKNOWN",
+    "RunInfo",
     "SpreadData",
     "concat",
-    "shared_manifest",
 ]
 
 #: Columns of ``exposures`` and their types.
@@ -55,41 +56,20 @@ EXPOSURE_COLUMNS = {
 #: Columns of ``counts``: all whole numbers.
 COUNT_COLUMNS = ("run", "step", "susceptible", "infected", "new_infected", "exposures", "failed")
 
-#: Profile or event of a decision of which it is not known.
+#: Columns of ``agents`` and their types.
+AGENT_COLUMNS = {
+    "run": "int64",
+    "agent": "int64",
+    "node": "str",
+    "profile": "str",
+    **{trait.value: "float64" for trait in Trait},
+}
+
+#: Where no profile is known.
 UNKNOWN = "unknown"
 
-# Columns that decisions from elsewhere need, and what may be known of their runs.
-_NEEDED = ("run", "step", "agent", "contacts", "outcome")
-_INFO = (
-    "n",
-    "k",
-    "degrees",
-    "profiles",
-    "feed",
-    "broadcast",
-    "network",
-    "initial_infected",
-    "population",
-    "event",
-    "decider",
-    "rng",
-    "versions",
-)
-
-_OUTCOMES = {"repost", "decline", "failed"}
-
-#: Version of the format that :meth:`SpreadData.save` writes; the first one had no number.
-FORMAT = 2
-
-# What the model's collector calls the columns of ``counts``.
-_SERIES = {
-    "step": "Step",
-    "susceptible": "Susceptible",
-    "infected": "Infected",
-    "new_infected": "NewInfected",
-    "exposures": "Exposures",
-    "failed": "Failed",
-}
+#: How a decision can end.
+OUTCOMES = ("repost", "decline", "failed")
 
 
 @dataclass(frozen=True)
@@ -99,42 +79,55 @@ class SpreadData:
     Parameters
     ----------
     exposures : DataFrame
-        One row per decision: ``run, step, agent, profile`` (code), ``event`` (id),
-        ``contacts`` (posting neighbours in view), ``cumulative`` (neighbours who have posted
-        so far), ``exposure_count`` (1 on the agent's first occasion), ``direct`` (saw the
+        One row per decision: ``run, step, agent, profile`` (code, or ``"unknown"``), ``event``
+        (id), ``contacts`` (posting neighbours in view), ``cumulative`` (neighbours who have
+        posted so far), ``exposure_count`` (1 on the agent's first occasion), ``direct`` (saw the
         event itself), ``outcome`` (``"repost"``, ``"decline"``, ``"failed"``), ``post`` and
-        ``reason`` (the decider's words), ``key``.
+        ``reason`` (what a language model wrote), ``key``.
     counts : DataFrame
         One row per step, from step 0: ``run, step, susceptible, infected, new_infected,
-        exposures, failed``, in agents and decisions.
-    manifest : dict
-        What was run. What differs between the runs stands under ``"runs"``, one dict each.
+        exposures, failed``, in agents and decisions. Empty for decisions without curves.
+    info : mapping of int to RunInfo
+        What is known of each run, by its number.
+    agents : DataFrame, optional
+        One row per agent: ``run, agent, node`` (its name in the network), ``profile`` (code, or
+        ``"unknown"``) and the five trait levels (NaN if unknown). By default the agents that
+        decided.
 
     Raises
     ------
     ArgumentError
-        If a table lacks a column or holds an unknown outcome.
+        If a table lacks a column, holds an outcome that is none, or a run without info.
     """
 
     exposures: pd.DataFrame
     counts: pd.DataFrame
-    manifest: Mapping[str, Any]
+    info: Mapping[int, RunInfo]
+    agents: pd.DataFrame = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        for name, table, columns in (
-            ("exposures", self.exposures, EXPOSURE_COLUMNS),
-            ("counts", self.counts, COUNT_COLUMNS),
-        ):
-            if not isinstance(table, pd.DataFrame):
-                raise ArgumentTypeError(name, table, "a DataFrame")
-            missing = [column for column in columns if column not in table.columns]
-            if missing:
-                raise ArgumentError(name, list(table.columns), f"have columns {', '.join(missing)}")
-        unknown = set(self.exposures["outcome"].unique()) - _OUTCOMES
-        if unknown:
+        _check_columns("exposures", self.exposures, EXPOSURE_COLUMNS)
+        _check_columns("counts", self.counts, COUNT_COLUMNS)
+        strange = set(self.exposures["outcome"].unique()) - set(OUTCOMES)
+        if strange:
             raise ArgumentError(
-                "exposures['outcome']", sorted(unknown), "be repost, decline or failed"
+                "exposures['outcome']", sorted(strange), "be repost, decline or failed"
             )
+        if not isinstance(self.info, Mapping):
+            raise ArgumentTypeError("info", self.info, "a mapping of run to RunInfo")
+        for run, known in self.info.items():
+            if not isinstance(known, RunInfo):
+                raise ArgumentTypeError(f"info[{run}]", known, "a RunInfo")
+        object.__setattr__(self, "info", {int(run): self.info[run] for run in sorted(self.info)})
+        if self.agents is None:
+            from mesa_llmspread.data_tables import agents_that_decided
+
+            object.__setattr__(self, "agents", agents_that_decided(self.exposures, self.info))
+        _check_columns("agents", self.agents, AGENT_COLUMNS)
+        for name in ("exposures", "counts", "agents"):
+            unknown = set(getattr(self, name)["run"].unique()) - set(self.info)
+            if unknown:
+                raise ArgumentError("info", self.runs, f"have run {min(unknown)} of {name}")
 
     @classmethod
     def from_model(cls, model: SpreadModel) -> SpreadData:
@@ -154,94 +147,13 @@ class SpreadData:
         ArgumentTypeError
             If it is not a SpreadModel.
         """
+        from mesa_llmspread.data_collected import model_tables
         from mesa_llmspread.model import SpreadModel
 
         if not isinstance(model, SpreadModel):
             raise ArgumentTypeError("model", model, "a SpreadModel")
-        collected = model.datacollector.model_vars
-        # A run that was interrupted may have collected a part of its last step; a collector of
-        # the user's own may have collected one twice.
-        series = {name: collected[_SERIES[name]] for name in COUNT_COLUMNS[1:]}
-        whole = min(map(len, series.values()))
-        counts = pd.DataFrame({name: values[:whole] for name, values in series.items()})
-        counts = counts.drop_duplicates("step", keep="last", ignore_index=True)
-        counts.insert(0, "run", 0)
-        logged = model.datacollector.tables["exposures"]
-        rows = min(map(len, logged.values()))
-        exposures = pd.DataFrame({name: column[:rows] for name, column in logged.items()})
-        exposures.insert(0, "run", 0)
-        exposures = exposures[exposures["step"] < len(counts)].astype(EXPOSURE_COLUMNS)
-        return cls(exposures, counts, {**model.manifest, "runs": [{}]})
-
-    @classmethod
-    def from_tables(
-        cls,
-        exposures: pd.DataFrame,
-        counts: pd.DataFrame | None = None,
-        info: Mapping[str, Any] | None = None,
-    ) -> SpreadData:
-        """Make a record of decisions from elsewhere: a survey, an experiment with people.
-
-        Parameters
-        ----------
-        exposures : DataFrame
-            One row per decision: ``run, step, agent, contacts`` (int) and ``outcome``. Other
-            columns have defaults: ``exposure_count`` is counted for each agent and event in
-            order of ``step`` (failures are no occasion), ``cumulative`` is ``contacts``,
-            ``direct`` is False, ``profile`` is unknown (laws by profile then refuse).
-        counts : DataFrame, optional
-            One row per step, as in :class:`SpreadData`. Without it, what needs curves refuses.
-        info : mapping, optional
-            What is known of all runs, by name: ``n``, ``k``, ``degrees``, ``feed``,
-            ``broadcast``, ``network``, ``initial_infected``, ``population``, ``event``,
-            ``decider``, ``rng``, ``versions``.
-
-        Returns
-        -------
-        SpreadData
-
-        Raises
-        ------
-        ArgumentError
-            If a column that is needed is missing, or the info has an unknown name.
-
-        Examples
-        --------
-        >>> table = pd.DataFrame({"run": [0, 0], "step": [1, 2], "agent": [7, 7],
-        ...                       "contacts": [1, 3], "outcome": ["decline", "repost"]})
-        >>> data = SpreadData.from_tables(table, info={"n": 200, "k": 8})
-        >>> data.exposures["exposure_count"].tolist()
-        [1, 2]
-        """
-        if not isinstance(exposures, pd.DataFrame):
-            raise ArgumentTypeError("exposures", exposures, "a DataFrame")
-        missing = [name for name in _NEEDED if name not in exposures]
-        if missing:
-            raise ArgumentError(
-                "exposures", list(exposures.columns), f"have columns {', '.join(missing)}"
-            )
-        for name in info or {}:
-            if name not in _INFO:
-                raise UnknownNameError("info", name, _INFO)
-        defaults: dict[str, Any] = {"profile": UNKNOWN, "event": UNKNOWN, "direct": False}
-        defaults |= dict.fromkeys(("post", "reason", "key"), "")
-        table = exposures.copy()
-        for name, value in defaults.items():
-            if name not in table:
-                table[name] = value
-        if "cumulative" not in table:
-            table["cumulative"] = table["contacts"]
-        if "exposure_count" not in table:
-            ordered = table.sort_values("step", kind="stable")
-            agent = [ordered["run"], ordered["event"], ordered["agent"]]
-            occasion = (ordered["outcome"] != "failed").astype("int64")
-            before = occasion.groupby(agent).cumsum() - occasion
-            table["exposure_count"] = before.reindex(table.index) + 1
-        table = table.reset_index(drop=True)[list(EXPOSURE_COLUMNS)].astype(EXPOSURE_COLUMNS)
-        if counts is None:
-            counts = pd.DataFrame({name: pd.Series(dtype="int64") for name in COUNT_COLUMNS})
-        runs = sorted({*table["run"].tolist(), *counts["run"].tolist()})
-        return cls(table, counts, {**(info or {}), "runs": [{} for _ in runs]})
+        exposures, counts, agents = model_tables(model)
+        return cls(exposures, counts, {0: RunInfo.from_manifest(model.manifest)}, agents)
 
     @classmethod
     def from_batch_run(cls, rows: Sequence[Mapping[str, Any]]) -> SpreadData:
@@ -280,15 +192,93 @@ class SpreadData:
             records[row["RunId"]] = row[RECORD]
         return concat([records[run].data() for run in sorted(records)])
 
+    @classmethod
+    def from_tables(
+        cls,
+        exposures: pd.DataFrame,
+        counts: pd.DataFrame | None = None,
+        info: RunInfo | Mapping[str, Any] | None = None,
+    ) -> SpreadData:
+        """Take decisions from elsewhere: a survey, an experiment with people, another program.
+
+        Parameters
+        ----------
+        exposures : DataFrame
+            One row per decision, with ``run, step, agent, contacts`` and ``outcome``. Of the
+            other columns of a record those that are missing are filled in: ``exposure_count``
+            by counting the agent's occasions with an event in order of ``step``, without
+            those that failed; ``cumulative`` with ``contacts``; ``direct`` with False;
+            ``profile`` with ``"unknown"``. Columns that no record has are left out.
+        counts : DataFrame, optional
+            One row per run and step. Without it, whatever needs curves is refused.
+        info : RunInfo or mapping of its fields, optional
+            What is known of the runs, the same for all.
+
+        Returns
+        -------
+        SpreadData
+
+        Raises
+        ------
+        ArgumentError, ArgumentTypeError
+            If a column is missing or holds something else than it should, an agent decides
+            twice in a step, or a key of ``info`` is unknown.
+
+        Examples
+        --------
+        >>> rows = {"run": 0, "step": [1, 2], "agent": 7, "contacts": [1, 3]}
+        >>> seen = pd.DataFrame({**rows, "outcome": ["decline", "repost"]})
+        >>> SpreadData.from_tables(seen, info={"n": 200, "k": 8})
+        SpreadData(1 run of 200 agents, 2 decisions)
+        """
+        from mesa_llmspread.data_tables import complete_counts, complete_exposures
+
+        known = info if isinstance(info, RunInfo) else RunInfo.from_dict(info or {})
+        whole = complete_exposures(exposures, known)
+        series = complete_counts(counts)
+        runs = set(whole["run"].unique()) | set(series["run"].unique())
+        return cls(whole, series, dict.fromkeys(map(int, runs), known))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("manifest", "manifest_of"):
+            raise AttributeError(f"SpreadData has no {name} any more: data.info[run] is a RunInfo")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        from mesa_llmspread.data_tables import in_short
+
+        return f"SpreadData({', '.join(in_short(self.exposures, self.info).values())})"
+
+    def _repr_html_(self) -> str:
+        from mesa_llmspread.data_tables import in_short
+
+        return html_table("SpreadData", in_short(self.exposures, self.info))
+
     @property
     def runs(self) -> list[int]:
         """The runs' numbers, in order."""
-        return sorted({*self.counts["run"].tolist(), *self.exposures["run"].unique().tolist()})
+        return list(self.info)
 
-    def manifest_of(self, run: int) -> dict[str, Any]:
-        """Give everything that is known of one run: what all share, and what is its own."""
-        shared = {key: value for key, value in self.manifest.items() if key != "runs"}
-        return _Known({**shared, **self.manifest["runs"][self.runs.index(run)]})
+    def counts_of(self, run: int) -> pd.DataFrame:
+        """Return the counts of one run, in order of step.
+
+        Parameters
+        ----------
+        run : int
+
+        Returns
+        -------
+        DataFrame
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such run, or no counts of it.
+        """
+        counts = self._part("counts", [run])
+        if counts.empty:
+            raise ArgumentError("data", f"run {run}", "have counts for this: it has none")
+        return counts.sort_values("step", ignore_index=True)
 
     def select(self, runs: Sequence[int]) -> SpreadData:
         """Keep some runs, under the numbers they have.
@@ -306,29 +296,47 @@ class SpreadData:
         ArgumentError
             If there is no such run.
         """
-        for run in runs:
-            if run not in self.runs:
-                raise ArgumentError("runs", run, f"be among the runs {self.runs}")
-        kept = [self.manifest["runs"][self.runs.index(run)] for run in sorted(runs)]
-        return SpreadData(
-            self.exposures[self.exposures["run"].isin(runs)].reset_index(drop=True),
-            self.counts[self.counts["run"].isin(runs)].reset_index(drop=True),
-            {**self.manifest, "runs": kept},
+        exposures, counts, agents = (
+            self._part(name, runs) for name in ("exposures", "counts", "agents")
         )
+        return SpreadData(exposures, counts, {run: self.info[run] for run in runs}, agents)
 
-    def by_event(self) -> Iterator[tuple[Mapping[str, Any], SpreadData]]:
-        """Go through the events: each as a dict of its fields, and the runs about it."""
+    def _part(self, table: str, runs: Sequence[int]) -> pd.DataFrame:
+        """Take the rows of some runs, in the order they have."""
+        for run in runs:
+            if run not in self.info:
+                raise ArgumentError("runs", run, f"be among the runs {self.runs}")
+        rows = [self._rows[table][run] for run in set(runs) if run in self._rows[table]]
+        places = np.sort(np.concatenate([np.empty(0, dtype=np.intp), *rows]))
+        part: pd.DataFrame = getattr(self, table).iloc[places]
+        return part.reset_index(drop=True)
+
+    @cached_property
+    def _rows(self) -> dict[str, dict[int, npt.NDArray[np.intp]]]:
+        """Where the rows of each run are, found once for all runs."""
+        return {
+            name: getattr(self, name).groupby("run").indices
+            for name in ("exposures", "counts", "agents")
+        }
+
+    def by_event(self) -> Iterator[tuple[OfflineEvent, SpreadData]]:
+        """Go through the events: each, and the runs about it.
+
+        Raises
+        ------
+        ArgumentError
+            If a run was about no known event, or about several.
+        """
         runs: dict[str, list[int]] = {}
         events = {}
-        for run in self.runs:
-            event = self.manifest_of(run)["event"]
-            events[event["event_id"]] = event
-            runs.setdefault(event["event_id"], []).append(run)
+        for run, info in self.info.items():
+            events[info.event.event_id] = info.event
+            runs.setdefault(info.event.event_id, []).append(run)
         for event_id, event in events.items():
             yield event, self.select(runs[event_id])
 
     def save(self, folder: str | Path, force: bool = False) -> Path:
-        """Write the tables (Parquet) and the manifest (JSON) into a new folder.
+        """Write the tables (Parquet) and what is known of the runs (JSON) into a new folder.
 
         The folder appears whole or not at all.
 
@@ -350,14 +358,9 @@ class SpreadData:
             If the folder is not empty, with ``force`` if it holds something other than the
             record of a run, or if it cannot be written.
         """
-        rows = {"exposures": len(self.exposures), "counts": len(self.counts)}
-        manifest = {**self.manifest, "format": FORMAT, "rows": rows}
-        text = json.dumps(manifest, indent=2, allow_nan=False)
-        with new_folder(folder, force) as new:
-            write_whole(new / "exposures.parquet", self.exposures.to_parquet(index=False))
-            write_whole(new / "counts.parquet", self.counts.to_parquet(index=False))
-            write_whole(new / "manifest.json", text.encode())
-        return Path(folder)
+        from mesa_llmspread.data_files import write_record
+
+        return write_record(self, Path(folder), force)
 
     @classmethod
     def load(cls, folder: str | Path) -> SpreadData:
@@ -376,139 +379,24 @@ class SpreadData:
         InputFileError
             If a file is missing, damaged, of a newer format, or does not belong to the others;
             or if the folder holds a sweep.
+
+        Warns
+        -----
+        OldFormatWarning
+            If the record was saved by the first edition: what it lacks is filled in.
         """
-        folder = Path(folder)
-        manifest = _load_manifest(folder / "manifest.json")
-        rows = manifest.pop("rows")
-        counts = _load_table(folder / "counts.parquet", rows["counts"], COUNT_COLUMNS)
-        exposures = _load_table(folder / "exposures.parquet", rows["exposures"], EXPOSURE_COLUMNS)
-        _check_counts(folder / "counts.parquet", counts, len(manifest["runs"]))
-        _check_exposures(folder / "exposures.parquet", exposures, counts)
-        return cls(exposures, counts, manifest)
+        from mesa_llmspread.data_files import read_record
+
+        return read_record(Path(folder))
 
 
-class _Known(dict[str, Any]):
-    """What is known of a run; what is not is refused by name."""
-
-    def __missing__(self, name: str) -> Any:
-        raise ArgumentError("data.manifest", sorted(self), f"say {name!r}, which this needs")
-
-
-def _load_manifest(path: Path) -> dict[str, Any]:
-    """Read the manifest of a saved record."""
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputFileError(path, "not found; is this the folder of a saved run?") from error
-    except OSError as error:
-        raise InputFileError(path, error.strerror or "cannot be read") from error
-    except ValueError as error:
-        raise InputFileError(path, "is not the manifest of a saved run") from error
-    if isinstance(manifest, dict) and {"design", "engine"} <= manifest.keys():
-        raise InputFileError(
-            path,
-            f"is of a sweep, not of a run: `llmspread sweep {path.parent} --resume` goes on with "
-            f"it; in Python, mesa_llmspread.sweep.load({str(path.parent)!r}) opens it, fit_cells "
-            "fits it, and its .data().save(FOLDER) makes a record of its runs",
-        )
-    if not isinstance(manifest, dict) or not _describes_runs(manifest):
-        raise InputFileError(path, "is not the manifest of a saved run")
-    version = manifest.pop("format", 0)
-    if not isinstance(version, int) or version > FORMAT:
-        raise InputFileError(
-            path, f"has format {version}, and this version reads up to {FORMAT}: update the package"
-        )
-    return manifest
-
-
-def _describes_runs(manifest: Mapping[str, Any]) -> bool:
-    """Return whether a manifest has what every record has."""
-    rows, runs = manifest.get("rows"), manifest.get("runs")
-    return (
-        isinstance(rows, dict)
-        and set(rows) == {"exposures", "counts"}
-        and isinstance(runs, list)
-        and bool(runs)
-        and all(isinstance(run, dict) for run in runs)
-    )
-
-
-def _load_table(path: Path, rows: int, columns: Iterable[str]) -> pd.DataFrame:
-    """Read a table of a saved record, as long and as wide as it has to be."""
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputFileError(path, f"no readable Parquet table: {error}") from error
-    if len(table) != rows:
-        raise InputFileError(path, f"has {len(table)} rows where the manifest says {rows}")
-    if "outcome" in table and "exposure" in table:
-        # Of the first formats, in which words were not kept.
-        table = table.rename(columns={"exposure": "exposure_count"}).assign(post="", reason="")
-        table = table[list(EXPOSURE_COLUMNS)]
-    for name in columns:
-        if name not in table:
-            raise InputFileError(path, "is missing", column=name)
-        if name not in (*COUNT_COLUMNS, "agent"):
-            continue
-        if not pd.api.types.is_integer_dtype(table[name]):
-            raise InputFileError(path, "must hold whole numbers", column=name)
-        if (table[name] < 0).any():
-            least = int(table[name].min())
-            raise InputFileError(path, f"holds {least}: must be at least 0", column=name)
-    return table
-
-
-def _check_counts(path: Path, counts: pd.DataFrame, runs: int) -> None:
-    """Check that there is one row per step of each run, from step 0 on."""
-    numbers = counts["run"].unique()
-    if len(numbers) != runs:
-        raise InputFileError(path, f"has {len(numbers)} runs where the manifest has {runs}")
-    for run, steps in counts.groupby("run")["step"]:
-        if steps.tolist() != list(range(len(steps))):
-            raise InputFileError(
-                path,
-                f"run {run} must have one row per step, in order from step 0 to "
-                f"{len(steps) - 1}, not the steps {_few(steps.tolist())}",
-                column="step",
-            )
-
-
-def _check_exposures(path: Path, exposures: pd.DataFrame, counts: pd.DataFrame) -> None:
-    """Check that decisions belong to runs and steps that were counted."""
-    last = counts.groupby("run")["step"].max()
-    unknown = sorted(set(exposures["run"]) - set(last.index))
-    if unknown:
-        raise InputFileError(
-            path,
-            f"holds runs that counts.parquet does not have: {_few(unknown)} (there are "
-            f"{_few(last.index.tolist())})",
-            column="run",
-        )
-    late = exposures["step"] > exposures["run"].map(last)
-    if late.any():
-        first = exposures[late].iloc[0]
-        run, step = int(first["run"]), int(first["step"])
-        raise InputFileError(
-            path, f"step {step} of run {run} is later than its last, {last[run]}", column="step"
-        )
-    again = exposures.duplicated(["run", "event", "step", "agent"])
-    if again.any():
-        first = exposures[again].iloc[0]
-        raise InputFileError(
-            path,
-            f"agent {first['agent']} decides twice at step {first['step']} of run {first['run']}",
-        )
-    unknown = sorted(set(exposures["outcome"].dropna().unique()) - _OUTCOMES, key=str)
-    if unknown or exposures["outcome"].isna().any():
-        found = _few(unknown) or "nothing"
-        raise InputFileError(
-            path, f"holds {found}: must be repost, decline or failed", column="outcome"
-        )
-
-
-def _few(values: Sequence[Any]) -> str:
-    """List the first of some values."""
-    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+def _check_columns(name: str, table: Any, columns: Iterable[str]) -> None:
+    """Check that a table has its columns."""
+    if not isinstance(table, pd.DataFrame):
+        raise ArgumentTypeError(name, table, "a DataFrame")
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ArgumentError(name, list(table.columns), f"have columns {', '.join(missing)}")
 
 
 def concat(data: Sequence[SpreadData]) -> SpreadData:
@@ -538,37 +426,24 @@ def concat(data: Sequence[SpreadData]) -> SpreadData:
             raise ArgumentTypeError(f"data[{i}]", part, "a SpreadData")
     if not data:
         raise ArgumentError("data", data, "hold at least one record")
-    exposures, counts = [], []
-    manifests: list[dict[str, Any]] = []
-    for part in data:
-        number = {run: len(manifests) + i for i, run in enumerate(part.runs)}
-        exposures.append(part.exposures.assign(run=part.exposures["run"].map(number)))
-        counts.append(part.counts.assign(run=part.counts["run"].map(number)))
-        manifests.extend(part.manifest_of(run) for run in part.runs)
+    info = dict(enumerate(known for part in data for known in part.info.values()))
+    exposures, counts, agents = (
+        _renumbered(data, name) for name in ("exposures", "counts", "agents")
+    )
     return SpreadData(
-        pd.concat(exposures, ignore_index=True).astype(EXPOSURE_COLUMNS),
-        pd.concat(counts, ignore_index=True).astype(dict.fromkeys(COUNT_COLUMNS, "int64")),
-        shared_manifest(manifests),
+        exposures.astype(EXPOSURE_COLUMNS),
+        counts.astype(dict.fromkeys(COUNT_COLUMNS, "int64")),
+        info,
+        agents.astype(AGENT_COLUMNS),
     )
 
 
-def shared_manifest(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Put the manifests of single runs together.
-
-    Parameters
-    ----------
-    manifests : sequence of mapping
-        All that is known of each run; at least one.
-
-    Returns
-    -------
-    dict
-        What all have in common, and under ``"runs"`` what is each one's own.
-    """
-    shared = {
-        key: value
-        for key, value in manifests[0].items()
-        if all(key in other and other[key] == value for other in manifests)
-    }
-    runs = [{key: m[key] for key in m if key not in shared} for m in manifests]
-    return {**shared, "runs": runs}
+def _renumbered(data: Sequence[SpreadData], name: str) -> pd.DataFrame:
+    """Put one table of several records together, with the runs numbered on."""
+    parts = [getattr(part, name) for part in data]
+    before = np.cumsum([0, *(len(part.info) for part in data)])
+    runs = [
+        start + np.searchsorted(part.runs, table["run"].to_numpy())
+        for start, part, table in zip(before[:-1], data, parts, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True).assign(run=np.concatenate(runs))

@@ -100,7 +100,7 @@ class DistilledDecider(TraitDecider):
     held_out : HeldOut
         What it is worth.
     source : dict
-        Whose decisions they were, from the record's manifest.
+        Whose decisions they were, from the record.
     """
 
     held_out: HeldOut | None = field(default=None, repr=False, compare=False)
@@ -197,9 +197,9 @@ def fit_traits(data: SpreadData, *, folds: int = 5, rng: RNGLike = 0) -> Distill
 
 def _terms(decisions: pd.DataFrame, data: SpreadData) -> pd.DataFrame:
     """Give what each decision rests on, as :class:`TraitDecider` names it."""
-    events = pd.DataFrame({run: data.manifest_of(run)["event"] for run in data.runs}).T
-    event = events.loc[decisions["run"]].set_index(decisions.index)
     levels = np.array([profile.levels for profile in all_profiles()])[profile_indices(decisions)]
+    events = pd.DataFrame({run: info.event.to_dict() for run, info in data.info.items()}).T
+    event = events.loc[decisions["run"]].set_index(decisions.index)
     columns = {
         "first": decisions["exposure_count"] == 1,
         "contacts": np.log2(np.maximum(decisions["contacts"], 1)),
@@ -298,6 +298,7 @@ def _decider(
 
 def _source(data: SpreadData) -> dict[str, Any]:
     """Say whose decisions they are."""
-    first = data.manifest_of(data.runs[0])
-    kept = ("decider", "model", "temperature", "sampling", "template", "template_hash")
-    return {name: first[name] for name in kept if name in first} | {"runs": len(data.runs)}
+    first = data.info[data.runs[0]]
+    kept = ("model", "temperature", "sampling", "template", "template_hash")
+    said = {name: first.decider_info[name] for name in kept if name in first.decider_info}
+    return {"decider": first.decider, **said, "runs": len(data.runs)}

@@ -22,6 +22,8 @@ The tree::
         │   └── SweepBudgetError          the budget of a sweep is used up
         └── ReplayMissError               a decision to be replayed is not in the store
 
+    OldFormatWarning (UserWarning)        a file of an earlier version lacks something
+
 Each message names the thing, its value and the mend, on one line (a line a problem of a
 design); the same parts are attributes of the error.
 """
@@ -42,6 +44,7 @@ __all__ = [
     "InputFileError",
     "LLMSpreadError",
     "MissingKeyError",
+    "OldFormatWarning",
     "OutputError",
     "ReplayMissError",
     "RunError",
@@ -191,6 +194,10 @@ class InputFileError(LLMSpreadError, ValueError):
         if column is not None:
             where += f", column {column!r}"
         super().__init__(f"{where}: {problem}")
+
+
+class OldFormatWarning(UserWarning):
+    """A file was written by an earlier version, and what it lacks was filled in."""
 
 
 class OutputError(LLMSpreadError, OSError):

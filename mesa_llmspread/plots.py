@@ -75,7 +75,7 @@ def plot_spread(analysis: Analysis) -> Figure:
         _draw_curves(axis, part)
         law = part.comparison.best.name
         wrong = " (does not fit)" if part.comparison.misfit else ""
-        axis.set_title(f"{part.event['event_id']}: {law}{wrong}", fontsize=9)
+        axis.set_title(f"{part.event.event_id}: {law}{wrong}", fontsize=9)
     for axis in axes.flat[len(analysis.events) :]:
         axis.set_axis_off()
     for axis in axes[-1]:
@@ -121,7 +121,7 @@ def plot_fitted_rates(analysis: Analysis) -> Figure:
     """
     name = analysis.overall.best.name
     fits = [part.comparison.results[name] for part in analysis.events]
-    labels = [part.event["event_id"] for part in analysis.events]
+    labels = [part.event.event_id for part in analysis.events]
     parameters = list(analysis.overall.best.params)[:3]
     figure = _figure(3.2 * len(parameters) + 1.2, 0.24 * len(labels) + 1.3)
     axes = figure.subplots(1, len(parameters), sharey=True, squeeze=False)[0]

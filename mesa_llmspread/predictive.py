@@ -78,7 +78,7 @@ def predict_runs(
     result : FitResult
         A fit with a law, such as ``compare(data).best``.
     data : SpreadData
-        The runs, with their manifest.
+        The runs.
     network : Network, optional
         The network, where it was given to the model as a graph; a named one is made again
         from each run's seed.
@@ -117,30 +117,30 @@ def predict_runs(
     tails = [(1 - level) / 2, 0.5, (1 + level) / 2]
     parts = []
     for run in data.runs:
-        manifest = data.manifest_of(run)
-        graph = network_of(manifest, network)
+        info = data.info[run]
+        graph = network_of(info, network)
         if graph is None:
             raise ArgumentError("network", network, f"be given: run {run} was not on a named one")
-        counts = data.counts[data.counts["run"] == run].sort_values("step")
+        counts = data.counts_of(run)
         steps = len(counts) - 1
         infected = np.concatenate(
             [
                 simulate(
                     law,
                     graph,
-                    initial_infected=manifest["initial_infected"],
+                    initial_infected=info.known("initial_infected"),
                     steps=steps,
                     replicates=_RUNS_A_DRAW,
-                    feed=manifest["feed"],
-                    profiles=dealt_profiles(manifest, generator) if law.uses_profile else None,
+                    feed=info.feed,
+                    profiles=dealt_profiles(info, generator) if law.uses_profile else None,
                     rng=generator,
                     threads=1,
                 ).infected
-                for law in _drawn(result, manifest["broadcast"], draws, generator)
+                for law in _drawn(result, info.media_prob, draws, generator)
             ]
         )
-        low, median, high = np.quantile(infected, tails, axis=0)[:, 1:] / manifest["n"]
-        observed = counts["infected"].to_numpy()[1:] / manifest["n"]
+        low, median, high = np.quantile(infected, tails, axis=0)[:, 1:] / info.known("n")
+        observed = counts["infected"].to_numpy()[1:] / info.known("n")
         parts.append(
             pd.DataFrame(
                 {

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from mesa_llmspread._words import html_table
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.streams import RNGLike, as_generator
 
@@ -116,8 +117,7 @@ class Profile:
     Examples
     --------
     >>> Profile.from_code("OceAn")
-    Profile(openness=1.0, conscientiousness=-1.0, extraversion=-1.0, agreeableness=1.0, \
-neuroticism=-1.0)
+    Profile.from_code('OceAn')
     >>> Profile.from_code("OceAn").code
     'OceAn'
     """
@@ -163,6 +163,15 @@ neuroticism=-1.0)
                 "be the letters o c e a n in this order, a capital for high, as in 'OceAn'",
             )
         return cls(*(1.0 if letter.isupper() else -1.0 for letter in code))
+
+    def __repr__(self) -> str:
+        if all(abs(level) == 1 for level in self.levels):
+            return f"Profile.from_code({self.code!r})"
+        return f"Profile{self.levels}"
+
+    def _repr_html_(self) -> str:
+        levels = zip(Trait, self.levels, strict=True)
+        return html_table(self.code, {trait.value: f"{level:+.2f}" for trait, level in levels})
 
     @property
     def levels(self) -> tuple[float, float, float, float, float]:

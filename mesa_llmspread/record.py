@@ -30,7 +30,7 @@ class RunRecord:
         self._source = source
 
     def data(self) -> SpreadData:
-        """Give the run's tables and manifest, as :meth:`SpreadData.from_model` does."""
+        """Give the run's tables and what is known of it, as :meth:`SpreadData.from_model` does."""
         from mesa_llmspread.data import SpreadData
 
         source = self._source

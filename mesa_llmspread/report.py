@@ -13,6 +13,7 @@ import pandas as pd
 from mesa_llmspread._words import counted, described, p_number
 from mesa_llmspread.analysis import CURVES, Analysis
 from mesa_llmspread.files import write_whole
+from mesa_llmspread.run_info import split_shared
 from mesa_llmspread.spending import SPENDERS, spending
 from mesa_llmspread.summaries import GROUPINGS, repost_rates
 
@@ -105,14 +106,16 @@ def write_report(analysis: Analysis, pictures: dict[str, bytes], path: Path) -> 
         loader=PackageLoader("mesa_llmspread"), autoescape=True, undefined=StrictUndefined
     )
     environment.filters |= {"counted": counted, "number": _number, "p_value": p_number}
-    manifest = {key: value for key, value in analysis.data.manifest.items() if key != "runs"}
+    shared, _ = split_shared([info.to_dict() for info in analysis.data.info.values()])
+    said, _ = split_shared([info.decider_info for info in analysis.data.info.values()])
+    deciders = {info.decider for info in analysis.data.info.values()}
     exposures = analysis.data.exposures
     page = environment.get_template("report.html").render(
         analysis=analysis,
         curves=CURVES,
         described=described,
-        decider=_decider(manifest),
-        stand_in=manifest.get("decider") != "llm",
+        decider=_decider(deciders, said),
+        stand_in=deciders != {"llm"},
         images={name: base64.b64encode(png).decode() for name, png in pictures.items()},
         n_runs=len(analysis.data.runs),
         n_decisions=len(exposures),
@@ -121,39 +124,39 @@ def write_report(analysis: Analysis, pictures: dict[str, bytes], path: Path) -> 
         laws=analysis.overall.table.to_dict("records"),
         repost_rates={by: repost_rates(analysis.data, by).to_dict("records") for by in GROUPINGS},
         spending=_spending(analysis.data),
-        asked=_asked(manifest),
-        manifest=json.dumps(manifest, indent=2, default=str),
+        asked=_asked(said),
+        info=json.dumps(shared, indent=2, default=str),
     )
     write_whole(path, page.encode())
     return path
 
 
-def _decider(manifest: dict[str, Any]) -> str:
+def _decider(deciders: set[str], said: dict[str, Any]) -> str:
     """Name who decided, in words."""
     names = {"traits": "the trait policy (a stand-in, no language model)", "rates": "a law"}
-    kind = manifest.get("decider", "several deciders")
-    if kind == "llm":
-        return f"the language model {manifest.get('model')}"
-    return names.get(kind, str(kind))
+    if len(deciders) > 1:
+        return "several deciders"
+    (kind,) = deciders
+    return f"the language model {said.get('model')}" if kind == "llm" else names.get(kind, kind)
 
 
 def _spending(data: SpreadData) -> dict[str, list[dict[Any, Any]]]:
     """Sum up what the decisions took, where a language model made them all."""
-    if not all("calls" in data.manifest_of(run) for run in data.runs):
+    if not all("calls" in info.decider_info for info in data.info.values()):
         return {}
     return {by: spending(data, by).to_dict("records") for by in SPENDERS}
 
 
-def _asked(manifest: dict[str, Any]) -> str:
+def _asked(said: dict[str, Any]) -> str:
     """Say how decisions came from a language model's answers."""
-    draws = manifest.get("draws")
+    draws = said.get("draws")
     return {
         "independent": "Every decision is an answer of its own.",
         "pooled": f"At most {draws} answers were asked for the same prompt in a run; further "
         "decisions on it were drawn with the chance these give, and are not independent answers.",
         "logprobs": "One answer for the same prompt in a run gave the chance of a repost; "
         "decisions were drawn with it.",
-    }.get(str(manifest.get("sampling")), "")
+    }.get(str(said.get("sampling")), "")
 
 
 def _number(value: Any, digits: int = 3) -> str:

@@ -64,18 +64,16 @@ def _sum(parts: pd.Series[Any]) -> Any:
 
 def _parts(data: SpreadData, by: str) -> Iterator[dict[str, Any]]:
     """Give what every run took, or in every run the decisions of every profile."""
-    for run in data.runs:
-        manifest = data.manifest_of(run)
-        if "calls" not in manifest:
-            raise ArgumentError(
-                "data", manifest.get("decider"), "hold runs of a language model only"
-            )
+    for run, info in data.info.items():
+        said = info.decider_info
+        if "calls" not in said:
+            raise ArgumentError("data", info.decider, "hold runs of a language model only")
         if by == "profile":
-            for code, part in manifest["by_profile"].items():
+            for code, part in said["by_profile"].items():
                 yield {"group": code, **_plain(part, part["failed"])}
         else:
-            group = run if by == "run" else manifest["event"]["event_id"]
-            yield {"group": group, **_plain(manifest, sum(manifest["failed"].values()))}
+            group = run if by == "run" else info.event.event_id
+            yield {"group": group, **_plain(said, sum(said["failed"].values()))}
 
 
 def _plain(taken: Mapping[str, Any], failed: int) -> dict[str, float]:

@@ -9,7 +9,8 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.exceptions import UnknownNameError
+from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+from mesa_llmspread.meanfield.likelihood import profile_indices
 from mesa_llmspread.profiles import Trait, codes
 
 __all__ = ["GROUPINGS", "prevalence", "repost_rates"]
@@ -35,7 +36,14 @@ def prevalence(data: SpreadData, level: float = 0.95) -> pd.DataFrame:
     -------
     DataFrame
         ``step``, ``mean``, ``low``, ``high``: shares between 0 and 1.
+
+    Raises
+    ------
+    ArgumentError
+        If the record has no counts.
     """
+    if data.counts.empty:
+        raise ArgumentError("data", data, "have counts for curves: it has none")
     counts = data.counts.assign(
         share=data.counts["infected"] / (data.counts["infected"] + data.counts["susceptible"])
     )
@@ -75,12 +83,16 @@ def repost_rates(data: SpreadData, by: str, level: float = 0.95) -> pd.DataFrame
     ------
     UnknownNameError
         If there is no such grouping.
+    ArgumentError
+        If what it groups by, the profiles or the events, is unknown.
     """
     if by not in GROUPINGS:
         raise UnknownNameError("by", by, GROUPINGS)
     decisions = data.exposures.assign(
         repost=data.exposures["outcome"] == "repost", failed=data.exposures["outcome"] == "failed"
     )
+    if by in ("profile", "trait"):
+        profile_indices(decisions)  # refuses profiles that are unknown
     if by == "trait":
         parts = [
             decisions.assign(group=_trait_level(decisions["profile"], place, trait))
@@ -93,7 +105,7 @@ def repost_rates(data: SpreadData, by: str, level: float = 0.95) -> pd.DataFrame
         grouped = decisions.assign(group=decisions["profile"])
         return _rates(grouped, [code for code in codes() if code in present], level)
     if by in ("event_type", "fatalities"):
-        values = {run: data.manifest_of(run)["event"][by] for run in data.runs}
+        values = {run: getattr(info.event, by) for run, info in data.info.items()}
         of_run = values if by == "event_type" else {r: _band(v) for r, v in values.items()}
         grouped = decisions.assign(group=decisions["run"].map(of_run))
         order = [label for _, label in _BANDS] if by == "fatalities" else sorted(values.values())

@@ -151,7 +151,8 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
     decisions = decisions_of(data.exposures)
     profile_indices(decisions)  # refuses decisions of unknown profiles
     _check_mixed(decisions)
-    events = pd.DataFrame({run: data.manifest_of(run)["event"] for run in data.runs}).T
+    profile_indices(decisions)  # refuses profiles that are unknown
+    events = pd.DataFrame({run: info.event.to_dict() for run, info in data.info.items()}).T
     kinds = decisions["run"].map(events["event_type"])
     main, covariance = _regress(decisions, events, _FEWEST_OF_A_TYPE)
     full, by_type = main, {trait: [trait] for trait in _TRAITS}

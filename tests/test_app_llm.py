@@ -158,7 +158,7 @@ def test_a_named_variables_key_goes_to_the_server_and_nowhere_else(
 
     data = SpreadData.from_model(model)
     folder = data.save(tmp_path / "spread")
-    assert data.manifest_of(data.runs[0])["key_variable"] == "CLASS_KEY"
+    assert data.info[data.runs[0]].decider_info["key_variable"] == "CLASS_KEY"
     kept = [path for path in (*folder.iterdir(), *tmp_path.glob("store*")) if path.is_file()]
     assert len(kept) >= 4
     assert not [path for path in kept if KEY.encode() in path.read_bytes()]

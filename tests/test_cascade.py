@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import networkx as nx
 import numpy as np
 import pandas as pd
@@ -212,7 +214,7 @@ def test_the_log_is_all_there(data: SpreadData, result: Cascade) -> None:
 def test_edges_are_edges_and_their_probabilities_sum_to_one(
     data: SpreadData, result: Cascade
 ) -> None:
-    graph = network_of(data.manifest_of(0)).to_networkx()
+    graph = network_of(data.info[0]).to_networkx()
     edges = result.edges
     assert all(graph.has_edge(*pair) for pair in edges[["parent", "child"]].to_numpy())
     step = result.spreaders.set_index("agent")["step"]
@@ -305,7 +307,7 @@ def test_everybody_posts_at_once() -> None:
 def test_failed_decisions_pass_nothing_on(data: SpreadData) -> None:
     declines = data.exposures["outcome"] == "decline"
     failed = data.exposures.assign(outcome=data.exposures["outcome"].where(~declines, "failed"))
-    found = cascade(SpreadData(failed, data.counts, data.manifest), rng=1)
+    found = cascade(dataclasses.replace(data, exposures=failed), rng=1)
     assert found.size == data.counts["infected"].iloc[-1]
 
 
@@ -316,7 +318,7 @@ def test_failed_decisions_pass_nothing_on(data: SpreadData) -> None:
 @pytest.mark.parametrize(("n", "k"), [(20, 8), (61, 10), (200, 4)])
 def test_a_named_network_is_made_again(network: str, n: int, k: int) -> None:
     model = SpreadModel(n=n, k=k, network=network, rng=4)
-    again = network_of(model.manifest)
+    again = network_of(SpreadData.from_model(model).info[0])
     assert again is not None
     assert np.array_equal(again.edges(), model.network.edges())
 
@@ -345,15 +347,15 @@ def test_another_network_is_noticed(data: SpreadData) -> None:
 
 
 def test_starters_that_nobody_knows(data: SpreadData) -> None:
-    manifest = {key: value for key, value in data.manifest.items() if key != "starters"}
-    with pytest.raises(ArgumentError, match="names the starters"):
-        cascade(SpreadData(data.exposures, data.counts, manifest))
+    info = {0: dataclasses.replace(data.info[0], starters=None)}
+    with pytest.raises(ArgumentError, match=r"info\.starters=None: must be known"):
+        cascade(SpreadData(data.exposures, data.counts, info))
 
 
 def test_a_post_that_is_missing(data: SpreadData) -> None:
     first = data.exposures.index[data.exposures["outcome"] == "repost"][0]
     with pytest.raises(ArgumentError, match="log one post for each"):
-        cascade(SpreadData(data.exposures.drop(first), data.counts, data.manifest))
+        cascade(SpreadData(data.exposures.drop(first), data.counts, data.info))
 
 
 @pytest.mark.parametrize(("name", "value"), [("draws", 0), ("level", 1.0)])

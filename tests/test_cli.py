@@ -39,7 +39,7 @@ def test_run_fit_and_report(tmp_path: Path) -> None:
     text = call("run", out, "--n", 120, "--k", 6, "--decider", "FirstRepeat(0.3, 0.05)", "--rng", 3)
     assert "of 120 agents have posted" in text
     data = SpreadData.load(out)
-    assert data.manifest["rng"] == 3
+    assert data.info[0].rng == 3
     assert "beta_repeat" in call("fit", out, "--law", "FirstRepeat")
     assert "FirstRepeat" in call("fit", out)
     assert "structural virality" in call("cascade", out)
@@ -53,8 +53,8 @@ def test_run_from_a_file(tmp_path: Path) -> None:
     config.write_text("n: 60\nk: 4\ndecider: SI(0.2)\nrng: 1\nsteps: 3\npopulation: {OCEAN: 1.0}\n")
     call("run", tmp_path / "a", "--config", config)
     call("run", tmp_path / "b", "--config", config, "--rng", 2)
-    assert SpreadData.load(tmp_path / "a").manifest["profiles"] == {"OCEAN": 60}
-    assert SpreadData.load(tmp_path / "b").manifest["rng"] == 2
+    assert SpreadData.load(tmp_path / "a").info[0].profiles == {"OCEAN": 60}
+    assert SpreadData.load(tmp_path / "b").info[0].rng == 2
     assert SpreadData.load(tmp_path / "b").counts["step"].max() == 3
     other = tmp_path / "run.json"
     other.write_text(json.dumps({"n": 60, "k": 4, "rng": 1, "decider": "SI(0.2)", "steps": 3}))
@@ -65,7 +65,7 @@ def test_run_on_a_network_of_ones_own(tmp_path: Path) -> None:
     edges = tmp_path / "edges.txt"
     edges.write_text("".join(f"{i} {(i + 1) % 30}\n" for i in range(30)))
     call("run", tmp_path / "out", "--network", edges, "--rng", 1, "--initial-infected", 2)
-    assert SpreadData.load(tmp_path / "out").manifest["n"] == 30
+    assert SpreadData.load(tmp_path / "out").info[0].n == 30
 
 
 def test_a_language_models_run_is_estimated_limited_and_resumed(

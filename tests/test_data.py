@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 from mesa_llmspread import LLMSpreadError, SpreadData, SpreadModel, concat
-from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS, FORMAT
+from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data_files import FORMAT
 from mesa_llmspread.deciders import DecisionStore
+from mesa_llmspread.events import get_event
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -40,20 +42,20 @@ def test_columns_and_types(record: SpreadData) -> None:
 
 def test_runs_keep_what_is_their_own(record: SpreadData) -> None:
     assert record.runs == [0, 1, 2]
-    assert [record.manifest_of(run)["rng"] for run in record.runs] == [0, 1, 2]
-    assert record.manifest["n"] == 40
-    assert "rng" not in record.manifest
-    assert record.manifest_of(2)["event"]["event_id"] == "riots-40"
+    assert [record.info[run].rng for run in record.runs] == [0, 1, 2]
+    assert {info.n for info in record.info.values()} == {40}
+    assert record.info[2].event == get_event("riots-40")
+    assert record.info[0].degrees == {4: 40}
 
 
 def test_events_are_taken_apart(record: SpreadData) -> None:
-    parts = {event["event_id"]: part for event, part in record.by_event()}
+    parts = {event.event_id: part for event, part in record.by_event()}
     assert {name: part.runs for name, part in parts.items()} == {
         "battles-0": [0, 1],
         "riots-40": [2],
     }
     assert set(parts["riots-40"].exposures["event"]) == {"riots-40"}
-    assert parts["riots-40"].manifest_of(2)["rng"] == 2
+    assert parts["riots-40"].info[2].rng == 2
     with pytest.raises(ArgumentError, match="runs=7"):
         record.select([7])
 
@@ -62,8 +64,10 @@ def test_saving_and_loading_gives_the_same(record: SpreadData, tmp_path: Path) -
     again = SpreadData.load(record.save(tmp_path / "new" / "folder"))
     pd.testing.assert_frame_equal(record.exposures, again.exposures)
     pd.testing.assert_frame_equal(record.counts, again.counts)
-    assert again.manifest == json.loads(json.dumps(dict(record.manifest)))
+    pd.testing.assert_frame_equal(record.agents, again.agents)
+    assert again.info == record.info
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == [
+        "agents.parquet",
         "counts.parquet",
         "exposures.parquet",
         "manifest.json",
@@ -141,8 +145,6 @@ def test_formats_are_told_apart(record: SpreadData, tmp_path: Path) -> None:
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     assert manifest.pop("format") == FORMAT
-    path.write_text(json.dumps(manifest))
-    assert SpreadData.load(folder).manifest == json.loads(json.dumps(dict(record.manifest)))
     path.write_text(json.dumps({**manifest, "format": FORMAT + 1}))
     with pytest.raises(InputFileError, match=rf"format {FORMAT + 1}, .* reads up to {FORMAT}"):
         SpreadData.load(folder)
@@ -165,6 +167,7 @@ def test_a_folder_that_holds_something_is_left_alone(record: SpreadData, tmp_pat
     record.select([0]).save(folder, force=True)
     assert SpreadData.load(folder).runs == [0]
     assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "agents.parquet",
         "counts.parquet",
         "exposures.parquet",
         "manifest.json",
@@ -244,11 +247,11 @@ def test_files_can_be_read_by_others(record: SpreadData, tmp_path: Path) -> None
 
 def test_bad_tables_are_refused(record: SpreadData) -> None:
     with pytest.raises(ArgumentError, match="columns outcome"):
-        SpreadData(record.exposures.drop(columns="outcome"), record.counts, {})
+        SpreadData(record.exposures.drop(columns="outcome"), record.counts, record.info)
     with pytest.raises(ArgumentError, match="repost, decline or failed"):
-        SpreadData(record.exposures.assign(outcome="no"), record.counts, {})
+        SpreadData(record.exposures.assign(outcome="no"), record.counts, record.info)
     with pytest.raises(ArgumentTypeError, match="DataFrame"):
-        SpreadData(record.exposures, [1, 2], {})
+        SpreadData(record.exposures, [1, 2], record.info)
     with pytest.raises(LLMSpreadError, match="at least one record"):
         concat([])
 

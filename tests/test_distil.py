@@ -75,7 +75,7 @@ def test_it_is_the_regression_of_statsmodels_where_the_prior_says_little(data):
     found = fit_traits(data)
     rows = data.exposures
     levels = np.array([[1.0 if c.isupper() else -1.0 for c in code] for code in rows["profile"]])
-    event = [data.manifest_of(run)["event"] for run in rows["run"]]
+    event = [data.info[run].event.to_dict() for run in rows["run"]]
     kinds = sorted({one["event_type"] for one in event})
     design = np.column_stack(
         [

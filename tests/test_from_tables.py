@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -47,7 +45,7 @@ def test_what_is_missing_has_defaults() -> None:
     assert set(data.exposures["profile"]) == {"unknown"}
     assert not data.exposures["direct"].any()
     assert data.runs == [0]
-    assert data.manifest_of(0)["n"] == 200
+    assert data.info[0].n == 200
 
 
 def test_decisions_are_enough_to_fit_and_compare(bare: SpreadData, simulated: SpreadData) -> None:
@@ -85,7 +83,7 @@ def test_columns_and_names_are_checked() -> None:
 
 
 def test_an_event_is_rebuilt_from_a_record(simulated: SpreadData) -> None:
-    event = OfflineEvent.from_dict(simulated.manifest_of(0)["event"])
+    (event,) = simulated.info[0].events
     assert event == bundled_events()[0]
     again = SpreadModel(n=400, event=event, decider="FirstRepeat(0.2, 0.04)", rng=1).run(60)
     assert SpreadData.from_model(again).exposures.equals(simulated.exposures)
@@ -94,17 +92,3 @@ def test_an_event_is_rebuilt_from_a_record(simulated: SpreadData) -> None:
     for wrong in ({}, {**plain, "more": 1}, {**plain, "date": "14/05/2024"}):
         with pytest.raises(ArgumentError):
             OfflineEvent.from_dict(wrong)
-
-
-@pytest.mark.parametrize("number", [None, 1])
-def test_records_of_the_first_formats_load(
-    simulated: SpreadData, tmp_path: Path, number: int | None
-) -> None:
-    folder = simulated.save(tmp_path / "old")
-    table = simulated.exposures.rename(columns={"exposure_count": "exposure"})
-    table.drop(columns=["post", "reason"]).to_parquet(folder / "exposures.parquet", index=False)
-    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    manifest.pop("format")
-    manifest |= {} if number is None else {"format": number}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert SpreadData.load(folder).exposures.equals(simulated.exposures)

@@ -292,10 +292,17 @@ def test_runs_of_different_rates_are_warned_of() -> None:
 
 
 def test_reused_answers_are_warned_of(novelty: SpreadData) -> None:
-    pooled = dataclasses.replace(novelty, manifest={**novelty.manifest, "sampling": "pooled"})
-    assert any("re-used" in text for text in compare(pooled, ["SI", "FirstRepeat"]).warnings)
-    fresh = dataclasses.replace(novelty, manifest={**novelty.manifest, "sampling": "independent"})
-    assert not compare(fresh, ["SI", "FirstRepeat"]).warnings
+    def asked(sampling: str) -> SpreadData:
+        said = {"sampling": sampling}
+        info = {
+            run: dataclasses.replace(known, decider_info=said)
+            for run, known in novelty.info.items()
+        }
+        return dataclasses.replace(novelty, info=info)
+
+    laws = ["SI", "FirstRepeat"]
+    assert any("re-used" in text for text in compare(asked("pooled"), laws).warnings)
+    assert not compare(asked("independent"), laws).warnings
 
 
 def test_laws_are_taken_in_every_form(novelty: SpreadData) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mesa_llmspread import SpreadData, SpreadModel, concat, fit, solve
+from mesa_llmspread import RunInfo, SpreadData, SpreadModel, concat, fit, solve
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.transmission import TransmissionLaw, parse_law
 
@@ -24,28 +24,28 @@ LAWS = (
 
 def drawn(law: TransmissionLaw, runs: int = 1, **changes: object) -> SpreadData:
     """A record whose counts lie on a law's own curve."""
-    manifest = {
-        "n": 10_000,
-        "degrees": {"8": 10_000},
-        "feed": "persistent",
-        "initial_infected": 100,
-        "broadcast": 1.0,
-        "profiles": {"OCEAN": 10_000},
-        **changes,
-    }
-    degrees = {int(k): count / manifest["n"] for k, count in manifest["degrees"].items()}
+    info = RunInfo(
+        **{
+            "n": 10_000,
+            "k": 8,
+            "degrees": {8: 10_000},
+            "initial_infected": 100,
+            "media_prob": 1.0,
+            **changes,
+        }
+    )
     curve = solve(
         law,
-        n=manifest["n"],
-        k=degrees,
-        initial_infected=manifest["initial_infected"],
+        n=info.n,
+        k={k: count / info.n for k, count in info.degrees.items()},
+        initial_infected=info.initial_infected,
         steps=40,
-        feed=manifest["feed"],
+        feed=info.feed,
     )
     counts = pd.concat([curve.assign(run=run) for run in range(runs)])
     counts = counts.assign(new_infected=0, exposures=0, failed=0)
     exposures = SpreadData.from_model(SpreadModel(n=20, k=4, rng=1).run(1)).exposures.iloc[:0]
-    return SpreadData(exposures, counts, {**manifest, "runs": [{}] * runs})
+    return SpreadData(exposures, counts, dict.fromkeys(range(runs), info))
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -147,11 +147,12 @@ def test_bad_arguments() -> None:
     data = drawn(parse_law("SI(0.05)"))
     with pytest.raises(ArgumentError, match="cannot hold 32"):
         fit(data, "ByProfile", method="curve")
-    manifest = {k: v for k, v in data.manifest.items() if k not in ("degrees", "feed")}
-    unknown = dataclasses.replace(data, manifest=manifest)
-    with pytest.raises(ArgumentError, match="say the degrees, feed of run 0"):
-        fit(unknown, "SI", method="curve")
-    silent = dataclasses.replace(data, manifest={**data.manifest, "broadcast": 0.0})
+    for name in ("n", "degrees", "initial_infected"):
+        info = {0: dataclasses.replace(data.info[0], **{name: None})}
+        unknown = dataclasses.replace(data, info=info)
+        with pytest.raises(ArgumentError, match=rf"info\.{name}=None: must be known"):
+            fit(unknown, "SI", method="curve")
+    silent = dataclasses.replace(data, info={0: dataclasses.replace(data.info[0], media_prob=0.0)})
     with pytest.raises(ArgumentError, match="broadcast > 0"):
         fit(silent, "OnlineOffline", method="curve")
     start = dataclasses.replace(data, counts=data.counts[data.counts["step"] == 0])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from mesa_llmspread import SpreadData, SpreadModel, concat, fit
+from mesa_llmspread import RunInfo, SpreadData, SpreadModel, concat, fit
 from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.meanfield.likelihood import Trials, one_rate
@@ -40,7 +40,9 @@ def as_data(rows: pd.DataFrame) -> SpreadData:
     counts = pd.DataFrame(0, index=range(len(runs)), columns=list(COUNT_COLUMNS))
     counts["run"] = runs
     return SpreadData(
-        exposures[list(EXPOSURE_COLUMNS)].reset_index(drop=True), counts, {"runs": [{}] * len(runs)}
+        exposures[list(EXPOSURE_COLUMNS)].reset_index(drop=True),
+        counts,
+        {run: RunInfo(n=None, k=None) for run in runs},
     )
 
 
@@ -98,7 +100,7 @@ def test_golden_estimates(name: str, golden: dict, golden_data: SpreadData) -> N
 def test_golden_online_offline(golden: dict, golden_data: SpreadData) -> None:
     # The reference lets the offline rate act on every decision, also with no post in view.
     seen = SpreadData(
-        golden_data.exposures.assign(direct=True), golden_data.counts, golden_data.manifest
+        golden_data.exposures.assign(direct=True), golden_data.counts, golden_data.info
     )
     expected = golden["fits"]["OnOff"]
     result = fit(seen, "OnlineOffline")

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
 MODULE = "models.armed_conflict.run"
 FILES = {
+    "agents.parquet",
     "counts.parquet",
     "exposures.parquet",
     "manifest.json",
@@ -82,7 +83,7 @@ def test_the_main_job_as_a_module_can_be_repeated_to_the_bit(tmp_path: Path) -> 
     call(*small, "--out", tmp_path / "b", module=MODULE)
     first, second = (SpreadData.load(tmp_path / name) for name in "ab")
     pd.testing.assert_frame_equal(first.exposures, second.exposures)
-    assert first.manifest == second.manifest
+    assert first.info == second.info
 
 
 @pytest.mark.parametrize("name", ["ucdp_ged_tiny.csv", "acled_tiny.csv"])
@@ -118,7 +119,7 @@ def test_a_real_network(shared: Path, tmp_path: Path) -> None:
         tmp_path,
         module=MODULE,
     )
-    assert SpreadData.load(tmp_path).manifest["n"] == 4039
+    assert SpreadData.load(tmp_path).info[0].n == 4039
     assert "stochastic model" in text
 
 
@@ -146,7 +147,7 @@ def test_a_real_server(tmp_path: Path, llama_server: str) -> None:
         module=MODULE,
     )
     data = SpreadData.load(tmp_path)
-    assert data.manifest["model"] == "openai/tiny"
+    assert {info.decider_info["model"] for info in data.info.values()} == {"openai/tiny"}
     assert set(data.exposures["outcome"]) <= {"repost", "decline", "failed"}
     assert (data.exposures["key"] != "").all()
     assert "Simulated agents are not people" in (tmp_path / "report.html").read_text()

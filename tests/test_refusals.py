@@ -164,11 +164,11 @@ def test_the_record_keeps_the_names_of_nodes(tmp_path: Path) -> None:
     graph = nx.Graph([("bob", "ann"), ("ann", 3), ((1, 2), "ann"), (np.int64(9), "ann")])
     model = SpreadModel(network=graph, initial_infected=["ann"], decider="SI(1.0)", rng=1).run(2)
     data = SpreadData.load(SpreadData.from_model(model).save(tmp_path))
-    assert data.manifest["nodes"] == ["bob", "ann", 3, "(1, 2)", 9]
-    assert data.manifest["starter_nodes"] == ["ann"]
-    assert data.manifest["starters"] == [1]
+    names = data.agents["node"].tolist()
+    assert names == ["bob", "ann", "3", "(1, 2)", "9"]
+    assert data.info[0].starters == (1,)
     posted = data.exposures.query("outcome == 'repost'")["agent"]
-    assert [data.manifest["nodes"][agent] for agent in posted] == ["bob", 3, "(1, 2)", 9]
+    assert [names[agent] for agent in posted] == ["bob", "3", "(1, 2)", "9"]
 
 
 def test_nodes_that_are_the_agents_numbers_have_no_other_names() -> None:
@@ -191,13 +191,14 @@ def test_names_of_a_file_of_edges(tmp_path: Path) -> None:
     config.write_text(f"network: {edges}\ninitial_infected: [25, ann]\ndecider: SI(0.1)\nrng: 1\n")
     call("run", tmp_path / "out", "--config", config)
     data = SpreadData.load(tmp_path / "out")
-    assert data.manifest["nodes"] == list(read.labels)
-    assert data.manifest["starter_nodes"] == ["25", "ann"]
+    assert data.agents["node"].tolist() == list(read.labels)
+    assert data.agents["node"][list(data.info[0].starters)].tolist() == ["25", "ann"]
     assert cascade(data, read, rng=1).size >= 2
     out = tmp_path / "experiment"
     small = ("--runs", 1, "--max-events", 1, "--steps", 3, "--initial-infected", 2)
     call("--network", edges, *small, "--out", out, module=ARMED_CONFLICT)
-    assert SpreadData.load(out).manifest["nodes"] == list(read.labels)
+    agents = SpreadData.load(out).agents
+    assert agents.loc[agents["run"] == 0, "node"].tolist() == list(read.labels)
 
 
 # --- decisions ----------------------------------------------------------------------------------

@@ -89,9 +89,10 @@ def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
     assert len(said.splitlines()) == 1
     assert contents(tmp_path) == before
     call("run", out, "--n", 40, "--rng", 2, "--force")
-    assert SpreadData.load(out).manifest["n"] == 40
+    assert SpreadData.load(out).info[0].n == 40
     assert set(contents(tmp_path)) == {
-        f"out/{name}" for name in ("counts.parquet", "exposures.parquet", "manifest.json")
+        f"out/{name}"
+        for name in ("agents.parquet", "counts.parquet", "exposures.parquet", "manifest.json")
     }
 
 

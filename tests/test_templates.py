@@ -323,9 +323,9 @@ def test_a_record_names_the_template(
     path = file('question = "Well?"')
     who = LLMDecider("openai/tiny", scripted_server.api_base, template=path)
     model = SpreadModel(n=20, k=4, decider=who, rng=1).run(steps=1)
-    manifest = SpreadData.from_model(model).manifest
-    assert (manifest["template"], manifest["template_version"]) == ("mine", "1")
-    assert manifest["template_hash"] == PromptTemplate.read(path).hash != STANDARD.hash
+    said = SpreadData.from_model(model).info[0].decider_info
+    assert (said["template"], said["template_version"]) == ("mine", "1")
+    assert said["template_hash"] == PromptTemplate.read(path).hash != STANDARD.hash
     assert scripted_server.requests[0]["messages"][1]["content"].endswith("Well?")
 
 
@@ -417,7 +417,7 @@ def test_a_run_takes_a_template(scripted_server: ScriptedServer, tmp_path: Path)
 
     def run(name: str, decider: str, *more: Any) -> str:
         call("run", tmp_path / name, "--decider", decider, *more, *small, *server)
-        return str(SpreadData.load(tmp_path / name).manifest["template"])
+        return str(SpreadData.load(tmp_path / name).info[0].decider_info["template"])
 
     assert run("a", "llm:openai/tiny", "--template", "decline_first") == "decline_first"
     assert run("b", "llm:openai/tiny?template=paraphrase") == "paraphrase"

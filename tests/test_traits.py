@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from mesa_llmspread import SpreadData, SpreadModel, TraitDecider, bundled_events, concat
+from mesa_llmspread import RunInfo, SpreadData, SpreadModel, TraitDecider, bundled_events, concat
 from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.plots import plot_hazard_ratios
@@ -43,9 +43,10 @@ def as_data(rows: pd.DataFrame, events: dict[int, dict] | None = None) -> Spread
     runs = sorted(set(exposures["run"]))
     counts = pd.DataFrame(0, index=range(len(runs)), columns=list(COUNT_COLUMNS))
     counts["run"] = runs
-    plain = {"event_id": "e", "event_type": "Battles", "fatalities": 0, "civilian_targeting": False}
-    manifests = [{"event": {**plain, **(events or {}).get(run, {})}} for run in runs]
-    return SpreadData(exposures[list(EXPOSURE_COLUMNS)], counts, {"runs": manifests})
+    plain = bundled_events()[0].to_dict() | {"event_id": "e", "event_type": "Battles"}
+    plain |= {"fatalities": 0, "civilian_targeting": False}
+    info = {run: RunInfo(None, None, events=[plain | (events or {}).get(run, {})]) for run in runs}
+    return SpreadData(exposures[list(EXPOSURE_COLUMNS)], counts, info)
 
 
 def random_rows(number: int, rng: np.random.Generator, runs: int = 1) -> pd.DataFrame:
@@ -217,7 +218,7 @@ def test_seeing_the_event_itself() -> None:
 
 def test_order_of_rows_does_not_matter(record: SpreadData) -> None:
     data = record.select([0, 9])
-    shuffled = SpreadData(data.exposures.sample(frac=1, random_state=1), data.counts, data.manifest)
+    shuffled = SpreadData(data.exposures.sample(frac=1, random_state=1), data.counts, data.info)
     one, other = trait_effects(data), trait_effects(shuffled)
     pd.testing.assert_frame_equal(one.table, other.table)
     pd.testing.assert_frame_equal(one.tests, other.tests)
@@ -257,7 +258,7 @@ def test_nothing_to_explain_is_an_error(outcome: str) -> None:
 def test_no_decision_is_an_error() -> None:
     rows = random_rows(100, np.random.default_rng(1)).iloc[:0]
     data = as_data(random_rows(100, np.random.default_rng(1)))
-    empty = SpreadData(data.exposures.loc[rows.index], data.counts, data.manifest)
+    empty = SpreadData(data.exposures.loc[rows.index], data.counts, data.info)
     with pytest.raises(ArgumentError, match="0 reposts in 0 decisions"):
         trait_effects(empty)
 

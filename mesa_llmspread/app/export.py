@@ -52,7 +52,7 @@ def Downloads(data: SpreadData) -> None:
         solara.FileDownload(record, "spread.zip", label="Record (zip)")
         solara.FileDownload(written, "report.html", label="Report (HTML)")
     solara.Text(
-        "The record holds two Parquet tables, exposures and counts, and manifest.json: "
+        "The record holds three Parquet tables, exposures, counts and agents, and manifest.json: "
         "unpack it and read it with SpreadData.load.",
         classes=["spread-note"],
     )

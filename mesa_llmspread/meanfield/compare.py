@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,6 +65,15 @@ class Comparison:
     tests: pd.DataFrame
     frailty: Frailty
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Comparison({len(self.results)} laws, best: {self.best.name}; {self.verdict})"
+
+    def _repr_html_(self) -> str:
+        shown = ["law", "parameters", "delta_bic", "weight", "fit_p_value"]
+        table = self.table[shown].to_html(index=False, float_format="{:.3g}".format)
+        notes = "".join(f"<p>{html.escape(text)}</p>" for text in (self.verdict, *self.warnings))
+        return table + notes
 
     @property
     def misfit(self) -> str:
@@ -158,7 +168,7 @@ def compare(
         results,
         frailty=rival,
         rate_by_run=rate_by_run_bic(log),
-        reused=any(data.manifest_of(run).get("sampling") == "pooled" for run in data.runs),
+        reused=any(info.decider_info.get("sampling") == "pooled" for info in data.info.values()),
     )
     words = verdict(best, results, tests, _fit_p_values(table))
     return Comparison(table, results, best, words, tests, rival, tuple(warnings))

@@ -83,7 +83,7 @@ def fit_curve(
     Parameters
     ----------
     data : SpreadData
-        Runs with a manifest, which says on what networks and from how many starters.
+        Runs of which it is known on what networks and from how many starters.
     law : TransmissionLaw
         Its options count, its values do not.
     closure, time : str
@@ -99,14 +99,14 @@ def fit_curve(
     Raises
     ------
     ArgumentError
-        If the law cannot be fitted to curves, or the manifest does not describe the runs.
+        If the law cannot be fitted to curves, or a run's network, size or starters are unknown.
     """
     names = list(law.parameters)
     if len(names) > _MOST_PARAMETERS:
         raise ArgumentError(
             "law", law.name, f"be a law of few rates; one curve cannot hold {len(names)} of them"
         )
-    curves = _curves(data)
+    curves = _curves(data, law)
     if law.offline and not any(curve.broadcast for curve in curves):
         raise ArgumentError(
             "law",
@@ -169,36 +169,30 @@ def fit_curve(
     )
 
 
-def _curves(data: SpreadData) -> list[_Curve]:
-    """Take each run's curve, and from its manifest the setting of its equations."""
-    needed = ("n", "degrees", "feed", "initial_infected", "broadcast", "profiles")
+def _curves(data: SpreadData, law: TransmissionLaw) -> list[_Curve]:
+    """Take each run's curve, and from what is known of it the setting of its equations."""
     curves = []
-    for run in data.runs:
-        manifest = data.manifest_of(run)
-        missing = [key for key in needed if key not in manifest]
-        if missing:
-            raise ArgumentError(
-                "data.manifest", sorted(manifest), f"say the {', '.join(missing)} of run {run}"
-            )
-        n = manifest["n"]
-        counts = data.counts[data.counts["run"] == run].sort_values("step")
+    for run, info in data.info.items():
+        n, starters = info.known("n"), info.known("initial_infected")
+        degrees = {degree: count / n for degree, count in info.known("degrees").items()}
+        profiles = info.known("profiles") if law.uses_profile else None
+        counts = data.counts_of(run)
         if len(counts) < 2:
             raise ArgumentError("data", f"run {run}", "have counts of at least one step")
-        degrees = {int(degree): count / n for degree, count in manifest["degrees"].items()}
-        if manifest["initial_infected"] == 0 or max(degrees) == 0:
+        if starters == 0 or max(degrees) == 0:
             raise ArgumentError(
                 "method", "curve", f"be 'exposures' for run {run}, without starters or neighbours"
             )
         setting = {
             "n": n,
             "k": next(iter(degrees)) if len(degrees) == 1 else degrees,
-            "initial_infected": manifest["initial_infected"],
+            "initial_infected": starters,
             "steps": len(counts) - 1,
-            "feed": manifest["feed"],
-            "profile_shares": _profile_shares(manifest["profiles"]),
+            "feed": info.feed,
+            "profile_shares": profiles and _profile_shares(profiles),
         }
         share = counts["infected"].to_numpy(dtype=float) / n
-        curves.append(_Curve(share, setting, manifest["broadcast"]))
+        curves.append(_Curve(share, setting, info.media_prob))
     return curves
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread._words import counted, described, p_words
+from mesa_llmspread._words import counted, described, html_table, p_words
 from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = ["FitResult"]
@@ -95,6 +95,21 @@ class FitResult:
     warnings: tuple[str, ...] = ()
     rmse: float = float("nan")
 
+    def __repr__(self) -> str:
+        return f"FitResult({self.name}: {self.describe()}; {self._fitted_to()})"
+
+    def _repr_html_(self) -> str:
+        rows = {name: described("", value, *self.ci[name]) for name, value in self.params.items()}
+        rows |= {"fitted to": self._fitted_to()}
+        return html_table(self.name, rows | ({"note": self.message} if self.message else {}))
+
+    def _fitted_to(self) -> str:
+        """Say in short what it was fitted to."""
+        runs = counted(self.n_runs, "run")
+        if self.method == "curve":
+            return f"the curves of {runs}"
+        return f"{counted(self.n_obs, 'decision')} in {runs}"
+
     def describe(self) -> str:
         """Put the estimates on one line: ``beta_first 0.219 [0.196, 0.244], ...``."""
         if len(self.params) > 3:
@@ -118,17 +133,14 @@ class FitResult:
             Several lines.
         """
         between = "between runs" if self.interval == "runs" else "profile likelihood"
-        runs = counted(self.n_runs, "run")
         if self.method == "curve":
-            fitted_to = f"the curves of {runs}"
             quality = f"  distance from the counts {self.rmse:.4f} of the agents (rms)"
         else:
-            fitted_to = f"{counted(self.n_obs, 'decision')} in {runs}"
             quality = (
                 f"  log-likelihood {self.loglik:.3f}   AIC {self.aic:.2f}   BIC {self.bic:.2f}"
             )
         lines = [
-            f"{self.name} fitted to {fitted_to}"
+            f"{self.name} fitted to {self._fitted_to()}"
             + (f"; {self.n_failed} failed and were left out" if self.n_failed else ""),
             quality,
             f"  {'parameter':<14}{'estimate':>10}{'std. error':>12}   {self.level:.0%} interval "

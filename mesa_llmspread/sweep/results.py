@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from mesa_llmspread._checks import checked_int
-from mesa_llmspread.data import EXPOSURE_COLUMNS, SpreadData, shared_manifest
+from mesa_llmspread.data import EXPOSURE_COLUMNS, SpreadData
+from mesa_llmspread.data_tables import agents_that_decided
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+from mesa_llmspread.run_info import RunInfo
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.runfile import SCHEMA, TABLES, read_manifest
 from mesa_llmspread.sweep.storage import Folder
@@ -217,8 +219,12 @@ def read_record(files: Sequence[Path]) -> SpreadData:
     """
     exposures = _read("exposures", files, TABLES["exposures"])
     counts = _read("counts", files, TABLES["counts"])
-    manifest = shared_manifest([read_manifest(file) for file in files])
-    return SpreadData(exposures.astype(EXPOSURE_COLUMNS), counts, manifest)
+    exposures = exposures.fillna({"post": "", "reason": ""}).astype(EXPOSURE_COLUMNS)
+    numbers = counts["run"].unique().tolist()
+    manifests = dict(zip(numbers, map(read_manifest, files), strict=True))
+    info = {run: RunInfo.from_manifest(manifest) for run, manifest in manifests.items()}
+    agents = agents_that_decided(exposures, info, manifests)
+    return SpreadData(exposures, counts, info, agents)
 
 
 def _dataset(files: Sequence[Path]) -> ds.Dataset:

@@ -213,7 +213,7 @@ def analyse_all(data: SpreadData, network: Network | None) -> Analysis:
     -------
     Analysis
     """
-    events = len({data.manifest_of(run)["event"]["event_id"] for run in data.runs})
+    events = len({info.event.event_id for info in data.info.values()})
     with tqdm(total=events, desc="fitting", unit="event", disable=None) as bar:
 
         def fitted(_: str) -> None:
