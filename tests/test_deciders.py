@@ -14,17 +14,25 @@ from mesa_llmspread import (
     Decision,
     Exposure,
     FirstRepeat,
+    MixedDecider,
     Outcome,
     Profile,
     RateDecider,
     ScriptedDecider,
+    SpreadModel,
     TraitDecider,
     TwoClass,
     all_profiles,
     bundled_events,
 )
-from mesa_llmspread.deciders import as_decider
-from mesa_llmspread.exceptions import ArgumentTypeError, DeciderError, UnknownNameError
+from mesa_llmspread.deciders import as_decider, coins
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeciderError,
+    UnknownNameError,
+)
+from mesa_llmspread.profiles import codes
 
 EVENT = bundled_events()[0]
 PERSON = Profile.from_code("OCEAN")
@@ -137,3 +145,42 @@ def test_plain_values_stand_for_deciders() -> None:
         as_decider("trait")
     with pytest.raises(ArgumentTypeError, match="TransmissionLaw"):
         RateDecider("SI")
+
+
+def test_a_coin_does_not_depend_on_what_was_drawn_or_on_the_batch() -> None:
+    rng = np.random.default_rng(5)
+    batch = exposures(50)
+    whole = coins(batch, rng)
+    rng.random(17)
+    assert (coins(batch[20:30], rng) == whole[20:30]).all()
+    elsewhere = [one._replace(event=dataclasses.replace(EVENT, event_id="other")) for one in batch]
+    assert (coins(elsewhere, rng) != whole).all()
+
+
+def test_parts_of_a_population_decide_each_in_its_way() -> None:
+    mixed = MixedDecider({0.25: ScriptedDecider(lambda e: True), 0.75: "SI(0.0)"})
+    run = mixed.for_run(2000, np.random.default_rng(1))
+    decisions = run.decide(exposures(2000), np.random.default_rng(2))
+    assert share(decisions) == pytest.approx(0.25, abs=0.03)
+    again = run.decide(exposures(2000)[500:600], np.random.default_rng(3))
+    assert [d.outcome for d in again] == [d.outcome for d in decisions[500:600]]
+    by_code = MixedDecider(
+        {"OCEAN": "SI(1.0)", tuple(c for c in codes() if c != "OCEAN"): "SI(0.0)"}
+    )
+    other = Profile.from_code("ocean")
+    found = by_code.for_run(2, np.random.default_rng(1)).decide(
+        [exposures(1)[0], exposures(2, profile=other)[1]], np.random.default_rng(1)
+    )
+    assert [d.outcome for d in found] == [Outcome.REPOST, Outcome.DECLINE]
+    kept = by_code.manifest()
+    assert kept["parts"][0]["profiles"] == ["OCEAN"]
+    for wrong, error in (
+        ({0.5: "traits"}, ArgumentError),
+        ({"OCEAN": "traits", ("OCEAN", "ocean"): "traits"}, ArgumentError),
+        ({"XXXXX": "traits"}, UnknownNameError),
+        ({}, ArgumentError),
+    ):
+        with pytest.raises(error):
+            MixedDecider(wrong)
+    with pytest.raises(ArgumentError, match="include the profile 'ocean'"):
+        SpreadModel(decider=MixedDecider({"OCEAN": "traits"}), population={"ocean": 1.0}).run(2)
