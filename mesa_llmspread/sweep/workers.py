@@ -71,6 +71,11 @@ class _Queue:
         self.closed = self.closed or outcome.halt is not None
 
     @property
+    def blamed(self) -> set[int]:
+        """Runs that are not done and were under way when a worker died, the last time or before."""
+        return {run for run in self.waiting if self.deaths[run]}
+
+    @property
     def hopeless(self) -> bool:
         """Whether workers have died often enough."""
         most = max((self.deaths[run] for run in self.suspects), default=0)
@@ -142,7 +147,7 @@ def outcomes_of(
             except lost as error:
                 queue.lose()
                 if backend != "loky" or queue.hopeless:
-                    raise WorkerLostError(queue.suspects, type(error).__name__) from error
+                    raise WorkerLostError(queue.blamed, type(error).__name__) from error
                 warnings.warn(
                     f"a worker died ({type(error).__name__}), often for want of memory; what "
                     f"it was doing is done again, {len(queue.waiting)} runs are left",
