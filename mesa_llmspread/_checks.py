@@ -79,11 +79,10 @@ def checked_probability(name: str, value: Any) -> float:
     ArgumentError
         If it does not lie within 0 and 1.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ArgumentTypeError(name, value, "a probability")
-    if not 0 <= value <= 1:
+    number = _as_float(name, value, "a probability")
+    if not 0 <= number <= 1:
         raise ArgumentError(name, value, "be a probability between 0 and 1")
-    return float(value)
+    return number
 
 
 def checked_starters(value: Any, n: int, source: str, chance: float) -> int:
@@ -163,11 +162,10 @@ def checked_level(value: Any) -> float:
     ArgumentError
         If it does not lie between 0 and 1, both excluded.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ArgumentTypeError("level", value, "a number between 0 and 1")
-    if not 0 < value < 1:
+    number = _as_float("level", value, "a number between 0 and 1")
+    if not 0 < number < 1:
         raise ArgumentError("level", value, "lie between 0 and 1")
-    return float(value)
+    return number
 
 
 def checked_number(name: str, value: Any, low: float, high: float) -> float:
@@ -195,8 +193,13 @@ def checked_number(name: str, value: Any, low: float, high: float) -> float:
     """
     if (low, high) == (0.0, 1.0):
         return checked_probability(name, value)
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ArgumentTypeError(name, value, "a number")
-    if not low <= value <= high:
+    number = _as_float(name, value, "a number")
+    if not low <= number <= high:
         raise ArgumentError(name, value, f"lie between {low:g} and {high:g}")
+    return number
+
+
+def _as_float(name: str, value: Any, wanted: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ArgumentTypeError(name, value, wanted)
     return float(value)

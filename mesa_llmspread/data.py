@@ -97,7 +97,7 @@ class SpreadData:
     Raises
     ------
     ArgumentError
-        If a table lacks a column, holds an outcome that is none, or a run without info.
+        If a table lacks a column, holds an unknown outcome, or a run without info.
     """
 
     exposures: pd.DataFrame

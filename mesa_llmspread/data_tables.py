@@ -144,7 +144,7 @@ def complete_counts(given: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def _whole(table: str, column: pd.Series[Any], least: int) -> pd.Series[int]:
-    """Take a column of whole numbers, or say which value is none."""
+    """Return a column as whole numbers; raise where a value is no whole number."""
     values = pd.to_numeric(column, errors="coerce")
     good = values.notna() & (values % 1 == 0) & (values >= least)
     if not good.all():
@@ -198,7 +198,7 @@ def agents_that_decided(
         pairs = zip(agents["run"], agents["agent"], agents["node"], strict=True)
         agents["node"] = [names.get((run, agent), node) for run, agent, node in pairs]
     binary = agents["run"].map({run: _is_binary(known.population) for run, known in info.items()})
-    # The last row is for codes that are none: their index is -1.
+    # The last row is for unknown codes: their index is -1.
     levels = np.array([*(profile.levels for profile in all_profiles()), [np.nan] * 5])
     index = pd.Index(codes()).get_indexer(pd.Index(agents["profile"]))
     traits = levels[np.where(binary.to_numpy(dtype=bool), index, -1)]

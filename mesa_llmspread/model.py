@@ -263,6 +263,8 @@ class SpreadModel(mesa.Model):
         of the agents, unless they are the numbers 0 to n - 1.
         """
         return {
+            # First, so that no word of a decider's own can stand for one of the run's.
+            **self._answerer.manifest(),
             "n": self.n,
             "k": float(self.network.degrees.mean()),
             "degrees": _counts(self.network.degrees.tolist()),
@@ -272,7 +274,6 @@ class SpreadModel(mesa.Model):
             "feed": self.feed,
             "broadcast": self.broadcast,
             "event": self.event.to_dict(),
-            **self._answerer.manifest(),
             "rng": self.streams.seed,
             "versions": dict(_versions()),
         }

@@ -17,7 +17,7 @@ from mesa_llmspread._checks import checked_int, checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.meanfield import FitResult
-from mesa_llmspread.meanfield.maximise import Scale
+from mesa_llmspread.meanfield.scale import Scale
 from mesa_llmspread.networks import Network
 from mesa_llmspread.remade import dealt_profiles, network_of
 from mesa_llmspread.streams import RNGLike, as_generator

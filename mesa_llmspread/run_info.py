@@ -191,8 +191,8 @@ class RunInfo:
         Parameters
         ----------
         manifest : mapping of str to object
-            ``SpreadModel.manifest``, or what a record of the first edition kept; what is none of
-            a run's own fields is the decider's.
+            ``SpreadModel.manifest``, or what a record of the first edition kept; what is not a
+            run's own field is the decider's.
 
         Returns
         -------

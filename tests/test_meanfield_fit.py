@@ -16,7 +16,7 @@ from scipy.stats import norm
 from mesa_llmspread import RunInfo, SpreadData, SpreadModel, concat, fit
 from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
-from mesa_llmspread.meanfield.likelihood import Trials, one_rate
+from mesa_llmspread.meanfield.trials import Trials, one_rate
 from mesa_llmspread.profiles import codes
 
 

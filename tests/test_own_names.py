@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from command_line import call
+from mesa.batchrunner import batch_run
 
-from mesa_llmspread import SpreadModel, as_decider, check_law
+from mesa_llmspread import SpreadData, SpreadModel, as_decider, check_law
 from mesa_llmspread.exceptions import ArgumentError, DesignError, UnknownNameError
 from mesa_llmspread.sweep import Design, fit_cells, run
 
@@ -288,3 +289,44 @@ def test_settings_are_plain_text(parts: str) -> None:
     assert settings.make_model().decider.occasions == 2
     assert settings.decided_by() == f"{parts}:Stubborn(2)"
     assert f"decider='{parts}:Stubborn(2)'" in settings.python()
+
+
+def test_a_part_is_found_by_its_path(parts: str) -> None:
+    assert as_decider(f"{parts}:Stubborn(2)").occasions == 2  # type: ignore[attr-defined]
+    law = as_decider(f"{parts}:Threshold(0.1, 0.5)").law  # type: ignore[attr-defined]
+    assert law.parameters == {"low": 0.1, "high": 0.5}
+
+
+def test_batch_run_finds_it_in_other_processes(parts: str) -> None:
+    rows = batch_run(
+        SpreadModel,
+        {"n": 40, "k": 4, "decider": f"{parts}:Stubborn", "rng": [1, 2]},
+        number_processes=2,
+        max_steps=8,
+        display_progress=False,
+    )
+    data = SpreadData.from_batch_run(rows)
+    assert data.exposures.query("outcome == 'repost'")["exposure_count"].min() == 3
+
+
+@pytest.mark.parametrize("engine", ["mesa", "ensemble"])
+def test_a_sweep_runs_a_law_by_its_path(parts: str, tmp_path: Path, engine: Any) -> None:
+    decider = f"{parts}:Threshold({{low}}, 0.5)"
+    design = Design({"n": 60, "k": 6, "decider": decider, "low": [0.05, 0.2]}, rng=1)
+    sweep = run(design, tmp_path / "sweep", engine=engine, backend="sequential", steps=10)
+    assert len(sweep.done) == 2
+
+
+def test_the_command_finds_a_module_in_the_folder_that_it_runs_in(tmp_path: Path) -> None:
+    (tmp_path / "my_parts.py").write_text(PARTS, encoding="utf-8")
+    command = Path(sys.executable).with_name("llmspread")
+
+    def said(*words: str) -> str:
+        done = subprocess.run(
+            [command, *words], cwd=tmp_path, capture_output=True, text=True, timeout=250
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    said("run", "out", "--decider", "my_parts:Threshold(0.05, 0.4)", "--rng", "1")
+    assert "Threshold fitted to" in said("fit", "out", "--law", "my_parts:Threshold")

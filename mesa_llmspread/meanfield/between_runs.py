@@ -13,8 +13,10 @@ import numpy as np
 from scipy.stats import chi2, t
 
 from mesa_llmspread.meanfield.joint import problem_of
-from mesa_llmspread.meanfield.likelihood import Log, Trials, peak_rate, split
-from mesa_llmspread.meanfield.maximise import Estimate, Floats, Scale, peak_of
+from mesa_llmspread.meanfield.likelihood import Log, split
+from mesa_llmspread.meanfield.maximise import Estimate, peak_of
+from mesa_llmspread.meanfield.scale import Floats, Scale
+from mesa_llmspread.meanfield.trials import Trials, peak_rate
 from mesa_llmspread.transmission import TransmissionLaw, rate_to_probability
 
 __all__ = ["Between", "between_runs", "heterogeneity", "mean_interval"]

@@ -21,8 +21,8 @@ from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.meanfield.between_runs import mean_interval
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
 from mesa_llmspread.meanfield.joint import low_class_first
-from mesa_llmspread.meanfield.maximise import Floats, Scale
 from mesa_llmspread.meanfield.result import FitResult
+from mesa_llmspread.meanfield.scale import Floats, Scale
 from mesa_llmspread.meanfield.solve import ClosureWarning, solve
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import SI, TransmissionLaw, rate_to_probability

@@ -19,9 +19,11 @@ from mesa_llmspread.meanfield.between_runs import between_runs, heterogeneity
 from mesa_llmspread.meanfield.closure import Closure, Time
 from mesa_llmspread.meanfield.curve_fit import fit_curve
 from mesa_llmspread.meanfield.joint import estimate_together
-from mesa_llmspread.meanfield.likelihood import Log, Trials, one_rate, peak_rate, split
-from mesa_llmspread.meanfield.maximise import Estimate, Floats
+from mesa_llmspread.meanfield.likelihood import Log, split
+from mesa_llmspread.meanfield.maximise import Estimate
 from mesa_llmspread.meanfield.result import FitResult
+from mesa_llmspread.meanfield.scale import Floats
+from mesa_llmspread.meanfield.trials import Trials, one_rate, peak_rate
 from mesa_llmspread.transmission import TransmissionLaw, rate_to_probability, resolve_law
 
 __all__ = ["DIFFERS", "FitResult", "fit", "fit_log"]

@@ -18,8 +18,10 @@ import numpy as np
 from scipy.special import logsumexp, xlog1py, xlogy
 from scipy.stats import qmc
 
-from mesa_llmspread.meanfield.likelihood import Cells, Log, Trials, peak_rate
-from mesa_llmspread.meanfield.maximise import Derivatives, Floats, Problem, Scale
+from mesa_llmspread.meanfield.likelihood import Cells, Log
+from mesa_llmspread.meanfield.maximise import Derivatives, Problem
+from mesa_llmspread.meanfield.scale import Floats, Scale
+from mesa_llmspread.meanfield.trials import Trials, peak_rate
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
 __all__ = ["generic_problem"]

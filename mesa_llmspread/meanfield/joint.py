@@ -16,24 +16,10 @@ from scipy.stats import chi2
 
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.meanfield.generic import generic_problem
-from mesa_llmspread.meanfield.likelihood import (
-    Cells,
-    Histories,
-    Log,
-    Trials,
-    one_rate,
-    peak_rate,
-)
-from mesa_llmspread.meanfield.maximise import (
-    HIGHEST_RATE,
-    LOWEST_RATE,
-    Derivatives,
-    Estimate,
-    Floats,
-    Problem,
-    Scale,
-    maximise,
-)
+from mesa_llmspread.meanfield.likelihood import Cells, Histories, Log
+from mesa_llmspread.meanfield.maximise import Derivatives, Estimate, Problem, maximise
+from mesa_llmspread.meanfield.scale import HIGHEST_RATE, LOWEST_RATE, Floats, Scale
+from mesa_llmspread.meanfield.trials import Trials, one_rate, peak_rate
 from mesa_llmspread.transmission import OnlineOffline, TransmissionLaw, TwoClass
 
 __all__ = [

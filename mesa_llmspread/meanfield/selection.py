@@ -17,9 +17,11 @@ from scipy.special import xlogy
 from scipy.stats import chi2
 
 from mesa_llmspread.meanfield.joint import problem_of
-from mesa_llmspread.meanfield.likelihood import Log, Trials, arrays_of, peak_rate, split
-from mesa_llmspread.meanfield.maximise import Floats, peak_of
+from mesa_llmspread.meanfield.likelihood import Log, arrays_of, split
+from mesa_llmspread.meanfield.maximise import peak_of
 from mesa_llmspread.meanfield.result import FitResult
+from mesa_llmspread.meanfield.scale import Floats
+from mesa_llmspread.meanfield.trials import Trials, peak_rate
 from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = [

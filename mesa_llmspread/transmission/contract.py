@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.transmission.law import MEMORIES, ExposureArrays, TransmissionLaw
+from mesa_llmspread.transmission.exposures import ExposureArrays
+from mesa_llmspread.transmission.law import MEMORIES, TransmissionLaw
 from mesa_llmspread.transmission.registry import resolve_law
 
 __all__ = ["check_law", "check_memory"]

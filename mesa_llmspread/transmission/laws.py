@@ -12,7 +12,8 @@ import numpy.typing as npt
 from mesa_llmspread._checks import checked_probability
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.profiles import codes
-from mesa_llmspread.transmission.law import ExposureArrays, TransmissionLaw
+from mesa_llmspread.transmission.exposures import ExposureArrays
+from mesa_llmspread.transmission.law import TransmissionLaw
 
 __all__ = ["SI", "ByProfile", "FirstRepeat", "OnlineOffline", "SingleMultiple", "TwoClass"]
 
