@@ -17,7 +17,7 @@ import pandas as pd
 from _measure import machine
 
 from mesa_llmspread import RunInfo, SpreadData, compare
-from mesa_llmspread.meanfield import Comparison
+from mesa_llmspread.inference import Comparison
 from mesa_llmspread.networks import random_regular
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import (
@@ -46,7 +46,7 @@ TRUTHS: tuple[TransmissionLaw, ...] = (
     SI(0.05),
     OnlineOffline(0.1, 0.04),
     FirstRepeat(0.2, 0.04),
-    FirstRepeat(0.3, 0.1, per="step"),
+    FirstRepeat(0.3, 0.1, per="occasion"),
     SingleMultiple(0.05, 0.2),
     TwoClass(0.02, 0.3, share_high=0.3),
     ByProfile(BETAS),
@@ -63,14 +63,14 @@ def log_of(
     parts = [part for _, part in law.classes()] if latent else [law]
     share_high = law.share_high if isinstance(law, TwoClass) else 0.0
     high = (rng.random(n) < share_high).astype(int)
-    broadcast = BROADCAST if isinstance(law, OnlineOffline) else 0.0
+    media_prob = BROADCAST if isinstance(law, OnlineOffline) else 0.0
     posted = np.zeros(n, dtype=bool)
     posted[rng.choice(n, STARTERS, replace=False)] = True
     occasions = np.zeros(n, dtype=np.int64)
     rows, infected = [], [STARTERS]
     for step in range(1, STEPS + 1):
         contacts = posted[neighbours].sum(axis=1)
-        direct = rng.random(n) < broadcast
+        direct = rng.random(n) < media_prob
         seeing = np.flatnonzero(~posted & ((contacts > 0) | direct))
         occasions[seeing] += 1
         seen = {

@@ -20,8 +20,8 @@ from _measure import cpu_seconds, machine, peak_megabytes, table, wall_seconds
 from bench_model import PollingModel
 from scipy.sparse import csr_array
 
-from mesa_llmspread.ensemble import simulate
 from mesa_llmspread.networks import Network, random_regular
+from mesa_llmspread.simulation.ensemble import simulate
 from mesa_llmspread.transmission import (
     SI,
     ByProfile,
@@ -35,7 +35,7 @@ from mesa_llmspread.transmission import (
 K, BETA, STARTERS, STEPS = 8, 0.05, 10, 50
 
 MEMORY = """
-from mesa_llmspread.ensemble import simulate
+from mesa_llmspread.simulation.ensemble import simulate
 from mesa_llmspread.networks import random_regular
 from mesa_llmspread.transmission import SI
 simulate(SI({beta}), random_regular({n}, {k}, rng=1), {starters}, {steps}, rng=1)
@@ -159,7 +159,7 @@ def laws(beta: float) -> tuple[TransmissionLaw, ...]:
         SI(beta),
         OnlineOffline(0.001, beta),
         FirstRepeat(2 * beta, beta),
-        FirstRepeat(4 * beta, 2 * beta, per="step"),
+        FirstRepeat(4 * beta, 2 * beta, per="occasion"),
         SingleMultiple(beta, 4 * beta),
         TwoClass(beta / 2, 2 * beta),
         ByProfile(tuple(np.linspace(beta / 2, 2 * beta, 32))),

@@ -22,7 +22,7 @@ import numpy as np
 from mesa.datacollection import DataCollector
 from mesa.space import NetworkGrid
 
-from mesa_llmspread._checks import (
+from mesa_llmspread._validation import (
     check_contacts,
     checked_int,
     checked_probability,
@@ -48,7 +48,7 @@ from mesa_llmspread.recorder import (
     with_record,
     without_record,
 )
-from mesa_llmspread.streams import RNGLike, Streams, agent_uniforms, as_seed
+from mesa_llmspread.rng import RNGLike, Streams, agent_uniforms, as_seed
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -72,7 +72,7 @@ class SpreadModel(mesa.Model):
         Number of agents; a network given as a graph brings its own.
     k : int, default 8
         Neighbours an agent (mean degree where they differ). ``k=0`` and ``initial_infected=0``
-        are allowed with ``broadcast > 0`` only: otherwise nobody ever sees the news.
+        are allowed with ``media_prob > 0`` only: otherwise nobody ever sees the news.
     network : str, networkx.Graph, Network or EdgeList, default "random_regular"
         Who sees whose posts: a name of :data:`mesa_llmspread.networks.NETWORKS`, a graph, or
         what :func:`mesa_llmspread.read_edgelist` read from a file.
@@ -87,7 +87,7 @@ class SpreadModel(mesa.Model):
         How many agents, drawn uniformly, or which nodes of the network, have posted at step 0.
     feed : {"persistent", "new"}, default "persistent"
         Whether a post stays in view for good, or is seen only in the step after it.
-    broadcast : float, default 0
+    media_prob : float, default 0
         Probability a step that a susceptible agent sees the event itself, through the media.
     rng : int, numpy.random.Generator or None
         Randomness. The same seed gives the same run, bit for bit.
@@ -135,7 +135,7 @@ class SpreadModel(mesa.Model):
         decider: Any = "traits",
         initial_infected: int | Sequence[Any] = 10,
         feed: str = "persistent",
-        broadcast: float = 0.0,
+        media_prob: float = 0.0,
         rng: RNGLike = None,
         agent_class: type[SpreadAgent] = SpreadAgent,
         model_reporters: Mapping[str, Any] | None = None,
@@ -155,7 +155,7 @@ class SpreadModel(mesa.Model):
         if not (isinstance(agent_class, type) and issubclass(agent_class, SpreadAgent)):
             raise ArgumentTypeError("agent_class", agent_class, "a subclass of SpreadAgent")
         self.feed = feed
-        self.broadcast = checked_probability("broadcast", broadcast)
+        self.media_prob = checked_probability("media_prob", media_prob)
         self.event = _as_event(event)
 
         self.streams = Streams(seed)
@@ -164,11 +164,15 @@ class SpreadModel(mesa.Model):
         named = isinstance(network, str)
         most = int(self.network.degrees.max())
         check_contacts(
-            "k" if named else "network", k if named else network, most, "broadcast", self.broadcast
+            "k" if named else "network",
+            k if named else network,
+            most,
+            "media_prob",
+            self.media_prob,
         )
         profiles = sample_profiles(self.n, population, self.streams.population)
         nodes = node_names(network, self.n)
-        starters = _starters(initial_infected, nodes, self.streams, self.broadcast)
+        starters = _starters(initial_infected, nodes, self.streams, self.media_prob)
         self.decider = decider
         self._described = _describe(network, nodes, population, starters)
 
@@ -272,7 +276,7 @@ class SpreadModel(mesa.Model):
             **self._described,
             "starter_profiles": [self.spreaders[i].code for i in self._described["starters"]],
             "feed": self.feed,
-            "broadcast": self.broadcast,
+            "media_prob": self.media_prob,
             "event": self.event.to_dict(),
             "rng": self.streams.seed,
             "versions": dict(_versions()),
@@ -324,9 +328,9 @@ class SpreadModel(mesa.Model):
     def _audience(self) -> tuple[list[SpreadAgent], list[Exposure]]:
         """Find who sees something at the coming step, ordered by index, and what."""
         self.direct = set()
-        if self.broadcast > 0:
-            chance = agent_uniforms(self.streams.broadcast(self.clock + 1), range(self.n))
-            self.direct = set((chance < self.broadcast).nonzero()[0].tolist())
+        if self.media_prob > 0:
+            chance = agent_uniforms(self.streams.media(self.clock + 1), range(self.n))
+            self.direct = set((chance < self.media_prob).nonzero()[0].tolist())
         indices = range(self.n) if self._asks_all else sorted(self.in_reach | self.direct)
         audience, exposures = [], []
         for index in indices:
@@ -349,7 +353,7 @@ class SpreadModel(mesa.Model):
         """Count who is new, and collect."""
         self.new_infected = self.infected - self._counted
         self._counted = self.infected
-        within_reach = self.in_reach or self.broadcast > 0 or self._asks_all
+        within_reach = self.in_reach or self.media_prob > 0 or self._asks_all
         self.running = bool(self.susceptible and within_reach)
         self.datacollector.collect(self)
 
@@ -377,12 +381,12 @@ def _starters(
     initial_infected: int | Sequence[Any],
     nodes: Sequence[Any],
     streams: Streams,
-    broadcast: float,
+    media_prob: float,
 ) -> list[int]:
     """Find the indices of the agents who have posted at step 0."""
     n = len(nodes)
     if isinstance(initial_infected, Integral) and not isinstance(initial_infected, bool):
-        number = checked_starters(initial_infected, n, "broadcast", broadcast)
+        number = checked_starters(initial_infected, n, "media_prob", media_prob)
         return sorted(streams.starters.choice(n, size=number, replace=False).tolist())
     if isinstance(initial_infected, bool | str) or not isinstance(initial_infected, Iterable):
         raise ArgumentTypeError("initial_infected", initial_infected, "a number or a list of nodes")
@@ -393,7 +397,7 @@ def _starters(
             raise ArgumentError("initial_infected", node, "hold nodes of the network only")
     if len(set(chosen_nodes)) != len(chosen_nodes):
         raise ArgumentError("initial_infected", chosen_nodes, "hold different nodes")
-    checked_starters(len(chosen_nodes), n, "broadcast", broadcast)
+    checked_starters(len(chosen_nodes), n, "media_prob", media_prob)
     return sorted(index[node] for node in chosen_nodes)
 
 

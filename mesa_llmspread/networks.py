@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread._checks import checked_int, checked_probability
 from mesa_llmspread._edgelist import read_ends
-from mesa_llmspread._pairing import simple_pairing
+from mesa_llmspread._random_regular import simple_pairing
+from mesa_llmspread._validation import checked_int, checked_probability
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
     UnknownNameError,
 )
-from mesa_llmspread.streams import RNGLike, as_generator
+from mesa_llmspread.rng import RNGLike, as_generator
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mesa_llmspread._words import html_table
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
-from mesa_llmspread.streams import RNGLike, as_generator
+from mesa_llmspread.rng import RNGLike, as_generator
 
 __all__ = [
     "NORM_SHARES",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesa.datacollection import DataCollector
 
-from mesa_llmspread.data import EXPOSURE_COLUMNS
+from mesa_llmspread.data.spread_data import EXPOSURE_COLUMNS
 from mesa_llmspread.deciders.base import Decision, Exposure
 from mesa_llmspread.record import RECORD
 

@@ -9,7 +9,7 @@ import sys
 from unittest import mock
 
 
-def call(*arguments: object, code: int = 0, module: str = "mesa_llmspread.cli") -> str:
+def call(*arguments: object, code: int = 0, module: str = "mesa_llmspread.cli.main") -> str:
     """Run a command line and give what it printed; on the error stream if it should fail."""
     main = importlib.import_module(module).main
     out, err = io.StringIO(), io.StringIO()

@@ -25,19 +25,19 @@ from mesa_llmspread import (
     fit,
     solve,
 )
-from mesa_llmspread.analysis import (
+from mesa_llmspread.analysis.cascades import cascade
+from mesa_llmspread.analysis.descriptive import GROUPINGS, prevalence, repost_rates
+from mesa_llmspread.analysis.event_analysis import (
     CURVES,
     analyse,
     closure_curves,
     stochastic_curve,
     without_curve,
 )
-from mesa_llmspread.cascade import cascade
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.networks import random_regular
-from mesa_llmspread.plots import plot_spread
-from mesa_llmspread.report import figures, save_figures, write_report
-from mesa_llmspread.summaries import GROUPINGS, prevalence, repost_rates
+from mesa_llmspread.reporting.plots import plot_spread
+from mesa_llmspread.reporting.report import figures, save_figures, write_report
 from models.armed_conflict.run import show
 
 
@@ -114,7 +114,7 @@ def test_closure_curves_are_the_solver_s(data: SpreadData) -> None:
     expected = solve(law, n=120, k=6, initial_infected=10, steps=25)["infected"] / 120
     np.testing.assert_allclose(curves["master equations"], expected)
     assert (curves["mean-field map"] >= curves["master equations"] - 1e-12).all()
-    step = FirstRepeat(0.1, 0.03, per="step")
+    step = FirstRepeat(0.1, 0.03, per="occasion")
     assert "mean-field ODE" not in closure_curves(step, data)
 
 
@@ -183,7 +183,7 @@ def test_the_table_has_a_line_an_event(data: SpreadData) -> None:
         {"population": "OceAn"},
         {"decider": "SI(0.0)"},
         {"decider": "SI(1.0)"},
-        {"decider": "OnlineOffline(0.02, 0.05)", "broadcast": 0.5},
+        {"decider": "OnlineOffline(0.02, 0.05)", "media_prob": 0.5},
         {"feed": "new", "decider": "SI(0.3)"},
         {"network": "small_world"},
         {"network": "scale_free"},

@@ -54,7 +54,7 @@ def session() -> Iterator[Session]:
 
 @pytest.mark.parametrize("decider", ["traits", *LAWS])
 def test_settings_make_the_model_that_their_lines_make(decider: str) -> None:
-    settings = Settings(n=60, decider=decider, population="shares", broadcast=0.02, steps=15)
+    settings = Settings(n=60, decider=decider, population="shares", media_prob=0.02, steps=15)
     names: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(settings.python(), names)

@@ -21,12 +21,12 @@ from mesa_llmspread import (
     concat,
     random_regular,
 )
-from mesa_llmspread.cascade import Cascade, cascade
+from mesa_llmspread.analysis._trees import Forest
+from mesa_llmspread.analysis.cascades import Cascade, cascade
 from mesa_llmspread.deciders import Decider
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.forests import Forest
-from mesa_llmspread.plots import plot_cascade
-from mesa_llmspread.remade import network_of
+from mesa_llmspread.reporting.plots import plot_cascade
+from mesa_llmspread.simulation.rebuild import network_of
 
 
 class Timetable(Decider):
@@ -172,7 +172,9 @@ def test_the_media_begin_trees_of_their_own() -> None:
     # 0 - 1 - 2, and 3 apart; everyone sees the event itself in every step.
     graph = nx.Graph([(0, 1), (1, 2)])
     graph.add_node(3)
-    found = cascade(run_of(graph, {1: 1, 2: 2, 3: 3}, [0], broadcast=1.0), graph, draws=1000, rng=1)
+    found = cascade(
+        run_of(graph, {1: 1, 2: 2, 3: 3}, [0], media_prob=1.0), graph, draws=1000, rng=1
+    )
     assert found.spreaders["sources"].tolist() == [0, 2, 2, 1]
     assert found.edges["probability"].tolist() == [0.5, 0.5]
     assert found.measures.loc["trees", "mean"] == pytest.approx(3, abs=0.1)
@@ -227,19 +229,19 @@ def test_edges_are_edges_and_their_probabilities_sum_to_one(
 @given(
     seed=st.integers(0, 2**32 - 1),
     feed=st.sampled_from(["persistent", "new"]),
-    broadcast=st.sampled_from([0.0, 0.05]),
+    media_prob=st.sampled_from([0.0, 0.05]),
     network=st.sampled_from(["random_regular", "small_world", "scale_free"]),
     starters=st.integers(1, 40),
 )
 def test_any_run_makes_forests(
-    seed: int, feed: str, broadcast: float, network: str, starters: int
+    seed: int, feed: str, media_prob: float, network: str, starters: int
 ) -> None:
     model = SpreadModel(
         n=40,
         k=4,
         network=network,
         feed=feed,
-        broadcast=broadcast,
+        media_prob=media_prob,
         initial_infected=starters,
         rng=seed,
     )

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from mesa_llmspread import LLMSpreadError, SpreadData, SpreadModel, concat
-from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
-from mesa_llmspread.data_files import FORMAT
+from mesa_llmspread.data.files import FORMAT
+from mesa_llmspread.data.spread_data import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.deciders import DecisionStore
 from mesa_llmspread.events import get_event
 from mesa_llmspread.exceptions import (

@@ -140,7 +140,7 @@ def test_its_law_makes_the_same_run_bit_for_bit(link):
     decider = TraitDecider(link=link)
     law = RateDecider(decider.law(EVENTS[0]))
     runs = [
-        SpreadModel(n=200, decider=one, event=EVENTS[0], broadcast=0.05, rng=3).run(20)
+        SpreadModel(n=200, decider=one, event=EVENTS[0], media_prob=0.05, rng=3).run(20)
         for one in (decider, law)
     ]
     assert [run.infected for run in runs] == [runs[0].infected] * 2

@@ -22,9 +22,10 @@ import tenacity
 from servers import Reply, ScriptedServer, answer
 
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.deciders import DecisionStore, LLMDecider, Outcome, calls
+from mesa_llmspread.deciders import DecisionStore, LLMDecider, Outcome
 from mesa_llmspread.deciders.base import Exposure, Post
-from mesa_llmspread.deciders.template import SHIPPED, as_template
+from mesa_llmspread.deciders.llm import calls
+from mesa_llmspread.deciders.llm.template import SHIPPED, as_template
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import DeciderError
 from mesa_llmspread.model import SpreadModel

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mesa_llmspread.ensemble import Ensemble, simulate
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.networks import Network, as_network, random_regular
 from mesa_llmspread.profiles import codes
+from mesa_llmspread.simulation.ensemble import Ensemble, simulate
 from mesa_llmspread.transmission import (
     SI,
     ByProfile,
@@ -34,7 +34,7 @@ LAWS: tuple[TransmissionLaw, ...] = (
     SI(0.1),
     OnlineOffline(0.02, 0.08),
     FirstRepeat(0.3, 0.05),
-    FirstRepeat(0.3, 0.05, per="step"),
+    FirstRepeat(0.3, 0.05, per="occasion"),
     SingleMultiple(0.05, 0.3),
     SingleMultiple(0.05, 0.3, count="cumulative"),
     TwoClass(0.03, 0.3, share_high=0.3),
@@ -55,7 +55,7 @@ def law_of(law: str, params: Any) -> TransmissionLaw:
         "SI": lambda: SI(high),
         "OnOff": lambda: OnlineOffline(low, high),
         "FirstRepeat": lambda: FirstRepeat(low, high),
-        "FirstRepeatStep": lambda: FirstRepeat(low, high, per="step"),
+        "FirstRepeatStep": lambda: FirstRepeat(low, high, per="occasion"),
         "SingleMultiple": lambda: SingleMultiple(low, high),
         "SMcum": lambda: SingleMultiple(low, high, count="cumulative"),
         "TwoClass": lambda: TwoClass(low, high, high=HALF),

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from mesa_llmspread import OfflineEvent, SpreadData, SpreadModel, bundled_events, compare, fit
-from mesa_llmspread.analysis import analyse
+from mesa_llmspread.analysis.event_analysis import analyse
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
-from mesa_llmspread.predictive import predict_runs
-from mesa_llmspread.traits import trait_effects
+from mesa_llmspread.inference.predictive import predict_runs
+from mesa_llmspread.inference.trait_effects import trait_effects
 
 FEW = pd.DataFrame(
     {

@@ -22,10 +22,11 @@ import tenacity
 from servers import Reply, ScriptedServer, answer
 
 from mesa_llmspread import SpreadModel
-from mesa_llmspread.deciders import DecisionStore, calls
+from mesa_llmspread.deciders import DecisionStore
 from mesa_llmspread.deciders.base import Exposure, Outcome, Post
-from mesa_llmspread.deciders.faults import presentable
-from mesa_llmspread.deciders.llm import LLMDecider
+from mesa_llmspread.deciders.llm import calls
+from mesa_llmspread.deciders.llm.decider import LLMDecider
+from mesa_llmspread.deciders.llm.faults import presentable
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import (
     ArgumentError,
@@ -580,7 +581,7 @@ SCRIPT = """
 import multiprocessing, sys
 import numpy as np
 from mesa_llmspread.deciders.base import Exposure, Outcome, Post
-from mesa_llmspread.deciders.llm import LLMDecider
+from mesa_llmspread.deciders.llm.decider import LLMDecider
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.profiles import all_profiles
 

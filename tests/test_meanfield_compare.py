@@ -12,9 +12,9 @@ from test_meanfield_fit import as_data
 
 from mesa_llmspread import SpreadData, SpreadModel, TwoClass, compare, concat, fit
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.meanfield import Comparison
-from mesa_llmspread.meanfield.likelihood import decisions_of
-from mesa_llmspread.meanfield.selection import (
+from mesa_llmspread.inference import Comparison
+from mesa_llmspread.inference.likelihood import decisions_of
+from mesa_llmspread.inference.selection import (
     chances,
     goodness_of_fit,
     like_decisions,
@@ -37,11 +37,11 @@ TRUTHS = {
 
 
 def simulated(law: str, seed: int, runs: int = 5, n: int = 200) -> SpreadData:
-    broadcast = 0.2 if law.startswith("OnlineOffline") else 0.0
+    media_prob = 0.2 if law.startswith("OnlineOffline") else 0.0
     return concat(
         [
             SpreadData.from_model(
-                SpreadModel(n=n, decider=law, broadcast=broadcast, rng=100 * seed + run).run(60)
+                SpreadModel(n=n, decider=law, media_prob=media_prob, rng=100 * seed + run).run(60)
             )
             for run in range(runs)
         ]

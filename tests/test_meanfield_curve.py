@@ -153,7 +153,7 @@ def test_bad_arguments() -> None:
         with pytest.raises(ArgumentError, match=rf"info\.{name}=None: must be known"):
             fit(unknown, "SI", method="curve")
     silent = dataclasses.replace(data, info={0: dataclasses.replace(data.info[0], media_prob=0.0)})
-    with pytest.raises(ArgumentError, match="broadcast > 0"):
+    with pytest.raises(ArgumentError, match="media_prob > 0"):
         fit(silent, "OnlineOffline", method="curve")
     start = dataclasses.replace(data, counts=data.counts[data.counts["step"] == 0])
     with pytest.raises(ArgumentError, match="at least one step"):

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from mesa_llmspread import RunInfo, SpreadData, SpreadModel, concat, fit
-from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data.spread_data import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
-from mesa_llmspread.meanfield.trials import Trials, one_rate
+from mesa_llmspread.inference.trials import Trials, one_rate
 from mesa_llmspread.profiles import codes
 
 
@@ -197,7 +197,7 @@ def test_recovers_the_truth(decider: str, law: str, options: dict) -> None:
 
 
 def test_recovers_online_and_offline_rates() -> None:
-    model = SpreadModel(n=2000, decider="OnlineOffline(0.02, 0.05)", broadcast=0.5, rng=3).run(60)
+    model = SpreadModel(n=2000, decider="OnlineOffline(0.02, 0.05)", media_prob=0.5, rng=3).run(60)
     result = fit(SpreadData.from_model(model), "OnlineOffline", level=0.999)
     assert result.ci["alpha"][0] < 0.02 < result.ci["alpha"][1]
     assert result.ci["beta"][0] < 0.05 < result.ci["beta"][1]

@@ -22,9 +22,9 @@ from mesa_llmspread import (
     solve,
 )
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.meanfield.generic import generic_problem
-from mesa_llmspread.meanfield.likelihood import Log
-from mesa_llmspread.meanfield.maximise import maximise
+from mesa_llmspread.inference.generic import generic_problem
+from mesa_llmspread.inference.likelihood import Log
+from mesa_llmspread.inference.maximise import maximise
 from mesa_llmspread.transmission import law_names, resolve_law
 
 
@@ -51,7 +51,7 @@ FAMILY = [
 
 @pytest.fixture(scope="module")
 def seen_in_media() -> SpreadData:
-    return record("OnlineOffline(0.1, 0.04)", broadcast=0.2, feed="persistent")
+    return record("OnlineOffline(0.1, 0.04)", media_prob=0.2, feed="persistent")
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def reference_law(name: str, params: str) -> TransmissionLaw:
         "SI": (SI, {}),
         "OnOff": (OnlineOffline, {}),
         "FirstRepeat": (FirstRepeat, {}),
-        "FirstRepeatStep": (FirstRepeat, {"per": "step"}),
+        "FirstRepeatStep": (FirstRepeat, {"per": "occasion"}),
         "SingleMultiple": (SingleMultiple, {}),
         "SMcum": (SingleMultiple, {"count": "cumulative"}),
     }
@@ -243,7 +243,7 @@ def test_equal_first_and_repeated_chances_are_si(closure: Any, feed: Any) -> Non
         curve(FirstRepeat(0.06, 0.06), **options), curve(SI(0.06), **options), atol=1e-12
     )
     np.testing.assert_allclose(
-        curve(FirstRepeat(0.1, 0.1, per="step"), **options),
+        curve(FirstRepeat(0.1, 0.1, per="occasion"), **options),
         curve(SingleMultiple(0.1, 0.1), **options),
         atol=1e-12,
     )
@@ -447,7 +447,7 @@ def simulated(
     [
         (OnlineOffline(0.01, 0.06), "persistent"),
         (FirstRepeat(0.15, 0.02), "persistent"),
-        (FirstRepeat(0.05, 0.3, per="step"), "persistent"),
+        (FirstRepeat(0.05, 0.3, per="occasion"), "persistent"),
         (SingleMultiple(0.04, 0.25), "persistent"),
         (SI(0.25), "new"),
         (FirstRepeat(0.4, 0.15), "new"),
@@ -578,7 +578,7 @@ def test_bad_arguments(changes: dict[str, Any], error: type[Exception], words: s
     ("law", "changes", "words"),
     [
         (
-            FirstRepeat(0.2, 0.1, per="step"),
+            FirstRepeat(0.2, 0.1, per="occasion"),
             {"time": "continuous"},
             "be 'discrete' for FirstRepeatStep",
         ),

@@ -41,7 +41,7 @@ LAWS = {
     "SI": lambda b: SI(b),
     "OnOff": lambda a, b: OnlineOffline(a, b),
     "FirstRepeat": lambda a, b: FirstRepeat(a, b),
-    "FirstRepeatStep": lambda a, b: FirstRepeat(a, b, per="step"),
+    "FirstRepeatStep": lambda a, b: FirstRepeat(a, b, per="occasion"),
     "SingleMultiple": lambda a, b: SingleMultiple(a, b),
     "SMcum": lambda a, b: SingleMultiple(a, b, count="cumulative"),
     "TwoClass": lambda a, b: TwoClass(a, b, high={"OCEAN"}),
@@ -77,7 +77,7 @@ def check_exact(shared: Path, graph_name: str, law: str, feed: str, number: int)
         decider=structure,
         initial_infected=list(range(0, n * number, n)),
         feed=feed,
-        broadcast=1.0 if law == "OnOff" else 0.0,
+        media_prob=1.0 if law == "OnOff" else 0.0,
         rng=2026,
     )
     for expected in table.itertuples():
@@ -236,7 +236,7 @@ def test_failed_decisions_leave_agents_as_they_were() -> None:
 
 def test_broadcast_shows_the_event_itself() -> None:
     decider = ScriptedDecider(lambda e: False)
-    SpreadModel(n=1000, k=4, initial_infected=1, broadcast=0.3, decider=decider, rng=2).run(5)
+    SpreadModel(n=1000, k=4, initial_infected=1, media_prob=0.3, decider=decider, rng=2).run(5)
     exposures = [e for e, _ in decider.history]
     direct = np.mean([e.direct for e in exposures if e.contacts == 0])
     assert direct == 1
@@ -361,8 +361,8 @@ def test_the_manifest_says_what_was_run() -> None:
         ({"initial_infected": [0, 0]}, "different nodes"),
         ({"initial_infected": [999]}, "nodes of the network"),
         ({"initial_infected": "all"}, "a list of nodes"),
-        ({"broadcast": 1.5}, "between 0 and 1"),
-        ({"broadcast": "often"}, "a probability"),
+        ({"media_prob": 1.5}, "between 0 and 1"),
+        ({"media_prob": "often"}, "a probability"),
         ({"decider": "SI(-0.1)"}, "between 0 and 1"),
         ({"decider": "SI(1.1)"}, "between 0 and 1"),
         ({"decider": "gpt"}, "traits"),
@@ -399,17 +399,17 @@ def test_a_negative_number_of_steps_is_an_error() -> None:
     seed=st.integers(0, 2**32),
     beta=st.floats(0, 1),
     feed=st.sampled_from(["persistent", "new"]),
-    broadcast=st.sampled_from([0.0, 0.4]),
+    media_prob=st.sampled_from([0.0, 0.4]),
 )
 @settings(max_examples=25, deadline=None)
-def test_invariants(seed: int, beta: float, feed: str, broadcast: float) -> None:
+def test_invariants(seed: int, beta: float, feed: str, media_prob: float) -> None:
     model = SpreadModel(
         n=24,
         k=3,
         decider=RateDecider(FirstRepeat(beta, beta / 2)),
         initial_infected=2,
         feed=feed,
-        broadcast=broadcast,
+        media_prob=media_prob,
         rng=seed,
     ).run(12)
     table = log(model)

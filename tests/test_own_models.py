@@ -215,7 +215,7 @@ def test_an_agent_that_is_made_to_post_is_seen_and_counted() -> None:
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 @pytest.mark.parametrize("feed", ["persistent", "new"])
 def test_a_copy_goes_on_as_the_original_does(copied: Any, feed: str) -> None:
-    settings: dict[str, Any] = {"n": 80, "k": 6, "feed": feed, "broadcast": 0.05, "rng": 3}
+    settings: dict[str, Any] = {"n": 80, "k": 6, "feed": feed, "media_prob": 0.05, "rng": 3}
     model = Counting(**settings, decider="TwoClass(0.05, 0.5, share_high=0.4)").run(4)
     other = copied(model)
     assert other.datacollector is not model.datacollector

@@ -12,7 +12,7 @@ import pytest
 from servers import Reply, ScriptedServer
 
 from mesa_llmspread.deciders import DecisionStore, LLMDecider, commands
-from mesa_llmspread.deciders.personas import ITEMS, check_personas
+from mesa_llmspread.deciders.llm.personas import ITEMS, check_personas
 from mesa_llmspread.exceptions import DeciderError
 from mesa_llmspread.profiles import Trait, all_profiles
 

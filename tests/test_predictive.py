@@ -7,8 +7,8 @@ import pytest
 
 from mesa_llmspread import SpreadData, SpreadModel, concat, fit
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.inference.predictive import predict_runs
 from mesa_llmspread.networks import random_regular
-from mesa_llmspread.predictive import predict_runs
 
 
 def simulated(law: str, runs: int = 4, **options: object) -> SpreadData:
@@ -23,7 +23,7 @@ def simulated(law: str, runs: int = 4, **options: object) -> SpreadData:
     [
         ("SI(0.05)", "SI", {}),
         ("FirstRepeat(0.2, 0.04)", "FirstRepeat", {"network": "small_world"}),
-        ("OnlineOffline(0.1, 0.03)", "OnlineOffline", {"broadcast": 0.1}),
+        ("OnlineOffline(0.1, 0.03)", "OnlineOffline", {"media_prob": 0.1}),
         ("TwoClass(0.02, 0.3, share_high=0.3)", "TwoClass", {"feed": "new"}),
         ("SI(0.05)", "ByProfile", {}),
     ],

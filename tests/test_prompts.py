@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesa_llmspread.deciders.base import Exposure, Post
-from mesa_llmspread.deciders.prompts import (
+from mesa_llmspread.deciders.llm.prompts import (
     MAX_EVENT_LENGTH,
     MAX_POST_LENGTH,
     MAX_POSTS,
@@ -22,7 +22,7 @@ from mesa_llmspread.deciders.prompts import (
     marker_for,
     quote,
 )
-from mesa_llmspread.deciders.template import SHIPPED, PromptTemplate, as_template
+from mesa_llmspread.deciders.llm.template import SHIPPED, PromptTemplate, as_template
 from mesa_llmspread.events import OfflineEvent, bundled_events
 from mesa_llmspread.profiles import Profile, all_profiles
 

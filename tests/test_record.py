@@ -27,9 +27,10 @@ from mesa_llmspread import (
     fit_traits,
     sample_profiles,
 )
-from mesa_llmspread.analysis import analyse
-from mesa_llmspread.cascade import cascade
-from mesa_llmspread.data import AGENT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.analysis.cascades import cascade
+from mesa_llmspread.analysis.descriptive import prevalence, repost_rates
+from mesa_llmspread.analysis.event_analysis import analyse
+from mesa_llmspread.data.spread_data import AGENT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -37,10 +38,9 @@ from mesa_llmspread.exceptions import (
     OldFormatWarning,
     UnknownNameError,
 )
-from mesa_llmspread.predictive import predict_runs
+from mesa_llmspread.inference.predictive import predict_runs
+from mesa_llmspread.inference.trait_effects import trait_effects
 from mesa_llmspread.profiles import Trait
-from mesa_llmspread.summaries import prevalence, repost_rates
-from mesa_llmspread.traits import trait_effects
 
 # --- what is known of a run ---------------------------------------------------------------------
 
@@ -49,7 +49,7 @@ def test_a_model_can_be_built_again_from_its_record(tmp_path: Path) -> None:
     event = bundled_events()[7]
     model = SpreadModel(
         n=50, k=6, network="small_world", event=event, population={"OCEAN": 0.5, "ocean": 0.5},
-        initial_infected=3, feed="new", broadcast=0.05, rng=4,
+        initial_infected=3, feed="new", media_prob=0.05, rng=4,
     ).run(8)  # fmt: skip
     first = SpreadData.from_model(model)
     info = SpreadData.load(first.save(tmp_path)).info[0]
@@ -58,7 +58,7 @@ def test_a_model_can_be_built_again_from_its_record(tmp_path: Path) -> None:
     again = SpreadModel(
         n=info.n, k=round(info.k), network=info.network, event=info.events[0],
         population=info.population, decider=info.decider, initial_infected=info.initial_infected,
-        feed=info.feed, broadcast=info.media_prob, rng=info.rng,
+        feed=info.feed, media_prob=info.media_prob, rng=info.rng,
     ).run(8)  # fmt: skip
     second = SpreadData.from_model(again)
     pd.testing.assert_frame_equal(first.exposures, second.exposures)
@@ -325,7 +325,7 @@ def save_as_before(data: SpreadData, folder: Path, version: int | None) -> None:
             "population": info.population,
             "initial_infected": info.initial_infected,
             "feed": info.feed,
-            "broadcast": info.media_prob,
+            "media_prob": info.media_prob,
             "event": info.event.to_dict(),
             "decider": info.decider,
             **info.decider_info,

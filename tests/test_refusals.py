@@ -27,8 +27,8 @@ from mesa_llmspread import (
     simulate,
     solve,
 )
-from mesa_llmspread.analysis import analyse
-from mesa_llmspread.cascade import cascade
+from mesa_llmspread.analysis.cascades import cascade
+from mesa_llmspread.analysis.event_analysis import analyse
 from mesa_llmspread.deciders import Decider
 from mesa_llmspread.exceptions import (
     ArgumentError,
@@ -53,11 +53,11 @@ def one_line(error: pytest.ExceptionInfo[LLMSpreadError]) -> str:
 
 def test_no_starters_and_no_other_source_of_news() -> None:
     refused: dict[str, Callable[[], object]] = {
-        "broadcast": lambda: SpreadModel(initial_infected=0),
+        "media_prob": lambda: SpreadModel(initial_infected=0),
         "alpha": lambda: solve(SI(0.1), n=200, k=8, initial_infected=0, steps=5),
         "alpha ": lambda: simulate(SI(0.1), random_regular(200, 8), initial_infected=0),
         "alpha  ": lambda: simulate(SI(0.1), random_regular(200, 8), initial_infected=[]),
-        "broadcast ": lambda: SpreadModel(initial_infected=[]),
+        "media_prob ": lambda: SpreadModel(initial_infected=[]),
     }
     for source, attempt in refused.items():
         with pytest.raises(ArgumentError) as error:
@@ -70,11 +70,11 @@ def test_no_starters_and_no_other_source_of_news() -> None:
 def test_no_neighbours_and_no_other_source_of_news() -> None:
     alone = nx.empty_graph(20)
     refused: dict[str, Callable[[], object]] = {
-        "k=0: must be at least 1, or be 0 with broadcast > 0": lambda: SpreadModel(k=0),
+        "k=0: must be at least 1, or be 0 with media_prob > 0": lambda: SpreadModel(k=0),
         "k=0: must be at least 1, or be 0 with alpha > 0": lambda: solve(
             OnlineOffline(0.0, 0.1), n=200, k=0, initial_infected=5, steps=5
         ),
-        "must have at least one edge, or have none with broadcast > 0": lambda: SpreadModel(
+        "must have at least one edge, or have none with media_prob > 0": lambda: SpreadModel(
             network=alone, initial_infected=1
         ),
         "must have at least one edge, or have none with alpha > 0": lambda: simulate(
@@ -89,7 +89,7 @@ def test_no_neighbours_and_no_other_source_of_news() -> None:
 
 def test_the_event_itself_is_a_source_of_news() -> None:
     law = OnlineOffline(0.1, 0.2)
-    model = SpreadModel(n=100, k=0, initial_infected=0, broadcast=0.5, decider=law, rng=1)
+    model = SpreadModel(n=100, k=0, initial_infected=0, media_prob=0.5, decider=law, rng=1)
     assert model.run(40).infected > 50
     alone = random_regular(100, 0)
     expected = 100 * (1 - 0.9 ** np.arange(11))
@@ -110,7 +110,7 @@ def test_without_starters_the_equations_follow_the_simulation() -> None:
 
 def test_a_run_without_starters_is_analysed_like_others() -> None:
     model = SpreadModel(
-        n=100, k=4, initial_infected=0, broadcast=0.3, decider=OnlineOffline(0.1, 0.1), rng=1
+        n=100, k=4, initial_infected=0, media_prob=0.3, decider=OnlineOffline(0.1, 0.1), rng=1
     )
     data = SpreadData.from_model(model.run(30))
     assert compare(data).best.name == "OnlineOffline"
@@ -118,7 +118,7 @@ def test_a_run_without_starters_is_analysed_like_others() -> None:
     assert cascade(data, rng=1).size == data.counts["infected"].max()
     with pytest.raises(ArgumentError, match="method='curve': must be 'exposures'"):
         fit(data, "OnlineOffline", method="curve")
-    nobody = SpreadModel(n=20, k=4, initial_infected=0, broadcast=0.3, decider="SI(0.1)", rng=1)
+    nobody = SpreadModel(n=20, k=4, initial_infected=0, media_prob=0.3, decider="SI(0.1)", rng=1)
     with pytest.raises(ArgumentError, match="somebody posted"):
         cascade(SpreadData.from_model(nobody.run(3)))
 
@@ -126,9 +126,9 @@ def test_a_run_without_starters_is_analysed_like_others() -> None:
 def test_a_design_without_news_is_refused_before_it_runs() -> None:
     with pytest.raises(DesignError, match=r"row 0, k=0: must be at least 1, or be 0 with broadc"):
         Design({"k": [0, 4], "decider": "SI(0.1)"})
-    with pytest.raises(DesignError, match=r"row 0, initial_infected=0.*with broadcast > 0"):
-        Design({"initial_infected": [0, 4], "broadcast": [0.0, 0.2]})
-    assert len(Design({"initial_infected": 0, "k": [0, 4], "broadcast": 0.2}).table) == 2
+    with pytest.raises(DesignError, match=r"row 0, initial_infected=0.*with media_prob > 0"):
+        Design({"initial_infected": [0, 4], "media_prob": [0.0, 0.2]})
+    assert len(Design({"initial_infected": 0, "k": [0, 4], "media_prob": 0.2}).table) == 2
 
 
 # --- whole numbers ------------------------------------------------------------------------------
@@ -264,8 +264,8 @@ def test_a_decider_that_returns_no_decisions(answers: Any, returned: str, wanted
         (["--steps", "-1"], "steps=-1: must be at least 0"),
         (["--network", "EDGES", "--n", "500"], "n=500: must be left out with network="),
         (["--network", "EDGES", "--k", "4"], "k=4: must be left out with network="),
-        (["--k", "0"], "k=0: must be at least 1, or be 0 with broadcast > 0"),
-        (["--initial-infected", "0"], "between 1 and n=200, or be 0 with broadcast > 0"),
+        (["--k", "0"], "k=0: must be at least 1, or be 0 with media_prob > 0"),
+        (["--initial-infected", "0"], "between 1 and n=200, or be 0 with media_prob > 0"),
         (["--network", "nofile.txt"], "the file of an edge list (there is no such file)"),
         (["--network", "small_wold"], "did you mean 'small_world'?"),
         (["--decider", "SI(nan)"], "decider='SI(nan)': .*; nan is not a number"),

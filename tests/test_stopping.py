@@ -150,7 +150,7 @@ def test_a_run_that_is_stopped_says_what_is_kept(
     asks = ("--decider", "llm:openai/tiny", "--api-base", server.api_base, "--store", store)
     command = ("run", out, "--n", 60, "--k", 4, "--rng", 1, "--steps", 4, *asks)
     command += ("--force",) if force else ()
-    said = stopped(server, 50, signal.SIGINT, "mesa_llmspread.cli", *command)
+    said = stopped(server, 50, signal.SIGINT, "mesa_llmspread.cli.main", *command)
     assert f"kept in {out}-partial/" in said
     assert f"same command again, with --rng 1 and --store {store}" in said
     assert contents(out) == before
@@ -174,7 +174,7 @@ def test_a_run_that_is_killed_leaves_the_earlier_record(
     before = contents(tmp_path)
     asks = ("--decider", "llm:openai/tiny", "--api-base", server.api_base)
     command = ("run", tmp_path / "out", *SMALL, *asks, "--force")
-    stopped(server, 20, signal.SIGKILL, "mesa_llmspread.cli", *command)
+    stopped(server, 20, signal.SIGKILL, "mesa_llmspread.cli.main", *command)
     assert contents(tmp_path) == before
 
 

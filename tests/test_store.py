@@ -18,12 +18,14 @@ import pytest
 import tenacity
 from servers import Reply, ScriptedServer, answer
 
+from mesa_llmspread.cli import llm as commands
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.deciders import LLMDecider, Outcome, calls, commands
+from mesa_llmspread.deciders import LLMDecider, Outcome
 from mesa_llmspread.deciders.base import Exposure, Post
-from mesa_llmspread.deciders.kept import Call
-from mesa_llmspread.deciders.limits import Pace
-from mesa_llmspread.deciders.store import DecisionStore
+from mesa_llmspread.deciders.llm import calls
+from mesa_llmspread.deciders.llm.kept import Call
+from mesa_llmspread.deciders.llm.limits import Pace
+from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import (
     ArgumentError,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.streams import Streams, agent_uniforms, as_generator, as_seed
+from mesa_llmspread.rng import Streams, agent_uniforms, as_generator, as_seed
 
 PURPOSES = ("network", "population", "starters", "decider")
 
@@ -18,7 +18,7 @@ def draws_of(streams: Streams) -> dict[str, np.ndarray]:
     """First numbers of every stream of a run."""
     named = {purpose: getattr(streams, purpose).random(1000) for purpose in PURPOSES}
     for step in range(3):
-        named[f"broadcast {step}"] = streams.broadcast(step).random(1000)
+        named[f"media_prob {step}"] = streams.media(step).random(1000)
         named[f"decisions {step}"] = streams.decisions(step).random(1000)
     return named
 
@@ -81,7 +81,7 @@ def test_streams_of_all_purposes_steps_and_seeds_are_uncorrelated() -> None:
 def test_using_one_stream_changes_no_other(used: str) -> None:
     streams = Streams(11)
     getattr(streams, used).random(12345)
-    streams.broadcast(1).random(77)
+    streams.media(1).random(77)
     after, expected = draws_of(streams), draws_of(Streams(11))
     assert [name for name in expected if not np.array_equal(after[name], expected[name])] == [used]
 
@@ -90,9 +90,9 @@ def test_the_stream_of_a_step_depends_on_no_earlier_step() -> None:
     in_order, alone = Streams(4), Streams(4)
     for step in range(9):
         in_order.decisions(step).random()
-        in_order.broadcast(step).random()
+        in_order.media_prob(step).random()
     assert in_order.decisions(9).random() == alone.decisions(9).random()
-    assert in_order.broadcast(9).random() == alone.broadcast(9).random()
+    assert in_order.media_prob(9).random() == alone.media_prob(9).random()
 
 
 def test_a_stream_gives_more_after_what_it_gave_before() -> None:

@@ -29,6 +29,7 @@ from servers import ScriptedServer
 from typer.testing import CliRunner
 
 from mesa_llmspread import SpreadData, SpreadModel, TraitDecider, concat
+from mesa_llmspread.cli.sweep import sweep_command
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -49,7 +50,6 @@ from mesa_llmspread.sweep import (
     run,
     sensitivity,
 )
-from mesa_llmspread.sweep.command import sweep_command
 from mesa_llmspread.sweep.engines import Job, perform, unsettle
 from mesa_llmspread.sweep.figures import plot_heatmap, plot_rates
 from mesa_llmspread.sweep.workers import outcomes_of
@@ -197,7 +197,7 @@ def test_all_problems_of_a_design_are_named_at_once() -> None:
         "k": [],
         "n": [100, "many"],
         "decider": ["SI(2)", "nobody"],
-        "broadcast": 2,
+        "media_prob": 2,
         "network": "random_reglar",
         "rng": [1],
     }
@@ -210,7 +210,7 @@ def test_all_problems_of_a_design_are_named_at_once() -> None:
         "item 1, n: mixes kinds: 'many'",
         "beta=2: must be a probability",
         "decider='nobody'",
-        "broadcast=2",
+        "media_prob=2",
         "did you mean 'random_regular'",
         "rng: is no parameter's name",
     ):
@@ -787,12 +787,12 @@ def test_both_engines_agree_where_nothing_is_left_to_chance(
 
 def test_what_the_compiled_engine_cannot_do_is_reported(tmp_path: Path) -> None:
     design = Design(
-        {"n": 50, "decider": ["traits", "FirstRepeat(0.2, 0.1)"], "broadcast": [0.0, 0.1]}, rng=1
+        {"n": 50, "decider": ["traits", "FirstRepeat(0.2, 0.1)"], "media_prob": [0.0, 0.1]}, rng=1
     )
     with pytest.raises(DesignError) as caught:
         run(design, tmp_path / "out", engine="ensemble")
     found = {(problem.where, problem.argument) for problem in caught.value.problems}
-    assert found == {("row 0", "decider"), ("row 1", "decider"), ("row 3", "broadcast")}
+    assert found == {("row 0", "decider"), ("row 1", "decider"), ("row 3", "media_prob")}
     with pytest.raises(DesignError, match="decider"):
         run(Design({"n": 50}, rng=1), tmp_path / "out", engine="ensemble")
     assert not (tmp_path / "out").exists()
@@ -993,7 +993,7 @@ def test_a_sweep_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
     file.write_text(json.dumps(design))
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from mesa_llmspread.cli import main; main()"
+        "from mesa_llmspread.cli.main import main; main()"
     )
     words = ["sweep", out, "--design", file, "--n-jobs", "2", "--progress", "none"]
     with subprocess.Popen(

@@ -18,6 +18,7 @@ from pandas.testing import assert_frame_equal
 from servers import Reply, ScriptedServer, answer
 from typer.testing import CliRunner
 
+from mesa_llmspread.cli.sweep import sweep_command
 from mesa_llmspread.deciders import DecisionStore
 from mesa_llmspread.exceptions import (
     ArgumentError,
@@ -28,7 +29,6 @@ from mesa_llmspread.exceptions import (
     UnknownNameError,
 )
 from mesa_llmspread.sweep import Design, dry_run, load, resume, run
-from mesa_llmspread.sweep.command import sweep_command
 
 STEPS = 3
 

@@ -26,11 +26,11 @@ from mesa_llmspread.deciders import (
     PromptTemplate,
     as_decider,
 )
-from mesa_llmspread.deciders import template as template_module
-from mesa_llmspread.deciders.personas import check_personas
-from mesa_llmspread.deciders.prompts import SHOWN_MARKER, build_messages
-from mesa_llmspread.deciders.template import SHIPPED, as_template
-from mesa_llmspread.deciders.template_persona import PersonaWords, TraitWords
+from mesa_llmspread.deciders.llm import template as template_module
+from mesa_llmspread.deciders.llm.personas import check_personas
+from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages
+from mesa_llmspread.deciders.llm.template import SHIPPED, as_template
+from mesa_llmspread.deciders.llm.template_persona import PersonaWords, TraitWords
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import (
     ArgumentError,

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from mesa_llmspread import RunInfo, SpreadData, SpreadModel, TraitDecider, bundled_events, concat
-from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data.spread_data import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.plots import plot_hazard_ratios
+from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
 from mesa_llmspread.profiles import Trait, codes
-from mesa_llmspread.traits import TraitEffects, trait_effects
+from mesa_llmspread.reporting.plots import plot_hazard_ratios
 
 TRAITS = [trait.value for trait in Trait]
 
@@ -210,7 +210,7 @@ def test_no_effect_is_no_effect() -> None:
 
 def test_seeing_the_event_itself() -> None:
     law = "OnlineOffline(0.3, 0.02)"
-    model = SpreadModel(n=800, decider=law, broadcast=0.05, rng=5).run(20)
+    model = SpreadModel(n=800, decider=law, media_prob=0.05, rng=5).run(20)
     table = trait_effects(SpreadData.from_model(model)).table.set_index("term")
     assert table.loc["saw the event", "low"] > 1
     assert "saw the event only" in table.index

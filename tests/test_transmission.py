@@ -40,7 +40,7 @@ LAWS: list[TransmissionLaw] = [
     SI(0.05),
     OnlineOffline(0.02, 0.05),
     FirstRepeat(0.2, 0.04),
-    FirstRepeat(0.2, 0.04, per="step"),
+    FirstRepeat(0.2, 0.04, per="occasion"),
     SingleMultiple(0.04, 0.2),
     SingleMultiple(0.04, 0.2, count="cumulative"),
     TwoClass(0.02, 0.2, share_high=0.3),
@@ -153,7 +153,7 @@ def test_equal_rates_reduce_to_plain_si(beta: float, seen: dict[str, Any]) -> No
     assert OnlineOffline(0.7, beta).evaluate(**seen | {"direct": False}) == plain
     per_step = float(SI(beta).evaluate(min(seen["contacts"], 1)))
     for law in (
-        FirstRepeat(beta, beta, per="step"),
+        FirstRepeat(beta, beta, per="occasion"),
         SingleMultiple(beta, beta),
         SingleMultiple(beta, beta, count="cumulative"),
     ):
@@ -247,7 +247,7 @@ def test_names_tell_options_apart() -> None:
         "ByProfile",
     ]
     assert set(law_names()) == set(NAMES) - {"TwoClassKnown"}
-    assert str(FirstRepeat(0.2, 0.04, per="step")) == (
+    assert str(FirstRepeat(0.2, 0.04, per="occasion")) == (
         "FirstRepeatStep(beta_first=0.2, beta_repeat=0.04)"
     )
     assert str(ByProfile(BETAS)) == "ByProfile(32 rates, 0.01 to 0.32)"
@@ -348,8 +348,8 @@ def test_a_class_stands_for_its_law(kind: type[TransmissionLaw]) -> None:
 
 
 def test_options_choose_the_variant() -> None:
-    assert resolve_law("FirstRepeat", per="step").name == "FirstRepeatStep"
-    assert resolve_law(FirstRepeat(0.1, 0.2, per="step"), per="contact").name == "FirstRepeat"
+    assert resolve_law("FirstRepeat", per="occasion").name == "FirstRepeatStep"
+    assert resolve_law(FirstRepeat(0.1, 0.2, per="occasion"), per="contact").name == "FirstRepeat"
     assert resolve_law(SingleMultiple, count="cumulative").name == "SingleMultipleCumulative"
     known = resolve_law(TwoClass, high={"OCEAN"})
     assert known.name == "TwoClassKnown"
@@ -360,7 +360,7 @@ def test_an_unknown_law_or_option_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'FirstRepeat'"):
         resolve_law("firstrepeat")
     with pytest.raises(UnknownNameError, match=r"option='per'.*one of count"):
-        resolve_law("SingleMultiple", per="step")
+        resolve_law("SingleMultiple", per="occasion")
     with pytest.raises(UnknownNameError, match=r"\(none\)"):
         resolve_law("ByProfile", betas=[0.1] * 32)
     with pytest.raises(UnknownNameError, match="per='each'"):
@@ -378,8 +378,8 @@ def test_an_unknown_law_or_option_is_refused() -> None:
         ("SI(0.05)", SI(0.05)),
         (" SI( beta = 5e-2 ) \n", SI(0.05)),
         ("OnlineOffline(0.1, beta=0.2)", OnlineOffline(0.1, 0.2)),
-        ("FirstRepeat(0.2, 0.04, per='step')", FirstRepeat(0.2, 0.04, per="step")),
-        ("FirstRepeatStep(0.2, 0.04)", FirstRepeat(0.2, 0.04, per="step")),
+        ("FirstRepeat(0.2, 0.04, per='step')", FirstRepeat(0.2, 0.04, per="occasion")),
+        ("FirstRepeatStep(0.2, 0.04)", FirstRepeat(0.2, 0.04, per="occasion")),
         ("SingleMultipleCumulative(0, 1)", SingleMultiple(0, 1, count="cumulative")),
         ("TwoClass(0, 1, 0.25)", TwoClass(0, 1, 0.25)),
         ("TwoClass(0, 1, high={'OCEAN', 'Ocean'})", TwoClass(0, 1, high=HIGH)),

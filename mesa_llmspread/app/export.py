@@ -91,8 +91,8 @@ def report(data: SpreadData) -> bytes:
     bytes
         One self-contained HTML page.
     """
-    from mesa_llmspread.analysis import analyse
-    from mesa_llmspread.report import figures, save_figures, write_report
+    from mesa_llmspread.analysis.event_analysis import analyse
+    from mesa_llmspread.reporting.report import figures, save_figures, write_report
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

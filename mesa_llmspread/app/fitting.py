@@ -10,15 +10,20 @@ import numpy as np
 import pandas as pd
 
 from mesa_llmspread._words import p_words
-from mesa_llmspread.analysis import CLOSURES, closure_curves, stochastic_curve, without_curve
+from mesa_llmspread.analysis.event_analysis import (
+    CLOSURES,
+    closure_curves,
+    stochastic_curve,
+    without_curve,
+)
 from mesa_llmspread.app.law import Curve, Law
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import LLMSpreadError
-from mesa_llmspread.meanfield import FitResult, compare, fit
-from mesa_llmspread.meanfield.compare import candidates
-from mesa_llmspread.meanfield.likelihood import decisions_of
-from mesa_llmspread.meanfield.selection import goodness_of_fit, like_decisions
-from mesa_llmspread.meanfield.verdict import misfit
+from mesa_llmspread.inference import FitResult, compare, fit
+from mesa_llmspread.inference.compare import candidates
+from mesa_llmspread.inference.likelihood import decisions_of
+from mesa_llmspread.inference.selection import goodness_of_fit, like_decisions
+from mesa_llmspread.inference.verdict import misfit
 from mesa_llmspread.networks import Network
 from mesa_llmspread.transmission import TransmissionLaw
 

@@ -91,12 +91,12 @@ def Forms(settings: Settings, on_settings: Change, views: solara.Reactive[View])
         LLMForm(settings.llm, used, lambda llm: change(llm=llm, decider="llm"), views)
     _Choice("Feed", _FEEDS, settings.feed, lambda feed: change(feed=feed))
     solara.SliderFloat(
-        f"Sees the event itself: {settings.broadcast:.2f} a step",
-        value=settings.broadcast,
+        f"Sees the event itself: {settings.media_prob:.2f} a step",
+        value=settings.media_prob,
         min=0,
         max=0.2,
         step=0.01,
-        on_value=lambda chance: change(broadcast=chance),
+        on_value=lambda chance: change(media_prob=chance),
     )
     solara.SliderInt(
         f"Initial spreaders: {settings.initial_infected}",

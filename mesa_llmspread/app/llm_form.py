@@ -184,7 +184,7 @@ def look_up(llm: LLMSettings) -> Known | None:
     if not llm.model or refusal(replace(llm, key_variable="")):
         return None
     from mesa_llmspread.deciders import LLMDecider
-    from mesa_llmspread.deciders.calls import key_variables
+    from mesa_llmspread.deciders.llm.calls import key_variables
 
     try:
         address = llm.api_base or None

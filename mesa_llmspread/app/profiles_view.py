@@ -48,7 +48,7 @@ def profile_rates(data: SpreadData) -> tuple[list[dict[str, Any]], list[dict[str
         None where no decision has been made.
     """
     # Statistics take long to load, and the page shall be there before.
-    from mesa_llmspread.summaries import repost_rates
+    from mesa_llmspread.analysis.descriptive import repost_rates
 
     if data.exposures.empty:
         return None

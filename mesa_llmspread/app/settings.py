@@ -84,7 +84,7 @@ class Settings:
         The language model, where it decides.
     feed : {"persistent", "new"}
         Whether posts stay in view.
-    broadcast : float
+    media_prob : float
         Chance a step that an agent sees the event itself.
     initial_infected : int
         Agents who have posted at step 0.
@@ -107,7 +107,7 @@ class Settings:
     rates: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: dict(_STARTING_RATES))
     llm: LLMSettings = field(default_factory=LLMSettings)
     feed: str = "persistent"
-    broadcast: float = 0.0
+    media_prob: float = 0.0
     initial_infected: int = 10
     steps: int = 60
     rng: int = 1
@@ -142,7 +142,7 @@ class Settings:
             "decider": self._decider_text(),
             "initial_infected": self.initial_infected,
             "feed": self.feed,
-            "broadcast": self.broadcast,
+            "media_prob": self.media_prob,
             "rng": self.rng,
         }
 

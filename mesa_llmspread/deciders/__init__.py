@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, Post, coins
-from mesa_llmspread.deciders.llm import LLMDecider
+from mesa_llmspread.deciders.llm.decider import LLMDecider
+from mesa_llmspread.deciders.llm.store import DecisionStore
+from mesa_llmspread.deciders.llm.template import PromptTemplate
 from mesa_llmspread.deciders.mixed import MixedDecider
 from mesa_llmspread.deciders.rates import RateDecider
 from mesa_llmspread.deciders.scripted import ScriptedDecider
-from mesa_llmspread.deciders.store import DecisionStore
-from mesa_llmspread.deciders.template import PromptTemplate
 from mesa_llmspread.deciders.traits import TraitDecider
 from mesa_llmspread.exceptions import (
     ArgumentError,

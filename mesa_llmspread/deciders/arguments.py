@@ -10,9 +10,9 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from mesa_llmspread.deciders.asking import Mode
-from mesa_llmspread.deciders.limits import Pace
-from mesa_llmspread.deciders.store import DecisionStore
+from mesa_llmspread.deciders.llm.asking import Mode
+from mesa_llmspread.deciders.llm.limits import Pace
+from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 
 __all__ = ["amount", "kept_where", "number", "optional", "pace", "variable", "whole"]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import DeciderError, _short
 from mesa_llmspread.profiles import Profile
-from mesa_llmspread.streams import agent_uniforms
+from mesa_llmspread.rng import agent_uniforms
 
 __all__ = ["Decider", "Decision", "Exposure", "Outcome", "Post", "check_decisions", "coins"]
 

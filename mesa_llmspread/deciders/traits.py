@@ -1,7 +1,7 @@
 """A policy of traits, event and social reinforcement: stands in for a language model.
 
 It is also the form into which a language model's recorded decisions are distilled; see
-:mod:`mesa_llmspread.distil`.
+:mod:`mesa_llmspread.analysis.distill`.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class TraitDecider(Decider):
     def law(self, event: OfflineEvent) -> TraitLaw:
         """Give the policy for one event as a law, which the compiled engine runs.
 
-        That engine shows posts only: what agents see of the event itself (``broadcast``) is
+        That engine shows posts only: what agents see of the event itself (``media_prob``) is
         left out of its runs.
 
         Parameters

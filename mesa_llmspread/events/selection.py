@@ -10,7 +10,7 @@ import pandas as pd
 
 from mesa_llmspread.events.event import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.streams import RNGLike, as_generator
+from mesa_llmspread.rng import RNGLike, as_generator
 
 __all__ = ["events_frame", "select_events"]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.integrate import solve_ivp
 
-from mesa_llmspread._checks import check_contacts, checked_int, checked_starters
+from mesa_llmspread._validation import check_contacts, checked_int, checked_starters
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from mesa_llmspread._checks import check_contacts, checked_int, checked_starters
+from mesa_llmspread._validation import check_contacts, checked_int, checked_starters
 from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError
 from mesa_llmspread.networks import make_network
 from mesa_llmspread.sweep.models import PLAIN, model_arguments, model_name
@@ -132,14 +132,14 @@ def problems_of(
             without = ~cells["decider"].str.contains(f"{{{name}}}", regex=False, na=False)
             cells = cells.assign(decider=cells["decider"].where(without))
     checks: list[tuple[list[str], Callable[[dict[str, Any]], object]]] = [
-        *(([name], _check_alone) for name in ("event", "population", "feed", "broadcast")),
+        *(([name], _check_alone) for name in ("event", "population", "feed", "media_prob")),
         (["decider", *used], _check_alone),
     ]
     if not own:
         checks += [
             (["k", "n", "network"], _check_network),
             (["initial_infected", "n"], _check_starters),
-            (["initial_infected", "k", "broadcast"], _check_source),
+            (["initial_infected", "k", "media_prob"], _check_source),
         ]
     for columns, check in checks:
         problems += failing(cells, columns, check, rows_are_known)
@@ -215,7 +215,7 @@ def _check_starters(arguments: dict[str, Any]) -> None:
 def _check_source(arguments: dict[str, Any]) -> None:
     """Validate that somebody can see the news at all."""
     full = {**model_arguments(), **arguments}
-    if full["broadcast"] == 0 and full["initial_infected"] == 0:
-        checked_starters(0, full["n"], "broadcast", 0.0)
-    if full["broadcast"] == 0 and full["k"] == 0:
-        check_contacts("k", 0, 0, "broadcast", 0.0)
+    if full["media_prob"] == 0 and full["initial_infected"] == 0:
+        checked_starters(0, full["n"], "media_prob", 0.0)
+    if full["media_prob"] == 0 and full["k"] == 0:
+        check_contacts("k", 0, 0, "media_prob", 0.0)

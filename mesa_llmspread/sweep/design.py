@@ -17,10 +17,10 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import qmc
 
-from mesa_llmspread._checks import checked_int
-from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread._validation import checked_int
+from mesa_llmspread.data.spread_data import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, DesignError
-from mesa_llmspread.streams import RNGLike, as_seed, spawn_seeds
+from mesa_llmspread.rng import RNGLike, as_seed, spawn_seeds
 from mesa_llmspread.sweep.checks import Problem, places, problems_of
 from mesa_llmspread.sweep.models import PLAIN, as_model
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mesa_llmspread._checks import checked_int
-from mesa_llmspread.deciders.estimate import Estimate, total
+from mesa_llmspread._validation import checked_int
+from mesa_llmspread.deciders.llm.estimate import Estimate, total
 from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.sweep.checks import arguments_of
 from mesa_llmspread.sweep.design import Design
@@ -61,7 +61,7 @@ def dry_run(
     steps, llm
         As for :func:`~mesa_llmspread.sweep.run`.
     **assumptions
-        ``chance``: see :func:`mesa_llmspread.deciders.estimate.estimate`.
+        ``chance``: see :func:`mesa_llmspread.deciders.llm.estimate.estimate`.
 
     Returns
     -------

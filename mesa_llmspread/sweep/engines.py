@@ -195,30 +195,30 @@ def engine_law(arguments: Mapping[str, Any]) -> Any:
     from mesa_llmspread.deciders import RateDecider, as_decider
 
     full = {**model_arguments(), **arguments}
-    decider, broadcast = as_decider(full["decider"]), full["broadcast"]
+    decider, media_prob = as_decider(full["decider"]), full["media_prob"]
     if not isinstance(decider, RateDecider):
         raise ArgumentError(
             "decider", full["decider"], "be a law, such as 'SI(0.05)', for engine='ensemble'"
         )
     law = decider.law
-    if law.memory == "first_repeat" and broadcast > 0:
+    if law.memory == "first_repeat" and media_prob > 0:
         raise ArgumentError(
-            "broadcast",
-            broadcast,
+            "media_prob",
+            media_prob,
             f"be 0 with {law.name} and engine='ensemble', where seeing "
             "the event itself counts as no occasion",
         )
-    return law.seen_by(broadcast)
+    return law.seen_by(media_prob)
 
 
 def _ensemble(job: Job, *_: Any) -> bytes:
     """Run the compiled engine, on the network and from the starters that the seed gives Mesa."""
     import numpy as np
 
-    from mesa_llmspread.ensemble import simulate
     from mesa_llmspread.networks import make_network
     from mesa_llmspread.profiles import sample_profiles
-    from mesa_llmspread.streams import Streams
+    from mesa_llmspread.rng import Streams
+    from mesa_llmspread.simulation.ensemble import simulate
 
     arguments = arguments_of(job.cell)
     full = {**model_arguments(), **arguments}

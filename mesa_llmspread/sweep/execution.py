@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 
-from mesa_llmspread._checks import checked_int
+from mesa_llmspread._validation import checked_int
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -262,7 +262,7 @@ def _check_answerable(
             problems = failing(cells, ["decider", *rates], check)
         forget_deciders()
     elif "decider" in cells:
-        problems = failing(cells, ["decider", "broadcast", *rates], engine_law)
+        problems = failing(cells, ["decider", "media_prob", *rates], engine_law)
     else:
         problems = [Problem("decider", "must be given, as a law, for engine='ensemble'")]
     if problems:

@@ -98,7 +98,7 @@ def _grouped(sweep: Sweep, names: Sequence[str]) -> Iterable[tuple[tuple[Any, ..
 
 def _fit_runs(files: list[Path], template: bytes, level: float) -> list[dict[str, Any]]:
     """Fit the runs in some files; one row a rate."""
-    from mesa_llmspread.meanfield import compare, fit
+    from mesa_llmspread.inference import compare, fit
 
     law: TransmissionLaw | None = loads(template)
     try:

@@ -13,11 +13,12 @@ import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from mesa_llmspread._checks import checked_int
-from mesa_llmspread.data import EXPOSURE_COLUMNS, SpreadData
-from mesa_llmspread.data_tables import agents_that_decided
+from mesa_llmspread._validation import checked_int
+from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data.run_info import RunInfo
+from mesa_llmspread.data.spread_data import EXPOSURE_COLUMNS
+from mesa_llmspread.data.tables import agents_that_decided
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
-from mesa_llmspread.run_info import RunInfo
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.runfile import SCHEMA, TABLES, read_manifest
 from mesa_llmspread.sweep.storage import Folder

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mesa_llmspread.data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data.spread_data import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import InputFileError
 
 __all__ = ["SCHEMA", "TABLES", "encode", "read_manifest"]

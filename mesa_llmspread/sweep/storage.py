@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mesa_llmspread.exceptions import ArgumentError, InputFileError, OutputError
-from mesa_llmspread.files import is_free, make_folder, new_folder, write_whole
+from mesa_llmspread.io import is_free, make_folder, new_folder, write_whole
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Outcome, versions
 from mesa_llmspread.sweep.language import LIMITS, template_hashes

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread._checks import checked_number
+from mesa_llmspread._validation import checked_number
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.profiles import all_profiles
 from mesa_llmspread.transmission.exposures import ExposureArrays

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread._checks import checked_probability
+from mesa_llmspread._validation import checked_probability
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission.exposures import ExposureArrays
@@ -108,7 +108,7 @@ class FirstRepeat(TransmissionLaw):
     ----------
     beta_first, beta_repeat : float
         Probability at the first and at each later exposure occasion.
-    per : {"contact", "step"}, default "contact"
+    per : {"contact", "occasion"}, default "contact"
         Whether each posting neighbour acts on its own, or the agent makes one decision a
         step whatever their number.
 
@@ -120,7 +120,7 @@ class FirstRepeat(TransmissionLaw):
 
     beta_first: float
     beta_repeat: float
-    per: Literal["contact", "step"] = "contact"
+    per: Literal["contact", "occasion"] = "contact"
 
     labels: ClassVar[Mapping[str, str]] = {
         "beta_first": "the first time an agent sees it",
@@ -130,8 +130,8 @@ class FirstRepeat(TransmissionLaw):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.per not in ("contact", "step"):
-            raise UnknownNameError("per", self.per, ("contact", "step"))
+        if self.per not in ("contact", "occasion"):
+            raise UnknownNameError("per", self.per, ("contact", "occasion"))
 
     @property
     def name(self) -> str:
@@ -146,7 +146,7 @@ class FirstRepeat(TransmissionLaw):
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         beta = np.where(seen.exposure_count > 1, self.beta_repeat, self.beta_first)
-        if self.per == "step":
+        if self.per == "occasion":
             return np.where(seen.contacts > 0, beta, 0.0)
         return _any_of(beta, seen.contacts)
 

@@ -28,7 +28,7 @@ _LAWS: dict[str, tuple[type[TransmissionLaw], dict[str, Any]]] = {
     "SI": (SI, {}),
     "OnlineOffline": (OnlineOffline, {}),
     "FirstRepeat": (FirstRepeat, {}),
-    "FirstRepeatStep": (FirstRepeat, {"per": "step"}),
+    "FirstRepeatStep": (FirstRepeat, {"per": "occasion"}),
     "SingleMultiple": (SingleMultiple, {}),
     "SingleMultipleCumulative": (SingleMultiple, {"count": "cumulative"}),
     "TwoClass": (TwoClass, {}),
@@ -112,7 +112,7 @@ def resolve_law(
 
     Examples
     --------
-    >>> resolve_law("FirstRepeat", per="step").name
+    >>> resolve_law("FirstRepeat", per="occasion").name
     'FirstRepeatStep'
     """
     if isinstance(law, str):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mesa_llmspread import Decider, Network, OfflineEvent, SpreadModel, bundled_events
 from mesa_llmspread.networks import EdgeList
-from mesa_llmspread.streams import spawn_seeds
+from mesa_llmspread.rng import spawn_seeds
 
 __all__ = ["ArmedConflict"]
 

@@ -18,14 +18,14 @@ from mesa_llmspread import (
     read_events,
 )
 from mesa_llmspread._words import p_words
-from mesa_llmspread.analysis import Analysis, analyse
-from mesa_llmspread.cli import check_output, keep_unfinished, run_app
+from mesa_llmspread.analysis.event_analysis import Analysis, analyse
+from mesa_llmspread.cli.main import check_output, keep_unfinished, run_app
 from mesa_llmspread.deciders import as_decider
-from mesa_llmspread.deciders.estimate import Estimate, total
+from mesa_llmspread.deciders.llm.estimate import Estimate, total
 from mesa_llmspread.events import select_events
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.files import first_free, new_folder
-from mesa_llmspread.report import figures, save_figures, write_report
+from mesa_llmspread.io import first_free, new_folder
+from mesa_llmspread.reporting.report import figures, save_figures, write_report
 from models.armed_conflict.model import ArmedConflict
 
 RESULTS = Path("results/armed_conflict")

@@ -9,8 +9,8 @@ import typer
 from tqdm import tqdm
 
 from mesa_llmspread import compare
-from mesa_llmspread.cli import run_app
-from mesa_llmspread.files import make_folder
+from mesa_llmspread.cli.main import run_app
+from mesa_llmspread.io import make_folder
 from models.mixed_population.model import reach, simulate_shares
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

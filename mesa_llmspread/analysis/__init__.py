@@ -1,0 +1,1 @@
+"""What a record shows: rates and curves, cascades, costs, and the laws behind them."""

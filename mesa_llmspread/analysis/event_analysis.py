@@ -1,0 +1,326 @@
+"""From runs to the law behind them: fits, and the curves of every closure beside the simulated one.
+
+One :class:`EventAnalysis` an event, one :class:`Analysis` a whole record. Tables, figures and
+the report are made from these and from nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mesa_llmspread._words import counted
+from mesa_llmspread.analysis.descriptive import prevalence
+from mesa_llmspread.data import SpreadData
+from mesa_llmspread.events import OfflineEvent
+from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
+from mesa_llmspread.inference import Comparison, compare
+from mesa_llmspread.inference.predictive import Prediction, predict_runs
+from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
+from mesa_llmspread.meanfield import solve
+from mesa_llmspread.meanfield.closure import as_closure
+from mesa_llmspread.networks import Network
+from mesa_llmspread.simulation.rebuild import dealt_profiles, network_of, profile_counts
+from mesa_llmspread.transmission import TransmissionLaw
+
+__all__ = [
+    "CLOSURES",
+    "CURVES",
+    "STOCHASTIC",
+    "Analysis",
+    "EventAnalysis",
+    "analyse",
+    "closure_curves",
+    "stochastic_curve",
+    "without_curve",
+]
+
+#: The closures shown beside a simulation: label, and how `solve` is asked for it.
+CLOSURES: dict[str, dict[str, Any]] = {
+    "mean-field ODE": {"closure": "mean_field", "time": "continuous"},
+    "mean-field map": {"closure": "mean_field", "time": "discrete"},
+    "pair approximation": {"closure": "pair", "time": "discrete"},
+    "master equations": {"closure": "master", "time": "discrete"},
+}
+
+STOCHASTIC = "stochastic model"
+
+#: Every curve shown beside a simulation.
+CURVES = (*CLOSURES, STOCHASTIC)
+
+# Replicates of the stochastic model behind its mean curve and band.
+_REPLICATES = 400
+
+
+@dataclass(frozen=True)
+class EventAnalysis:
+    """What the runs about one event say.
+
+    Attributes
+    ----------
+    event : OfflineEvent
+        What the news was about.
+    data : SpreadData
+        Its runs.
+    comparison : Comparison
+        The laws fitted to them.
+    simulated : DataFrame
+        ``step, mean, low, high``: share of agents that have posted, over the runs.
+    curves : DataFrame
+        ``step`` and one column a closure, and the stochastic model's ``mean, low, high``, of
+        the best law.
+    distances : dict of str to float
+        Root mean square distance of each curve from the simulated mean, in shares.
+    prediction : Prediction or None
+        The runs beside the bands that the best law predicts for them; None where the
+        network was a graph and is not given.
+    """
+
+    event: OfflineEvent
+    data: SpreadData
+    comparison: Comparison
+    simulated: pd.DataFrame
+    curves: pd.DataFrame
+    distances: dict[str, float]
+    prediction: Prediction | None
+
+    @property
+    def final_prevalence(self) -> float:
+        """Share of agents that have posted at the end, averaged over the runs."""
+        return float(self.simulated["mean"].iloc[-1])
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a whole record says.
+
+    Attributes
+    ----------
+    data : SpreadData
+        All runs.
+    overall : Comparison
+        The laws fitted to all of them together.
+    events : list of EventAnalysis
+        One an event.
+    traits : TraitEffects or None
+        What moves the hazard of a repost; None where the decisions cannot say.
+    """
+
+    data: SpreadData
+    overall: Comparison
+    events: list[EventAnalysis]
+    traits: TraitEffects | None
+
+    @property
+    def verdict(self) -> str:
+        """What the laws fitted to all runs say, and how many events the best law does not fit."""
+        wrong = sum(bool(part.comparison.misfit) for part in self.events)
+        if not wrong or len(self.events) == 1:
+            return self.overall.verdict
+        each = "Event by event, the best law does not fit the decisions"
+        return f"{self.overall.verdict} {each} of {wrong} of {counted(len(self.events), 'event')}."
+
+    def table(self) -> pd.DataFrame:
+        """List the events: chosen law, its rates, final prevalence, and each curve's distance.
+
+        Returns
+        -------
+        DataFrame
+            ``event, law, rates`` (with intervals), ``final`` (share), a column a
+            curve (root mean square distance, share; NaN where the law has no such curve), and
+            ``in band``: share of the observed points within the 95 % bands that the law
+            predicts for its runs (about 0.95 if the law is right).
+        """
+        rows = [
+            {
+                "event": part.event.event_id,
+                "law": part.comparison.best.name,
+                "rates": part.comparison.best.describe(),
+                "final": part.final_prevalence,
+                **part.distances,
+                "in band": np.nan if part.prediction is None else part.prediction.coverage,
+            }
+            for part in self.events
+        ]
+        columns = ["event", "law", "rates", "final", *CURVES, "in band"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+def analyse(
+    data: SpreadData,
+    network: Network | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Analysis:
+    """Fit the laws, event by event and over all, and solve the best one under each closure.
+
+    Parameters
+    ----------
+    data : SpreadData
+        Runs about one event or several.
+    network : Network, optional
+        The network, where it was given to the model as a graph; a named one is made again
+        from the run's seed.
+    progress : callable, optional
+        Called with each event's id when its turn comes.
+
+    Returns
+    -------
+    Analysis
+    """
+    parts = []
+    for event, runs in data.by_event():
+        if progress is not None:
+            progress(event.event_id)
+        parts.append(_analyse_event(event, runs, network))
+    return Analysis(data, compare(data), parts, _traits(data))
+
+
+def _traits(data: SpreadData) -> TraitEffects | None:
+    """Find what moves the hazard of a repost, where some but not all decisions are reposts."""
+    try:
+        return trait_effects(data)
+    except ArgumentError:
+        return None
+
+
+def _analyse_event(event: OfflineEvent, data: SpreadData, network: Network | None) -> EventAnalysis:
+    comparison = compare(data)
+    simulated = prevalence(data)
+    curves = pd.DataFrame({"step": simulated["step"]})
+    if comparison.best.law is not None:
+        curves = closure_curves(comparison.best.law, data)
+        stochastic = stochastic_curve(comparison.best.law, data, network)
+        if stochastic is not None:
+            curves[["mean", "low", "high"]] = stochastic[["mean", "low", "high"]]
+    labels = {name: name for name in CLOSURES if name in curves} | (
+        {STOCHASTIC: "mean"} if "mean" in curves else {}
+    )
+    gaps = {label: curves[column] - simulated["mean"] for label, column in labels.items()}
+    distances = {label: float(np.sqrt((gap**2).mean())) for label, gap in gaps.items()}
+    known = comparison.best.law is not None and "mean" in curves
+    prediction = predict_runs(comparison.best, data, network) if known else None
+    return EventAnalysis(event, data, comparison, simulated, curves, distances, prediction)
+
+
+def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
+    """Solve a law under each closure, for the networks and populations of some runs.
+
+    Parameters
+    ----------
+    law : TransmissionLaw
+        The law with its rates.
+    data : SpreadData
+        Runs on networks of the same kind.
+
+    Returns
+    -------
+    DataFrame
+        ``step`` and one column a closure that the law has: share of agents that have posted.
+        Where a closure is not defined, or known to be wrong (the pair approximation of
+        FirstRepeat), it has none.
+    """
+    info = data.info[data.runs[0]]
+    n, steps = info.known("n"), int(data.counts["step"].max())
+    degrees = {degree: count / n for degree, count in info.known("degrees").items()}
+    curves = pd.DataFrame({"step": range(steps + 1)})
+    for label, how in CLOSURES.items():
+        if as_closure(how["closure"]).warning(law):
+            continue
+        with contextlib.suppress(UndefinedClosureError):
+            solution = solve(
+                law.seen_by(info.media_prob),
+                n=n,
+                k=next(iter(degrees)) if len(degrees) == 1 else degrees,
+                initial_infected=info.known("initial_infected"),
+                steps=steps,
+                feed=info.feed,
+                profile_shares=_profile_shares(data) if law.uses_profile else None,
+                **how,
+            )
+            curves[label] = solution["infected"] / n
+    return curves
+
+
+def without_curve(law: str, drawn: Iterable[str]) -> str:
+    """Say in a sentence which closures a law has no curve for.
+
+    Parameters
+    ----------
+    law : str
+        The law's name.
+    drawn : iterable of str
+        The closures that it has one for.
+
+    Returns
+    -------
+    str
+        "" where none is missing.
+
+    Examples
+    --------
+    >>> without_curve("FirstRepeat", ["mean-field ODE", "mean-field map", "master equations"])
+    'Not drawn, as not defined or known to be wrong for FirstRepeat here: pair approximation.'
+    """
+    missing = [label for label in CLOSURES if label not in set(drawn)]
+    if not missing:
+        return ""
+    reason = f"not defined or known to be wrong for {law} here"
+    return f"Not drawn, as {reason}: {', '.join(missing)}."
+
+
+def stochastic_curve(
+    law: TransmissionLaw, data: SpreadData, network: Network | None = None
+) -> pd.DataFrame | None:
+    """Simulate a law many times on the network of some runs.
+
+    Parameters
+    ----------
+    law : TransmissionLaw
+        The law with its rates.
+    data : SpreadData
+        Runs on networks of the same kind.
+    network : Network, optional
+        The network, where it was given to the model as a graph.
+
+    Returns
+    -------
+    DataFrame or None
+        ``step``, ``mean``, ``low``, ``high`` (95 % of the replicates): share of agents that
+        have posted. None where the network was a graph and is not given.
+    """
+    from mesa_llmspread.simulation.ensemble import simulate
+
+    info = data.info[data.runs[0]]
+    n = info.known("n")
+    network = network_of(info, network)
+    if network is None:
+        return None
+    result = simulate(
+        law.seen_by(info.media_prob),
+        network,
+        initial_infected=info.known("initial_infected"),
+        steps=int(data.counts["step"].max()),
+        replicates=_REPLICATES,
+        feed=info.feed,
+        profiles=dealt_profiles(info, np.random.default_rng(info.rng))
+        if law.uses_profile
+        else None,
+        rng=info.rng,
+    )
+    share = result.infected / n
+    low, high = np.quantile(share, (0.025, 0.975), axis=0)
+    return pd.DataFrame(
+        {"step": range(share.shape[1]), "mean": share.mean(axis=0), "low": low, "high": high}
+    )
+
+
+def _profile_shares(data: SpreadData) -> npt.NDArray[np.float64]:
+    """Average the shares of the 32 profiles over the runs."""
+    counts = np.sum([profile_counts(info) for info in data.info.values()], axis=0)
+    return counts / counts.sum()

@@ -1,0 +1,211 @@
+"""The command ``llmspread sweep``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mesa_llmspread.exceptions import ArgumentError, InputFileError
+from mesa_llmspread.io import read_settings
+
+if TYPE_CHECKING:
+    from mesa_llmspread.sweep.dry_run import DryRun
+    from mesa_llmspread.sweep.results import Sweep
+
+__all__ = ["read_design", "sweep_command"]
+
+_KEYS = ("parameters", "replicates", "rng", "model", "steps", "engine", "llm")
+
+
+def sweep_command(
+    out: Annotated[Path, typer.Argument(help="Folder of the sweep.")],
+    design: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML or JSON: parameters (lists, all combinations), replicates, rng, model, "
+            "steps, engine, llm. CSV or Parquet: a row a combination."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the sweep in OUT: do what is left.")
+    ] = False,
+    replicates: Annotated[int | None, typer.Option(help="Runs a combination. [default: 1]")] = None,
+    rng: Annotated[int | None, typer.Option(help="Seed of the whole sweep.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Largest number of steps. [default: 50]")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="package.module:MyModel",
+            help="A subclass of SpreadModel of your own, to run in its place.",
+        ),
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="mesa or ensemble. [default: mesa]")] = None,
+    llm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="An option of the language models, such as max_cost_usd=5 or "
+            "requests_per_minute=600, for all runs together; can be given repeatedly.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say what the language models would take: calls and cost."
+        ),
+    ] = False,
+    backend: Annotated[str, typer.Option(help="loky, dask or sequential.")] = "loky",
+    n_jobs: Annotated[
+        int | None, typer.Option(help="Processes; -1: one per core. [default: -1]")
+    ] = None,
+    client: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, for --backend dask.")
+    ] = None,
+    on_error: Annotated[str, typer.Option(help="record or raise.")] = "record",
+    progress: Annotated[str, typer.Option(help="auto, bar or none.")] = "auto",
+) -> None:
+    """Do the runs of a design, each kept in OUT as soon as it is done.
+
+    Started again with the same design, or a larger one, it does what is missing or failed. With
+    --resume only OUT is needed: it knows its design. Options win over the design file. What
+    language models will take is said before they are asked anything.
+    """
+    from mesa_llmspread.sweep import execution
+    from mesa_llmspread.sweep.design import Design
+    from mesa_llmspread.sweep.dry_run import dry_run as estimate
+    from mesa_llmspread.sweep.dry_run import dry_run_of_rest
+    from mesa_llmspread.sweep.storage import Folder
+
+    if n_jobs is not None and backend == "sequential":
+        raise ArgumentError("--n-jobs", n_jobs, "be left out with --backend sequential")
+    if client is not None and backend != "dask":
+        raise ArgumentError("--client", client, "stand with --backend dask")
+    how: dict[str, Any] = {
+        "backend": backend,
+        "n_jobs": -1 if n_jobs is None else n_jobs,
+        "client": client,
+        "on_error": on_error,
+        "progress": progress,
+    }
+    given: dict[str, Any] = {
+        "replicates": replicates,
+        "rng": rng,
+        "model": model,
+        "steps": steps,
+        "engine": engine,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    options = dict(map(_option, llm or ()))
+    go: Callable[[], Sweep]
+    if resume:
+        if design is not None or given:
+            named = ["design"] if design is not None else list(given)
+            raise ArgumentError("--resume", named, "stand without what OUT knows itself")
+        found = dry_run_of_rest(out, options)
+        go = partial(execution.resume, out, llm=options or None, **how)
+    else:
+        if design is None:
+            raise ArgumentError("--design", None, "name a file, unless there is --resume")
+        settings = {**read_design(design), **given}
+        settings["llm"] = {**(settings.get("llm") or {}), **options} or None
+        chosen = {
+            name: settings.pop(name) for name in ("steps", "engine", "llm") if name in settings
+        }
+        made = Design(**settings)
+        there = Folder.there(out)
+        if there is not None and not made.lacks(there.design):
+            found = dry_run_of_rest(out, chosen["llm"], made)
+        else:
+            found = estimate(made, steps=chosen.get("steps", 50), llm=chosen["llm"])
+        go = partial(execution.run, made, out, **chosen, **how)
+    _announce(found, dry_run)
+    if dry_run:
+        return
+    try:
+        sweep = go()
+    except KeyboardInterrupt:
+        _say_what_is_kept(out)
+        raise
+    states = sweep.runs["status"].value_counts()
+    typer.echo(f"{out}: " + ", ".join(f"{count} {name}" for name, count in states.items()))
+    if "failed" in states:
+        first = sweep.runs[sweep.runs["status"] == "failed"].iloc[0]
+        typer.echo(f"first failure, run {first['run']}: {first['error']}", err=True)
+        raise typer.Exit(1)
+
+
+def _announce(found: DryRun, always: bool) -> None:
+    """Say what the language models of a sweep will take, if there are any to be asked."""
+    if always and found.runs > 1:
+        shown = ["cell", "decider", "runs", "calls", "most_calls", "cost_usd", "most_cost_usd"]
+        typer.echo(found.cells[shown].to_string(index=False, na_rep="unknown"))
+    if always or found.runs:
+        typer.echo(str(found))
+
+
+def _say_what_is_kept(out: Path) -> None:
+    """Print what there is of a sweep that was stopped, and how to go on."""
+    from mesa_llmspread.sweep.results import load
+
+    if not (out / "manifest.json").exists():
+        typer.echo("\nStopped before the first run: nothing is kept.", err=True)
+        return
+    sweep = load(out)
+    typer.echo(
+        f"\nStopped with {len(sweep.done)} of {len(sweep.runs)} runs done, which are kept in "
+        f"{out}/. Give the same command again to go on, or: llmspread sweep {out} --resume",
+        err=True,
+    )
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """Take NAME=VALUE apart; a value is read as in a design file."""
+    import yaml
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ArgumentError("--llm", text, "be NAME=VALUE, such as max_calls=1000")
+    return name, yaml.safe_load(value)
+
+
+def read_design(path: Path) -> dict[str, Any]:
+    """Read a design from a file.
+
+    Parameters
+    ----------
+    path : Path
+        YAML or JSON with ``parameters`` (a mapping of lists) and, if wanted, ``replicates``,
+        ``rng``, ``model``, ``steps``, ``engine`` and ``llm``; or CSV or Parquet with one row a
+        combination.
+
+    Returns
+    -------
+    dict
+        By those names; ``parameters`` as :class:`~mesa_llmspread.sweep.Design` takes them.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read, or holds anything else.
+    """
+    import pandas as pd
+
+    try:
+        if path.suffix == ".csv":
+            return {"parameters": pd.read_csv(path)}
+        if path.suffix == ".parquet":
+            return {"parameters": pd.read_parquet(path)}
+    except OSError as error:
+        raise InputFileError(path, error.strerror or str(error)) from error
+    except ValueError as error:
+        raise InputFileError(path, f"cannot be read: {' '.join(str(error).split())}") from error
+    settings = read_settings(path, _KEYS)
+    if not isinstance(settings.get("parameters"), dict):
+        raise InputFileError(path, "must hold 'parameters', a mapping of lists")
+    return settings

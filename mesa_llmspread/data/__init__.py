@@ -1,0 +1,8 @@
+"""A record of runs: plain tables and typed metadata, without Mesa and language models."""
+
+from __future__ import annotations
+
+from mesa_llmspread.data.run_info import RunInfo
+from mesa_llmspread.data.spread_data import SpreadData, concat
+
+__all__ = ["RunInfo", "SpreadData", "concat"]

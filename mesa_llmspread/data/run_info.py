@@ -1,0 +1,232 @@
+"""What is known of a run besides its tables: on what network, from whom, about what, by whom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
+
+from mesa_llmspread._validation import checked_int, checked_number, checked_probability
+from mesa_llmspread.events import OfflineEvent
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+
+__all__ = ["RunInfo", "split_shared"]
+
+# What the manifest of a model says about the nodes: the table of agents holds it.
+_ABOUT_NODES = ("nodes", "starter_nodes", "starter_profiles")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known of one run.
+
+    Parameters
+    ----------
+    n : int or None
+        Number of agents; None if unknown, as for the other fields.
+    k : float or None
+        Mean number of neighbours.
+    degrees : mapping of int to int, optional
+        How many agents have each number of neighbours.
+    feed : {"persistent", "new"}, default "persistent"
+        Whether a post stays visible for good, or for one step.
+    visibility : object, optional
+        How long a post is visible, and what it weighs, where ``feed`` does not say it.
+    media_prob : float, default 0
+        Probability per step that an agent sees the event itself.
+    network : str, default "unknown"
+        Name of the network; ``"given"`` for a graph.
+    initial_infected : int, optional
+        How many agents had posted at step 0.
+    population : str or mapping, optional
+        The agents' personalities, as they were asked for.
+    events : sequence of OfflineEvent, default ()
+        What the news was about; a mapping of an event's fields is taken too.
+    decider : str, default "unknown"
+        Who decided.
+    rng : int, optional
+        The run's seed.
+    versions : mapping of str to str, default {}
+        With which packages the run was made.
+    profiles : mapping of str to int, optional
+        How many agents have each profile code.
+    starters : sequence of int, optional
+        Who had posted at step 0.
+    decider_info : mapping, default {}
+        What the decider says of itself: :meth:`Decider.manifest` without its name.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> RunInfo(n=200, k=8).feed
+    'persistent'
+    """
+
+    n: int | None
+    k: float | None
+    degrees: Mapping[int, int] | None = None
+    feed: Literal["persistent", "new"] = "persistent"
+    visibility: Any = None
+    media_prob: float = 0.0
+    network: str = "unknown"
+    initial_infected: int | None = None
+    population: Any = None
+    events: tuple[OfflineEvent, ...] = ()
+    decider: str = "unknown"
+    rng: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    profiles: Mapping[str, int] | None = None
+    starters: tuple[int, ...] | None = None
+    decider_info: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.n is not None:
+            object.__setattr__(self, "n", checked_int("n", self.n, 1))
+        if self.k is not None:
+            object.__setattr__(self, "k", checked_number("k", self.k, 0, math.inf))
+        if self.feed not in ("persistent", "new"):
+            raise UnknownNameError("feed", self.feed, ("persistent", "new"))
+        checked_probability("media_prob", self.media_prob)
+        if isinstance(self.events, str | OfflineEvent) or not isinstance(self.events, Iterable):
+            raise ArgumentTypeError("events", self.events, "a list of OfflineEvent")
+        events = (
+            event if isinstance(event, OfflineEvent) else OfflineEvent.from_dict(event)
+            for event in self.events
+        )
+        object.__setattr__(self, "events", tuple(events))
+        if self.degrees is not None:
+            degrees = {int(degree): count for degree, count in self.degrees.items()}
+            object.__setattr__(self, "degrees", degrees)
+        if self.starters is not None:
+            object.__setattr__(self, "starters", tuple(self.starters))
+
+    @property
+    def event(self) -> OfflineEvent:
+        """The one event of the run.
+
+        Raises
+        ------
+        ArgumentError
+            If the run was about no known event, or about several.
+        """
+        if len(self.events) != 1:
+            ids = [event.event_id for event in self.events]
+            raise ArgumentError("info.events", ids, "name one event for this")
+        return self.events[0]
+
+    def known(self, name: str) -> Any:
+        """Return a field, or refuse where it is unknown.
+
+        Parameters
+        ----------
+        name : str
+            The field's name.
+
+        Returns
+        -------
+        object
+
+        Raises
+        ------
+        ArgumentError
+            If the field is unknown.
+        """
+        value = getattr(self, name)
+        if value is None or value == "unknown":
+            raise ArgumentError(f"info.{name}", value, "be known for this")
+        return value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values that JSON holds."""
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        values["events"] = [event.to_dict() for event in self.events]
+        if self.degrees is not None:
+            values["degrees"] = {str(degree): count for degree, count in self.degrees.items()}
+        if self.starters is not None:
+            values["starters"] = list(self.starters)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a record of a run from what :meth:`to_dict` returned, or from some of it.
+
+        Parameters
+        ----------
+        values : mapping of str to object
+            Fields; those that are missing are unknown.
+
+        Returns
+        -------
+        RunInfo
+
+        Raises
+        ------
+        UnknownNameError
+            If a key is no field.
+        ArgumentError, ArgumentTypeError
+            If a value is not allowed.
+
+        Examples
+        --------
+        >>> RunInfo.from_dict({"n": 200, "k": 8}) == RunInfo(n=200, k=8)
+        True
+        """
+        if not isinstance(values, Mapping):
+            raise ArgumentTypeError("info", values, "a RunInfo or a mapping of its fields")
+        known = [part.name for part in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise UnknownNameError("info", name, known)
+        return cls(**{"n": None, "k": None, **values})
+
+    @classmethod
+    def from_manifest(cls, manifest: Mapping[str, Any]) -> Self:
+        """Build a record of a run from a model's flat manifest.
+
+        Parameters
+        ----------
+        manifest : mapping of str to object
+            ``SpreadModel.manifest``, or what a record of the first edition kept; what is not a
+            run's own field is the decider's.
+
+        Returns
+        -------
+        RunInfo
+        """
+        values = {name: value for name, value in manifest.items() if name not in _ABOUT_NODES}
+        if "event" in values:
+            values["events"] = [values.pop("event")]
+        if "broadcast" in values:
+            values["media_prob"] = values.pop("broadcast")
+        known = {part.name for part in fields(cls)}
+        own = {name: values[name] for name in values if name in known}
+        rest = {name: values[name] for name in values if name not in known}
+        return cls.from_dict({**own, "decider_info": rest})
+
+
+def split_shared(
+    runs: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Split what is known of several runs into what all share, and what is each one's own.
+
+    Parameters
+    ----------
+    runs : sequence of mapping
+
+    Returns
+    -------
+    shared : dict
+    own : list of dict
+        One per run.
+    """
+    shared = {
+        key: value
+        for key, value in (runs[0] if runs else {}).items()
+        if all(key in other and other[key] == value for other in runs)
+    }
+    return shared, [{key: run[key] for key in run if key not in shared} for run in runs]

@@ -1,0 +1,1 @@
+"""Language models that decide: from the prompt through the call to the store."""

@@ -1,0 +1,427 @@
+"""Every call to a language model, kept in one SQLite file.
+
+A call is written before its decision is used, so whatever happens to a run, what has been
+paid for is not lost: the same run answers from the file what it has already asked. Several
+processes may share a file on a local disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mesa_llmspread.deciders.llm.kept import Call
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError, OutputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["DecisionStore"]
+
+_FORMAT = 1
+# "lspr": says in the file's header what the file is (SQLite's application_id).
+_APPLICATION = 0x6C737072
+_PATIENCE_SECONDS = 60.0
+
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(Call))
+_TYPES = {"int": "INTEGER", "float": "REAL", "str": "TEXT"}
+
+
+def _declared(field: dataclasses.Field[Any]) -> str:
+    """Declare a column as its field is annotated."""
+    kind, _, optional = str(field.type).partition(" | ")
+    return f"{field.name} {_TYPES[kind]}{'' if optional else ' NOT NULL'}"
+
+
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS calls (
+    {", ".join(_declared(field) for field in dataclasses.fields(Call))},
+    digest TEXT NOT NULL,
+    again INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spent (
+    one INTEGER PRIMARY KEY CHECK (one = 1), calls INTEGER NOT NULL, cost REAL NOT NULL
+);
+INSERT OR IGNORE INTO spent VALUES (1, 0, 0.0);
+PRAGMA application_id = {_APPLICATION};
+PRAGMA user_version = {_FORMAT};
+"""
+_SELECT = f"SELECT {', '.join(_COLUMNS)}, again FROM calls WHERE key = ?"
+# What is there stays, whoever else asks; only a call marked to be asked again is replaced.
+_INSERT = f"""
+INSERT INTO calls ({", ".join(_COLUMNS)}, digest)
+VALUES ({", ".join("?" * (len(_COLUMNS) + 1))})
+ON CONFLICT (key) DO UPDATE SET
+    {", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS[1:], "digest"))}, again = 0
+WHERE again = 1
+"""
+
+
+class DecisionStore:
+    """A file of calls.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, on a local disk; made when something is first kept in it.
+    store_prompts : bool, default False
+        Keep the prompts' words too. Texts of events may not be yours to pass on.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If ``path`` is no path.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with DecisionStore(f"{folder}/calls.sqlite") as store:
+    ...         store.info()["calls"]
+    0
+    """
+
+    def __init__(self, path: str | os.PathLike[str], store_prompts: bool = False) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise ArgumentTypeError("path", path, "a path such as 'calls.sqlite'")
+        self.path = Path(path)
+        self.store_prompts = store_prompts
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = os.getpid()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "store_prompts": self.store_prompts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DecisionStore:
+        return DecisionStore(self.path, self.store_prompts)
+
+    def __enter__(self) -> DecisionStore:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is next used."""
+        with self._lock:
+            if self._connection is not None and self._process == os.getpid():
+                self._connection.close()
+            self._connection = None
+
+    def get(self, key: str) -> tuple[Call, bool] | None:
+        """Look a call up.
+
+        Parameters
+        ----------
+        key : str
+
+        Returns
+        -------
+        tuple of Call and bool, or None
+            The call, and whether it is one to be asked again; None where it is not kept.
+        """
+        with self._database() as database:
+            row = database.execute(_SELECT, (key,)).fetchone()
+        return None if row is None else (Call(*row[:-1]), bool(row[-1]))
+
+    def keep(self, call: Call) -> Call:
+        """Write a call down, once and for all.
+
+        Parameters
+        ----------
+        call : Call
+
+        Returns
+        -------
+        Call
+            What the file says from now on: the call of another process, where that was first.
+        """
+        if not self.store_prompts:
+            call = dataclasses.replace(call, prompt=None)
+        values = dataclasses.astuple(call)
+        with self._database() as database:
+            written = database.execute(_INSERT, (*values, _digest(values))).rowcount
+            if written:
+                return call
+            return Call(*database.execute(_SELECT, (call.key,)).fetchone()[:-1])
+
+    def ask_again(self, keys: Sequence[str], errors: Sequence[str]) -> None:
+        """Mark failed calls, whose decisions were never used, to be asked again.
+
+        Parameters
+        ----------
+        keys : sequence of str
+            Keys of calls.
+        errors : sequence of str
+            The kinds of failure to ask again.
+        """
+        places = ", ".join("?" * len(errors))
+        with self._database() as database, _transaction(database):
+            database.executemany(
+                f"UPDATE calls SET again = 1 WHERE key = ? AND error IN ({places})",
+                [(key, *errors) for key in keys],
+            )
+
+    def reserve(
+        self, cost: float, max_calls: int | None = None, max_cost: float | None = None
+    ) -> bool:
+        """Take one request out of what may be spent, over all processes that share the file.
+
+        Parameters
+        ----------
+        cost : float
+            The most it can cost, in US dollars; :meth:`refund` gives back what it did not.
+        max_calls : int or None
+            Most requests ever sent for this file.
+        max_cost : float or None
+            Most US dollars ever spent for it.
+
+        Returns
+        -------
+        bool
+            Whether there was enough left; if not, nothing is taken.
+        """
+        with self._database() as database:
+            taken = database.execute(
+                "UPDATE spent SET calls = calls + 1, cost = cost + :cost "
+                "WHERE (:max_calls IS NULL OR calls < :max_calls) "
+                "AND (:max_cost IS NULL OR cost + :cost <= :max_cost)",
+                {"cost": cost, "max_calls": max_calls, "max_cost": max_cost},
+            ).rowcount
+        return bool(taken)
+
+    def refund(self, cost: float) -> None:
+        """Give back what a request was feared to cost and did not.
+
+        Parameters
+        ----------
+        cost : float
+            US dollars; negative where it cost more.
+        """
+        with self._database() as database:
+            database.execute("UPDATE spent SET cost = cost - ?", (cost,))
+
+    def spent(self) -> tuple[int, float]:
+        """Say what has been taken.
+
+        Returns
+        -------
+        tuple of int and float
+            Requests, and US dollars at known prices. A request that never came back counts,
+            at the most it can have cost.
+        """
+        with self._database() as database:
+            calls, cost = database.execute("SELECT calls, cost FROM spent").fetchone()
+        return calls, cost
+
+    def info(self) -> dict[str, Any]:
+        """Say what is in the file, as plain values.
+
+        Returns
+        -------
+        dict
+            Counts of ``calls``, ``runs``, ``outcomes`` and ``errors``, ``models`` and sums of
+            ``tokens`` and ``cost_usd``, None where a part is unknown; ``requests_sent`` and
+            ``spent_usd`` as :meth:`spent` gives them.
+        """
+        with self._database() as database:
+
+            def counts(column: str) -> dict[str, int]:
+                query = (
+                    f"SELECT {column}, count(*) FROM calls WHERE {column} IS NOT NULL GROUP BY 1"
+                )
+                return dict(database.execute(query).fetchall())
+
+            calls, runs, prompts = database.execute(
+                "SELECT count(*), count(DISTINCT run), count(prompt) FROM calls"
+            ).fetchone()
+            # A completion came back wherever its server is named.
+            counted, prompt_tokens, completion_tokens, priced, cost = database.execute(
+                "SELECT count(*) = count(prompt_tokens), total(prompt_tokens), "
+                "total(completion_tokens), count(*) = count(cost), total(cost) "
+                "FROM calls WHERE finish_reason IS NOT NULL"
+            ).fetchone()
+            models, outcomes, errors = (counts(name) for name in ("model", "outcome", "error"))
+            requests, spent = self.spent()
+        tokens = {"prompt": int(prompt_tokens), "completion": int(completion_tokens)}
+        return {
+            "path": str(self.path),
+            "calls": calls,
+            "runs": runs,
+            "prompts_kept": prompts,
+            "models": models,
+            "outcomes": outcomes,
+            "errors": errors,
+            "tokens": tokens if counted else None,
+            "cost_usd": cost if priced else None,
+            "requests_sent": requests,
+            "spent_usd": spent if priced else None,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Give all calls as a table, ordered by run, step and agent.
+
+        Returns
+        -------
+        DataFrame
+            One row a call, the columns of :class:`Call`, and ``post`` and ``reason`` out of
+            the answers of decisions.
+        """
+        import pandas as pd
+
+        with self._database() as database:
+            rows = database.execute(
+                f"SELECT {', '.join(_COLUMNS)} FROM calls ORDER BY run, step, agent, draw"
+            ).fetchall()
+        frame = pd.DataFrame(rows, columns=list(_COLUMNS))
+        frame = frame.astype({"prompt_tokens": "Int64", "completion_tokens": "Int64"})
+        place = _COLUMNS.index("answer")
+        answers = [json.loads(row[place] or "{}") for row in rows]
+        for column in ("post", "reason"):
+            frame[column] = [answer.get(column) for answer in answers]
+        return frame
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write all calls into a file for other programs.
+
+        Parameters
+        ----------
+        path : path-like
+            A file that ends in .csv, .jsonl or .parquet.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        ArgumentError
+            If it ends in anything else.
+        OutputError
+            If it cannot be written.
+        """
+        from mesa_llmspread.io import write_whole
+
+        out = Path(path)
+        if out.suffix not in (".csv", ".jsonl", ".parquet"):
+            raise ArgumentError("path", str(path), "end in .csv, .jsonl or .parquet")
+        frame = self.to_frame()
+        if out.suffix == ".csv":
+            content = frame.to_csv(index=False).encode()
+        elif out.suffix == ".jsonl":
+            content = frame.to_json(orient="records", lines=True, force_ascii=False).encode()
+        else:
+            content = frame.to_parquet(index=False)
+        write_whole(out, content)
+        return out
+
+    def verify(self) -> list[str]:
+        """Look for damage.
+
+        Returns
+        -------
+        list of str
+            What is wrong, one line a fault; empty where the file is sound: SQLite finds no
+            damage, every row is as it was written, answers are there where, and only where,
+            a call did not fail.
+        """
+        faults = []
+        with self._database() as database:
+            for (said,) in database.execute("PRAGMA integrity_check"):
+                if said != "ok":
+                    faults.append(f"{self.path}: {said}")
+            rows = database.execute(f"SELECT {', '.join(_COLUMNS)}, digest FROM calls")
+            for *values, digest in rows:
+                call = Call(*values)
+                if digest != _digest(tuple(values)):
+                    faults.append(f"{self.path}, call {call.key}: was changed after it was written")
+                elif (call.outcome == "failed") is not (call.answer is None):
+                    faults.append(f"{self.path}, call {call.key}: answer and outcome disagree")
+        return faults
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection of this process to one thread at a time."""
+        if self._process != os.getpid():
+            # A connection does not survive a fork: the parent's is left alone, unclosed.
+            _left_behind.append(self._connection)
+            self._begin()
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = _open(self.path)
+                    weakref.finalize(self, self._connection.close)
+                yield self._connection
+            except sqlite3.OperationalError as error:
+                raise OutputError(self.path, str(error)) from error
+            except sqlite3.DatabaseError as error:
+                raise InputFileError(self.path, f"is not a sound store: {error}") from error
+
+
+_left_behind: list[sqlite3.Connection | None] = []
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open a file of calls, or make it."""
+    connection = sqlite3.connect(
+        path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        # The tables first: another process may be making the file just now.
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if tables and application != _APPLICATION:
+            raise InputFileError(path, "is an SQLite file of something else")
+        if tables and version != _FORMAT:
+            raise InputFileError(
+                path, f"is a store of format {version}; this version reads format {_FORMAT}"
+            )
+        connection.execute("PRAGMA journal_mode = WAL")
+        # Survives a killed process; after a power cut the newest calls may be missing.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        if not tables:
+            with _transaction(connection):
+                for statement in _SCHEMA.split(";")[:-1]:
+                    connection.execute(statement)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do all of it, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _digest(values: tuple[Any, ...]) -> str:
+    """Fingerprint of a row as it was written."""
+    return hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest()

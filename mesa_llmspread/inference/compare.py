@@ -1,0 +1,235 @@
+"""Which law describes the decisions best, in a table and in words."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mesa_llmspread._validation import checked_level
+from mesa_llmspread.data import SpreadData
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.inference.fit import fit_log
+from mesa_llmspread.inference.joint import Frailty, frailty
+from mesa_llmspread.inference.likelihood import Log, decisions_of
+from mesa_llmspread.inference.result import FitResult
+from mesa_llmspread.inference.selection import (
+    goodness_of_fit,
+    held_out,
+    like_decisions,
+    nested_tests,
+    rate_by_run_bic,
+)
+from mesa_llmspread.inference.verdict import cautions, misfit, verdict
+from mesa_llmspread.transmission import TransmissionLaw, resolve_law
+
+__all__ = ["Comparison", "candidates", "compare"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several laws fitted to the same decisions.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a law, best first: ``law, parameters`` (with intervals), ``n_params,
+        loglik, aic, bic, delta_bic`` (to the best), ``weight`` (of evidence, from BIC),
+        ``delta_aic`` (to the lowest), ``akaike_weight``, ``deviance, freedom, fit_p_value``
+        (goodness of fit in cells of like decisions), ``held_out`` (log probability of each
+        run predicted from the others, summed).
+    results : dict of str to FitResult
+        The fits, by name.
+    best : FitResult
+        The one with the lowest BIC.
+    verdict : str
+        What the table says, in a sentence.
+    tests : DataFrame
+        Likelihood-ratio tests of laws against their special cases: ``simple, rich,
+        statistic, freedom, boundary, p_value``.
+    frailty : Frailty
+        One rate with differences between agents: no law of the family, but a rival.
+    warnings : tuple of str
+        What may have misled the comparison, sentence by sentence.
+    """
+
+    table: pd.DataFrame
+    results: dict[str, FitResult]
+    best: FitResult
+    verdict: str
+    tests: pd.DataFrame
+    frailty: Frailty
+    warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Comparison({len(self.results)} laws, best: {self.best.name}; {self.verdict})"
+
+    def _repr_html_(self) -> str:
+        shown = ["law", "parameters", "delta_bic", "weight", "fit_p_value"]
+        table = self.table[shown].to_html(index=False, float_format="{:.3g}".format)
+        notes = "".join(f"<p>{html.escape(text)}</p>" for text in (self.verdict, *self.warnings))
+        return table + notes
+
+    @property
+    def misfit(self) -> str:
+        """That the best law does not fit the decisions, in a clause; "" if it does."""
+        return misfit(self.best.name, _fit_p_values(self.table))
+
+
+def candidates(data: SpreadData) -> list[str]:
+    """List the laws that the decisions can tell apart.
+
+    Latent classes and a rate a profile are always among them: without them, hidden
+    differences between agents pass for social reinforcement.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    list of str
+    """
+    decisions = decisions_of(data.exposures)
+    names = ["SI", "FirstRepeat", "FirstRepeatStep", "SingleMultiple", "TwoClass"]
+    if (decisions["cumulative"] != decisions["contacts"]).any():
+        names.append("SingleMultipleCumulative")
+    if decisions["profile"].nunique() > 1:
+        names.append("ByProfile")
+    if decisions["direct"].any():
+        names.append("OnlineOffline")
+    return names
+
+
+def compare(
+    data: SpreadData,
+    laws: Sequence[str | type[TransmissionLaw] | TransmissionLaw] | None = None,
+    *,
+    level: float = 0.95,
+) -> Comparison:
+    """Fit several laws and rank them by BIC.
+
+    Parameters
+    ----------
+    data : SpreadData
+        One run or several.
+    laws : sequence, optional
+        The laws, as :func:`fit` takes them; by default all that the data can tell apart.
+    level : float, default 0.95
+        Coverage of the intervals.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ArgumentError
+        If there is no law to compare, or none that the decisions identify and allow.
+
+    Notes
+    -----
+    BIC counts exposed decisions, or agents for laws with latent classes. Weights are
+    ``exp(-delta / 2)``, made to sum to 1. A law with rates of which the decisions say nothing
+    comes last.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadData, SpreadModel
+    >>> model = SpreadModel(n=400, decider="FirstRepeat(0.2, 0.04)", rng=1).run(60)
+    >>> compare(SpreadData.from_model(model), ["SI", "FirstRepeat"]).best.name
+    'FirstRepeat'
+    """
+    if not isinstance(data, SpreadData):
+        raise ArgumentTypeError("data", data, "a SpreadData")
+    checked_level(level)
+    if isinstance(laws, str) or (laws is not None and not len(laws)):
+        raise ArgumentError("laws", laws, "be a list of at least one law")
+    log = Log.read(data)
+    chosen = _named(candidates(data) if laws is None else laws)
+    fits = {name: fit_log(log, law, level=level) for name, law in chosen.items()}
+    order = sorted(fits, key=lambda name: (not fits[name].success, *_rank(fits[name])))
+    results = {name: fits[name] for name in order}
+    best = results[order[0]]
+    if not best.success:
+        raise ArgumentError(
+            "laws", order, f"hold a law that the decisions identify: {best.message}"
+        )
+    table = _table(data, log, chosen, results)
+    tests = nested_tests(results)
+    rival = frailty(log)
+    warnings = cautions(
+        best,
+        results,
+        frailty=rival,
+        rate_by_run=rate_by_run_bic(log),
+        reused=any(info.decider_info.get("sampling") == "pooled" for info in data.info.values()),
+    )
+    words = verdict(best, results, tests, _fit_p_values(table))
+    return Comparison(table, results, best, words, tests, rival, tuple(warnings))
+
+
+def _named(
+    laws: Sequence[str | type[TransmissionLaw] | TransmissionLaw],
+) -> dict[str, TransmissionLaw]:
+    """Name the laws; those of one name, such as several partitions, are numbered."""
+    found = [resolve_law(law) for law in laws]
+    total, seen = Counter(law.name for law in found), Counter[str]()
+    named = {}
+    for law in found:
+        seen[law.name] += 1
+        many = total[law.name] > 1
+        named[f"{law.name} ({seen[law.name]})" if many else law.name] = law
+    return named
+
+
+def _rank(result: FitResult) -> tuple[float, int]:
+    """Put fits in order: by BIC, and the simpler first if that is the same."""
+    return result.bic, len(result.params)
+
+
+def _table(
+    data: SpreadData, log: Log, laws: dict[str, TransmissionLaw], results: dict[str, FitResult]
+) -> pd.DataFrame:
+    """Put all that is known of each law into a row."""
+    fits = list(results.values())
+    decisions = decisions_of(data.exposures)
+    cells = like_decisions(decisions)
+    quality = [goodness_of_fit(result, decisions, cells) for result in fits]
+    aic, bic = (np.array([getattr(result, name) for result in fits]) for name in ("aic", "bic"))
+    usable = np.array([result.success for result in fits])
+    return pd.DataFrame(
+        {
+            "law": list(results),
+            "parameters": [result.describe() for result in fits],
+            "n_params": [len(result.params) for result in fits],
+            "loglik": [result.loglik for result in fits],
+            "aic": aic,
+            "bic": bic,
+            "delta_bic": bic - bic[0],
+            "weight": _weights(bic, usable),
+            "delta_aic": aic - aic[usable].min(),
+            "akaike_weight": _weights(aic, usable),
+            "deviance": [fit.deviance for fit in quality],
+            "freedom": [fit.freedom for fit in quality],
+            "fit_p_value": [fit.p_value for fit in quality],
+            "held_out": [held_out(laws[name], log, result) for name, result in results.items()],
+        }
+    )
+
+
+def _fit_p_values(table: pd.DataFrame) -> dict[str, float]:
+    """Look up the goodness of fit of every law."""
+    return dict(zip(table["law"], table["fit_p_value"], strict=True))
+
+
+def _weights(criterion: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> list[float]:
+    """Share out the evidence among the laws that can be used."""
+    delta = np.where(usable, criterion - criterion[usable].min(), np.inf)
+    weight = np.exp(-delta / 2)
+    return list(weight / weight.sum())

@@ -1,0 +1,182 @@
+"""Would the fitted law produce runs like these? Bands of I(t) from the stochastic model.
+
+A law can have the best likelihood of all and still not make curves such as the ones it was
+fitted to. Here it runs on the same networks, from as many starters, with its parameters as
+uncertain as the fit left them, and the observed curves are laid over what comes out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from mesa_llmspread._validation import checked_int, checked_level
+from mesa_llmspread.data import SpreadData
+from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.inference import FitResult
+from mesa_llmspread.inference.scale import Scale
+from mesa_llmspread.networks import Network
+from mesa_llmspread.rng import RNGLike, as_generator
+from mesa_llmspread.simulation.rebuild import dealt_profiles, network_of
+from mesa_llmspread.transmission import TransmissionLaw
+
+__all__ = ["Prediction", "predict_runs"]
+
+# Runs of the stochastic model with each draw of the parameters.
+_RUNS_A_DRAW = 4
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Observed curves beside the bands that a fitted law predicts for them.
+
+    Attributes
+    ----------
+    bands : DataFrame
+        ``run, step, observed, low, median, high`` (shares of agents that have posted) and
+        ``inside`` (whether the observed share lies within the band), from step 1.
+    level : float
+        Share of simulated runs within a band, step by step.
+    coverage : float
+        Share of the observed points within their bands: about ``level`` if the law is right.
+        Points of a run go together, so a few runs stray far from it by chance.
+    """
+
+    bands: pd.DataFrame
+    level: float
+    coverage: float
+
+    def by_run(self) -> pd.Series[float]:
+        """Share of points within the band, run by run."""
+        return self.bands.groupby("run")["inside"].mean()
+
+    def summary(self) -> str:
+        """Put the result in a sentence."""
+        runs = self.by_run()
+        return (
+            f"{self.coverage:.0%} of the observed points lie within the {self.level:.0%} bands of "
+            f"the fitted law (between {runs.min():.0%} and {runs.max():.0%} in {len(runs)} runs)."
+        )
+
+
+def predict_runs(
+    result: FitResult,
+    data: SpreadData,
+    network: Network | None = None,
+    *,
+    draws: int = 100,
+    level: float = 0.95,
+    rng: RNGLike = 0,
+) -> Prediction:
+    """Simulate a fitted law on the networks of some runs, and lay the runs over it.
+
+    Parameters
+    ----------
+    result : FitResult
+        A fit with a law, such as ``compare(data).best``.
+    data : SpreadData
+        The runs.
+    network : Network, optional
+        The network, where it was given to the model as a graph; a named one is made again
+        from each run's seed.
+    draws : int, default 100
+        How many values of the parameters are tried, with four simulated runs each. They vary
+        together, as their covariance says; those without one stay.
+    level : float, default 0.95
+        Share of simulated runs within a band.
+    rng : int, numpy.random.Generator or None, default 0
+        Randomness.
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    ArgumentError
+        If the fit has no law, draws < 1, the level is not between 0 and 1, a run's network
+        is not known, or the runs made no step.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadData, SpreadModel, fit
+    >>> data = SpreadData.from_model(SpreadModel(n=200, decider="SI(0.05)", rng=1).run(40))
+    >>> predict_runs(fit(data, "SI"), data, draws=20).coverage > 0.5
+    True
+    """
+    from mesa_llmspread.simulation.ensemble import simulate
+
+    if result.law is None:
+        raise ArgumentError("result", result.name, f"have a law: {result.message}")
+    checked_level(level)
+    draws = checked_int("draws", draws, 1)
+    generator = as_generator(rng)
+    tails = [(1 - level) / 2, 0.5, (1 + level) / 2]
+    parts = []
+    for run in data.runs:
+        info = data.info[run]
+        graph = network_of(info, network)
+        if graph is None:
+            raise ArgumentError("network", network, f"be given: run {run} was not on a named one")
+        counts = data.counts_of(run)
+        steps = len(counts) - 1
+        infected = np.concatenate(
+            [
+                simulate(
+                    law,
+                    graph,
+                    initial_infected=info.known("initial_infected"),
+                    steps=steps,
+                    replicates=_RUNS_A_DRAW,
+                    feed=info.feed,
+                    profiles=dealt_profiles(info, generator) if law.uses_profile else None,
+                    rng=generator,
+                    threads=1,
+                ).infected
+                for law in _drawn(result, info.media_prob, draws, generator)
+            ]
+        )
+        low, median, high = np.quantile(infected, tails, axis=0)[:, 1:] / info.known("n")
+        observed = counts["infected"].to_numpy()[1:] / info.known("n")
+        parts.append(
+            pd.DataFrame(
+                {
+                    "run": run,
+                    "step": range(1, steps + 1),
+                    "observed": observed,
+                    "low": low,
+                    "median": median,
+                    "high": high,
+                    "inside": (low <= observed) & (observed <= high),
+                }
+            )
+        )
+    bands = pd.concat(parts, ignore_index=True)
+    if bands.empty:
+        raise ArgumentError("data", f"runs {data.runs}", "have made a step")
+    return Prediction(bands, level, float(bands["inside"].mean()))
+
+
+def _drawn(
+    result: FitResult, media_prob: float, draws: int, rng: np.random.Generator
+) -> list[TransmissionLaw]:
+    """Draw laws with parameters as uncertain, and as correlated, as a fit left them."""
+    law = cast(TransmissionLaw, result.law)
+    names = list(result.params)
+    scale = Scale.of(law, names)
+    centre = scale.from_values([law.parameters[name] for name in names])
+    # Where there is no error (on a bound, or a profile that saw nothing) the value stays.
+    free = np.isfinite(np.diag(result.covar)) & (centre > scale.lower) & (centre < scale.upper)
+    slope = scale.slope(centre)[free]
+    covar = result.covar[np.ix_(free, free)] / np.outer(slope, slope)
+    theta = np.tile(centre, (draws, 1))
+    if free.any():
+        theta[:, free] = rng.multivariate_normal(centre[free], covar, size=draws, method="eigh")
+    laws = [
+        law.replace(dict(zip(names, values.tolist(), strict=True)))
+        for values in scale.to_values(theta)
+    ]
+    return [law.seen_by(media_prob) for law in laws]

@@ -1,0 +1,319 @@
+"""Atomic writes that replace nothing unasked, and settings read from files."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mesa_llmspread.exceptions import InputFileError, OutputError, UnknownNameError
+
+__all__ = [
+    "check_new_folder",
+    "first_free",
+    "is_free",
+    "make_folder",
+    "new_folder",
+    "read_settings",
+    "write_whole",
+]
+
+_SQLITE = b"SQLite format 3\0"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it appears whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that is there is replaced.
+    content : bytes
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; an old file stays as it was.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            # mkstemp makes files that only the owner reads; give it what a new file has.
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise OutputError(path, error.strerror or str(error)) from error
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder, and make sure that files can be written into it.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    Path
+        The same folder.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made or written into.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(folder, error.strerror or str(error)) from error
+    return folder
+
+
+def is_free(folder: Path) -> bool:
+    """Return whether a folder is missing or empty.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    bool
+    """
+    if not folder.is_dir():
+        return not os.path.lexists(folder)
+    return next(folder.iterdir(), None) is None
+
+
+def first_free(folder: Path) -> Path:
+    """Return the first of ``folder``, ``folder-2``, ``folder-3``, ... that is missing or empty.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    Path
+    """
+    numbered = (folder.with_name(f"{folder.name}-{i}") for i in itertools.count(2))
+    return next(place for place in itertools.chain([folder], numbered) if is_free(place))
+
+
+def check_new_folder(folder: str | Path, force: bool = False) -> Path:
+    """Check that :func:`new_folder` can write a folder; changes nothing on disk.
+
+    Parameters
+    ----------
+    folder : path-like
+    force : bool, default False
+        Whether a record that is there may be replaced.
+
+    Returns
+    -------
+    Path
+        The folder's absolute path, without symbolic links.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds something and ``force`` is not given, or what it holds is not the
+        record of a run; if it is, or holds, the current or the home folder; or if it cannot be
+        written.
+    """
+    target = Path(folder).resolve()
+    try:
+        _probe(target)
+        free = is_free(target)
+    except OSError as error:
+        raise OutputError(folder, error.strerror or str(error)) from error
+    if not free and not target.is_dir():
+        raise OutputError(folder, "is a file; name a folder")
+    for place, name in ((Path.cwd(), "current"), (Path(os.path.expanduser("~")), "home")):
+        if place.resolve().is_relative_to(target):
+            raise OutputError(folder, f"is, or holds, the {name} folder; name a new one inside it")
+    if os.path.ismount(target):
+        raise OutputError(folder, "is a mounted disk; name a new folder inside it")
+    if not free and not force:
+        raise OutputError(
+            folder,
+            "it is not empty, and nothing is overwritten; name another folder, or replace all "
+            "that is in it: --force, in Python force=True",
+        )
+    if not free and (foreign := _not_a_record(target)):
+        raise OutputError(folder, f"force replaces only the record of a run, and {foreign}")
+    return target
+
+
+@contextlib.contextmanager
+def new_folder(folder: str | Path, force: bool = False) -> Iterator[Path]:
+    """Write a folder so that it appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : path-like
+        Missing or empty.
+    force : bool, default False
+        Replace all of a record that is there.
+
+    Yields
+    ------
+    Path
+        A temporary folder beside it to write into, moved to its place at the end, and removed
+        if anything is raised.
+
+    Raises
+    ------
+    OutputError
+        As :func:`check_new_folder`; whatever was there stays as it was.
+    """
+    target = check_new_folder(folder, force)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        built = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        raise OutputError(folder, error.strerror or str(error)) from error
+    try:
+        os.chmod(built, 0o777 & ~_umask())
+        yield built
+        try:
+            _move(built, target, force)
+        except OSError as error:
+            raise OutputError(folder, error.strerror or str(error)) from error
+    except BaseException:
+        shutil.rmtree(built, ignore_errors=True)
+        raise
+
+
+def _move(built: Path, target: Path, force: bool) -> None:
+    """Move a finished folder to its place; an old one goes when the new one is there."""
+    if not force or is_free(target):
+        if target.is_dir():
+            target.rmdir()
+        os.rename(built, target)
+        return
+    old = built.with_name(f"{built.name}.old")
+    os.rename(target, old)
+    try:
+        os.rename(built, target)
+    except BaseException:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _probe(target: Path) -> None:
+    """Raise OSError unless files can be made where a folder is to be."""
+    there = next(parent for parent in (*target.parents, target) if parent.exists())
+    with tempfile.TemporaryFile(dir=there):
+        pass
+
+
+def _not_a_record(folder: Path) -> str:
+    """Return why a folder must not be removed as the record of a run; "" if it may be."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        manifest = None
+    if not isinstance(manifest, dict) or not {"rows", "runs"} <= manifest.keys():
+        return "this folder has no manifest.json of one"
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            return f"{path.name} is a folder: move it first"
+        if path.is_file() and _begins_with(path, _SQLITE):
+            return f"{path.name} holds kept calls: move it first"
+    return ""
+
+
+def _begins_with(path: Path, start: bytes) -> bool:
+    """Return whether a file begins with some bytes."""
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
+
+
+def _umask() -> int:
+    """Return the mask of this process for new files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# A line that begins in the first column and has no colon: a name without a value.
+_STRAY = re.compile(r"""[^\s#:\[\]{}"'&*!|>%@`,?-][^:]*""")
+
+
+def read_settings(path: Path, known: Sequence[str]) -> dict[str, Any]:
+    """Read settings by name from a YAML or JSON file.
+
+    Parameters
+    ----------
+    path : Path
+        JSON where its name ends in ``.json``, else YAML.
+    known : sequence of str
+        The names that are allowed.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read, is not valid, or holds anything but settings of these names.
+    """
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputFileError(path, error.strerror or "cannot be read") from error
+    except UnicodeDecodeError as error:
+        raise InputFileError(path, "is not text in UTF-8") from error
+    try:
+        if path.suffix == ".json":
+            settings = json.loads(text)
+        else:
+            settings = yaml.safe_load(text)
+            if isinstance(settings, str):
+                raise yaml.YAMLError
+    except yaml.YAMLError as error:
+        row, problem = _yaml_problem(text, error)
+        raise InputFileError(path, problem, row=row) from error
+    except json.JSONDecodeError as error:
+        raise InputFileError(path, f"is not valid JSON: {error.msg}", row=error.lineno) from error
+    except (ValueError, RecursionError) as error:
+        raise InputFileError(path, f"is not valid YAML or JSON: {error}") from error
+    if not isinstance(settings, dict):
+        raise InputFileError(path, "must hold settings by name, such as 'n: 500'")
+    for name in settings:
+        if name not in known:
+            raise InputFileError(path, str(UnknownNameError("setting", name, known)))
+    return settings
+
+
+def _yaml_problem(text: str, error: Any) -> tuple[int | None, str]:
+    """Return the row and the description of what is wrong with a YAML text."""
+    rows = [row for row, line in enumerate(text.splitlines()) if _STRAY.fullmatch(line)]
+    if getattr(error, "context", None) == "while scanning a simple key":
+        rows = [error.context_mark.line]
+    if rows:
+        line = text.splitlines()[rows[0]].strip()
+        wanted = "must be a name, a colon and a value, such as 'steps: 50'"
+        return rows[0] + 1, f"{line[:60]!r} {wanted}"
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "it holds no settings by name"
+    return mark.line + 1 if mark else None, f"is not valid YAML: {problem}"

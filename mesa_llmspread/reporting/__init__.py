@@ -1,0 +1,1 @@
+"""Figures, and the report: one self-contained HTML page about a record."""

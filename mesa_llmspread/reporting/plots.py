@@ -1,0 +1,334 @@
+"""Figures of an analysis, in Matplotlib.
+
+Each function makes a new figure and touches no global state, so figures can be made in any
+thread. Colours are those of Okabe & Ito, which stay apart for the colour-blind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mesa_llmspread.analysis.cascades import Cascade
+from mesa_llmspread.analysis.descriptive import repost_rates
+from mesa_llmspread.analysis.event_analysis import STOCHASTIC, Analysis, EventAnalysis
+from mesa_llmspread.data import SpreadData
+from mesa_llmspread.inference.trait_effects import TraitEffects
+from mesa_llmspread.profiles import Trait, codes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "COLOURS",
+    "plot_cascade",
+    "plot_comparison",
+    "plot_event",
+    "plot_event_rates",
+    "plot_fitted_rates",
+    "plot_hazard_ratios",
+    "plot_profiles",
+    "plot_spread",
+    "plot_traits",
+]
+
+SIMULATED = "simulated agents"
+
+#: Colour of each curve.
+COLOURS = {
+    SIMULATED: "#000000",
+    STOCHASTIC: "#56B4E9",
+    "master equations": "#009E73",
+    "pair approximation": "#0072B2",
+    "mean-field map": "#E69F00",
+    "mean-field ODE": "#CC79A7",
+}
+_STYLES: dict[str, Any] = {
+    "master equations": "--",
+    "pair approximation": (0, (5, 1, 1, 1, 1, 1)),
+    "mean-field map": "-.",
+    "mean-field ODE": ":",
+}
+_POINT = "#0072B2"
+
+
+def plot_spread(analysis: Analysis) -> Figure:
+    """Draw every event's simulated and fitted curves, a small picture each.
+
+    Parameters
+    ----------
+    analysis : Analysis
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    columns = min(3, len(analysis.events))
+    rows = -(-len(analysis.events) // columns)
+    figure = _figure(4.0 * columns, 2.6 * rows + 0.6)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axis, part in zip(axes.flat, analysis.events, strict=False):
+        _draw_curves(axis, part)
+        law = part.comparison.best.name
+        wrong = " (does not fit)" if part.comparison.misfit else ""
+        axis.set_title(f"{part.event.event_id}: {law}{wrong}", fontsize=9)
+    for axis in axes.flat[len(analysis.events) :]:
+        axis.set_axis_off()
+    for axis in axes[-1]:
+        axis.set_xlabel("step")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share that has posted")
+    # An event's law may lack a curve that another's has.
+    lines = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
+    handles = [lines[name] for name in COLOURS if name in lines]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return figure
+
+
+def plot_event(part: EventAnalysis) -> Figure:
+    """Draw one event's simulated and fitted curves.
+
+    Parameters
+    ----------
+    part : EventAnalysis
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = _figure(6.4, 4.0)
+    axis = figure.subplots()
+    _draw_curves(axis, part)
+    axis.set(xlabel="step", ylabel="share that has posted")
+    axis.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def plot_fitted_rates(analysis: Analysis) -> Figure:
+    """Draw the rates of the law that fits best overall, event by event, with intervals.
+
+    Parameters
+    ----------
+    analysis : Analysis
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    name = analysis.overall.best.name
+    fits = [part.comparison.results[name] for part in analysis.events]
+    labels = [part.event.event_id for part in analysis.events]
+    parameters = list(analysis.overall.best.params)[:3]
+    figure = _figure(3.2 * len(parameters) + 1.2, 0.24 * len(labels) + 1.3)
+    axes = figure.subplots(1, len(parameters), sharey=True, squeeze=False)[0]
+    for axis, parameter in zip(axes, parameters, strict=True):
+        table = pd.DataFrame(
+            {
+                "group": labels,
+                "rate": [fit.params.get(parameter, np.nan) for fit in fits],
+                "low": [fit.ci.get(parameter, (np.nan, np.nan))[0] for fit in fits],
+                "high": [fit.ci.get(parameter, (np.nan, np.nan))[1] for fit in fits],
+            }
+        )
+        _draw_points(axis, table)
+        axis.set(title=f"{name}: {parameter}", xlabel="probability a step")
+    return figure
+
+
+def plot_traits(data: SpreadData) -> Figure:
+    """Draw how often agents high and low on each trait repost.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    table = repost_rates(data, "trait")
+    figure = _figure(6.4, 3.4)
+    axis = figure.subplots()
+    for level, colour, shift in (("low", "#56B4E9", -0.12), ("high", "#D55E00", 0.12)):
+        part = table[table["group"].str.endswith(f" {level}")]
+        places = [
+            next(i for i, trait in enumerate(Trait) if group.startswith(trait.value)) + shift
+            for group in part["group"]
+        ]
+        error = [part["rate"] - part["low"], part["high"] - part["rate"]]
+        axis.errorbar(places, part["rate"], yerr=error, fmt="o", color=colour, label=level)
+    axis.set_xticks(range(5), [trait.value for trait in Trait], fontsize=9)
+    axis.set(ylabel="reposts a decision", ylim=(0, None))
+    axis.legend(title="trait level", frameon=False)
+    return figure
+
+
+def plot_profiles(data: SpreadData) -> Figure:
+    """Draw how often each of the 32 profiles reposts, as a grid.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    table = repost_rates(data, "profile").set_index("group").reindex(codes())
+    rates = table["rate"].to_numpy().reshape(4, 8)
+    figure = _figure(8.4, 3.2)
+    axis = figure.subplots()
+    image = axis.imshow(rates, cmap="cividis", aspect="auto")
+    middle = np.nanmean([np.nanmin(rates), np.nanmax(rates)])
+    for index, code in enumerate(codes()):
+        row, column = divmod(index, 8)
+        if np.isnan(rates[row, column]):
+            continue
+        half = (table["high"].iloc[index] - table["low"].iloc[index]) / 2
+        text = f"{code}\n{rates[row, column]:.3f}\n±{half:.3f}"
+        colour = "white" if rates[row, column] < middle else "black"
+        axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    figure.colorbar(image, ax=axis, label="reposts a decision")
+    return figure
+
+
+def plot_event_rates(data: SpreadData) -> Figure:
+    """Draw how often news is reposted, by event type and by people killed.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    tables = [repost_rates(data, "event_type"), repost_rates(data, "fatalities")]
+    heights = [len(table) + 1 for table in tables]
+    figure = _figure(6.4, 0.3 * sum(heights) + 1.2)
+    axes = figure.subplots(2, 1, sharex=True, height_ratios=heights)
+    for axis, table, title in zip(axes, tables, ("event type", "people killed"), strict=True):
+        _draw_points(axis, table)
+        axis.set_title(title)
+    axes[-1].set_xlabel("reposts a decision")
+    return figure
+
+
+def plot_comparison(analysis: Analysis) -> Figure:
+    """Draw how far each law's BIC lies above the best one's, overall.
+
+    Parameters
+    ----------
+    analysis : Analysis
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    table = analysis.overall.table
+    table = table[np.isfinite(table["delta_bic"])].iloc[::-1]
+    figure = _figure(6.4, 0.35 * len(table) + 1.0)
+    axis = figure.subplots()
+    bars = axis.barh(table["law"], table["delta_bic"], color=_POINT)
+    axis.bar_label(bars, [f"{delta:,.0f}" for delta in table["delta_bic"]], padding=3, fontsize=8)
+    axis.set(xlabel="BIC above the best law's", xlim=(0, 1.15 * table["delta_bic"].max() + 1))
+    return figure
+
+
+def plot_hazard_ratios(effects: TraitEffects) -> Figure:
+    """Draw what multiplies the hazard of a repost, term by term, with intervals.
+
+    Parameters
+    ----------
+    effects : TraitEffects
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    table = effects.table.iloc[::-1]
+    figure = _figure(7.4, 0.3 * len(table) + 1.0)
+    axis = figure.subplots()
+    error = [table["hazard_ratio"] - table["low"], table["high"] - table["hazard_ratio"]]
+    axis.errorbar(table["hazard_ratio"], range(len(table)), xerr=error, fmt="o", color=_POINT, ms=4)
+    axis.axvline(1.0, color="#000000", lw=0.8)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_yticks(range(len(table)), table["term"], fontsize=8)
+    axis.set_xlabel("hazard ratio (traits: one standard deviation more)")
+    axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def plot_cascade(cascade: Cascade) -> Figure:
+    """Draw how many agents posted at each step, and how far along the tree they stood.
+
+    Parameters
+    ----------
+    cascade : Cascade
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = _figure(8.4, 3.2)
+    left, right = figure.subplots(1, 2)
+    new = cascade.new_spreaders
+    left.bar(range(1, len(new) + 1), new, color=_POINT)
+    left.axvline(cascade.time_to_half, color="#D55E00", ls="--", label="half have posted")
+    left.set(xlabel="step", ylabel="new spreaders")
+    left.legend(frameon=False, fontsize=8)
+    table = cascade.generations
+    error = np.maximum([table["mean"] - table["low"], table["high"] - table["mean"]], 0)
+    right.bar(table["depth"], table["mean"], yerr=error, color="#56B4E9")
+    right.set(xlabel="depth (reposts since the starter)", ylabel="spreaders")
+    virality = cascade.measures["mean"]["structural_virality"]
+    right.set_title(f"structural virality {virality:.2f}", fontsize=9)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Make an empty figure, in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _draw_curves(axis: Axes, part: EventAnalysis) -> None:
+    """Draw one event's simulated band and mean, and the fitted law's curves."""
+    steps, curves = part.simulated["step"], part.curves
+    axis.fill_between(
+        steps, part.simulated["low"], part.simulated["high"], color="#000000", alpha=0.12, lw=0
+    )
+    if "mean" in curves:
+        colour = COLOURS[STOCHASTIC]
+        axis.fill_between(
+            curves["step"], curves["low"], curves["high"], color=colour, alpha=0.15, lw=0
+        )
+        axis.plot(curves["step"], curves["mean"], color=colour, label=STOCHASTIC)
+    for label, style in _STYLES.items():
+        if label in curves:
+            colour = COLOURS[label]
+            axis.plot(curves["step"], curves[label], linestyle=style, color=colour, label=label)
+    axis.plot(steps, part.simulated["mean"], color=COLOURS[SIMULATED], lw=1.6, label=SIMULATED)
+    axis.set_ylim(0, 1.02)
+
+
+def _draw_points(axis: Axes, table: pd.DataFrame) -> None:
+    """Draw estimates with intervals, a line each, the first at the top."""
+    places: Sequence[int] = range(len(table))[::-1]
+    error = np.maximum([table["rate"] - table["low"], table["high"] - table["rate"]], 0)
+    axis.errorbar(table["rate"], places, xerr=error, fmt="o", color=_POINT, ms=4)
+    axis.set_yticks(places, [str(group) for group in table["group"]], fontsize=8)
+    axis.set_xlim(0, None)
+    axis.grid(axis="x", alpha=0.3)
