@@ -476,7 +476,7 @@ laws = st.one_of(
     st.builds(SI, below_one),
     st.builds(OnlineOffline, below_one, below_one),
     st.builds(FirstRepeat, below_one, below_one),
-    st.builds(FirstRepeat, below_one, below_one, st.just("step")),
+    st.builds(FirstRepeat, below_one, below_one, st.just("occasion")),
     st.builds(SingleMultiple, below_one, below_one),
     st.builds(SingleMultiple, below_one, below_one, st.just("cumulative")),
     st.builds(TwoClass, below_one, below_one, probabilities),

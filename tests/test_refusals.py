@@ -124,7 +124,7 @@ def test_a_run_without_starters_is_analysed_like_others() -> None:
 
 
 def test_a_design_without_news_is_refused_before_it_runs() -> None:
-    with pytest.raises(DesignError, match=r"row 0, k=0: must be at least 1, or be 0 with broadc"):
+    with pytest.raises(DesignError, match=r"row 0, k=0: must be at least 1, or be 0 with media"):
         Design({"k": [0, 4], "decider": "SI(0.1)"})
     with pytest.raises(DesignError, match=r"row 0, initial_infected=0.*with media_prob > 0"):
         Design({"initial_infected": [0, 4], "media_prob": [0.0, 0.2]})

@@ -90,9 +90,9 @@ def test_the_stream_of_a_step_depends_on_no_earlier_step() -> None:
     in_order, alone = Streams(4), Streams(4)
     for step in range(9):
         in_order.decisions(step).random()
-        in_order.media_prob(step).random()
+        in_order.media(step).random()
     assert in_order.decisions(9).random() == alone.decisions(9).random()
-    assert in_order.media_prob(9).random() == alone.media_prob(9).random()
+    assert in_order.media(9).random() == alone.media(9).random()
 
 
 def test_a_stream_gives_more_after_what_it_gave_before() -> None:

@@ -378,7 +378,7 @@ def test_an_unknown_law_or_option_is_refused() -> None:
         ("SI(0.05)", SI(0.05)),
         (" SI( beta = 5e-2 ) \n", SI(0.05)),
         ("OnlineOffline(0.1, beta=0.2)", OnlineOffline(0.1, 0.2)),
-        ("FirstRepeat(0.2, 0.04, per='step')", FirstRepeat(0.2, 0.04, per="occasion")),
+        ("FirstRepeat(0.2, 0.04, per='occasion')", FirstRepeat(0.2, 0.04, per="occasion")),
         ("FirstRepeatStep(0.2, 0.04)", FirstRepeat(0.2, 0.04, per="occasion")),
         ("SingleMultipleCumulative(0, 1)", SingleMultiple(0, 1, count="cumulative")),
         ("TwoClass(0, 1, 0.25)", TwoClass(0, 1, 0.25)),
