@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, RenamedError
 
 __all__ = [
     "check_contacts",
@@ -16,7 +18,43 @@ __all__ = [
     "checked_number",
     "checked_probability",
     "checked_starters",
+    "renamed",
 ]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def renamed(**new_names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a function raise RenamedError where an argument is given by its old name.
+
+    Parameters
+    ----------
+    **new_names
+        The new name of each old one.
+
+    Returns
+    -------
+    callable
+        A decorator.
+
+    Examples
+    --------
+    >>> @renamed(broadcast="media_prob")
+    ... def share(media_prob): ...
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            for old, new in new_names.items():
+                if old in kwargs:
+                    raise RenamedError(old, kwargs[old], new)
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
 
 
 def checked_int(name: str, value: Any, least: int) -> int:

@@ -5,6 +5,7 @@ The tree::
     LLMSpreadError
     ├── ArgumentError (ValueError)        an argument's value is not allowed
     │   ├── DesignError                   a sweep's design cannot be run
+    │   ├── RenamedError                  an argument has another name now
     │   ├── UndefinedClosureError         a law has no equations of the kind asked for
     │   └── UnknownNameError              a name is none of the known ones
     ├── ArgumentTypeError (TypeError)     an argument is of the wrong kind
@@ -46,6 +47,7 @@ __all__ = [
     "MissingKeyError",
     "OldFormatWarning",
     "OutputError",
+    "RenamedError",
     "ReplayMissError",
     "RunError",
     "ServerUnreachableError",
@@ -123,8 +125,41 @@ class UndefinedClosureError(ArgumentError):
     """A law has no equations of the kind asked for; the message says which it has."""
 
 
+class RenamedError(ArgumentError):
+    """An argument, or a declaration of a class, has another name now.
+
+    Parameters
+    ----------
+    argument : str
+        The old name.
+    value : object
+        What was given.
+    new : str
+        The new name.
+    """
+
+    def __init__(self, argument: str, value: Any, new: str) -> None:
+        self.new = new
+        super().__init__(argument, value, f"be given as {new}, the argument's name now")
+
+
+#: Names of earlier versions, and what they are called now.
+RENAMED = {
+    "FirstRepeatStep": 'FirstRepeat(per="occasion")',
+    "SingleMultipleCumulative": 'SingleMultiple(count="cumulative")',
+    "broadcast": "media_prob",
+    "exposure": "exposure_count",
+    "manifest": "info",
+    "step": "occasion",
+    "structure": "law",
+    "words": "labels",
+}
+
+
 class UnknownNameError(ArgumentError):
-    """A name is none of the known ones; the message lists them and suggests the nearest.
+    """A name is not known; the message lists the known ones and suggests the nearest.
+
+    If it is the name of an earlier version, the message names the new one instead.
 
     Parameters
     ----------
@@ -141,7 +176,11 @@ class UnknownNameError(ArgumentError):
         by_lower_case = {name.lower(): name for name in self.known}
         near = difflib.get_close_matches(str(value).lower(), by_lower_case, n=1)
         hint = f" (did you mean {by_lower_case[near[0]]!r}?)" if near else ""
-        super().__init__(argument, value, f"be one of {', '.join(self.known)}{hint}")
+        allowed = f"be one of {', '.join(self.known)}{hint}"
+        new = RENAMED.get(str(value).partition("(")[0])
+        if new and new.partition("(")[0] in {name.partition("(")[0] for name in self.known}:
+            allowed = f"be {new}, its name now"
+        super().__init__(argument, value, allowed)
 
 
 class ArgumentTypeError(LLMSpreadError, TypeError):

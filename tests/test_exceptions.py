@@ -22,6 +22,7 @@ from mesa_llmspread.exceptions import (
     LLMSpreadError,
     MissingKeyError,
     OutputError,
+    RenamedError,
     ReplayMissError,
     RunError,
     ServerUnreachableError,
@@ -52,6 +53,11 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
         UndefinedClosureError("time", "continuous", "be 'discrete' for this law"),
         "time='continuous': must be 'discrete' for this law",
         {"argument": "time", "allowed": "be 'discrete' for this law"},
+    ),
+    (
+        RenamedError("broadcast", 0.3, "media_prob"),
+        "broadcast=0.3: must be given as media_prob, the argument's name now",
+        {"argument": "broadcast", "value": 0.3, "new": "media_prob"},
     ),
     (
         UnknownNameError("network", "Smal_world", ["random_regular", "small_world"]),
