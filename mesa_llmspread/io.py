@@ -281,8 +281,8 @@ def read_text(path: str | Path, encodings: Sequence[str] = ("utf-8-sig",)) -> st
         raise InputFileError(path, f"is a broken gzip file: {error}") from error
     except OSError as error:
         raise InputFileError(path, f"cannot be read: {error.strerror}") from error
-    # UTF-16 and the files of spreadsheets hold zero bytes, text in the encodings does not.
-    if b"\0" not in content:
+    # UTF-16 and old spreadsheets hold zero bytes, newer spreadsheets begin as a zip file does.
+    if b"\0" not in content and not content.startswith(b"PK\x03\x04"):
         for encoding in encodings:
             with contextlib.suppress(UnicodeDecodeError):
                 return content.decode(encoding)
