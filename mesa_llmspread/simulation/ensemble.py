@@ -184,9 +184,7 @@ def simulate(
     n_starters = checked_starters(number, graph.n, "alpha", alpha)
     steps = checked_int("steps", steps, 0)
     replicates = checked_int("replicates", replicates, 1)
-    workers = min(
-        replicates, cpu_count() if threads is None else checked_int("threads", threads, 1)
-    )
+    workers = cpu_count() if threads is None else checked_int("threads", threads, 1)
     given = None if profiles is None else checked_indices("profiles", profiles, 32)
     if given is not None and len(given) != graph.n:
         allowed = f"hold one index per agent: {graph.n}, not {len(given)}"
@@ -201,6 +199,7 @@ def simulate(
         agents = (codes, starters, n_starters)
         spread(graph.indptr, graph.indices, coded, *agents, seeds[part], infected[part])
 
+    workers = min(workers, replicates)
     # Several parts per thread, so that none waits long for the slowest.
     bounds = np.linspace(0, replicates, min(4 * workers, replicates) + 1).astype(int)
     with ThreadPoolExecutor(workers) as pool:
