@@ -12,17 +12,8 @@ from mesa_llmspread.profiles import trait_levels
 
 __all__ = ["ExposureArrays"]
 
-# The columns, in the order of the arguments; where there is no type, it is that of the values.
-_TYPES: dict[str, type | None] = {
-    "contacts": None,
-    "exposure_count": None,
-    "direct": bool,
-    "profile": np.intp,
-    "cumulative": None,
-    "weight": float,
-    "step": None,
-    "agent": None,
-}
+# Columns of one type whatever they are given as.
+_TYPES: dict[str, type] = {"direct": bool, "profile": np.intp, "weight": float}
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -71,8 +62,9 @@ class ExposureArrays:
     def __post_init__(self) -> None:
         self.cumulative = self.contacts if self.cumulative is None else self.cumulative
         self.weight = self.contacts if self.weight is None else self.weight
-        columns = (np.asarray(getattr(self, name), kind) for name, kind in _TYPES.items())
-        for name, column in zip(_TYPES, np.broadcast_arrays(*columns), strict=True):
+        names = self.__slots__
+        columns = (np.asarray(getattr(self, name), _TYPES.get(name)) for name in names)
+        for name, column in zip(names, np.broadcast_arrays(*columns), strict=True):
             setattr(self, name, np.atleast_1d(column))
 
     @property
@@ -85,4 +77,4 @@ class ExposureArrays:
 
     def __getitem__(self, kept: Any) -> ExposureArrays:
         """Return some of the exposures: a slice, a mask, or indices."""
-        return ExposureArrays(*(getattr(self, name)[kept] for name in _TYPES))
+        return ExposureArrays(*(getattr(self, name)[kept] for name in self.__slots__))

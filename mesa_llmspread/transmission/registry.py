@@ -113,9 +113,7 @@ def resolve_law(
     'FirstRepeat(per="occasion")'
     """
     if isinstance(law, str):
-        name, args, given = (
-            parse_call(law, "law", "be the name of a law") if "(" in law else (law, [], {})
-        )
+        name, args, given = parse_call(law, "law", "be the name of a law")
         kind = _find(name, "law")
         if args or given.keys() - kind.option_names():
             return resolve_law(parse_law(law), **options)
@@ -217,7 +215,8 @@ def parse_call(text: str, argument: str, wanted: str) -> tuple[str, list[Any], d
     try:
         module, colon, attribute = name.rpartition(":")
         dotted = f"{module}.{attribute}".split(".") if colon else [name]
-        if not all(part.isidentifier() for part in dotted):
+        # Names of entry points may have hyphens.
+        if not all(part.replace("-", "_").isidentifier() for part in dotted):
             raise ValueError("not a name")
         call = ast.parse(f"_({values}" if bracket else "_()", mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
