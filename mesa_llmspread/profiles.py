@@ -176,7 +176,7 @@ class Profile:
 
 @cache
 def all_profiles() -> tuple[Profile, ...]:
-    """List the 32 binary profiles in binary order, from ``ocean`` to ``OCEAN``.
+    """Return the 32 binary profiles in binary order, from ``ocean`` to ``OCEAN``.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def all_profiles() -> tuple[Profile, ...]:
 
 @cache
 def codes() -> tuple[str, ...]:
-    """List the codes of the 32 binary profiles, in the order of :func:`all_profiles`."""
+    """Return the codes of the 32 binary profiles, in the order of :func:`all_profiles`."""
     letters = ((trait.letter.lower(), trait.letter) for trait in Trait)
     return tuple("".join(code) for code in itertools.product(*letters))
 

@@ -58,7 +58,7 @@ def bundled_events() -> tuple[OfflineEvent, ...]:
 
 
 def get_event(event_id: str) -> OfflineEvent:
-    """Find a bundled event.
+    """Return a bundled event.
 
     Parameters
     ----------

@@ -105,7 +105,7 @@ def read_events(path: PathLike) -> tuple[OfflineEvent, ...]:
     Raises
     ------
     InputFileError
-        If the file is missing, empty, binary or without events; its columns are none of the
+        If the file is missing, empty, binary or without events; its columns are not those of the
         three sets; an id is used twice; or a value is not allowed. It names the row (the
         line on which it begins; the header is line 1) and the column.
     """

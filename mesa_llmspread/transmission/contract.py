@@ -1,4 +1,4 @@
-"""Whether a law keeps to the contract of :class:`~mesa_llmspread.transmission.TransmissionLaw`."""
+"""The test of a law against the contract of :class:`TransmissionLaw`."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def register_law(law: LawType) -> LawType:
 
 
 def registered_laws() -> dict[str, type[TransmissionLaw]]:
-    """Return the laws of one's own that are registered in this process, by name."""
+    """Return the laws of your own that are registered in this process, by name."""
     return {name: law for name, law in _LAWS.items() if name not in _BUILT_IN}
 
 
