@@ -84,8 +84,9 @@ def imports_of(path: Path) -> set[str]:
 # The layers, from the bottom: a module or subpackage imports only what stands above it here.
 # What stands in one line may import each other.
 LAYERS = """
+_words
 exceptions
-rng _validation _words io plugins
+rng _validation io plugins
 profiles
 networks _random_regular _edgelist
 events

@@ -18,7 +18,7 @@ from mesa_llmspread.data.spread_data import (
     UNKNOWN,
 )
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.profiles import all_profiles, codes
+from mesa_llmspread.profiles import codes, trait_levels
 
 __all__ = [
     "agents_that_decided",
@@ -205,7 +205,7 @@ def agents_that_decided(
         agents["node"] = [names.get((run, agent), node) for run, agent, node in pairs]
     binary = agents["run"].map({run: _is_binary(known.population) for run, known in info.items()})
     # The last row is for unknown codes: their index is -1.
-    levels = np.array([*(profile.levels for profile in all_profiles()), [np.nan] * 5])
+    levels = np.vstack([trait_levels(), np.full(5, np.nan)])
     index = pd.Index(codes()).get_indexer(pd.Index(agents["profile"]))
     traits = levels[np.where(binary.to_numpy(dtype=bool), index, -1)]
     for name, values in zip(list(AGENT_COLUMNS)[-5:], traits.T, strict=True):
