@@ -152,7 +152,7 @@ def test_the_same_seed_gives_the_same_run(decider: str) -> None:
 
 def test_a_generator_is_taken_and_recorded_as_a_seed() -> None:
     model = SpreadModel(n=60, k=4, rng=np.random.default_rng(3)).run(5)
-    again = SpreadModel(n=60, k=4, rng=model.manifest["rng"]).run(5)
+    again = SpreadModel(n=60, k=4, rng=model.info.rng).run(5)
     pd.testing.assert_frame_equal(log(model), log(again))
 
 
@@ -346,15 +346,15 @@ def test_a_given_graph_keeps_its_names_for_starters() -> None:
     assert "agent" not in graph.nodes["a"]
 
 
-def test_the_manifest_says_what_was_run() -> None:
-    manifest = SpreadModel(n=40, k=4, decider="FirstRepeat(0.2, 0.1)", rng=11).manifest
-    assert manifest["n"] == 40
-    assert manifest["degrees"] == {"4": 40}
-    assert sum(manifest["profiles"].values()) == 40
-    assert manifest["parameters"] == {"beta_first": 0.2, "beta_repeat": 0.1}
-    assert manifest["event"]["event_id"] == bundled_events()[0].event_id
-    assert (manifest["rng"], manifest["initial_infected"]) == (11, 10)
-    assert manifest["versions"]["mesa"] == mesa.__version__
+def test_info_describes_the_run() -> None:
+    info = SpreadModel(n=40, k=4, decider="FirstRepeat(0.2, 0.1)", rng=11).info
+    assert info.n == 40
+    assert info.degrees == {4: 40}
+    assert sum(info.profiles.values()) == 40
+    assert info.decider_info["parameters"] == {"beta_first": 0.2, "beta_repeat": 0.1}
+    assert info.event == bundled_events()[0]
+    assert (info.rng, info.initial_infected) == (11, 10)
+    assert info.versions["mesa"] == mesa.__version__
 
 
 @pytest.mark.parametrize(

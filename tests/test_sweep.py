@@ -701,7 +701,8 @@ def test_tables_carry_the_design(small: Sweep) -> None:
     assert (ends["susceptible"] + ends["infected"] == 60).all()
     assert (exposures.groupby("run").size() == counts.groupby("run")["exposures"].sum()).all()
     frame = small.frame()
-    assert len(frame) == len(counts) + len(exposures)
+    rows = {"counts": len(counts), "exposures": len(exposures), "agents": 8 * 60}
+    assert frame["table"].value_counts().to_dict() == rows
     assert {"k", "beta", "infected", "outcome"} <= set(frame)
 
 
