@@ -114,45 +114,43 @@ def read_events(path: PathLike) -> tuple[OfflineEvent, ...]:
 
 @dataclass(frozen=True, eq=False)
 class _Format:
-    """A kind of table: the column of each field, fields that may be missing, words for flags."""
+    """A kind of table: the columns it must have, the columns of fields, the words for flags."""
 
     name: str
+    required: tuple[str, ...]
     columns: Mapping[str, str]
-    optional: tuple[str, ...]
     targeting: Mapping[str, bool]
 
-    @property
-    def required(self) -> list[str]:
-        """The columns that a table of this kind has."""
-        return [column for field, column in self.columns.items() if field not in self.optional]
-
     def event(self, record: Record) -> OfflineEvent:
-        """Build the event of a row."""
-        column = self.columns
-        if "violence" in column:
-            event_type, sub_event_type = record.choice(column["violence"], _VIOLENCE)
+        """Build the event of a row; a field whose column is not named has one of its own name."""
+
+        def column(field: str) -> str:
+            return self.columns.get(field, field)
+
+        if "type_of_violence" in self.required:
+            event_type, sub_event_type = record.choice("type_of_violence", _VIOLENCE)
         else:
-            event_type = record.choice(column["event_type"], {name: name for name in EVENT_TYPES})
-            sub_event_type = record.text(column["sub_event_type"])
+            event_type = record.choice("event_type", {name: name for name in EVENT_TYPES})
+            sub_event_type = record.text("sub_event_type")
         targeting = event_type == "Violence against civilians"
-        if column.get("civilian_targeting") in record.cells:
-            targeting = record.choice(column["civilian_targeting"], self.targeting)
-        if "actors" in column:
-            names = (name.strip() for name in record.text(column["actors"]).split(";"))
+        if self.targeting and "civilian_targeting" in record.cells:
+            targeting = record.choice("civilian_targeting", self.targeting)
+        if "actors" in self.required:
+            names = (name.strip() for name in record.text("actors").split(";"))
             actors = tuple(name for name in names if name)
         else:
-            actors = record.actors(column["actor1"], column["actor2"])
+            actors = record.actors(column("actor1"), column("actor2"))
         return OfflineEvent(
-            event_id=record.identifier(column["event_id"]),
-            date=record.date(column["date"]),
+            event_id=record.identifier(column("event_id")),
+            date=record.date(column("date")),
             event_type=event_type,
             sub_event_type=sub_event_type,
-            country=record.text(column["country"]),
-            location=record.text(column["location"]) or record.text(column.get("region")),
+            country=record.text("country"),
+            location=record.text(column("location")) or record.text(column("region")),
             actors=actors,
-            fatalities=record.count(column["fatalities"]),
+            fatalities=record.count(column("fatalities")),
             civilian_targeting=targeting,
-            text=record.text(column.get("text")),
+            text=record.text(column("text")),
         )
 
 
@@ -162,43 +160,35 @@ _VIOLENCE = {
     "2": ("Battles", "Non-state conflict"),
     "3": ("Violence against civilians", "One-sided violence"),
 }
+# Text of others in a column "text" is not read.
 _UCDP = _Format(
     "UCDP GED",
+    ("id", "date_start", "type_of_violence", "side_a", "side_b", "country", "best"),
     {
         "event_id": "id",
         "date": "date_start",
-        "violence": "type_of_violence",
         "actor1": "side_a",
         "actor2": "side_b",
-        "country": "country",
         "fatalities": "best",
         "location": "where_coordinates",
         "region": "adm_1",
+        "text": "",
     },
-    optional=("location", "region"),
     targeting={},
 )
 _ACLED = _Format(
     "ACLED",
-    {
-        "event_id": "event_id_cnty",
-        "date": "event_date",
-        "region": "admin1",
-        **{
-            name: name
-            for name in (
-                *("event_type", "sub_event_type", "actor1", "actor2", "country", "location"),
-                *("fatalities", "civilian_targeting"),
-            )
-        },
-    },
-    optional=("actor2", "region", "civilian_targeting"),
+    (
+        *("event_id_cnty", "event_date", "event_type", "sub_event_type", "actor1"),
+        *("country", "location", "fatalities"),
+    ),
+    {"event_id": "event_id_cnty", "date": "event_date", "region": "admin1", "text": ""},
     targeting={"civilian targeting": True, "": False},
 )
 _OWN = _Format(
     "own columns",
-    {field.name: field.name for field in dataclasses.fields(OfflineEvent)},
-    optional=("text",),
+    tuple(field.name for field in dataclasses.fields(OfflineEvent) if field.name != "text"),
+    {"region": ""},
     targeting={"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False},
 )
 _FORMATS = (_UCDP, _ACLED, _OWN)
@@ -224,7 +214,7 @@ def _read(path: PathLike, *formats: _Format) -> tuple[OfflineEvent, ...]:
         if event.event_id in events:
             name, earlier = reprlib.repr(event.event_id), row_of[event.event_id]
             problem = f"{name} is used already in row {earlier}; every event needs an id of its own"
-            raise record.wrong(table.columns["event_id"], problem)
+            raise record.wrong(table.required[0], problem)
         events[event.event_id], row_of[event.event_id] = event, row
     if not events:
         raise InputFileError(path, "holds a header but no events")

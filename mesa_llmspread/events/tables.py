@@ -95,9 +95,9 @@ class Record:
         """Return the error for a cell."""
         return InputFileError(self.path, problem, row=self.row, column=column)
 
-    def text(self, column: str | None) -> str:
-        """Return a cell as one line of text; "" if the table has no such column."""
-        return " ".join(self.cells.get(column or "\0", "").split())
+    def text(self, column: str) -> str:
+        """Return a cell as one line; "" if the table has no such column, or it has no name."""
+        return " ".join(self.cells.get(column, "").split()) if column else ""
 
     def identifier(self, column: str) -> str:
         """Return a cell that must not be blank, without the ``.0`` some programs add."""

@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -347,9 +348,10 @@ class TransmissionLaw(ABC):
         return f"{type(self).__name__}({', '.join([*values, *self._changed_options()])})"
 
 
-def _parameter_names(law: type[TransmissionLaw]) -> list[str]:
+@cache
+def _parameter_names(law: type[TransmissionLaw]) -> tuple[str, ...]:
     """Return the names of the fields annotated ``float``."""
-    return [field.name for field in dataclasses.fields(law) if field.type in (float, "float")]
+    return tuple(field.name for field in dataclasses.fields(law) if field.type in (float, "float"))
 
 
 def _as_text(value: Any) -> str:
