@@ -22,10 +22,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["Law", "spread"]
+__all__ = ["CompiledLaw", "spread"]
 
 
-class Law(NamedTuple):
+class CompiledLaw(NamedTuple):
     """A law and a feed, as the loop needs them.
 
     Attributes
@@ -99,7 +99,7 @@ def spread(indptr, indices, law, codes, starters, n_starters, seeds, infected):
     ----------
     indptr, indices : ndarray of int64 and of int32
         The network.
-    law : Law
+    law : CompiledLaw
         The law.
     codes : ndarray of unsigned int, shape (n,)
         Every agent's code at the start; its class is drawn where ``law`` has cuts.
