@@ -22,11 +22,13 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["CompiledLaw", "spread"]
+__all__ = ["Law", "spread"]
 
 
-class CompiledLaw(NamedTuple):
+class Law(NamedTuple):
     """A law and a feed, as the loop needs them.
+
+    The class keeps its name: numba's caches on disk refer to it.
 
     Attributes
     ----------
@@ -99,7 +101,7 @@ def spread(indptr, indices, law, codes, starters, n_starters, seeds, infected):
     ----------
     indptr, indices : ndarray of int64 and of int32
         The network.
-    law : CompiledLaw
+    law : Law
         The law.
     codes : ndarray of unsigned int, shape (n,)
         Every agent's code at the start; its class is drawn where ``law`` has cuts.

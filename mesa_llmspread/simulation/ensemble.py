@@ -32,7 +32,7 @@ from mesa_llmspread.transmission import TransmissionLaw, check_memory
 if TYPE_CHECKING:
     import networkx as nx
 
-    from mesa_llmspread.simulation._kernels import CompiledLaw
+    from mesa_llmspread.simulation._kernels import Law
 
 __all__ = ["Ensemble", "Feed", "simulate"]
 
@@ -209,9 +209,9 @@ def simulate(
 
 def _coded(
     law: TransmissionLaw, network: Network, feed: Feed, given: npt.NDArray[np.int64] | None
-) -> tuple[CompiledLaw, npt.NDArray[Any]]:
+) -> tuple[Law, npt.NDArray[Any]]:
     """Return a law, and the code that every agent starts with, as the compiled loop takes them."""
-    from mesa_llmspread.simulation._kernels import CompiledLaw
+    from mesa_llmspread.simulation._kernels import Law
 
     if given is not None and len(law.mixture_components()) > 1:
         allowed = f"be left out for {law}, whose latent classes use them"
@@ -237,7 +237,7 @@ def _coded(
         forgotten = listed | (0 if "cumulative" in memories else (1 << count_bits) - 1)
     thresholds = np.zeros((classes, len(occasions), 1 << count_bits))
     thresholds[:, :, :counts] = table
-    coded = CompiledLaw(
+    coded = Law(
         thresholds=_in_53_bits(thresholds.ravel()),
         listed=listed,
         posted=2 * listed,
