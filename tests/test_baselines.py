@@ -1,7 +1,8 @@
 """The package against reference numbers that a script of ours computes without it.
 
 ``tests/baselines/make.py`` makes the numbers: exact enumeration on small graphs, plain loops,
-EoN, statsmodels. Where reference numbers of other hands are at hand, they are compared too.
+EoN, statsmodels. A second set of reference numbers is compared with the first where it is
+available.
 """
 
 from __future__ import annotations
@@ -235,7 +236,7 @@ def test_occasions_are_counted_where_a_table_has_no_count() -> None:
     assert fit(counted, "FirstRepeat").n_failed == failed > 0
 
 
-def test_posts_alone_cannot_explain_what_the_event_itself_did() -> None:
+def test_reposts_without_a_visible_post_are_impossible_under_si() -> None:
     result = fit(SpreadData.from_tables(decisions("media")), "SI", interval="profile")
     assert result.loglik == -np.inf
     assert not result.success
@@ -272,7 +273,7 @@ def test_the_script_makes_the_same_numbers_without_the_package(tmp_path: Path) -
                     assert other == pytest.approx(value, rel=1e-6), (name, quantity)
 
 
-# Numbers of other hands
+# The second set of reference numbers
 
 
 TEXTS = {
@@ -285,7 +286,7 @@ TEXTS = {
 }
 
 
-def test_others_have_the_same_exact_numbers(shared: Path) -> None:
+def test_both_sets_have_the_same_exact_numbers(shared: Path) -> None:
     texts = TEXTS | {"TwoClass": "TwoClass({0}, {1}, high={{'OCEAN'}})"}
     theirs = pd.read_csv(shared / "golden" / "golden_exact_small.csv")
     theirs["law"] = [
@@ -299,7 +300,7 @@ def test_others_have_the_same_exact_numbers(shared: Path) -> None:
     np.testing.assert_allclose(both["variance"], both["var_I_over_n"], rtol=0, atol=1e-10)
 
 
-def test_others_have_the_same_equations(shared: Path) -> None:
+def test_both_sets_have_the_same_equations(shared: Path) -> None:
     texts = TEXTS | {"TwoClass": "TwoClass({2}, {3}, share_high={1})", "Profiles": "ByProfile"}
     theirs = pd.read_csv(shared / "golden" / "golden.csv").query("n == 1000")
     theirs["law"] = [
