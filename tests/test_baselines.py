@@ -23,7 +23,10 @@ import pytest
 from mesa_llmspread import (
     SI,
     ByProfile,
+    Decision,
+    Outcome,
     Profile,
+    RateDecider,
     SpreadData,
     SpreadModel,
     TransmissionLaw,
@@ -47,7 +50,7 @@ def grouped(name: str, columns: list[str]) -> dict[Any, pd.DataFrame]:
     return dict(iter(table(name).groupby(columns)))
 
 
-EXACT = grouped("exact.csv", ["graph", "law", "visibility", "media_prob"])
+EXACT = grouped("exact.csv", ["graph", "law", "visibility", "media_prob", "failed_prob"])
 EQUATIONS = grouped("equations.csv", ["law", "visibility", "k", "initial_infected"])
 EON = grouped("eon.csv", ["closure", "time", "visibility", "degrees", "beta"])
 FITS = json.loads((BASELINES / "fits.json").read_text(encoding="utf-8"))
@@ -85,18 +88,34 @@ def check_shares(shares: np.ndarray, rows: pd.DataFrame) -> None:
 # Small graphs, exactly
 
 
+class Unreliable(RateDecider):
+    """A law of which some decisions fail."""
+
+    def __init__(self, law: TransmissionLaw, failed_prob: float) -> None:
+        super().__init__(law)
+        self.failed_prob = failed_prob
+
+    def decide(self, exposures, rng):
+        decisions = super().decide(exposures, rng)
+        failed = rng.random(len(decisions)) < self.failed_prob
+        return [
+            Decision(Outcome.FAILED) if fails else decision
+            for decision, fails in zip(decisions, failed, strict=True)
+        ]
+
+
 @pytest.mark.parametrize("key", EXACT, ids=case_ids(EXACT))
 def test_the_model_on_small_graphs(key: tuple[Any, ...]) -> None:
     """One model of many separate copies of the graph: as many independent runs."""
     rows, copies = EXACT[key], 1000
-    _, law, visibility, media_prob = key
+    _, law, visibility, media_prob, failed_prob = key
     graph = graph_of(rows)
     n = len(graph)
     profiles = [Profile.from_code(code) for code in PROFILES]
     model = SpreadModel(
         network=nx.disjoint_union_all([graph] * copies),
         population=[profiles[agent % n % 2] for agent in range(n * copies)],
-        decider=law,
+        decider=Unreliable(law_of(law), failed_prob) if failed_prob else law,
         initial_infected=list(range(rows["starter"].iloc[0], n * copies, n)),
         feed=visibility,
         media_prob=media_prob,
@@ -110,7 +129,8 @@ def test_the_model_on_small_graphs(key: tuple[Any, ...]) -> None:
     check_shares(np.array(shares).T, rows)
 
 
-COMPILED = {key: rows for key, rows in EXACT.items() if key[-1] in (0.0, 1.0)}
+# The compiled engine knows the event itself as seen always or never, and no failures.
+COMPILED = {key: rows for key, rows in EXACT.items() if key[3] in (0, 1) and not key[4]}
 
 
 @pytest.mark.parametrize("key", COMPILED, ids=case_ids(COMPILED))
@@ -293,7 +313,7 @@ def test_both_sets_have_the_same_exact_numbers(shared: Path) -> None:
         texts[row.structure].format(*row.params.split(";")) for row in theirs.itertuples()
     ]
     theirs = theirs.rename(columns={"semantics": "visibility"})
-    ours = table("exact.csv").query("media_prob in (0, 1)")
+    ours = table("exact.csv").query("media_prob in (0, 1) and failed_prob == 0")
     both = ours.merge(theirs, on=["graph", "law", "visibility", "t"])
     assert len(both) == 2 * 7 * 2 * 7
     np.testing.assert_allclose(both["mean"], both["mean_I_over_n"], rtol=0, atol=1e-10)

@@ -22,7 +22,10 @@ from plain_laws import (
     two_class_by_profile,
 )
 
-COLUMNS = ("graph", "edges", "starter", "law", "visibility", "media_prob", "t", "mean", "variance")
+COLUMNS = (
+    "graph", "edges", "starter", "law", "visibility", "media_prob", "failed_prob", "t",
+    "mean", "variance",
+)  # fmt: skip
 STEPS = 6
 
 #: Name, graph, and the agent that has posted at the start.
@@ -42,9 +45,11 @@ LAWS = (
     (online_offline(0.2, 0.2), 0.3),
 )
 #: A sighting of the event is an occasion too, also for a law that it does not move.
-OCCASIONS_FROM_MEDIA = ((first_repeat(0.4, 0.1), 0.3),)
+OCCASIONS_FROM_MEDIA = (first_repeat(0.4, 0.1), 0.3, 0.0)
+#: A decision that fails changes nothing and is no occasion.
+FAILING = (first_repeat(0.4, 0.1), 0.0, 0.4)
 #: Classes that are drawn per run.
-LATENT = (two_class(0.1, 0.4, 0.3),)
+LATENT = two_class(0.1, 0.4, 0.3)
 
 
 def rows() -> list[tuple[object, ...]]:
@@ -53,25 +58,26 @@ def rows() -> list[tuple[object, ...]]:
     for (name, graph, starter), visibility in itertools.product(GRAPHS, ("persistent", "new")):
         n = len(graph)
         edges = " ".join(f"{a}-{b}" for a, b in sorted(map(sorted, graph.edges)))
-        cases = [(law, media, [agent % 2 for agent in range(n)]) for law, media in LAWS]
+        cases = [(law, media, 0.0) for law, media in LAWS]
         if name != "Q3":
-            cases += [(law, media, [0] * n) for law, media in OCCASIONS_FROM_MEDIA]
-        tables = [
-            (law, media, shares(graph, starter, law, visibility, media, groups))
-            for law, media, groups in cases
-        ]
+            cases += [OCCASIONS_FROM_MEDIA, FAILING]
+        tables = []
+        for case in cases:
+            groups = [agent % len(case[0].shares) for agent in range(n)]
+            tables.append((*case, shares(graph, starter, visibility, *case, groups)))
         if name != "Q3":
-            tables += [(law, 0.0, drawn_groups(graph, starter, law, visibility)) for law in LATENT]
-        for law, media, table in tables:
+            tables.append((LATENT, 0.0, 0.0, drawn_groups(graph, starter, visibility, LATENT)))
+        for law, media, failed, table in tables:
             for t, chances in enumerate(table):
                 mean = sum(p * x / n for x, p in chances.items())
                 variance = sum(p * (x / n - mean) ** 2 for x, p in chances.items())
-                found.append((name, edges, starter, law.text, visibility, media, t, mean, variance))
+                case = (name, edges, starter, law.text, visibility, media, failed)
+                found.append((*case, t, mean, variance))
     return found
 
 
 def drawn_groups(
-    graph: nx.Graph, starter: int, law: Law, visibility: str
+    graph: nx.Graph, starter: int, visibility: str, law: Law
 ) -> list[dict[int, float]]:
     """Return the distribution per step where each agent's group is drawn: a mixture."""
     mixture: list[dict[int, float]] = [{} for _ in range(STEPS + 1)]
@@ -79,14 +85,21 @@ def drawn_groups(
         weight = 1.0
         for group in groups:
             weight *= law.shares[group]
-        for t, chances in enumerate(shares(graph, starter, law, visibility, 0.0, list(groups))):
+        table = shares(graph, starter, visibility, law, 0.0, 0.0, list(groups))
+        for t, chances in enumerate(table):
             for infected, p in chances.items():
                 mixture[t][infected] = mixture[t].get(infected, 0.0) + weight * p
     return mixture
 
 
 def shares(
-    graph: nx.Graph, starter: int, law: Law, visibility: str, media: float, groups: list[int]
+    graph: nx.Graph,
+    starter: int,
+    visibility: str,
+    law: Law,
+    media: float,
+    failed: float,
+    groups: list[int],
 ) -> list[dict[int, float]]:
     """Return the distribution of the number of agents that have posted, per step."""
     start = (frozenset([starter]), frozenset([starter]), frozenset())
@@ -95,7 +108,7 @@ def shares(
     for _ in range(STEPS):
         following: dict[tuple, float] = {}
         for state, p in states.items():
-            for after, chance in successors(graph, law, visibility, media, groups, state):
+            for after, chance in successors(graph, visibility, law, media, failed, groups, state):
                 if visibility == "persistent":
                     after = (after[0], frozenset(), after[2])  # who was last makes no difference
                 following[after] = following.get(after, 0.0) + p * chance
@@ -113,7 +126,13 @@ def count(states: dict[tuple, float]) -> dict[int, float]:
 
 
 def successors(
-    graph: nx.Graph, law: Law, visibility: str, media: float, groups: list[int], state: tuple
+    graph: nx.Graph,
+    visibility: str,
+    law: Law,
+    media: float,
+    failed: float,
+    groups: list[int],
+    state: tuple,
 ) -> list[tuple[tuple, float]]:
     """Return each state that can follow a state, with its probability."""
     posted, latest, decided = state
@@ -128,7 +147,8 @@ def successors(
         posts = media * law.chance(first, m, past, True, groups[agent])
         if m > 0:
             posts += (1 - media) * law.chance(first, m, past, False, groups[agent])
-        decides = 1.0 if m > 0 else media
+        posts *= 1 - failed
+        decides = (1.0 if m > 0 else media) * (1 - failed)
         branches = [
             (posts, True, True),
             (decides - posts, False, True),

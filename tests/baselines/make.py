@@ -43,7 +43,8 @@ def main(folder: Path) -> None:
         folder / "exact.csv",
         "Exact mean and variance of I(t)/n on small graphs, by enumeration of the Markov chain "
         "(chains.py). One agent has posted at the start; agents with odd numbers have the profile "
-        "OCEAN, the others ocean; media_prob: probability per step of seeing the event itself.",
+        "OCEAN, the others ocean; media_prob: probability per step of seeing the event itself; "
+        "failed_prob: probability that a decision fails.",
         chains.COLUMNS,
         chains.rows(),
     )
