@@ -18,7 +18,7 @@ from mesa_llmspread._validation import checked_int, checked_level
 from mesa_llmspread.analysis._trees import NOBODY, Forest, Sources
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.data.run_info import RunInfo
-from mesa_llmspread.data.spread_data import UNKNOWN
+from mesa_llmspread.data.schema import UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.profiles import Trait
