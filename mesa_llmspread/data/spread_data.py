@@ -33,7 +33,7 @@ from mesa_llmspread.data.schema import (
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
-__all__ = ["RunInfo", "SpreadData", "concat"]
+__all__ = ["RunInfo", "SpreadData", "check_data", "concat"]
 
 _NONE = np.empty(0, dtype=np.intp)
 
@@ -356,6 +356,12 @@ class SpreadData:
 SpreadData.__doc__ = str(SpreadData.__doc__).format_map({name: described(name) for name in SCHEMA})
 
 
+def check_data(data: Any) -> None:
+    """Raise ArgumentTypeError unless ``data`` is a SpreadData."""
+    if not isinstance(data, SpreadData):
+        raise ArgumentTypeError("data", data, "a SpreadData")
+
+
 def concat(data: Sequence[SpreadData]) -> SpreadData:
     """Concatenate several records, as runs 0, 1, ... in their order.
 
@@ -378,9 +384,8 @@ def concat(data: Sequence[SpreadData]) -> SpreadData:
     if isinstance(data, str | SpreadData) or not isinstance(data, Iterable):
         raise ArgumentTypeError("data", data, "a list of SpreadData")
     data = list(data)
-    for i, part in enumerate(data):
-        if not isinstance(part, SpreadData):
-            raise ArgumentTypeError(f"data[{i}]", part, "a SpreadData")
+    for part in data:
+        check_data(part)
     if not data:
         raise ArgumentError("data", data, "hold at least one record")
     info: dict[int, RunInfo] = {}
