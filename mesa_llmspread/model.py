@@ -25,6 +25,7 @@ from mesa_llmspread._validation import (
     checked_int,
     checked_probability,
     checked_starters,
+    renamed,
 )
 from mesa_llmspread.agent import SpreadAgent
 from mesa_llmspread.data import RunInfo
@@ -129,6 +130,7 @@ class SpreadModel(mesa.Model):
     100
     """
 
+    @renamed(broadcast="media_prob")
     def __init__(
         self,
         n: int = 200,

@@ -71,8 +71,8 @@ def test_deciders_load_no_language_model_library(loaded: dict[str, list[str]]) -
 # What stands in one line may import each other. A module of a subpackage that stands apart has
 # a line of its own.
 LAYERS = """
-exceptions
 _words
+exceptions
 rng _validation io plugins
 profiles
 networks _random_regular _edgelist

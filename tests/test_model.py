@@ -32,6 +32,7 @@ from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
     DeciderError,
+    RenamedError,
     StepInProgressError,
     UnknownNameError,
 )
@@ -69,12 +70,12 @@ def check_exact(shared: Path, graph_name: str, law: str, feed: str, number: int)
     ordered.add_nodes_from(sorted(graph))
     ordered.add_edges_from(edges)
     n = len(ordered)
-    structure = LAWS[law](*map(float, str(table["params"].iloc[0]).split(";")))
+    written = LAWS[law](*map(float, str(table["params"].iloc[0]).split(";")))
     low, high = Profile.from_code("ocean"), Profile.from_code("OCEAN")
     model = SpreadModel(
         network=copies(ordered, number),
         population=[high if i % 2 else low for i in range(n)] * number,
-        decider=structure,
+        decider=written,
         initial_infected=list(range(0, n * number, n)),
         feed=feed,
         media_prob=1.0 if law == "OnOff" else 0.0,
@@ -234,7 +235,13 @@ def test_failed_decisions_leave_agents_as_they_were() -> None:
     assert log(model)["outcome"].tolist() == ["failed", "repost"]
 
 
-def test_broadcast_shows_the_event_itself() -> None:
+def test_an_old_argument_gives_the_new_one() -> None:
+    with pytest.raises(RenamedError) as caught:
+        SpreadModel(broadcast=0.3)  # type: ignore[call-arg]
+    assert (caught.value.argument, caught.value.new) == ("broadcast", "media_prob")
+
+
+def test_media_prob_shows_the_event_itself() -> None:
     decider = ScriptedDecider(lambda e: False)
     SpreadModel(n=1000, k=4, initial_infected=1, media_prob=0.3, decider=decider, rng=2).run(5)
     exposures = [e for e, _ in decider.history]

@@ -13,7 +13,7 @@ from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.inference.likelihood import profile_indices
-from mesa_llmspread.profiles import Trait, all_profiles, codes
+from mesa_llmspread.profiles import Trait, codes, trait_levels
 
 __all__ = ["GROUPINGS", "prevalence", "repost_rates", "wilson_intervals"]
 
@@ -140,7 +140,7 @@ def _groupings(data: SpreadData, by: str) -> list[Any]:
         index = profile_indices(seen)  # unknown profiles are refused
         if by == "profile":
             return [pd.Categorical.from_codes(index, pd.Index(codes()))]
-        high = np.array([profile.levels for profile in all_profiles()])[index] > 0
+        high = trait_levels()[index] > 0
         return [
             pd.Categorical.from_codes(
                 high[:, place].astype(int), pd.Index([f"{trait.value} low", f"{trait.value} high"])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mesa_llmspread.data.run_info import RunInfo
 from mesa_llmspread.data.schema import UNKNOWN, completed
-from mesa_llmspread.profiles import Trait, all_profiles, codes
+from mesa_llmspread.profiles import Trait, codes, trait_levels
 
 __all__ = ["agents_that_decided"]
 
@@ -46,7 +46,7 @@ def agents_that_decided(
     agents["node"] = agents["node"].fillna(agents["agent"].astype("str"))
     binary = agents["run"].map({run: _is_binary(known.population) for run, known in info.items()})
     # The last row is for unknown codes: their index is -1.
-    levels = np.array([*(profile.levels for profile in all_profiles()), [np.nan] * 5])
+    levels = np.vstack([trait_levels(), np.full(5, np.nan)])
     index = pd.Index(codes()).get_indexer(pd.Index(agents["profile"]))
     traits = levels[np.where(binary.to_numpy(dtype=bool), index, -1)]
     agents[[trait.value for trait in Trait]] = traits
