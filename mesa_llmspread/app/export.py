@@ -92,10 +92,7 @@ def report(data: SpreadData) -> bytes:
         One self-contained HTML page.
     """
     from mesa_llmspread.analysis.event_analysis import analyse
-    from mesa_llmspread.reporting.report import figures, save_figures, write_report
+    from mesa_llmspread.reporting.report import write_report
 
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        analysis = analyse(data)
-        pictures = save_figures(figures(analysis), folder)
-        return write_report(analysis, pictures, folder / "report.html").read_bytes()
+        return write_report(analyse(data), temporary).read_bytes()

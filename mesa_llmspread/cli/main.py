@@ -204,12 +204,11 @@ def report(
     """Write figures and report.html beside a record."""
     from mesa_llmspread.analysis.event_analysis import analyse
     from mesa_llmspread.networks import read_edgelist
-    from mesa_llmspread.reporting.report import figures, save_figures, write_report
+    from mesa_llmspread.reporting.report import write_report
 
     data = _with_decisions(folder)
     analysis = analyse(data, read_edgelist(network).network if network else None)
-    pictures = save_figures(figures(analysis), folder)
-    typer.echo(str(write_report(analysis, pictures, folder / "report.html")))
+    typer.echo(str(write_report(analysis, folder)))
 
 
 @app.command()

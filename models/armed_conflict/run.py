@@ -25,7 +25,7 @@ from mesa_llmspread.deciders.llm.estimate import Estimate, total
 from mesa_llmspread.events import select_events
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.io import first_free, new_folder
-from mesa_llmspread.reporting.report import figures, save_figures, write_report
+from mesa_llmspread.reporting.report import write_report
 from models.armed_conflict.model import ArmedConflict
 
 RESULTS = Path("results/armed_conflict")
@@ -142,7 +142,7 @@ def run(
         analysis = analyse_all(concat(records), edges.network if edges else None)
         with new_folder(out, force) as new:
             analysis.data.save(new)
-            write_report(analysis, save_figures(figures(analysis), new), new / "report.html")
+            write_report(analysis, new)
     except BaseException as error:
         data = concat(records) if records else None
         done = f"{len(records)} of {len(experiment)} runs"
