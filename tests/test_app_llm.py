@@ -20,7 +20,7 @@ from mesa_llmspread.app.llm_form import look_up
 from mesa_llmspread.app.session import Session
 from mesa_llmspread.app.settings import LLMSettings, Settings
 from mesa_llmspread.app.watched import Watched
-from mesa_llmspread.deciders.llm.calls import key_variables
+from mesa_llmspread.deciders.llm.client import key_variables
 from mesa_llmspread.exceptions import (
     ArgumentError,
     DeciderError,

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from mesa_llmspread.deciders.llm.draws import Drawn, Pool, repost_chance, token_repost_prob
 from servers import Reply, ScriptedServer, answer
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders import Decision, LLMDecider, Outcome
 from mesa_llmspread.deciders.base import Exposure, Post
-from mesa_llmspread.deciders.llm.draws import Drawn, Pool, repost_chance, token_repost_prob
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import ArgumentError, DeciderError, UnknownNameError
 from mesa_llmspread.model import SpreadModel

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tenacity
+from mesa_llmspread.deciders.llm.kept import Call
 from servers import Reply, ScriptedServer, answer
 
 from mesa_llmspread.cli import llm as commands
@@ -23,7 +24,6 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders import LLMDecider, Outcome
 from mesa_llmspread.deciders.base import Exposure, Post
 from mesa_llmspread.deciders.llm import calls
-from mesa_llmspread.deciders.llm.kept import Call
 from mesa_llmspread.deciders.llm.limits import Pace
 from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.events import bundled_events

@@ -15,6 +15,8 @@ import pytest
 from command_line import call
 from hypothesis import given
 from hypothesis import strategies as st
+from mesa_llmspread.deciders.llm.personas import check_personas
+from mesa_llmspread.deciders.llm.template_persona import PersonaWords, TraitWords
 from servers import Reply, ScriptedServer
 
 from mesa_llmspread import SpreadData, SpreadModel
@@ -27,10 +29,8 @@ from mesa_llmspread.deciders import (
     as_decider,
 )
 from mesa_llmspread.deciders.llm import template as template_module
-from mesa_llmspread.deciders.llm.personas import check_personas
 from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages
 from mesa_llmspread.deciders.llm.template import SHIPPED, as_template
-from mesa_llmspread.deciders.llm.template_persona import PersonaWords, TraitWords
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import (
     ArgumentError,

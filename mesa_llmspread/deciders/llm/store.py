@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mesa_llmspread.deciders.llm.kept import Call
+from mesa_llmspread.deciders.llm.call import Call
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError, OutputError
 
 if TYPE_CHECKING:

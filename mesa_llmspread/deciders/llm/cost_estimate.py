@@ -16,7 +16,7 @@ from mesa_llmspread.profiles import Profile
 if TYPE_CHECKING:
     from mesa_llmspread.deciders.llm.decider import LLMDecider
 
-__all__ = ["Estimate", "estimate", "total"]
+__all__ = ["CostEstimate", "estimate", "total"]
 
 # A short JSON answer: true or false, some twenty words to post, and a sentence why.
 _ANSWER_TOKENS = 80
@@ -24,7 +24,7 @@ _POST = "Have you seen this? It is not far from here, and nobody seems to talk a
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What a run is expected to take, and the most it can take.
 
     Attributes
@@ -60,20 +60,20 @@ class Estimate:
         )
 
 
-def total(estimates: Iterable[Estimate]) -> Estimate:
+def total(estimates: Iterable[CostEstimate]) -> CostEstimate:
     """Add up what several runs will take; a sum with an unknown part is unknown.
 
     Parameters
     ----------
-    estimates : iterable of Estimate
+    estimates : iterable of CostEstimate
 
     Returns
     -------
-    Estimate
+    CostEstimate
 
     Examples
     --------
-    >>> one = Estimate(1, 2, 10, 20, 5, 10, 0.01, 0.02)
+    >>> one = CostEstimate(1, 2, 10, 20, 5, 10, 0.01, 0.02)
     >>> str(total([one, one]))
     'about 2 calls, at most 4; about 30 tokens, at most 60; about $0.02, at most $0.04'
     """
@@ -83,7 +83,7 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
         amounts = [getattr(one, name) for one in listed]
         return None if None in amounts else sum(amounts)
 
-    return Estimate(**{field.name: add(field.name) for field in fields(Estimate)})
+    return CostEstimate(**{field.name: add(field.name) for field in fields(CostEstimate)})
 
 
 def estimate(
@@ -95,8 +95,8 @@ def estimate(
     profiles: int = 32,
     chance: float = 0.1,
     event: OfflineEvent | None = None,
-) -> Estimate:
-    """Estimate what a run will take.
+) -> CostEstimate:
+    """CostEstimate what a run will take.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def estimate(
 
     Returns
     -------
-    Estimate
+    CostEstimate
 
     Notes
     -----
@@ -133,26 +133,26 @@ def estimate(
     if not chance:
         raise ArgumentError("chance", chance, "be above 0")
     calls = _calls(decider, round(n * (1 - (1 - chance) ** steps) / chance), steps, k, profiles)
-    most_calls = _calls(decider, n * steps, steps, k, profiles) * decider.endpoint.max_attempts
+    most_calls = _calls(decider, n * steps, steps, k, profiles) * decider.client.max_attempts
     event = event or bundled_events()[0]
     usual = _exposure(event, max(1, k // 2), _POST)
-    prompt = decider.endpoint.count_tokens(decider.messages(usual))
+    prompt = decider.client.count_tokens(decider.messages(usual))
     longest = decider.messages(_exposure(event, MAX_POSTS, ""))
     most_prompt = sum(len(message["content"].encode()) for message in longest)
     # Every sign of a quoted text may be one of four bytes.
     most_prompt += 4 * (
         MAX_EVENT_LENGTH + (decider.feed_detail == "posts") * MAX_POSTS * MAX_POST_LENGTH
     )
-    answer = min(_ANSWER_TOKENS, decider.endpoint.max_tokens)
-    price = decider.endpoint.price
-    one, most = price(prompt, answer), price(most_prompt, decider.endpoint.max_tokens)
-    return Estimate(
+    answer = min(_ANSWER_TOKENS, decider.client.max_tokens)
+    price = decider.client.price
+    one, most = price(prompt, answer), price(most_prompt, decider.client.max_tokens)
+    return CostEstimate(
         calls=calls,
         most_calls=most_calls,
         prompt_tokens=calls * prompt,
         most_prompt_tokens=most_calls * most_prompt,
         completion_tokens=calls * answer,
-        most_completion_tokens=most_calls * decider.endpoint.max_tokens,
+        most_completion_tokens=most_calls * decider.client.max_tokens,
         cost_usd=None if one is None else calls * one,
         most_cost_usd=None if most is None else most_calls * most,
     )
@@ -163,7 +163,7 @@ def _calls(decider: LLMDecider, decisions: int, steps: int, k: int, profiles: in
     if decider.sampling == "independent" or decider.feed_detail == "posts":
         return decisions
     draws = decider.draws if decider.sampling == "pooled" else 1
-    if decider.template.persona is False:
+    if decider.template.words["persona"] is False:
         profiles = 1
     # Posting neighbours in view and so far, the occasion, and whether it was in the media.
     contexts = (k + 1) * (k + 2) // 2 * steps * 2
