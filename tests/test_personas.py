@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mesa_llmspread.deciders.llm.personas import ITEMS, check_personas
 from servers import Reply, ScriptedServer
 
 from mesa_llmspread.cli import llm as commands
 from mesa_llmspread.deciders import DecisionStore, LLMDecider
+from mesa_llmspread.deciders.llm.persona_check import ITEMS, check_personas
 from mesa_llmspread.exceptions import DeciderError
 from mesa_llmspread.profiles import Trait, all_profiles
 

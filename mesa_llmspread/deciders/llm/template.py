@@ -250,7 +250,7 @@ class PromptTemplate:
                 raise ArgumentError("pieces", sorted(table), f"have {' and '.join(missing)} too")
             template = cls(**labels, words=words)
         except (ArgumentError, ArgumentTypeError) as error:
-            piece = str(error.value) if error.argument in ("piece", "base") else error.argument
+            piece = str(error.value) if error.argument == "piece" else error.argument
             raise InputFileError(file, str(error), row=_row(text, piece)) from error
         if file.parent != _FOLDER and template.name in SHIPPED:
             twin = _shipped(template.name)
