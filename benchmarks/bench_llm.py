@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from _measure import machine, table
 from _peer import served
-from mesa_llmspread.deciders.llm.call import Answer
 
 from mesa_llmspread.deciders import LLMDecider
 from mesa_llmspread.deciders.base import Exposure, Post
 from mesa_llmspread.deciders.llm import event_loop
+from mesa_llmspread.deciders.llm.call import Answer
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.profiles import all_profiles
 

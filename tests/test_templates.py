@@ -266,7 +266,7 @@ def test_the_row_of_what_is_wrong_is_named(
 @pytest.mark.parametrize(
     ("head", "argument", "row"),
     [
-        ('name = "mine"\nbase = "standard"', "pieces", None),
+        ('name = "mine"\nbase = "standard"', "version", None),
         ('name = "mine"\nversion = 1\nbase = "standard"', "version", 2),
         ('name = "mine"\nversion = "1"', "pieces", None),
         ('name = "mine"\nversion = "1"\nbase = "standart"', "base", 3),

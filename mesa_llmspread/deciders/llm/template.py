@@ -32,6 +32,7 @@ from mesa_llmspread.exceptions import (
     InputFileError,
     UnknownNameError,
 )
+from mesa_llmspread.io import read_text
 from mesa_llmspread.profiles import _QUALIFIERS, Profile, Trait
 
 __all__ = ["PERSONA_PIECES", "PIECES", "SHIPPED", "PromptTemplate", "as_template"]
@@ -39,31 +40,28 @@ __all__ = ["PERSONA_PIECES", "PIECES", "SHIPPED", "PromptTemplate", "as_template
 #: The templates that come with the package.
 SHIPPED = ("standard", "paraphrase", "decline_first", "no_persona")
 
-#: Every piece, with the placeholders that must stand in it.
-PIECES: dict[str, tuple[str, ...]] = {
+_FOLDER = Path(__file__).with_name("templates")
+_LAYOUTS = {
+    message: (_FOLDER / f"{message}.jinja").read_text(encoding="utf-8")
+    for message in ("system", "user")
+}
+_PIECE = re.compile(r"\[\[(\w+)\]\]")
+_PLACEHOLDERS = {
     "role": ("persona",),
-    "task": (),
-    "caution": (),
-    "answer": (),
     "rules": ("begin", "end", "sign"),
     "begin": ("marker",),
     "end": ("marker",),
-    "news": (),
-    "first": (),
     "again": ("times",),
-    "direct": (),
-    "nobody": (),
     "contacts": ("people",),
     "cumulative": ("people",),
-    "one_person": (),
     "people": ("number",),
-    "once": (),
     "times": ("number",),
-    "all_posts": (),
     "newest_posts": ("shown", "number"),
     "post": ("number", "text"),
-    "no_comment": (),
-    "question": (),
+}
+#: Every piece, with the placeholders that must stand in it.
+PIECES: dict[str, tuple[str, ...]] = {
+    piece: _PLACEHOLDERS.get(piece, ()) for piece in _PIECE.findall("".join(_LAYOUTS.values()))
 }
 #: The pieces of a table of words for the five traits.
 PERSONA_PIECES: dict[str, tuple[str, ...]] = {
@@ -75,7 +73,6 @@ PERSONA_PIECES: dict[str, tuple[str, ...]] = {
     },
 }
 
-_FOLDER = Path(__file__).with_name("templates")
 _LABELS = ("name", "version")
 _ONE_LINE = (*_LABELS, "begin", "end", "post", "no_comment")
 # What the model has to answer; the form is the same in every language.
@@ -234,21 +231,16 @@ class PromptTemplate:
             other words.
         """
         file = Path(path)
+        text = read_text(file)
         try:
-            text = file.read_text(encoding="utf-8-sig")
             table = tomllib.loads(text)
-        except OSError as error:
-            raise InputFileError(file, error.strerror or "cannot be read") from error
-        except ValueError as error:
+        except tomllib.TOMLDecodeError as error:
             line = re.search(r"at line (\d+)", str(error))
             row = int(line[1]) if line else None
-            raise InputFileError(file, f"is not TOML in UTF-8: {error}", row=row) from error
+            raise InputFileError(file, f"is not TOML: {error}", row=row) from error
         try:
             words = _with_base(_stripped(table))
-            labels = {label: words.pop(label) for label in _LABELS if label in words}
-            if missing := [label for label in _LABELS if label not in labels]:
-                raise ArgumentError("pieces", sorted(table), f"have {' and '.join(missing)} too")
-            template = cls(**labels, words=words)
+            template = cls(words.pop("name", None), words.pop("version", None), words)
         except (ArgumentError, ArgumentTypeError) as error:
             piece = str(error.value) if error.argument == "piece" else error.argument
             raise InputFileError(file, str(error), row=_row(text, piece)) from error
@@ -305,9 +297,8 @@ def _shipped(name: str) -> PromptTemplate:
 @lru_cache(maxsize=64)
 def _message(template: PromptTemplate, message: str) -> jinja2.Template:
     """Compile a message: each name in double brackets becomes the piece of that name."""
-    layout = (_FOLDER / f"{message}.jinja").read_text(encoding="utf-8")
     return _JINJA.from_string(
-        re.sub(r"\[\[(\w+)\]\]", lambda match: _source(template.words[match[1]]), layout)
+        _PIECE.sub(lambda match: _source(template.words[match[1]]), _LAYOUTS[message])
     )
 
 
