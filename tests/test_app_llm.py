@@ -20,7 +20,7 @@ from mesa_llmspread.app.llm_form import look_up
 from mesa_llmspread.app.session import Session
 from mesa_llmspread.app.settings import LLMSettings, Settings
 from mesa_llmspread.app.watched import Watched
-from mesa_llmspread.deciders.llm.calls import key_variables
+from mesa_llmspread.deciders.llm.client import key_variables
 from mesa_llmspread.exceptions import (
     ArgumentError,
     DeciderError,
@@ -134,7 +134,7 @@ def test_the_spending_limit_is_the_deciders(scripted_server: ScriptedServer) -> 
     with pytest.raises(DeciderError, match=r"spending limit of 0\.02 USD is reached \(0\.0\d USD"):
         model.step()
     assert model.clock == 0
-    assert 0 < decider.endpoint.price(100, 10) * len(scripted_server.requests) <= 0.02
+    assert 0 < decider.client.price(100, 10) * len(scripted_server.requests) <= 0.02
 
 
 def test_a_named_variables_key_goes_to_the_server_and_nowhere_else(
@@ -163,7 +163,7 @@ def test_a_named_variables_key_goes_to_the_server_and_nowhere_else(
     assert len(kept) >= 4
     assert not [path for path in kept if KEY.encode() in path.read_bytes()]
     assert KEY.encode() not in pickle.dumps(decider)
-    assert KEY not in repr(decider.endpoint) + json.dumps(model.info.to_dict())
+    assert KEY not in repr(decider.client) + json.dumps(model.info.to_dict())
 
     scripted_server.reset(Reply(status=401, error=f"Incorrect API key provided: {KEY}"))
     with pytest.raises(DeciderError) as caught:

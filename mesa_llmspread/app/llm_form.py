@@ -184,11 +184,11 @@ def look_up(llm: LLMSettings) -> Known | None:
     if not llm.model or refusal(replace(llm, key_variable="")):
         return None
     from mesa_llmspread.deciders import LLMDecider
-    from mesa_llmspread.deciders.llm.calls import key_variables
+    from mesa_llmspread.deciders.llm.client import key_variables
 
     try:
         address = llm.api_base or None
-        priced = LLMDecider(llm.model, address).endpoint.price(1, 1) is not None
+        priced = LLMDecider(llm.model, address).client.price(1, 1) is not None
         return Known(key_variables(llm.model, address), priced)
     except LLMSpreadError as error:
         return Known({}, False, str(error))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mesa_llmspread.deciders import Decider, Decision, Exposure
-from mesa_llmspread.deciders.llm.loop import stopped_by
+from mesa_llmspread.deciders.llm.event_loop import stopped_by
 from mesa_llmspread.exceptions import BudgetExceededError, DeciderError
 
 __all__ = ["Progress", "Watched"]

@@ -149,7 +149,7 @@ def run(
     if isinstance(model.decider, LLMDecider) and limit > 0:
         most = int(model.network.degrees.max())
         expected = model.decider.estimate(model.n, limit, k=max(1, most), event=model.event)
-        typer.echo(f"{model.decider.endpoint.model}: {expected}", err=not dry_run)
+        typer.echo(f"{model.decider.client.model}: {expected}", err=not dry_run)
     if dry_run:
         return
     model.decider.check()
@@ -326,10 +326,10 @@ def keep_unfinished(
     again = f"To do the whole, give the same command again, with --rng {rng}"
     if not isinstance(decider, LLMDecider):
         again += ": it gives the same results"
-    elif decider.asker.store is None:
+    elif decider.caller.store is None:
         again += "; with --store FILE no call would be asked, and paid for, twice"
     else:
-        again += f" and --store {decider.asker.store.path}: no call that is kept is asked again"
+        again += f" and --store {decider.caller.store.path}: no call that is kept is asked again"
     typer.echo(f"{again}.", err=True)
 
 
