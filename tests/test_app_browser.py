@@ -195,7 +195,7 @@ def click_on_somebody(page: Any, colour: list[int]) -> None:
     """Click on an agent of a colour, once the canvas shows what the headline says."""
     canvas = page.locator(".spread-network canvas")
     step, infected = counts(page)
-    wanted = f"{infected} infected after step {step}."
+    wanted = f"{infected} have posted after step {step}."
     eventually(lambda: wanted in canvas.get_attribute("aria-label"))
     page.evaluate(TWO_FRAMES)
     x, y = page.evaluate(PIXELS, colour)[1]
@@ -252,7 +252,7 @@ def test_an_agents_card_by_mouse_and_by_keyboard(visit: Open, address: str) -> N
     card = page.locator(".spread-card")
     card.wait_for()
     assert "You are very" in card.inner_text()
-    assert "susceptible" in card.inner_text()
+    assert "not posted" in card.inner_text()
     page.get_by_role("button", name="Close the card").click()
     card.wait_for(state="detached")
     page.locator(".spread-network canvas").focus()

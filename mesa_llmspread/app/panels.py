@@ -1,0 +1,357 @@
+"""The panels Watch, Profiles, Law, Feed and Export."""
+
+from __future__ import annotations
+
+import functools
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import solara
+
+from mesa_llmspread.app.session import View
+from mesa_llmspread.app.widgets import COLOURS, Chart, FeedList, NetworkCanvas, ProfileGrid, Table
+from mesa_llmspread.deciders import Decision, Outcome
+from mesa_llmspread.profiles import Trait, codes
+
+if TYPE_CHECKING:
+    from mesa_llmspread.agent import SpreadAgent
+    from mesa_llmspread.data import SpreadData
+
+__all__ = [
+    "ExportView",
+    "FeedView",
+    "LawView",
+    "ProfilesView",
+    "Watch",
+    "decided",
+    "profile_rates",
+    "report",
+    "zipped",
+]
+
+# Colour and dash of each curve, so that they differ in print and to every eye.
+_STYLES = {
+    "mean-field ODE": {"colour": "#CC79A7", "dash": "2 4"},
+    "mean-field map": {"colour": "#E69F00", "dash": "9 4"},
+    # These two often coincide: each fills the other's gaps.
+    "pair approximation": {"colour": "currentColor", "dash": "7 7"},
+    "master equations": {"colour": "#009E73", "dash": "0 7 7 0"},
+}
+_OTHER = {"colour": "#009E73", "dash": "1 5", "width": 1.5}
+
+
+@solara.component
+def Watch(view: View, selected: int, on_selected: Callable[[int], None]) -> None:
+    """Show the network beside the curves, and an agent's card or the verdict.
+
+    Parameters
+    ----------
+    view : View
+        What there is to see.
+    selected : int
+        The agent whose card is open; -1 for none.
+    on_selected : callable
+        Called with the agent that is clicked.
+    """
+    with solara.Div(classes=["spread-watch"]):
+        with solara.Div():
+            if view.picture is not None:
+                NetworkCanvas(
+                    **view.picture,
+                    posted=view.posted,
+                    clock=view.clock,
+                    feed=view.settings.feed,
+                    selected=selected,
+                    event_select=on_selected,
+                )
+            elif view.busy:
+                solara.Text("Laying out the network …")
+            else:
+                solara.Text("No network: the settings on the left are not allowed.")
+        with solara.Div(classes=["spread-right"]):
+            with solara.Div(classes=["spread-curves"]):
+                _Curves(view)
+            if view.model is not None and 0 <= selected < view.model.n:
+                _Card(view, view.model.spreaders[selected], lambda: on_selected(-1))
+            else:
+                _Verdict(view)
+
+
+@solara.component
+def _Curves(view: View) -> None:
+    """Draw the run, and the fitted law under each closure."""
+    if view.model is None:
+        solara.Text("No curve: there is no model yet.")
+        return
+    states = [
+        {"name": "not posted", "y": view.susceptible, "colour": COLOURS["susceptible"]},
+        {"name": "posted", "y": view.infected, "colour": COLOURS["infected"], "width": 3},
+    ]
+    fitted = [{**curve, **_STYLES.get(curve["name"], _OTHER)} for curve in view.law.curves]
+    Chart(
+        series=states + fitted,
+        x_max=max(10, view.clock),
+        y_max=view.model.n,
+        note=view.law.missing,
+    )
+
+
+@solara.component
+def _Card(view: View, agent: SpreadAgent, on_close: Callable[[], None]) -> None:
+    """Show an agent: who it is, what it saw, what it decided and why."""
+    step = view.posted[agent.index]
+    states = {-1: "not posted", 0: "initial spreader"}
+    name = f"Agent {agent.index} · {agent.code} · {states.get(step, f'posted at step {step}')}"
+    with solara.Div(classes=["spread-card"]):
+        with solara.Row(justify="space-between", style={"align-items": "center"}):
+            solara.Text(name, classes=["h"])
+            solara.Button(
+                icon_name="mdi-close",
+                icon=True,
+                small=True,
+                on_click=on_close,
+                attributes={"aria-label": "Close the card"},
+            )
+        if agent.decision is not None:
+            solara.Text(decided(agent.decision))
+        if agent.post is not None and agent.post.text:
+            solara.Text(f"Posted: {agent.post.text}")
+        solara.Text(agent.profile.describe())
+        for post in agent.feed[-3:]:
+            solara.Text(f"Saw from agent {post.author}: {post.text or 'a repost of the news'}")
+        rows = _decisions(view.data, agent.index)
+        if rows:
+            Table(rows=rows)
+        elif step < 0:
+            solara.Text("It has not seen the news yet, so it has not decided.")
+
+
+def _decisions(data: SpreadData | None, agent: int) -> list[dict[Any, str]]:
+    """Return an agent's decisions as text, the last one first."""
+    if data is None:
+        return []
+    table = data.exposures[data.exposures["agent"] == agent]
+    table = table[["step", "contacts", "exposure_count", "outcome"]].astype(str)
+    table.columns = pd.Index(["step", "posting neighbours", "occasion", "decision"])
+    return table.to_dict("records")[::-1]
+
+
+def decided(decision: Decision) -> str:
+    """Return a decision, or why there is none, in words.
+
+    Parameters
+    ----------
+    decision : Decision
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from mesa_llmspread import Decision, Outcome
+    >>> decided(Decision(Outcome.FAILED, reason="timeout: no complete answer in time"))
+    'Its last decision: no valid answer (timeout: no complete answer in time).'
+    >>> decided(Decision(Outcome.DECLINE, reason="Not my concern."))
+    'Its last decision: not to repost. Why: Not my concern.'
+    """
+    if decision.outcome is Outcome.FAILED:
+        return f"Its last decision: no valid answer ({decision.reason})."
+    what = "to repost" if decision.outcome is Outcome.REPOST else "not to repost"
+    why = f" Why: {decision.reason}" if decision.reason else ""
+    return f"Its last decision: {what}.{why}"
+
+
+@solara.component
+def ProfilesView(view: View) -> None:
+    """Show repost rates by trait and by profile.
+
+    Parameters
+    ----------
+    view : View
+        What there is to see.
+    """
+    rates = solara.use_memo(lambda: view.data and profile_rates(view.data), [view.data])
+    if rates is None:
+        solara.Text("No decision has been made yet: take a step, or run.")
+    else:
+        ProfileGrid(sides=rates[0], cells=rates[1])
+
+
+def profile_rates(data: SpreadData) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
+    """Return repost rates as plain values: five traits with two sides each, and 32 profiles.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    tuple of lists, or None
+        None where no decision has been made.
+    """
+    # Statistics take long to load, and the page comes first.
+    from mesa_llmspread.analysis.descriptive import repost_rates
+
+    if data.exposures.empty:
+        return None
+    columns = ["decisions", "rate", "low", "high"]
+    sides, cells = (
+        repost_rates(data, by).set_index("group")[columns].T.to_dict()
+        for by in ("trait", "profile")
+    )
+    traits: list[dict[str, Any]] = [
+        {
+            "trait": trait.value,
+            **{side: sides.get(f"{trait.value} {side}") for side in ("low", "high")},
+        }
+        for trait in Trait
+    ]
+    return traits, [{"code": code, "decisions": 0, **cells.get(code, {})} for code in codes()]
+
+
+@solara.component
+def _Verdict(view: View) -> None:
+    """Show in words which law was found."""
+    law = view.law
+    so_far = f"So far, up to step {law.step}: " if law.rows and not view.ended else ""
+    solara.Text(so_far + law.verdict, classes=["spread-verdict"])
+
+
+@solara.component
+def LawView(view: View, wanted: str, on_wanted: Callable[[str], None]) -> None:
+    """Show the laws, ranked, in words and in a table.
+
+    Parameters
+    ----------
+    view : View
+        What there is to see.
+    wanted : str
+        The law whose curves are asked for; "" for the best one.
+    on_wanted : callable
+        Called with another one.
+    """
+    law = view.law
+    _Verdict(view)
+    if not law.rows:
+        return
+    for warning in law.warnings:
+        solara.Warning(warning, dense=True)
+    names = [row["law"] for row in law.rows]
+    Table(rows=law.rows, marked=names.index(law.drawn))
+    solara.Select(
+        "Law whose curves are drawn",
+        values=["the best", *names],
+        value=wanted or "the best",
+        on_value=lambda name: on_wanted("" if name == "the best" else name),
+        style={"max-width": "320px"},
+    )
+
+
+@solara.component
+def FeedView(view: View, on_selected: Callable[[int], None]) -> None:
+    """Show the news and all posts about it, the newest first.
+
+    Parameters
+    ----------
+    view : View
+        What there is to see.
+    on_selected : callable
+        Called with the agent whose name is clicked.
+    """
+    solara.Text(f"The news: {view.settings.event.text}", classes=["spread-verdict"])
+    agents = [] if view.model is None else view.model.spreaders
+    posts: list[dict[str, Any]] = [
+        {
+            "agent": agent.index,
+            "step": step,
+            "profile": agent.code,
+            "text": "" if agent.post is None else agent.post.text,
+        }
+        for agent, step in zip(agents, view.posted, strict=True)
+        if step >= 0
+    ]
+    if posts:
+        posts.sort(key=lambda post: -post["step"])
+        FeedList(posts=posts, event_select=on_selected)
+    else:
+        solara.Text("Nobody has posted yet.")
+
+
+@solara.component
+def ExportView(view: View) -> None:
+    """Offer the record, the report, and the lines that build the same run again.
+
+    Parameters
+    ----------
+    view : View
+        What there is to see.
+    """
+    if view.data is None:
+        solara.Text("There is nothing to export yet: take a step, or run.")
+    else:
+        _Downloads(view.data)
+    solara.Text("These lines build the same run again:")
+    solara.Preformatted(view.settings.python())
+
+
+@solara.component
+def _Downloads(data: SpreadData) -> None:
+    # A download begins anew whenever it gets another function.
+    record = solara.use_memo(lambda: functools.partial(zipped, data), [data])
+    written = solara.use_memo(lambda: functools.partial(report, data), [data])
+    with solara.Row(gap="12px"):
+        solara.FileDownload(record, "spread.zip", label="Record (zip)")
+        solara.FileDownload(written, "report.html", label="Report (HTML)")
+    solara.Text(
+        "The record holds three Parquet tables, exposures, counts and agents, and manifest.json: "
+        "unpack it and read it with SpreadData.load.",
+        classes=["spread-note"],
+    )
+
+
+def zipped(data: SpreadData) -> bytes:
+    """Return a record as :meth:`SpreadData.save` writes it, in a zip archive.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    bytes
+        An archive with one folder, ``spread``.
+    """
+    packed = io.BytesIO()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = data.save(Path(temporary) / "spread")
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(folder.iterdir()):
+                archive.write(path, f"spread/{path.name}")
+    return packed.getvalue()
+
+
+def report(data: SpreadData) -> bytes:
+    """Return the report about a record.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    bytes
+        One self-contained HTML page.
+    """
+    from mesa_llmspread.analysis.event_analysis import analyse
+    from mesa_llmspread.reporting.report import figures, save_figures, write_report
+
+    analysis = analyse(data)
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = save_figures(figures(analysis), Path(folder))
+        return write_report(analysis, pictures, Path(folder) / "report.html").read_bytes()
