@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -43,10 +42,7 @@ DATA = Path(__file__).parent / "data"
 
 def until(session: Session, wanted: Callable[[View], bool], seconds: float = 60.0) -> View:
     """Wait for a view of a session."""
-    end = time.monotonic() + seconds
-    while not wanted(session.view):
-        assert time.monotonic() < end, session.view
-        session.wait(session.view.version, 0.1)
+    eventually(lambda: wanted(session.view), seconds)
     return session.view
 
 

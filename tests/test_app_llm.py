@@ -13,7 +13,7 @@ import pytest
 from servers import Reply, ScriptedServer, answer
 from waiting import eventually
 
-from mesa_llmspread import Decision, DecisionStore, LLMDecider, Outcome, SpreadData, SpreadModel
+from mesa_llmspread import DecisionStore, LLMDecider, SpreadData, SpreadModel
 from mesa_llmspread.app.language_model import (
     Watched,
     allowed_address,
@@ -21,7 +21,6 @@ from mesa_llmspread.app.language_model import (
     look_up,
     refusal,
 )
-from mesa_llmspread.app.panels import decided
 from mesa_llmspread.app.session import THREADS, Session
 from mesa_llmspread.app.settings import LLMSettings, Settings
 from mesa_llmspread.deciders.llm.calls import key_variables
@@ -242,19 +241,22 @@ def test_a_visitor_names_only_the_variables_that_the_operator_lists(
 ) -> None:
     monkeypatch.delenv("LLMSPREAD_KEY_VARIABLES", raising=False)
     asked = LLMSettings("openai/tiny", key_variable="DATABASE_PASSWORD")
-    assert allowed_keys() == {}
+    assert allowed_keys() == []
     assert refusal(asked) == "The operator has not listed the variable DATABASE_PASSWORD."
     monkeypatch.setenv("LLMSPREAD_KEY_VARIABLES", "CLASS_KEY DATABASE_PASSWORD")
     assert refusal(asked) == ""
 
 
-def test_what_the_form_says_of_a_model() -> None:
+def test_what_the_form_shows_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     assert look_up(LLMSettings()) is None
     assert look_up(LLMSettings("openai/tiny", "https://elsewhere.example/v1")) is None
-    keys, priced = look_up(LLMSettings("openai/gpt-4o")) or ({}, False)
-    assert priced
-    assert list(keys) == ["OPENAI_API_KEY"]
-    assert look_up(LLMSettings("openai/tiny", "http://127.0.0.1:8080/v1")) == ({}, False)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("LLMSPREAD_KEY_VARIABLES", "CLASS_KEY")
+    keys = {"": "OPENAI_API_KEY (set)", "CLASS_KEY": "CLASS_KEY (not set)"}
+    assert look_up(LLMSettings("openai/gpt-4o")) == (keys, True)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    keys[""] = "none needed, or set"
+    assert look_up(LLMSettings("openai/tiny", "http://127.0.0.1:8080/v1")) == (keys, False)
     with pytest.raises(ArgumentError) as caught:
         look_up(LLMSettings("no-such-provider"))
     assert caught.value.value == "no-such-provider"
@@ -264,10 +266,3 @@ def test_the_lines_that_make_the_run_again_name_the_limit_and_the_variable() -> 
     llm = LLMSettings("openai/gpt-4o", max_cost_usd=2.0, key_variable="CLASS_KEY")
     lines = Settings(decider="llm", llm=llm).python()
     assert "LLMDecider('openai/gpt-4o', max_cost_usd=2.0, key_variable='CLASS_KEY')" in lines
-
-
-def test_a_decision_in_words() -> None:
-    failed = Decision(Outcome.FAILED, reason="timeout: no complete answer in time")
-    assert decided(failed).endswith("no valid answer (timeout: no complete answer in time).")
-    assert "not to repost. Why: Old news." in decided(Decision(Outcome.DECLINE, reason="Old news."))
-    assert decided(Decision(Outcome.REPOST)).endswith("to repost.")

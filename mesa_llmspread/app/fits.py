@@ -10,9 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -28,9 +26,9 @@ __all__ = ["Law", "fit_elsewhere", "fit_law"]
 
 _log = logging.getLogger(__name__)
 
-# The process ends when it has had nothing to do for this long.
-_IDLE_SECONDS = 900
-_LOOK_SECONDS = 1.0
+# The process ends when it has had nothing to do for this long, or when the server ends; after
+# a server that was killed it is the only end.
+_IDLE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -41,16 +39,16 @@ class Law:
     ----------
     step : int
         The last step that was fitted.
-    rows : tuple of dict of str to str
+    rows : sequence of dict of str to str
         The laws that were fitted, best first, as text under the headings of a table; empty
         where none could be fitted.
     verdict : str
         What the comparison of the laws found, in words.
-    warnings : tuple of str
+    warnings : sequence of str
         What may mislead, sentence by sentence.
     drawn : str
         The law whose curves these are.
-    curves : tuple of mapping
+    curves : sequence of mapping
         ``name``, ``y`` (agents that have posted, from step 0) and, for the stochastic model,
         ``low`` and ``high`` (95 % of its runs).
     missing : str
@@ -58,11 +56,11 @@ class Law:
     """
 
     step: int = 0
-    rows: tuple[Mapping[str, str], ...] = ()
+    rows: Sequence[Mapping[str, str]] = ()
     verdict: str = "Nothing is fitted yet: a law needs decisions, so take a step or two."
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[str] = ()
     drawn: str = ""
-    curves: tuple[Mapping[str, Any], ...] = ()
+    curves: Sequence[Mapping[str, Any]] = ()
     missing: str = ""
 
 
@@ -82,6 +80,11 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
     -------
     Law
     """
+    from mesa_llmspread.analysis.event_analysis import (
+        closure_curves,
+        stochastic_curve,
+        without_curve,
+    )
     from mesa_llmspread.inference import compare
 
     step = int(data.counts["step"].max())
@@ -89,49 +92,30 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
         comparison = compare(data)
     except LLMSpreadError:
         return Law(step)
-    drawn = comparison.results.get(wanted, comparison.best)
-    law = Law(
-        step=step,
-        rows=tuple(
-            {
-                "law": row["law"],
-                "rates with 95 % intervals (probability per contact or decision)": row[
-                    "parameters"
-                ],
-                "BIC above the best": f"{row['delta_bic']:.0f}",
-                "weight": f"{row['weight']:.2f}",
-                "goodness of fit": p_words(row["fit_p_value"]),
-            }
-            for row in comparison.table.to_dict("records")
-        ),
-        verdict=comparison.verdict,
-        warnings=comparison.warnings,
-        drawn=drawn.name,
-    )
-    return law if drawn.law is None else _with_curves(law, drawn.law, data, network)
-
-
-def _with_curves(law: Law, drawn: Any, data: SpreadData, network: Network) -> Law:
-    """Solve and simulate a law."""
-    from mesa_llmspread.analysis.event_analysis import (
-        CLOSURES,
-        closure_curves,
-        stochastic_curve,
-        without_curve,
-    )
-
-    n = network.n
-    solved = closure_curves(drawn, data)
-    curves = [
-        {"name": name, "y": (n * solved[name]).tolist()} for name in CLOSURES if name in solved
+    rows = [
+        {
+            "law": row["law"],
+            "rates with 95 % intervals (probability per contact or decision)": row["parameters"],
+            "BIC above the best": f"{row['delta_bic']:.0f}",
+            "weight": f"{row['weight']:.2f}",
+            "goodness of fit": p_words(row["fit_p_value"]),
+        }
+        for row in comparison.table.to_dict("records")
     ]
-    missing = without_curve(law.drawn, [str(curve["name"]) for curve in curves])
-    runs = stochastic_curve(drawn, data, network)
+    drawn = comparison.results.get(wanted, comparison.best)
+    law = Law(step, rows, comparison.verdict, comparison.warnings, drawn.name)
+    if drawn.law is None:
+        return law
+    solved = network.n * closure_curves(drawn.law, data).set_index("step")
+    curves: list[Mapping[str, Any]] = [
+        {"name": name, "y": curve.tolist()} for name, curve in solved.items()
+    ]
+    runs = stochastic_curve(drawn.law, data, network)
     if runs is not None:
-        columns = {"y": "mean", "low": "low", "high": "high"}
-        band = {key: (n * runs[column]).tolist() for key, column in columns.items()}
+        y, low, high = (network.n * runs[name] for name in ("mean", "low", "high"))
+        band = {"y": y.tolist(), "low": low.tolist(), "high": high.tolist()}
         curves.append({"name": "fitted model, 95 % of runs", **band})
-    return replace(law, curves=tuple(curves), missing=missing)
+    return replace(law, curves=curves, missing=without_curve(drawn.name, solved.columns))
 
 
 def fit_elsewhere(done: Callable[[Law | None], None], *what: Any) -> None:
@@ -165,20 +149,6 @@ def _process() -> Any:
     """Return the process in which all visitors' laws are fitted."""
     from joblib.externals.loky import ProcessPoolExecutor
 
-    return ProcessPoolExecutor(
-        1, timeout=_IDLE_SECONDS, initializer=_begin, initargs=(os.getpid(),)
-    )
-
-
-def _begin(server: int) -> None:
-    """Leave the processor to steps and pages first, and end when the server does."""
-    if hasattr(os, "nice"):
-        os.nice(10)
-    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
-
-
-def _end_with(server: int) -> None:
-    """Wait for the end of the server, which may be killed without a word."""
-    while os.getppid() == server:
-        time.sleep(_LOOK_SECONDS)
-    os._exit(0)
+    # With the lowest priority, where the system has one: steps and pages come first.
+    nice = getattr(os, "nice", int)
+    return ProcessPoolExecutor(1, timeout=_IDLE_SECONDS, initializer=nice, initargs=(10,))

@@ -13,7 +13,7 @@ import solara
 import solara.lab
 
 from mesa_llmspread._words import counted
-from mesa_llmspread.app.language_model import allowed_keys, look_up, refusal
+from mesa_llmspread.app.language_model import look_up, refusal
 from mesa_llmspread.app.session import Session, View, explained
 from mesa_llmspread.app.settings import CONTROLS, LAWS, Control, LLMSettings, Settings
 from mesa_llmspread.app.widgets import Field, Upload
@@ -28,6 +28,9 @@ __all__ = ["MOST_BYTES", "Controls", "Forms", "read_upload"]
 #: Size of the largest file that is read.
 MOST_BYTES = 5_000_000
 
+_MODEL = Control("Model (provider/name)")
+_ADDRESS = Control("Address (empty: the provider's)")
+_KEY = Control("Key, from the server's variable")
 _LIMIT = Control("Spend at most (USD; 0: no limit)", least=0)
 _NOTE = ["spread-note"]
 
@@ -199,22 +202,34 @@ def read_upload(name: str, size: int, content: bytes) -> tuple[OfflineEvent, ...
 def _Population(settings: Settings, change: Change) -> None:
     """Show how personalities are drawn."""
     _Choice(CONTROLS["population"], settings.population, _setter(change, "population"))
-    code, shares = settings.profile, settings.shares
-    for place, trait in enumerate(Trait):
-        name = trait.value
-        if settings.population == "one profile":
+    code = settings.profile
+    if settings.population == "one profile":
+        for place, trait in enumerate(Trait):
             other = code[:place] + code[place].swapcase() + code[place + 1 :]
             solara.Switch(
-                label=f"high {name}",
+                label=f"high {trait.value}",
                 value=code[place].isupper(),
                 on_value=lambda _, other=other: change(profile=other),
             )
-        elif settings.population == "shares":
-            _Choice(
-                Control(f"high {name}: {{:.0%}}", span=(0, 1, 0.05)),
-                shares[name],
-                lambda share, name=name: change(shares={**shares, name: share}),
-            )
+    elif settings.population == "shares":
+        labels = {name: f"high {name}: {{:.0%}}" for name in settings.shares}
+        _Sliders(settings.shares, labels, 0.05, _setter(change, "shares"))
+
+
+@solara.component
+def _Sliders(
+    values: Mapping[str, float],
+    labels: Mapping[str, str],
+    step: float,
+    on_values: Callable[[Mapping[str, float]], None],
+) -> None:
+    """Show a slider from 0 to 1 for each of several values."""
+    for name, value in values.items():
+        _Choice(
+            Control(labels[name], span=(0, 1, step)),
+            value,
+            lambda new, name=name: on_values({**values, name: new}),
+        )
 
 
 @solara.component
@@ -237,15 +252,10 @@ def _Decider(settings: Settings, change: Change, views: solara.Reactive[View]) -
         used = settings.llm if settings.decider == "llm" else None
         _LanguageModel(settings.llm, used, lambda llm: change(llm=llm, decider="llm"), views)
     elif decider in LAWS and decider == settings.decider:
-        rates, labels = settings.rates[decider], resolve_law(decider).labels
-        for name, rate in rates.items():
-            _Choice(
-                Control(f"{labels.get(name, name)}: {{:.2f}}", span=(0, 1, 0.01)),
-                rate,
-                lambda rate, name=name: change(
-                    rates={**settings.rates, decider: {**rates, name: rate}}
-                ),
-            )
+        words = resolve_law(decider).labels
+        rates = settings.rates[decider]
+        labels = {name: f"{words.get(name, name)}: {{:.2f}}" for name in rates}
+        _Sliders(rates, labels, 0.01, lambda new: change(rates={**settings.rates, decider: new}))
 
 
 @solara.component
@@ -279,19 +289,12 @@ def _LanguageModel(
         if known and not refusal(wanted):
             on_llm(wanted)
 
-    _Choice(Control("Model (provider/name)"), asked.model, _setter(change, "model"))
-    address = Control("Address (empty: the provider's)")
-    _Choice(address, asked.api_base, _setter(change, "api_base"))
+    _Choice(_MODEL, asked.model, _setter(change, "model"))
+    _Choice(_ADDRESS, asked.api_base, _setter(change, "api_base"))
     if refused:
         solara.Error(refused, dense=True)
     elif known:
-        own = ", ".join(map(_variable, keys.items())) or "none needed, or set"
-        label = "Key, from the server's variable"
-        if others := allowed_keys():
-            names = {"": own} | {item[0]: _variable(item) for item in others.items()}
-            _Choice(Control(label, names), asked.key_variable, _setter(change, "key_variable"))
-        else:
-            solara.Text(f"{label}: {own}", classes=_NOTE)
+        _Choice(replace(_KEY, choices=keys), asked.key_variable, _setter(change, "key_variable"))
         solara.Text("A key is never typed in here, and never shown.", classes=_NOTE)
         if priced:
             _Choice(_LIMIT, asked.max_cost_usd, _setter(change, "max_cost_usd"))
@@ -302,22 +305,11 @@ def _LanguageModel(
     # Until it is known whether there is a price, the limit is open.
     shown = wanted if known or used is None else replace(asked, max_cost_usd=used.max_cost_usd)
     if shown != used:
-        _NotUsed(views)
+        runs = views.value.decided_by
+        who = f"Decisions are made by {runs}" if runs else "There is no model"
+        solara.Warning(
+            f"This language model is not in use yet. {who}, until you press “Use this model”.",
+            dense=True,
+            classes=["spread-unused"],
+        )
     solara.Button("Use this model", use, disabled=not known or bool(refused), small=True)
-
-
-def _variable(item: tuple[str, bool]) -> str:
-    """Return a variable's name, and whether it is set."""
-    return f"{item[0]} ({'set' if item[1] else 'not set'})"
-
-
-@solara.component
-def _NotUsed(views: solara.Reactive[View]) -> None:
-    """Show that the model in the form is not the one that decides."""
-    runs = views.value.decided_by
-    who = f"Decisions are made by {runs}" if runs else "There is no model"
-    solara.Warning(
-        f"This language model is not in use yet. {who}, until you press “Use this model”.",
-        dense=True,
-        classes=["spread-unused"],
-    )

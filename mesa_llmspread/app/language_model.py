@@ -49,16 +49,14 @@ def allowed_address(address: str) -> bool:
         return False
 
 
-def allowed_keys() -> dict[str, bool]:
+def allowed_keys() -> list[str]:
     """Return the variables listed, separated by blanks, in ``LLMSPREAD_KEY_VARIABLES``.
 
     Returns
     -------
-    dict of str to bool
-        Whether each is set.
+    list of str
     """
-    names = os.environ.get("LLMSPREAD_KEY_VARIABLES", "").split()
-    return {name: bool(os.environ.get(name)) for name in names}
+    return os.environ.get("LLMSPREAD_KEY_VARIABLES", "").split()
 
 
 def refusal(llm: LLMSettings) -> str:
@@ -89,7 +87,7 @@ def refusal(llm: LLMSettings) -> str:
     return ""
 
 
-def look_up(llm: LLMSettings) -> tuple[dict[str, bool], bool] | None:
+def look_up(llm: LLMSettings) -> tuple[dict[str, str], bool] | None:
     """Return what the server knows of a model, without calling it.
 
     Parameters
@@ -99,9 +97,10 @@ def look_up(llm: LLMSettings) -> tuple[dict[str, bool], bool] | None:
 
     Returns
     -------
-    tuple of dict of str to bool and bool, or None
-        The variables that the provider's key is read from, and whether each is set; whether
-        the model's price is known. None where no model is named, or it may not be used anyway.
+    tuple of dict of str to str and bool, or None
+        The keys to choose from, "" for the provider's own, each in words with whether it is
+        set; whether the model's price is known. None where no model is named, or it may not be
+        used anyway.
 
     Raises
     ------
@@ -115,7 +114,13 @@ def look_up(llm: LLMSettings) -> tuple[dict[str, bool], bool] | None:
 
     address = llm.api_base or None
     priced = LLMDecider(llm.model, address).endpoint.price(1, 1) is not None
-    return key_variables(llm.model, address), priced
+    own = ", ".join(map(_variable, key_variables(llm.model, address)))
+    keys = {"": own or "none needed, or set"} | {name: _variable(name) for name in allowed_keys()}
+    return keys, priced
+
+
+def _variable(name: str) -> str:
+    return f"{name} ({'set' if os.environ.get(name) else 'not set'})"
 
 
 @dataclass(frozen=True)

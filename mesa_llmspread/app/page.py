@@ -13,18 +13,13 @@ import solara.lab
 from mesa_llmspread.app.forms import Controls, Forms
 from mesa_llmspread.app.language_model import Progress
 from mesa_llmspread.app.lesson import Lesson
-from mesa_llmspread.app.panels import ExportView, FeedView, LawView, ProfilesView, Watch
+from mesa_llmspread.app.panels import Export, Feed, Laws, Profiles, Watch
 from mesa_llmspread.app.session import Session, View, explained
 from mesa_llmspread.app.settings import Settings
 
 __all__ = ["Page", "Status"]
 
-# The page is redrawn no more often than this.
-_REDRAW_SECONDS = 0.08
-_GATHER_SECONDS = 0.02
-_PROGRESS_SECONDS = 0.25
-# Nothing waits for this but the end of the thread of a tab that was closed.
-_IDLE_SECONDS = 2.0
+_REDRAW_SECONDS = 0.05
 _STYLE = Path(__file__).with_name("page.css")
 
 
@@ -39,15 +34,10 @@ def Page() -> None:
     touring, set_touring = solara.use_state(False)
 
     def follow(cancelled: threading.Event) -> None:
-        while not cancelled.is_set():
-            patience = _IDLE_SECONDS if progress.peek() is None else _PROGRESS_SECONDS
-            if session.wait(view.peek().version, patience) is not view.peek():
-                # What a quick step changes comes piece by piece and is drawn once.
-                cancelled.wait(_GATHER_SECONDS)
+        # What a quick step changes comes piece by piece and is drawn together.
+        while not cancelled.wait(_REDRAW_SECONDS):
             progress.set(session.progress)
-            if session.view is not view.peek():
-                view.set(session.view)
-                cancelled.wait(_REDRAW_SECONDS)
+            view.set(session.view)
 
     solara.use_thread(follow, dependencies=[session], intrusive_cancel=False)
     solara.use_effect(lambda: session.close, [session])
@@ -151,10 +141,10 @@ def _Panels(session: Session, views: solara.Reactive[View]) -> None:
 
     panels = {
         "Watch": lambda: Watch(view, agent if run == view.run else -1, select),
-        "Profiles": lambda: ProfilesView(view),
-        "Law": lambda: LawView(view, session.wanted_law, session.draw),
-        "Feed": lambda: FeedView(view, select),
-        "Export": lambda: ExportView(view),
+        "Profiles": lambda: Profiles(view),
+        "Law": lambda: Laws(view, session.wanted_law, session.draw),
+        "Feed": lambda: Feed(view, select),
+        "Export": lambda: Export(view),
     }
     name = list(panels)[tab]
     with solara.Div(classes=["spread-panels"]):

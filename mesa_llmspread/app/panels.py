@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import io
+import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ import pandas as pd
 import solara
 
 from mesa_llmspread.app.session import View
-from mesa_llmspread.app.widgets import COLOURS, Chart, FeedList, NetworkCanvas, ProfileGrid, Table
+from mesa_llmspread.app.widgets import Chart, FeedList, NetworkCanvas, ProfileGrid, Table
 from mesa_llmspread.deciders import Decision, Outcome
 from mesa_llmspread.profiles import Trait, codes
 
@@ -22,27 +21,7 @@ if TYPE_CHECKING:
     from mesa_llmspread.agent import SpreadAgent
     from mesa_llmspread.data import SpreadData
 
-__all__ = [
-    "ExportView",
-    "FeedView",
-    "LawView",
-    "ProfilesView",
-    "Watch",
-    "decided",
-    "profile_rates",
-    "report",
-    "zipped",
-]
-
-# Colour and dash of each curve, so that they differ in print and to every eye.
-_STYLES = {
-    "mean-field ODE": {"colour": "#CC79A7", "dash": "2 4"},
-    "mean-field map": {"colour": "#E69F00", "dash": "9 4"},
-    # These two often coincide: each fills the other's gaps.
-    "pair approximation": {"colour": "currentColor", "dash": "7 7"},
-    "master equations": {"colour": "#009E73", "dash": "0 7 7 0"},
-}
-_OTHER = {"colour": "#009E73", "dash": "1 5", "width": 1.5}
+__all__ = ["Export", "Feed", "Laws", "Profiles", "Watch", "profile_rates", "report", "zipped"]
 
 
 @solara.component
@@ -75,30 +54,19 @@ def Watch(view: View, selected: int, on_selected: Callable[[int], None]) -> None
                 solara.Text("No network: the settings on the left are not allowed.")
         with solara.Div(classes=["spread-right"]):
             with solara.Div(classes=["spread-curves"]):
-                _Curves(view)
+                if view.model is None:
+                    solara.Text("No curve: there is no model yet.")
+                else:
+                    Chart(
+                        n=view.model.n,
+                        posted=view.infected,
+                        curves=view.law.curves,
+                        note=view.law.missing,
+                    )
             if view.model is not None and 0 <= selected < view.model.n:
                 _Card(view, view.model.spreaders[selected], lambda: on_selected(-1))
             else:
                 _Verdict(view)
-
-
-@solara.component
-def _Curves(view: View) -> None:
-    """Draw the run, and the fitted law under each closure."""
-    if view.model is None:
-        solara.Text("No curve: there is no model yet.")
-        return
-    states = [
-        {"name": "not posted", "y": view.susceptible, "colour": COLOURS["susceptible"]},
-        {"name": "posted", "y": view.infected, "colour": COLOURS["infected"], "width": 3},
-    ]
-    fitted = [{**curve, **_STYLES.get(curve["name"], _OTHER)} for curve in view.law.curves]
-    Chart(
-        series=states + fitted,
-        x_max=max(10, view.clock),
-        y_max=view.model.n,
-        note=view.law.missing,
-    )
 
 
 @solara.component
@@ -118,7 +86,7 @@ def _Card(view: View, agent: SpreadAgent, on_close: Callable[[], None]) -> None:
                 attributes={"aria-label": "Close the card"},
             )
         if agent.decision is not None:
-            solara.Text(decided(agent.decision))
+            solara.Text(_decided(agent.decision))
         if agent.post is not None and agent.post.text:
             solara.Text(f"Posted: {agent.post.text}")
         solara.Text(agent.profile.describe())
@@ -141,24 +109,16 @@ def _decisions(data: SpreadData | None, agent: int) -> list[dict[Any, str]]:
     return table.to_dict("records")[::-1]
 
 
-def decided(decision: Decision) -> str:
+def _decided(decision: Decision) -> str:
     """Return a decision, or why there is none, in words.
 
-    Parameters
-    ----------
-    decision : Decision
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
     >>> from mesa_llmspread import Decision, Outcome
-    >>> decided(Decision(Outcome.FAILED, reason="timeout: no complete answer in time"))
+    >>> _decided(Decision(Outcome.FAILED, reason="timeout: no complete answer in time"))
     'Its last decision: no valid answer (timeout: no complete answer in time).'
-    >>> decided(Decision(Outcome.DECLINE, reason="Not my concern."))
+    >>> _decided(Decision(Outcome.DECLINE, reason="Not my concern."))
     'Its last decision: not to repost. Why: Not my concern.'
+    >>> _decided(Decision(Outcome.REPOST))
+    'Its last decision: to repost.'
     """
     if decision.outcome is Outcome.FAILED:
         return f"Its last decision: no valid answer ({decision.reason})."
@@ -168,7 +128,7 @@ def decided(decision: Decision) -> str:
 
 
 @solara.component
-def ProfilesView(view: View) -> None:
+def Profiles(view: View) -> None:
     """Show repost rates by trait and by profile.
 
     Parameters
@@ -206,11 +166,8 @@ def profile_rates(data: SpreadData) -> tuple[list[dict[str, Any]], list[dict[str
         for by in ("trait", "profile")
     )
     traits: list[dict[str, Any]] = [
-        {
-            "trait": trait.value,
-            **{side: sides.get(f"{trait.value} {side}") for side in ("low", "high")},
-        }
-        for trait in Trait
+        {"trait": name, "low": sides.get(f"{name} low"), "high": sides.get(f"{name} high")}
+        for name in [trait.value for trait in Trait]
     ]
     return traits, [{"code": code, "decisions": 0, **cells.get(code, {})} for code in codes()]
 
@@ -224,7 +181,7 @@ def _Verdict(view: View) -> None:
 
 
 @solara.component
-def LawView(view: View, wanted: str, on_wanted: Callable[[str], None]) -> None:
+def Laws(view: View, wanted: str, on_wanted: Callable[[str], None]) -> None:
     """Show the laws, ranked, in words and in a table.
 
     Parameters
@@ -254,7 +211,7 @@ def LawView(view: View, wanted: str, on_wanted: Callable[[str], None]) -> None:
 
 
 @solara.component
-def FeedView(view: View, on_selected: Callable[[int], None]) -> None:
+def Feed(view: View, on_selected: Callable[[int], None]) -> None:
     """Show the news and all posts about it, the newest first.
 
     Parameters
@@ -276,15 +233,12 @@ def FeedView(view: View, on_selected: Callable[[int], None]) -> None:
         for agent, step in zip(agents, view.posted, strict=True)
         if step >= 0
     ]
-    if posts:
-        posts.sort(key=lambda post: -post["step"])
-        FeedList(posts=posts, event_select=on_selected)
-    else:
-        solara.Text("Nobody has posted yet.")
+    posts.sort(key=lambda post: -post["step"])
+    FeedList(posts=posts, event_select=on_selected)
 
 
 @solara.component
-def ExportView(view: View) -> None:
+def Export(view: View) -> None:
     """Offer the record, the report, and the lines that build the same run again.
 
     Parameters
@@ -292,27 +246,23 @@ def ExportView(view: View) -> None:
     view : View
         What there is to see.
     """
+    # A download begins anew whenever it gets another function.
+    record, written = solara.use_memo(
+        lambda: [functools.partial(make, view.data) for make in (zipped, report)], [view.data]
+    )
     if view.data is None:
         solara.Text("There is nothing to export yet: take a step, or run.")
     else:
-        _Downloads(view.data)
+        with solara.Row(gap="12px"):
+            solara.FileDownload(record, "spread.zip", label="Record (zip)")
+            solara.FileDownload(written, "report.html", label="Report (HTML)")
+        solara.Text(
+            "The record holds three Parquet tables, exposures, counts and agents, and "
+            "manifest.json: unpack it and read it with SpreadData.load.",
+            classes=["spread-note"],
+        )
     solara.Text("These lines build the same run again:")
     solara.Preformatted(view.settings.python())
-
-
-@solara.component
-def _Downloads(data: SpreadData) -> None:
-    # A download begins anew whenever it gets another function.
-    record = solara.use_memo(lambda: functools.partial(zipped, data), [data])
-    written = solara.use_memo(lambda: functools.partial(report, data), [data])
-    with solara.Row(gap="12px"):
-        solara.FileDownload(record, "spread.zip", label="Record (zip)")
-        solara.FileDownload(written, "report.html", label="Report (HTML)")
-    solara.Text(
-        "The record holds three Parquet tables, exposures, counts and agents, and manifest.json: "
-        "unpack it and read it with SpreadData.load.",
-        classes=["spread-note"],
-    )
 
 
 def zipped(data: SpreadData) -> bytes:
@@ -327,13 +277,9 @@ def zipped(data: SpreadData) -> bytes:
     bytes
         An archive with one folder, ``spread``.
     """
-    packed = io.BytesIO()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = data.save(Path(temporary) / "spread")
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(folder.iterdir()):
-                archive.write(path, f"spread/{path.name}")
-    return packed.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        data.save(Path(folder) / "spread")
+        return Path(shutil.make_archive(f"{folder}/zip", "zip", folder, "spread")).read_bytes()
 
 
 def report(data: SpreadData) -> bytes:

@@ -36,14 +36,12 @@ THREADS = "mesa_llmspread-session"
 _STEPPING = ("stepping", "running")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
     """What there is to see of a session at one moment.
 
     Attributes
     ----------
-    version : int
-        Grows with every change.
     run : int
         Grows with every new model.
     settings : Settings
@@ -58,8 +56,8 @@ class View:
         Steps done.
     posted : list of int
         The step at which each agent posted; -1 if it has not.
-    susceptible, infected : list of int
-        Agents that have not posted, and that have, from step 0.
+    infected : list of int
+        Number of agents that have posted, from step 0.
     asked, failed : int
         Decisions of the run that were asked for, and that failed.
     busy : {"", "building", "stepping", "running"}
@@ -74,7 +72,6 @@ class View:
         The last error, in a sentence; "" if there was none.
     """
 
-    version: int = 0
     run: int = 0
     settings: Settings = field(default_factory=Settings)
     model: SpreadModel | None = None
@@ -82,7 +79,6 @@ class View:
     picture: Mapping[str, Any] | None = None
     clock: int = 0
     posted: list[int] = field(default_factory=list)
-    susceptible: list[int] = field(default_factory=list)
     infected: list[int] = field(default_factory=list)
     asked: int = 0
     failed: int = 0
@@ -114,7 +110,7 @@ class Session:
     def __init__(
         self, settings: Settings | None = None, running: bool = False, pause: float = 0.25
     ) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
         self._turn = threading.Lock()
         self._stop = threading.Event()
         self._view = View(settings=settings or Settings())
@@ -135,12 +131,6 @@ class Session:
         """How far a step of a language model is; None where none is in progress."""
         watched = self._watched
         return watched.progress if watched is not None and self._view.busy else None
-
-    def wait(self, version: int, timeout: float) -> View:
-        """Wait until there is another view than one, but no longer than some seconds."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._view.version != version, timeout)
-            return self._view
 
     def apply(self, settings: Settings, run: bool = False) -> None:
         """Build a new model, in place of all that is in progress."""
@@ -165,9 +155,8 @@ class Session:
 
     def close(self) -> None:
         """Stop for good."""
-        with self._changed:
-            self._closed = True
-            self._stop.set()
+        self._closed = True
+        self._stop.set()
 
     def draw(self, law: str) -> None:
         """Solve another law; "" for the best one."""
@@ -176,7 +165,7 @@ class Session:
 
     def _order(self, busy: str, work: Callable[..., None], *what: Any) -> None:
         """Have something done in a thread of its own."""
-        with self._changed:
+        with self._lock:
             if self._closed or (self._view.busy in _STEPPING and busy in _STEPPING):
                 return
             if busy not in _STEPPING or not self._view.busy:
@@ -200,13 +189,12 @@ class Session:
             self._record()
 
     def _show(self, view: View | None = None, **changes: Any) -> None:
-        with self._changed:
-            self._view = replace(view or self._view, version=self._view.version + 1, **changes)
-            self._changed.notify_all()
+        with self._lock:
+            self._view = replace(view or self._view, **changes)
 
     def _show_busy(self, stop: threading.Event, busy: str, problem: str) -> None:
         """Show what is in progress, unless another order has come."""
-        with self._changed:
+        with self._lock:
             if self._stop is stop:
                 self._show(busy=busy, problem=problem)
 
@@ -265,7 +253,7 @@ class Session:
 
     def _fit(self) -> None:
         """Have the law fitted to the newest record; one fit at a time."""
-        with self._changed:
+        with self._lock:
             view = self._view
             self._refit = self._fitting
             if self._closed or self._fitting or view.model is None or view.data is None:
@@ -276,7 +264,7 @@ class Session:
 
     def _fitted(self, run: int, law: Law | None) -> None:
         """Show a law that was fitted, unless there is a newer run; go on with what waits."""
-        with self._changed:
+        with self._lock:
             self._fitting = False
             if law is not None and run == self._view.run:
                 self._show(law=law)
@@ -290,7 +278,6 @@ def _seen(model: SpreadModel) -> dict[str, Any]:
     return {
         "clock": model.clock,
         "posted": [-1 if a.posted_at is None else a.posted_at for a in model.spreaders],
-        "susceptible": list(counts["Susceptible"]),
         "infected": list(counts["Infected"]),
         "asked": sum(counts["Exposures"]),
         "failed": sum(counts["Failed"]),

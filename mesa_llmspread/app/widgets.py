@@ -11,19 +11,7 @@ from typing import Any
 
 import solara
 
-__all__ = [
-    "COLOURS",
-    "Chart",
-    "FeedList",
-    "Field",
-    "NetworkCanvas",
-    "ProfileGrid",
-    "Table",
-    "Upload",
-]
-
-# Okabe & Ito's colours, which stay apart for colour-blind readers.
-COLOURS = {"susceptible": "#56B4E9", "infected": "#D55E00"}
+__all__ = ["Chart", "FeedList", "Field", "NetworkCanvas", "ProfileGrid", "Table", "Upload"]
 
 Rows = Sequence[Mapping[str, Any]]
 Picked = Callable[[int], None] | None
@@ -38,15 +26,14 @@ def NetworkCanvas(
     clock: int,
     feed: str,
     selected: int,
-    colours: Mapping[str, str] = COLOURS,
     event_select: Picked = None,
 ) -> None:
     """Draw a network: which agents have posted, and along which edges the news travelled."""
 
 
 @solara.component_vue("chart.vue")
-def Chart(series: Rows, x_max: float, y_max: float, note: str = "") -> None:
-    """Draw numbers of agents over the steps as lines, with bands and a note."""
+def Chart(n: int, posted: Sequence[int], curves: Rows, note: str) -> None:
+    """Draw how many of the agents have posted at each step, with the fitted law's curves."""
 
 
 @solara.component_vue("table.vue")
