@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +24,7 @@ from mesa_llmspread import (
     ScriptedDecider,
     SpreadData,
     SpreadModel,
-    all_profiles,
+    Trait,
 )
 from mesa_llmspread.app import page
 from mesa_llmspread.app.fits import fit_law
@@ -182,15 +183,17 @@ def test_a_visitors_file() -> None:
         assert (caught.value.path, caught.value.row) == (Path("mine.csv"), row)
 
 
-def test_profiles_are_a_grid_of_32() -> None:
+def test_repost_rates_are_plain_values() -> None:
     model = SpreadModel(n=100, rng=1)
-    assert profile_rates(SpreadData.from_model(model)) is None
-    rates = profile_rates(SpreadData.from_model(model.run(10)))
-    assert rates is not None
-    sides, cells = rates
-    assert len(sides) == 5
-    assert [cell["code"] for cell in cells] == [profile.code for profile in all_profiles()]
-    assert all(cell["low"] <= cell["rate"] <= cell["high"] for cell in cells if cell["decisions"])
+    assert profile_rates(SpreadData.from_model(model)) == {"by_trait": {}, "by_profile": {}}
+    data = SpreadData.from_model(model.run(10))
+    rates = profile_rates(data)
+    sides = [f"{trait.value} {side}" for trait in Trait for side in ("low", "high")]
+    assert list(rates["by_trait"]) == sides
+    assert set(rates["by_profile"]) == set(data.exposures["profile"])
+    for cell in [*rates["by_trait"].values(), *rates["by_profile"].values()]:
+        assert cell["low"] <= cell["rate"] <= cell["high"]
+    json.dumps(rates)
 
 
 def test_the_export_can_be_read_back(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ libraries that fits need are loaded there only.
 from __future__ import annotations
 
 import functools
-import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -22,13 +23,11 @@ if TYPE_CHECKING:
     from mesa_llmspread.data import SpreadData
     from mesa_llmspread.networks import Network
 
-__all__ = ["Law", "fit_elsewhere", "fit_law"]
+__all__ = ["Law", "fit_law", "submit"]
 
-_log = logging.getLogger(__name__)
-
-# The process ends when it has had nothing to do for this long, or when the server ends; after
-# a server that was killed it is the only end.
-_IDLE_SECONDS = 120
+# The process ends when it has had nothing to do for this long.
+_IDLE_SECONDS = 900
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -118,30 +117,26 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
     return replace(law, curves=curves, missing=without_curve(drawn.name, solved.columns))
 
 
-def fit_elsewhere(done: Callable[[Law | None], None], *what: Any) -> None:
-    """Fit the laws to a run in the process that all visitors share.
+def submit(*what: Any) -> Future[Law]:
+    """Start a fit in the process that all visitors share.
 
     Parameters
     ----------
-    done : callable
-        Called from any thread, with the law, or with None where no fit could be made.
     *what
         As :func:`fit_law` takes them.
+
+    Returns
+    -------
+    Future of Law
     """
-
-    def finish(fit: Future[Law]) -> None:
-        error = fit.exception()
-        if error is not None:  # the page can do without a curve
-            _log.error("unforeseen error in a fit", exc_info=error)
-        done(None if error else fit.result())
-
     try:
-        _process().submit(fit_law, *what).add_done_callback(finish)
-    except RuntimeError:
+        return _process().submit(fit_law, *what)
+    except RuntimeError as error:
         # The process has died, or the server is about to end.
-        _log.exception("no process for fits")
         _process.cache_clear()
-        done(None)
+        failed: Future[Law] = Future()
+        failed.set_exception(error)
+        return failed
 
 
 @functools.cache
@@ -149,6 +144,20 @@ def _process() -> Any:
     """Return the process in which all visitors' laws are fitted."""
     from joblib.externals.loky import ProcessPoolExecutor
 
-    # With the lowest priority, where the system has one: steps and pages come first.
-    nice = getattr(os, "nice", int)
-    return ProcessPoolExecutor(1, timeout=_IDLE_SECONDS, initializer=nice, initargs=(10,))
+    return ProcessPoolExecutor(
+        1, timeout=_IDLE_SECONDS, initializer=_begin, initargs=(os.getpid(),)
+    )
+
+
+def _begin(server: int) -> None:
+    """Leave the processor to steps and pages first, and end when the server does."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
+
+
+def _end_with(server: int) -> None:
+    # A server that is stopped or killed tells nobody.
+    while os.getppid() == server:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(0)

@@ -65,9 +65,7 @@ def Controls(session: Session, views: solara.Reactive[View]) -> None:
 
 
 @solara.component
-def Forms(
-    settings: Settings, on_settings: Callable[[Settings], None], views: solara.Reactive[View]
-) -> None:
+def Forms(settings: Settings, on_settings: Callable[[Settings], None]) -> None:
     """Show every choice of a run.
 
     Parameters
@@ -76,8 +74,6 @@ def Forms(
         What is chosen.
     on_settings : callable
         Called with what is chosen now.
-    views : reactive View
-        What there is to see.
     """
 
     def change(**changes: Any) -> None:
@@ -88,7 +84,7 @@ def Forms(
         if name == "population":
             _Population(settings, change)
         elif name == "decider":
-            _Decider(settings, change, views)
+            _Decider(settings, change)
         else:
             _Choice(control, getattr(settings, name), _setter(change, name))
 
@@ -139,14 +135,10 @@ def _Event(event: OfflineEvent, on_event: Callable[[OfflineEvent], None]) -> Non
     """Show what the news is about: a bundled event, or one of the visitor's file."""
     own, set_own = solara.use_state(())
     problem, set_problem = solara.use_state("")
-    labels = {
-        each: f"{each.event_type}, {each.fatalities} killed ({each.event_id}){source}"
-        for events, source in ((own, ", your file"), (bundled_events(), ""))
-        for each in events
-    }
     # The chosen one may be of a file that another one has replaced.
-    earlier = f"{event.event_type}, {event.fatalities} killed ({event.event_id}), your earlier file"
-    labels.setdefault(event, earlier)
+    labels = {event: f"{_label(event)}, your earlier file"}
+    labels |= {each: f"{_label(each)}, your file" for each in own}
+    labels |= {each: _label(each) for each in bundled_events()}
 
     def take(file: Mapping[str, Any]) -> None:
         try:
@@ -162,6 +154,10 @@ def _Event(event: OfflineEvent, on_event: Callable[[OfflineEvent], None]) -> Non
     Upload(label="Your own events (ACLED, UCDP GED or CSV)", most=MOST_BYTES, event_file=take)
     if problem:
         solara.Error(problem, dense=True)
+
+
+def _label(event: OfflineEvent) -> str:
+    return f"{event.event_type}, {event.fatalities} killed ({event.event_id})"
 
 
 def read_upload(name: str, size: int, content: bytes) -> tuple[OfflineEvent, ...]:
@@ -233,7 +229,7 @@ def _Sliders(
 
 
 @solara.component
-def _Decider(settings: Settings, change: Change, views: solara.Reactive[View]) -> None:
+def _Decider(settings: Settings, change: Change) -> None:
     """Show who decides, with the law's rates or the language model."""
     # A language model decides only once it has a name.
     decider, set_decider = solara.use_state(settings.decider)
@@ -250,7 +246,7 @@ def _Decider(settings: Settings, change: Change, views: solara.Reactive[View]) -
     _Choice(replace(control, choices={**own, **control.choices}), decider, decide)
     if decider == "llm":
         used = settings.llm if settings.decider == "llm" else None
-        _LanguageModel(settings.llm, used, lambda llm: change(llm=llm, decider="llm"), views)
+        _LanguageModel(settings.llm, used, lambda llm: change(llm=llm, decider="llm"))
     elif decider in LAWS and decider == settings.decider:
         words = resolve_law(decider).labels
         rates = settings.rates[decider]
@@ -260,10 +256,7 @@ def _Decider(settings: Settings, change: Change, views: solara.Reactive[View]) -
 
 @solara.component
 def _LanguageModel(
-    llm: LLMSettings,
-    used: LLMSettings | None,
-    on_llm: Callable[[LLMSettings], None],
-    views: solara.Reactive[View],
+    llm: LLMSettings, used: LLMSettings | None, on_llm: Callable[[LLMSettings], None]
 ) -> None:
     """Show the choice of a language model; ``used`` is the one that decides now, if one does."""
     asked, set_asked = solara.use_state(llm)
@@ -305,11 +298,6 @@ def _LanguageModel(
     # Until it is known whether there is a price, the limit is open.
     shown = wanted if known or used is None else replace(asked, max_cost_usd=used.max_cost_usd)
     if shown != used:
-        runs = views.value.decided_by
-        who = f"Decisions are made by {runs}" if runs else "There is no model"
-        solara.Warning(
-            f"This language model is not in use yet. {who}, until you press “Use this model”.",
-            dense=True,
-            classes=["spread-unused"],
-        )
+        unused = "This language model is not in use yet: press “Use this model”."
+        solara.Warning(unused, dense=True, classes=["spread-unused"])
     solara.Button("Use this model", use, disabled=not known or bool(refused), small=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -80,7 +79,7 @@ def Lesson(on_settings: Callable[[Settings], None], on_close: Callable[[], None]
         Called when the tour is closed.
     """
     place, set_place = solara.use_state(0)
-    step = LESSONS[place]
+    step, last = LESSONS[place], len(LESSONS) - 1
     with solara.Div(classes=["spread-card", "spread-lesson"]):
         with solara.Row(style={"align-items": "center"}, gap="8px"):
             solara.Text(f"{place + 1} of {len(LESSONS)}: {step.title}", classes=["h"])
@@ -88,10 +87,8 @@ def Lesson(on_settings: Callable[[Settings], None], on_close: Callable[[], None]
             solara.Button(
                 "Show it", lambda: on_settings(step.settings), color="primary", small=True
             )
-            for text, other in (("Back", place - 1), ("Next", place + 1)):
-                allowed = 0 <= other < len(LESSONS)
-                move = functools.partial(set_place, other)
-                solara.Button(text, move, disabled=not allowed, small=True)
+            solara.Button("Back", lambda: set_place(place - 1), disabled=not place, small=True)
+            solara.Button("Next", lambda: set_place(place + 1), disabled=place == last, small=True)
             solara.Button("Close", on_close, small=True, text=True)
         solara.Text(step.text)
         solara.Text(step.question, classes=["spread-question"])

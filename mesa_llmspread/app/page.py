@@ -63,7 +63,7 @@ def Page() -> None:
             with _Guarded():
                 Controls(session, view)
             with _Guarded():
-                Forms(settings, apply, view)
+                Forms(settings, apply)
         with solara.Div(classes=["spread-page"]):
             if touring:
                 with _Guarded():
@@ -99,17 +99,18 @@ def Status(views: solara.Reactive[View], progresses: solara.Reactive[Progress | 
     view, progress = views.value, progresses.value
     if view.problem:
         solara.Error(view.problem, dense=True, classes=["spread-problem"])
-    done: float | bool = 100 * view.infected[-1] / view.model.n if view.model else 0.0
-    if view.busy in ("building", "stepping"):
-        done = True  # the bar moves without an end
+    calls = progress is not None and progress.total
     with solara.Row(classes=["spread-status"], style={"align-items": "center"}):
         solara.Text(_headline(view), classes=["spread-headline"])
-        if progress is not None and progress.total:
+        if calls:
             solara.Text(str(progress), classes=["spread-progress"])
-            done = 100 * progress.done / progress.total
     if view.decided_by:
         solara.Text(f"Decisions are made by {view.decided_by}.", classes=["spread-decider"])
-    solara.ProgressLinear(value=done)
+    if progress is not None and progress.total:
+        solara.ProgressLinear(100 * progress.done / progress.total)
+    else:
+        waiting = view.busy in ("building", "stepping") or view.model is None
+        solara.ProgressLinear(waiting or 100 * view.infected[-1] / view.model.n)
 
 
 def _headline(view: View) -> str:

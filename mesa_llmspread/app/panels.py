@@ -15,7 +15,6 @@ import solara
 from mesa_llmspread.app.session import View
 from mesa_llmspread.app.widgets import Chart, FeedList, NetworkCanvas, ProfileGrid, Table
 from mesa_llmspread.deciders import Decision, Outcome
-from mesa_llmspread.profiles import Trait, codes
 
 if TYPE_CHECKING:
     from mesa_llmspread.agent import SpreadAgent
@@ -37,34 +36,27 @@ def Watch(view: View, selected: int, on_selected: Callable[[int], None]) -> None
     on_selected : callable
         Called with the agent that is clicked.
     """
+    model = view.model
+    if model is None or view.picture is None:
+        no = "No network: the settings on the left are not allowed."
+        solara.Text("Laying out the network …" if view.busy else no)
+        return
     with solara.Div(classes=["spread-watch"]):
         with solara.Div():
-            if view.picture is not None:
-                NetworkCanvas(
-                    **view.picture,
-                    posted=view.posted,
-                    clock=view.clock,
-                    feed=view.settings.feed,
-                    selected=selected,
-                    event_select=on_selected,
-                )
-            elif view.busy:
-                solara.Text("Laying out the network …")
-            else:
-                solara.Text("No network: the settings on the left are not allowed.")
+            NetworkCanvas(
+                **view.picture,
+                posted=view.posted,
+                clock=view.clock,
+                feed=view.settings.feed,
+                selected=selected,
+                event_select=on_selected,
+            )
         with solara.Div(classes=["spread-right"]):
             with solara.Div(classes=["spread-curves"]):
-                if view.model is None:
-                    solara.Text("No curve: there is no model yet.")
-                else:
-                    Chart(
-                        n=view.model.n,
-                        posted=view.infected,
-                        curves=view.law.curves,
-                        note=view.law.missing,
-                    )
-            if view.model is not None and 0 <= selected < view.model.n:
-                _Card(view, view.model.spreaders[selected], lambda: on_selected(-1))
+                law = view.law
+                Chart(n=model.n, posted=view.infected, curves=law.curves, note=law.missing)
+            if 0 <= selected < model.n:
+                _Card(view, model.spreaders[selected], lambda: on_selected(-1))
             else:
                 _Verdict(view)
 
@@ -136,15 +128,16 @@ def Profiles(view: View) -> None:
     view : View
         What there is to see.
     """
-    rates = solara.use_memo(lambda: view.data and profile_rates(view.data), [view.data])
-    if rates is None:
+    data = view.data
+    rates = solara.use_memo(lambda: data and profile_rates(data), [data])
+    if not rates or not rates["by_trait"]:
         solara.Text("No decision has been made yet: take a step, or run.")
     else:
-        ProfileGrid(sides=rates[0], cells=rates[1])
+        ProfileGrid(**rates)
 
 
-def profile_rates(data: SpreadData) -> tuple[list[dict[str, Any]], list[dict[str, Any]]] | None:
-    """Return repost rates as plain values: five traits with two sides each, and 32 profiles.
+def profile_rates(data: SpreadData) -> dict[str, dict[Any, dict[str, float]]]:
+    """Return repost rates as plain values.
 
     Parameters
     ----------
@@ -152,24 +145,18 @@ def profile_rates(data: SpreadData) -> tuple[list[dict[str, Any]], list[dict[str
 
     Returns
     -------
-    tuple of lists, or None
-        None where no decision has been made.
+    dict
+        ``by_trait``, with groups such as "openness low", and ``by_profile``, with codes; of each
+        group that has decided: ``decisions``, ``rate``, ``low`` and ``high``.
     """
     # Statistics take long to load, and the page comes first.
     from mesa_llmspread.analysis.descriptive import repost_rates
 
-    if data.exposures.empty:
-        return None
     columns = ["decisions", "rate", "low", "high"]
-    sides, cells = (
-        repost_rates(data, by).set_index("group")[columns].T.to_dict()
+    return {
+        f"by_{by}": repost_rates(data, by).set_index("group")[columns].T.to_dict()
         for by in ("trait", "profile")
-    )
-    traits: list[dict[str, Any]] = [
-        {"trait": name, "low": sides.get(f"{name} low"), "high": sides.get(f"{name} high")}
-        for name in [trait.value for trait in Trait]
-    ]
-    return traits, [{"code": code, "decisions": 0, **cells.get(code, {})} for code in codes()]
+    }
 
 
 @solara.component
@@ -222,19 +209,13 @@ def Feed(view: View, on_selected: Callable[[int], None]) -> None:
         Called with the agent whose name is clicked.
     """
     solara.Text(f"The news: {view.settings.event.text}", classes=["spread-verdict"])
-    agents = [] if view.model is None else view.model.spreaders
-    posts: list[dict[str, Any]] = [
-        {
-            "agent": agent.index,
-            "step": step,
-            "profile": agent.code,
-            "text": "" if agent.post is None else agent.post.text,
-        }
-        for agent, step in zip(agents, view.posted, strict=True)
-        if step >= 0
-    ]
-    posts.sort(key=lambda post: -post["step"])
-    FeedList(posts=posts, event_select=on_selected)
+    if view.model is not None and view.picture is not None:
+        FeedList(
+            posted=view.posted,
+            profiles=view.picture["profiles"],
+            texts=[agent.post.text if agent.post else "" for agent in view.model.spreaders],
+            event_select=on_selected,
+        )
 
 
 @solara.component
@@ -246,11 +227,11 @@ def Export(view: View) -> None:
     view : View
         What there is to see.
     """
+    data: Any = view.data
     # A download begins anew whenever it gets another function.
-    record, written = solara.use_memo(
-        lambda: [functools.partial(make, view.data) for make in (zipped, report)], [view.data]
-    )
-    if view.data is None:
+    record = solara.use_memo(lambda: functools.partial(zipped, data), [data])
+    written = solara.use_memo(lambda: functools.partial(report, data), [data])
+    if data is None:
         solara.Text("There is nothing to export yet: take a step, or run.")
     else:
         with solara.Row(gap="12px"):

@@ -11,10 +11,11 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mesa_llmspread.app.fits import Law, fit_elsewhere
+from mesa_llmspread.app.fits import Law, submit
 from mesa_llmspread.app.language_model import Progress, Watched
 from mesa_llmspread.app.settings import Settings
 from mesa_llmspread.deciders.llm.loop import stopped_by
@@ -259,15 +260,18 @@ class Session:
             if self._closed or self._fitting or view.model is None or view.data is None:
                 return
             self._fitting = True
-        done = functools.partial(self._fitted, view.run)
-        fit_elsewhere(done, view.data, view.model.network, self.wanted_law)
+        fit = submit(view.data, view.model.network, self.wanted_law)
+        fit.add_done_callback(functools.partial(self._fitted, view.run))
 
-    def _fitted(self, run: int, law: Law | None) -> None:
+    def _fitted(self, run: int, fit: Future[Law]) -> None:
         """Show a law that was fitted, unless there is a newer run; go on with what waits."""
         with self._lock:
             self._fitting = False
-            if law is not None and run == self._view.run:
-                self._show(law=law)
+            error = fit.exception()
+            if error is not None:  # the page can do without a curve
+                _log.error("unforeseen error in a fit", exc_info=error)
+            elif run == self._view.run:
+                self._show(law=fit.result())
         if self._refit:
             self._fit()
 

@@ -42,13 +42,18 @@ def Table(rows: Rows, marked: int = -1) -> None:
 
 
 @solara.component_vue("profiles.vue")
-def ProfileGrid(sides: Rows, cells: Rows) -> None:
+def ProfileGrid(by_trait: Mapping[str, Any], by_profile: Mapping[str, Any]) -> None:
     """Show repost rates by trait, and by profile as a grid of 4 x 8."""
 
 
 @solara.component_vue("feed.vue")
-def FeedList(posts: Rows, event_select: Picked = None) -> None:
-    """Show posts as a timeline, with a filter by profile."""
+def FeedList(
+    posted: Sequence[int],
+    profiles: Sequence[str],
+    texts: Sequence[str],
+    event_select: Picked = None,
+) -> None:
+    """Show posts as a timeline, the newest first, with a filter by profile."""
 
 
 @solara.component_vue("field.vue")
