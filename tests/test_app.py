@@ -171,7 +171,7 @@ def test_the_last_choice_counts(session: Session) -> None:
     view = until(session, lambda view: not view.busy)
     assert (view.settings.rng, view.clock) == (5, 0)
     assert view.model is not None
-    assert view.model.manifest["rng"] == 5
+    assert view.model.info.rng == 5
 
 
 def test_a_visitors_file() -> None:
