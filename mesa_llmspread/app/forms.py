@@ -19,7 +19,7 @@ from mesa_llmspread.app.settings import CONTROLS, LAWS, Control, LLMSettings, Se
 from mesa_llmspread.app.widgets import Field, Upload
 from mesa_llmspread.deciders import registered_deciders
 from mesa_llmspread.events import OfflineEvent, bundled_events, read_events
-from mesa_llmspread.exceptions import InputFileError, LLMSpreadError
+from mesa_llmspread.exceptions import InputFileError
 from mesa_llmspread.profiles import Trait
 from mesa_llmspread.transmission import resolve_law
 
@@ -143,12 +143,12 @@ def _Event(event: OfflineEvent, on_event: Callable[[OfflineEvent], None]) -> Non
     def take(file: Mapping[str, Any]) -> None:
         try:
             events = read_upload(file["name"], file["size"], base64.b64decode(file["content"]))
-        except LLMSpreadError as error:
+        except InputFileError as error:
             set_problem(str(error))
-            return
-        set_problem("")
-        set_own(events)
-        on_event(events[0])
+        else:
+            set_problem("")
+            set_own(events)
+            on_event(events[0])
 
     _Choice(Control("Event", labels), event, on_event)
     Upload(label="Your own events (ACLED, UCDP GED or CSV)", most=MOST_BYTES, event_file=take)
@@ -208,24 +208,17 @@ def _Population(settings: Settings, change: Change) -> None:
                 on_value=lambda _, other=other: change(profile=other),
             )
     elif settings.population == "shares":
-        labels = {name: f"high {name}: {{:.0%}}" for name in settings.shares}
-        _Sliders(settings.shares, labels, 0.05, _setter(change, "shares"))
+        shares = {
+            name: Control(f"high {name}: {{:.0%}}", span=(0, 1, 0.05)) for name in settings.shares
+        }
+        _Sliders(settings.shares, shares, _setter(change, "shares"))
 
 
 @solara.component
-def _Sliders(
-    values: Mapping[str, float],
-    labels: Mapping[str, str],
-    step: float,
-    on_values: Callable[[Mapping[str, float]], None],
-) -> None:
-    """Show a slider from 0 to 1 for each of several values."""
-    for name, value in values.items():
-        _Choice(
-            Control(labels[name], span=(0, 1, step)),
-            value,
-            lambda new, name=name: on_values({**values, name: new}),
-        )
+def _Sliders(values: Mapping[str, float], controls: Mapping[str, Control], change: Change) -> None:
+    """Show several values, each by its control; changed, they come back together."""
+    for name, control in controls.items():
+        _Choice(control, values[name], lambda new, name=name: change({**values, name: new}))
 
 
 @solara.component
@@ -248,10 +241,13 @@ def _Decider(settings: Settings, change: Change) -> None:
         used = settings.llm if settings.decider == "llm" else None
         _LanguageModel(settings.llm, used, lambda llm: change(llm=llm, decider="llm"))
     elif decider in LAWS and decider == settings.decider:
-        words = resolve_law(decider).labels
-        rates = settings.rates[decider]
-        labels = {name: f"{words.get(name, name)}: {{:.2f}}" for name in rates}
-        _Sliders(rates, labels, 0.01, lambda new: change(rates={**settings.rates, decider: new}))
+        labels = resolve_law(decider).labels
+        rates = {
+            name: Control(f"{labels.get(name, name)}: {{:.2f}}", span=(0, 1, 0.01))
+            for name in LAWS[decider]
+        }
+        all_rates = settings.rates
+        _Sliders(all_rates[decider], rates, lambda new: change(rates={**all_rates, decider: new}))
 
 
 @solara.component

@@ -77,8 +77,6 @@ def _start(network: Network, rng: np.random.Generator) -> Floats:
     """Return positions all over a disc, about one agent per unit of area."""
     n = network.n
     noise = rng.normal(size=(n, 2))
-    if n < 5:
-        return noise
     root = np.sqrt(np.maximum(network.degrees, 1))
     adjacency = csr_matrix((np.ones(len(network.indices)), network.indices, network.indptr), (n, n))
     scaled = diags_array(1 / root) @ adjacency @ diags_array(1 / root)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import solara
@@ -18,8 +20,8 @@ class LessonStep(NamedTuple):
 
     title: str
     text: str
-    changes: Mapping[str, Any]
     question: str
+    changes: Mapping[str, Any]
 
     @property
     def settings(self) -> Settings:
@@ -28,43 +30,10 @@ class LessonStep(NamedTuple):
         return replace(Settings(), **{**self.changes, "rates": rates})
 
 
+_FILE = Path(__file__).with_name("lesson.toml")
+
 #: The tour.
-LESSONS = (
-    LessonStep(
-        "One rate",
-        "Every neighbour who has posted is one more chance to post, always the same: a coin with "
-        "probability 0.05 per neighbour and step.",
-        {"decider": "SI"},
-        "When does the curve grow fastest, and why does it slow down afterwards?",
-    ),
-    LessonStep(
-        "A second rate",
-        "News is news once: the first time it is seen it is passed on with probability 0.2, later "
-        "with 0.04.",
-        {"decider": "FirstRepeat"},
-        "The curve looks much as before. Which table tells the two laws apart, and from what?",
-    ),
-    LessonStep(
-        "Personality",
-        "Now people decide, not a law: extraverted agents post more, agreeable ones less. "
-        "The numbers are illustrative.",
-        {"decider": "traits"},
-        "In the tab Profiles: which trait matters most, and do its intervals overlap?",
-    ),
-    LessonStep(
-        "Degree",
-        "The same law on a network where a few have very many neighbours.",
-        {"decider": "SI", "network": "scale_free"},
-        "Who posts early: the agents in the middle or those at the rim? Why?",
-    ),
-    LessonStep(
-        "Why mean field fails",
-        "Four neighbours each, on a regular network. Mean field assumes that neighbours are drawn "
-        "anew at every step; here they stay the same.",
-        {"decider": "SI", "rates": {"SI": {"beta": 0.1}}, "k": 4, "n": 1000},
-        "Which broken curves meet the simulation, and what do the others leave out?",
-    ),
-)
+LESSONS = [LessonStep(**step) for step in tomllib.loads(_FILE.read_text("utf-8"))["steps"]]
 
 
 @solara.component

@@ -99,18 +99,17 @@ def Status(views: solara.Reactive[View], progresses: solara.Reactive[Progress | 
     view, progress = views.value, progresses.value
     if view.problem:
         solara.Error(view.problem, dense=True, classes=["spread-problem"])
-    calls = progress is not None and progress.total
+    calls = progress if progress is not None and progress.total else None
     with solara.Row(classes=["spread-status"], style={"align-items": "center"}):
         solara.Text(_headline(view), classes=["spread-headline"])
         if calls:
-            solara.Text(str(progress), classes=["spread-progress"])
+            solara.Text(str(calls), classes=["spread-progress"])
     if view.decided_by:
         solara.Text(f"Decisions are made by {view.decided_by}.", classes=["spread-decider"])
-    if progress is not None and progress.total:
-        solara.ProgressLinear(100 * progress.done / progress.total)
-    else:
-        waiting = view.busy in ("building", "stepping") or view.model is None
-        solara.ProgressLinear(waiting or 100 * view.infected[-1] / view.model.n)
+    done = view.infected[-1] / view.model.n if view.model else 0.0
+    done = calls.done / calls.total if calls else done
+    # A bar without an end where nothing tells how far it is.
+    solara.ProgressLinear((not calls and view.busy in ("building", "stepping")) or 100 * done)
 
 
 def _headline(view: View) -> str:
