@@ -144,14 +144,20 @@ def run(function: Callable[..., Awaitable[T]], *args: Any) -> T:
         If another thread stopped it; see :func:`stopped_by`.
     """
     stop = _stop.get()
+    _raise_if_set(stop)
     future = _portal().start_task_soon(function, *args)
     try:
         while not wait([future], None if stop is None else _STOP_SECONDS).done:
-            if stop is not None and stop.is_set():
-                raise StoppedError("stopped before all calls were answered; step again to go on")
+            _raise_if_set(stop)
         return future.result()
     finally:
         future.cancel()
+
+
+def _raise_if_set(stop: threading.Event | None) -> None:
+    """Raise StoppedError if calls are to stop."""
+    if stop is not None and stop.is_set():
+        raise StoppedError("stopped before all calls were answered; step again to continue")
 
 
 def at_close(closer: Callable[[], Awaitable[Any]]) -> None:
