@@ -76,6 +76,7 @@ class SpreadAgent(mesa.Agent):
         self.feed: tuple[Post, ...] = ()
         self.cumulative = 0
         self.occasions = 0
+        self.pos: int | None = None
 
     @property
     def state(self) -> str:

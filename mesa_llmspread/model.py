@@ -11,14 +11,13 @@ import importlib.metadata
 import platform
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import mesa
 from mesa.datacollection import DataCollector
-from mesa.space import NetworkGrid
 
 from mesa_llmspread._validation import (
     check_contacts,
@@ -50,6 +49,7 @@ from mesa_llmspread.recorder import (
     without_record,
 )
 from mesa_llmspread.rng import RNGLike, Streams, agent_uniforms, as_seed
+from mesa_llmspread.space import NetworkGrid
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -148,11 +148,10 @@ class SpreadModel(mesa.Model):
         agent_reporters: Mapping[str, Any] | None = None,
     ) -> None:
         seed = as_seed(rng)
+        # Mesa wraps the step that it finds on the instance, and we wrap that once more.
+        self.step = self._recoverable_step  # type: ignore[method-assign]
         super().__init__(rng=seed)
-        # Mesa calls step() through a wrapper of its own; ours goes around both.
         self._step_lock = threading.Lock()
-        self._own_step: Callable[[], None] = self._user_step  # type: ignore[has-type]
-        self._user_step = self._recoverable_step
         self._mesa_step = self.step
         self.step = self._single_step  # type: ignore[method-assign]
 
@@ -317,14 +316,14 @@ class SpreadModel(mesa.Model):
         """Do the step that a subclass may extend; if it fails, leave Mesa ready for another."""
         done = self.clock
         try:
-            self._own_step()
+            type(self).step(self)
         except Exception as error:
             if isinstance(error, DeciderError):
                 error.add_note(
                     f"The model is as it was after step {self.clock}, and can be stepped again; "
                     f"rng={self.streams.seed} makes the same one anew."
                 )
-            self.steps = done
+            self.steps = done  # Mesa 3 counts steps before it does them
             # Mesa 3.5 and later never step again a model whose step has raised.
             if (schedule := getattr(self, "_default_schedule", None)) is not None:
                 self.time = float(done)

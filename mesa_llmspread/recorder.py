@@ -68,7 +68,7 @@ def with_record(collector: DataCollector) -> DataCollector:
     collector.model_reporters = {**REPORTERS, **reporters}
     collector.model_vars = {**{name: [] for name in REPORTERS}, **own}
     if "exposures" not in collector.tables:
-        collector._new_table("exposures", _LOGGED)
+        collector.tables["exposures"] = {name: [] for name in _LOGGED}
     return collector
 
 

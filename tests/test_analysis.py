@@ -40,7 +40,7 @@ from mesa_llmspread.analysis.event_analysis import (
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.networks import random_regular
 from mesa_llmspread.reporting.plots import plot_spread
-from mesa_llmspread.reporting.report import write_report
+from mesa_llmspread.reporting.report import figures, write_report
 from models.armed_conflict.run import show
 
 
