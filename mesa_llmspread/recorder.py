@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from mesa.datacollection import DataCollector
@@ -28,6 +29,8 @@ REPORTERS = {column: name for name, column in COLUMNS.items()} | {"Step": "clock
 
 # Columns of the table of decisions; the run is counted by whoever reads several.
 _LOGGED = tuple(column for column in EXPOSURE_COLUMNS if column != "run")
+
+_ATTRIBUTES = {"profile": "profile.code", "event": "event.event_id", "outcome": "outcome._value_"}
 
 
 class Recorder(DataCollector):
@@ -103,18 +106,10 @@ def log_decisions(
     """
     if not exposures:
         return
-    columns: dict[str, Sequence[Any]] = dict(
-        zip(Exposure._fields, zip(*exposures, strict=True), strict=True)
-    )
-    outcomes, posts, reasons, keys = zip(*decisions, strict=True)
-    columns |= {
-        "profile": [profile.code for profile in columns["profile"]],
-        "event": [event.event_id for event in columns["event"]],
-        "outcome": [outcome._value_ for outcome in outcomes],
-        "post": posts,
-        "reason": reasons,
-        "key": keys,
-    }
     table = collector.tables["exposures"]
+    # Column by column: zip(*exposures) makes one iterator per decision, which the garbage
+    # collector then searches again and again.
     for name in _LOGGED:
-        table[name].extend(columns[name])
+        source = exposures if name in Exposure._fields else decisions
+        values = map(attrgetter(_ATTRIBUTES.get(name, name)), source)
+        table[name].extend(values)
