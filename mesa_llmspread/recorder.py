@@ -39,7 +39,7 @@ class Recorder(DataCollector):
     Parameters
     ----------
     model_reporters, agent_reporters : mapping, optional
-        What to collect besides.
+        What else to collect.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Recorder(DataCollector):
         super().__init__(dict(model_reporters or {}), dict(agent_reporters or {}) or None)
 
     def get_model_vars_dataframe(self) -> pd.DataFrame:
-        """Return one row per step: counts, and what was collected besides."""
+        """Return one row per step: counts, and what else was collected."""
         return super().get_model_vars_dataframe().drop(columns=["Step", RECORD])
 
 
