@@ -45,7 +45,7 @@ class SpreadAgent(mesa.Agent):
     post : Post or None
         What it posted.
     decision : Decision or None
-        What its decider last decided for it, and why; None where it was never asked.
+        The last decision of its decider; None if there was none yet.
     feed : tuple of Post
         The posts in its feed now, oldest first.
     cumulative : int
@@ -76,6 +76,7 @@ class SpreadAgent(mesa.Agent):
         self.feed: tuple[Post, ...] = ()
         self.cumulative = 0
         self.occasions = 0
+        self.pos: int | None = None
 
     @property
     def state(self) -> str:
@@ -120,7 +121,7 @@ class SpreadAgent(mesa.Agent):
         return tuple.__new__(Exposure, seen)
 
     def act(self, decision: Decision) -> None:
-        """Do what its decider has decided: post, or not.
+        """Apply a decision: post, or not.
 
         Parameters
         ----------
@@ -134,7 +135,7 @@ class SpreadAgent(mesa.Agent):
             self.infect(decision.post)
 
     def receive(self, post: Post) -> None:
-        """Put a neighbour's post into the feed.
+        """Add a neighbour's post to the feed.
 
         Parameters
         ----------
@@ -151,7 +152,7 @@ class SpreadAgent(mesa.Agent):
         Parameters
         ----------
         text : str
-            Its words.
+            The text of the post.
         """
         if self.infected:
             return

@@ -1,6 +1,6 @@
 """The model: news of one event on one network, one synchronous step after another.
 
-A step asks everyone who sees something, all at once, and applies the answers at its end; so
+A step asks every agent that sees something, all at once, and applies the decisions at its end; so
 nothing depends on the order or the latency of replies. A post is pushed to the feeds of the
 author's neighbours once, so a whole run does work in proportion to edges and decisions.
 """
@@ -11,14 +11,13 @@ import importlib.metadata
 import platform
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import mesa
 from mesa.datacollection import DataCollector
-from mesa.space import NetworkGrid
 
 from mesa_llmspread._validation import (
     check_contacts,
@@ -50,6 +49,7 @@ from mesa_llmspread.recorder import (
     without_record,
 )
 from mesa_llmspread.rng import RNGLike, Streams, agent_uniforms, as_seed
+from mesa_llmspread.space import NetworkGrid
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -72,7 +72,7 @@ class SpreadModel(mesa.Model):
     n : int, default 200
         Number of agents; a network given as a graph brings its own.
     k : int, default 8
-        Neighbours an agent (mean degree where they differ). ``k=0`` and ``initial_infected=0``
+        Neighbours per agent (mean degree where they differ). ``k=0`` and ``initial_infected=0``
         are allowed with ``media_prob > 0`` only: otherwise nobody ever sees the news.
     network : str, networkx.Graph, Network or EdgeList, default "random_regular"
         Who sees whose posts: a name of :data:`mesa_llmspread.networks.NETWORKS`, a graph, or
@@ -89,13 +89,13 @@ class SpreadModel(mesa.Model):
     feed : {"persistent", "new"}, default "persistent"
         Whether a post stays in view for good, or is seen only in the step after it.
     media_prob : float, default 0
-        Probability a step that a susceptible agent sees the event itself, through the media.
+        Probability per step that a susceptible agent sees the event itself, through the media.
     rng : int, numpy.random.Generator or None
         Randomness. The same seed gives the same run, bit for bit.
     agent_class : type of SpreadAgent, default SpreadAgent
         What the agents are.
     model_reporters, agent_reporters : mapping, optional
-        What Mesa's collector is to collect besides, as ``DataCollector`` takes it.
+        What Mesa's collector also collects, as ``DataCollector`` takes it.
 
     Attributes
     ----------
@@ -104,7 +104,7 @@ class SpreadModel(mesa.Model):
     susceptible, infected, new_infected : int
         Agents who have not posted, who have, and who did in the last step.
     exposures, failed : int
-        Decisions asked for, and not had, in the last step.
+        Decisions in the last step, and those of them that failed.
     spreaders : list of SpreadAgent by index
         All agents, in order.
     direct : set of int
@@ -116,7 +116,7 @@ class SpreadModel(mesa.Model):
     info : RunInfo
         What is known of the run, for its record.
     record : RunRecord
-        All of it, as ``mesa.batch_run`` carries it.
+        The whole record, as ``mesa.batch_run`` carries it.
 
     Raises
     ------
@@ -148,11 +148,10 @@ class SpreadModel(mesa.Model):
         agent_reporters: Mapping[str, Any] | None = None,
     ) -> None:
         seed = as_seed(rng)
+        # Mesa wraps the step that it finds on the instance, and we wrap that once more.
+        self.step = self._recoverable_step  # type: ignore[method-assign]
         super().__init__(rng=seed)
-        # Mesa calls step() through a wrapper of its own; ours goes around both.
         self._step_lock = threading.Lock()
-        self._own_step: Callable[[], None] = self._user_step  # type: ignore[has-type]
-        self._user_step = self._recoverable_step
         self._mesa_step = self.step
         self.step = self._single_step  # type: ignore[method-assign]
 
@@ -227,7 +226,7 @@ class SpreadModel(mesa.Model):
         self._datacollector = with_record(collector)
 
     def step(self) -> None:
-        """Ask everyone who sees something, then apply the answers.
+        """Ask every agent that sees something, then apply the decisions.
 
         Raises
         ------
@@ -317,14 +316,14 @@ class SpreadModel(mesa.Model):
         """Do the step that a subclass may extend; if it fails, leave Mesa ready for another."""
         done = self.clock
         try:
-            self._own_step()
+            type(self).step(self)
         except Exception as error:
             if isinstance(error, DeciderError):
                 error.add_note(
                     f"The model is as it was after step {self.clock}, and can be stepped again; "
-                    f"rng={self.streams.seed} makes the same one anew."
+                    f"rng={self.streams.seed} makes the same one again."
                 )
-            self.steps = done
+            self.steps = done  # Mesa 3 counts steps before it does them
             # Mesa 3.5 and later never step again a model whose step has raised.
             if (schedule := getattr(self, "_default_schedule", None)) is not None:
                 self.time = float(done)
@@ -333,7 +332,7 @@ class SpreadModel(mesa.Model):
             raise
 
     def _audience(self) -> tuple[list[SpreadAgent], list[Exposure]]:
-        """Find who sees something at the coming step, ordered by index, and what."""
+        """Return the agents that see something at the coming step, ordered by index, and what."""
         self.direct = set()
         if self.media_prob > 0:
             chance = agent_uniforms(self.streams.media(self.clock + 1), range(self.n))
@@ -349,7 +348,7 @@ class SpreadModel(mesa.Model):
         return audience, exposures
 
     def _decide(self, exposures: list[Exposure]) -> list[Decision]:
-        """Have the exposures answered, one decision each."""
+        """Return one decision per exposure."""
         if not exposures:
             return []
         decisions = self._answerer.decide(exposures, self.streams.decisions(self.clock + 1))
@@ -357,7 +356,7 @@ class SpreadModel(mesa.Model):
         return decisions
 
     def _finish_step(self) -> None:
-        """Count who is new, and collect."""
+        """Count the new spreaders, and collect."""
         self.new_infected = self.infected - self._counted
         self._counted = self.infected
         within_reach = self.in_reach or self.media_prob > 0 or self._asks_all
@@ -367,14 +366,14 @@ class SpreadModel(mesa.Model):
 
 @cache
 def _versions() -> dict[str, str]:
-    """Look up with what runs are made."""
+    """Return the versions of the packages that runs depend on."""
     packages = ("mesa_llmspread", "mesa", "numpy", "networkx")
     versions = {package: importlib.metadata.version(package) for package in packages}
     return {**versions, "python": platform.python_version()}
 
 
 def _as_event(event: str | OfflineEvent | None) -> OfflineEvent:
-    """Find the event that an argument stands for."""
+    """Return the event that an argument stands for."""
     if event is None:
         return bundled_events()[0]
     if isinstance(event, str):
@@ -390,7 +389,7 @@ def _starters(
     streams: Streams,
     media_prob: float,
 ) -> list[int]:
-    """Find the indices of the agents who have posted at step 0."""
+    """Return the indices of the agents who have posted at step 0."""
     n = len(nodes)
     if isinstance(initial_infected, Integral) and not isinstance(initial_infected, bool):
         number = checked_starters(initial_infected, n, "media_prob", media_prob)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from mesa.datacollection import DataCollector
@@ -29,6 +30,8 @@ REPORTERS = {column: name for name, column in COLUMNS.items()} | {"Step": "clock
 # Columns of the table of decisions; the run is counted by whoever reads several.
 _LOGGED = tuple(column for column in EXPOSURE_COLUMNS if column != "run")
 
+_ATTRIBUTES = {"profile": "profile.code", "event": "event.event_id", "outcome": "outcome._value_"}
+
 
 class Recorder(DataCollector):
     """Mesa's collector, whose frames leave out what only records and ``batch_run`` read.
@@ -36,7 +39,7 @@ class Recorder(DataCollector):
     Parameters
     ----------
     model_reporters, agent_reporters : mapping, optional
-        What to collect besides.
+        What else to collect.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class Recorder(DataCollector):
         super().__init__(dict(model_reporters or {}), dict(agent_reporters or {}) or None)
 
     def get_model_vars_dataframe(self) -> pd.DataFrame:
-        """Return one row per step: counts, and what was collected besides."""
+        """Return one row per step: counts, and what else was collected."""
         return super().get_model_vars_dataframe().drop(columns=["Step", RECORD])
 
 
@@ -68,7 +71,7 @@ def with_record(collector: DataCollector) -> DataCollector:
     collector.model_reporters = {**REPORTERS, **reporters}
     collector.model_vars = {**{name: [] for name in REPORTERS}, **own}
     if "exposures" not in collector.tables:
-        collector._new_table("exposures", _LOGGED)
+        collector.tables["exposures"] = {name: [] for name in _LOGGED}
     return collector
 
 
@@ -103,18 +106,10 @@ def log_decisions(
     """
     if not exposures:
         return
-    columns: dict[str, Sequence[Any]] = dict(
-        zip(Exposure._fields, zip(*exposures, strict=True), strict=True)
-    )
-    outcomes, posts, reasons, keys = zip(*decisions, strict=True)
-    columns |= {
-        "profile": [profile.code for profile in columns["profile"]],
-        "event": [event.event_id for event in columns["event"]],
-        "outcome": [outcome._value_ for outcome in outcomes],
-        "post": posts,
-        "reason": reasons,
-        "key": keys,
-    }
     table = collector.tables["exposures"]
+    # Column by column: zip(*exposures) makes one iterator per decision, which the garbage
+    # collector then searches again and again.
     for name in _LOGGED:
-        table[name].extend(columns[name])
+        source = exposures if name in Exposure._fields else decisions
+        values = map(attrgetter(_ATTRIBUTES.get(name, name)), source)
+        table[name].extend(values)

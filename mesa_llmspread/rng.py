@@ -1,6 +1,6 @@
-"""Randomness: one seed a run, and from it one independent stream a purpose.
+"""Randomness: one seed per run, and from it one independent stream per purpose.
 
-A change in one part of a model (another network, one agent more) must not change the draws
+A change in one part of a model (another network, one more agent) must not change the draws
 of another part, so nothing shares a stream; and an agent's draws at a step depend on its
 index alone, so they do not shift when other agents come or go.
 """
@@ -21,7 +21,7 @@ RNGLike = int | np.random.Generator | None
 
 
 def as_seed(rng: RNGLike) -> int:
-    """Turn what a user gives as randomness into one plain seed that can be written down.
+    """Return the seed that an argument ``rng`` stands for.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def as_seed(rng: RNGLike) -> int:
 
 
 def as_generator(rng: RNGLike) -> np.random.Generator:
-    """Turn what a user gives as randomness into a generator.
+    """Return the generator that an argument ``rng`` stands for.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def as_generator(rng: RNGLike) -> np.random.Generator:
 
 
 def spawn_seeds(rng: RNGLike, runs: int) -> list[int]:
-    """Derive one seed a run; the first ones do not change when there are more runs.
+    """Derive one seed per run; the first ones do not change when there are more runs.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def spawn_seeds(rng: RNGLike, runs: int) -> list[int]:
     Returns
     -------
     list of int
-        Seeds as :func:`as_seed` gives them.
+        Seeds as :func:`as_seed` returns them.
     """
     children = np.random.SeedSequence(as_seed(rng)).spawn(runs)
     return [int(child.generate_state(1, np.uint64)[0] >> np.uint64(1)) for child in children]
@@ -92,13 +92,13 @@ class Streams:
     Parameters
     ----------
     seed : int
-        The run's seed, as :func:`as_seed` gives it.
+        The run's seed, as :func:`as_seed` returns it.
 
     Attributes
     ----------
     network, population, starters, decider : numpy.random.Generator
         For the network's edges, the agents' profiles, the first spreaders, and what a
-        decider draws once a run (hidden classes).
+        decider draws once per run (hidden classes).
     """
 
     def __init__(self, seed: int) -> None:
@@ -112,16 +112,16 @@ class Streams:
         self.decider = np.random.default_rng(decider)
 
     def media(self, step: int) -> np.random.Generator:
-        """Stream that says who sees the event directly at a step."""
+        """Return the stream for who sees the event itself at a step."""
         return _of_step(self._media, step)
 
     def decisions(self, step: int) -> np.random.Generator:
-        """Stream of the decisions at a step."""
+        """Return the stream of the decisions at a step."""
         return _of_step(self._decisions, step)
 
 
 def _of_step(purpose: np.random.SeedSequence, step: int) -> np.random.Generator:
-    """One generator a step, so that no step's draws depend on an earlier step's."""
+    """Return one generator per step, so that no step's draws depend on an earlier step's."""
     key = (*purpose.spawn_key, step)
     return np.random.default_rng(np.random.SeedSequence(purpose.entropy, spawn_key=key))
 
@@ -129,7 +129,7 @@ def _of_step(purpose: np.random.SeedSequence, step: int) -> np.random.Generator:
 def agent_uniforms(
     rng: np.random.Generator | int, agents: Sequence[int] | npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float64]:
-    """Draw one uniform number an agent that depends only on the stream and its index.
+    """Draw one uniform number per agent that depends only on the stream and its index.
 
     SplitMix64 (Steele, Lea & Flood 2014, doi:10.1145/2660193.2660195) read at position
     ``agent``: the stream gives one 64-bit key, whatever the number of agents.

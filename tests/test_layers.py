@@ -85,6 +85,7 @@ inference
 analysis
 deciders
 analysis.distill
+space
 agent model recorder record
 reporting
 sweep

@@ -310,7 +310,9 @@ def test_a_step_cannot_overlap_another() -> None:
         model.step()
     leave.set()
     thread.join()
-    assert (model.clock, model.steps) == (1, 1)
+    assert model.clock == 1
+    if hasattr(model, "steps"):  # Mesa 4 does not count steps
+        assert model.steps == 1
 
 
 def test_counts_a_step() -> None:
@@ -328,6 +330,13 @@ def test_it_is_an_ordinary_mesa_model() -> None:
     assert len(model.agents) == 30
     agent = model.grid.get_cell_list_contents([7])[0]
     assert (agent.index, agent.pos) == (7, 7)
+    agent.remove()
+    assert len(model.agents) == 29
+    assert model.grid.get_cell_list_contents([7]) == []
+
+
+@pytest.mark.skipif(not hasattr(mesa, "batch_run"), reason="Mesa 4 has no batch_run")
+def test_batch_run_drives_it() -> None:
     rows = mesa.batch_run(
         SpreadModel,
         {"n": [30], "k": [4, 6], "decider": ["SI(0.5)"], "rng": [1]},

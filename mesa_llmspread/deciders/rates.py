@@ -90,13 +90,13 @@ class _LatentClasses(RateDecider):
 
 def _arrays(exposures: Sequence[Exposure], by_profile: bool) -> ExposureArrays:
     """Put exposures of one step into columns; profiles where they are used."""
-    step, agent, profile, _, contacts, cumulative, count, direct, _ = zip(*exposures, strict=True)
+    # Column by column: zip(*exposures) makes work for the garbage collector.
     return ExposureArrays(
-        np.array(contacts),
-        np.array(count),
-        np.array(direct),
-        np.array([one.index for one in profile]) if by_profile else 0,
-        np.array(cumulative),
-        step=step[0],
-        agent=np.array(agent),
+        np.array([seen.contacts for seen in exposures]),
+        np.array([seen.exposure_count for seen in exposures]),
+        np.array([seen.direct for seen in exposures]),
+        np.array([seen.profile.index for seen in exposures]) if by_profile else 0,
+        np.array([seen.cumulative for seen in exposures]),
+        step=exposures[0].step,
+        agent=np.array([seen.agent for seen in exposures]),
     )
