@@ -19,7 +19,6 @@ from scipy.stats import qmc
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.between_runs import mean_interval
-from mesa_llmspread.inference.joint import low_class_first
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
@@ -212,13 +211,13 @@ class _Search:
     @property
     def lower(self) -> Floats:
         """The smallest values that are sought, on the scale."""
-        rate = np.array(self.scale.is_rate)
+        rate = self.scale.is_rate
         return np.where(rate, np.log(_LOWEST_RATE), np.maximum(self.scale.lower, -_WIDEST_LOGIT))
 
     @property
     def upper(self) -> Floats:
         """The largest values that are sought, on the scale."""
-        rate = np.array(self.scale.is_rate)
+        rate = self.scale.is_rate
         return np.where(rate, np.log(_HIGHEST_RATE), np.minimum(self.scale.upper, _WIDEST_LOGIT))
 
     def at(self, theta: Floats) -> TransmissionLaw:
@@ -235,7 +234,7 @@ class _Search:
 
         gaps = [distance(SI(float(rate_to_probability(rate)))) for rate in _GUESSES]
         middle = np.zeros(len(self.scale))
-        middle[list(self.scale.is_rate)] = np.log(_GUESSES[int(np.argmin(gaps))])
+        middle[self.scale.is_rate] = np.log(_GUESSES[int(np.argmin(gaps))])
         cube = qmc.Sobol(len(self.scale), rng=0).random(_POINTS)
         points = [middle, *(middle + _AROUND * (2 * cube - 1))]
         starts = sorted(points, key=lambda point: distance(self.at(point)))[:_STARTS]
@@ -261,7 +260,7 @@ class _Search:
             max_nfev=60,
         )
         if list(self.law.parameters) == ["beta_low", "beta_high", "share_high"]:
-            found.x = low_class_first(found.x)
+            found.x = self.scale.in_order(found.x)
         return found
 
 

@@ -1,8 +1,10 @@
-"""What a fit gives."""
+"""The result of a fit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +12,17 @@ import numpy.typing as npt
 from mesa_llmspread._words import counted, described, html_table, p_words
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["FitResult"]
+__all__ = ["FitResult", "by_name"]
+
+
+def by_name(names: Sequence[str], *columns: npt.ArrayLike) -> dict[str, Any]:
+    """Return estimates, standard errors and ends of intervals as FitResult has them."""
+    values, stderr, low, high = (np.asarray(column).tolist() for column in columns)
+    return {
+        "params": dict(zip(names, values, strict=True)),
+        "stderr": dict(zip(names, stderr, strict=True)),
+        "ci": dict(zip(names, zip(low, high, strict=True), strict=True)),
+    }
 
 
 @dataclass(frozen=True)

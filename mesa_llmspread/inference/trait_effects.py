@@ -19,8 +19,8 @@ from scipy.stats import t as t_distribution
 from mesa_llmspread._words import counted, p_number, p_words
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference._regression import Regression, regress
 from mesa_llmspread.inference.likelihood import decisions_of, profile_indices
+from mesa_llmspread.inference.regression import Regression, regress
 from mesa_llmspread.profiles import Trait
 
 __all__ = ["TraitEffects", "trait_effects"]
