@@ -22,13 +22,13 @@ from mesa_llmspread import (
 )
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.inference import Comparison
+from mesa_llmspread.inference.decisions import decisions_of
 from mesa_llmspread.inference.diagnostics import (
     chances,
     goodness_of_fit,
     like_decisions,
     nested_tests,
 )
-from mesa_llmspread.inference.likelihood import decisions_of
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import ByProfile, parse_law
 

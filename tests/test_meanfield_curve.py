@@ -109,7 +109,7 @@ def test_warnings_are_attached() -> None:
     pair = fit(drawn(law), law, method="curve", closure="pair")
     assert any("pair approximation" in text for text in pair.warnings)
     few = fit(drawn(law, initial_infected=1), law, method="curve")
-    assert any("With 1 starter(s)" in text for text in few.warnings)
+    assert any("With 1 starter runs" in text for text in few.warnings)
 
 
 def test_the_curve_of_another_law_fits_as_well() -> None:

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
-from mesa_llmspread.inference.likelihood import profile_indices
+from mesa_llmspread.inference.decisions import profile_indices
 from mesa_llmspread.profiles import Trait, codes
 
 __all__ = ["GROUPINGS", "prevalence", "repost_rates"]

@@ -21,7 +21,7 @@ from mesa_llmspread._validation import checked_int
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders.traits import TraitDecider
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.likelihood import decisions_of, profile_indices
+from mesa_llmspread.inference.decisions import decisions_of, profile_indices
 from mesa_llmspread.profiles import Trait, all_profiles
 from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.transmission import probability_to_rate, rate_to_probability

@@ -21,9 +21,9 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import LLMSpreadError
 from mesa_llmspread.inference import FitResult, compare, fit
 from mesa_llmspread.inference.compare import candidates
+from mesa_llmspread.inference.decisions import decisions_of
 from mesa_llmspread.inference.diagnostics import goodness_of_fit, like_decisions
 from mesa_llmspread.inference.findings import misfit
-from mesa_llmspread.inference.likelihood import decisions_of
 from mesa_llmspread.networks import Network
 from mesa_llmspread.transmission import TransmissionLaw
 

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2, t
 
-from mesa_llmspread.inference.likelihood import Log, one_rate, problems
+from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.likelihood import one_rate, problems
 from mesa_llmspread.inference.maximum import Estimate, Problem, peak_of
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.transmission import TransmissionLaw

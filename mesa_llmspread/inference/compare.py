@@ -14,6 +14,7 @@ import pandas as pd
 from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.inference.decisions import Log, check_data, decisions_of
 from mesa_llmspread.inference.diagnostics import (
     Frailty,
     frailty,
@@ -25,7 +26,6 @@ from mesa_llmspread.inference.diagnostics import (
 )
 from mesa_llmspread.inference.findings import doubts, findings, misfit
 from mesa_llmspread.inference.fit import fit_log
-from mesa_llmspread.inference.likelihood import Log, check_data, decisions_of
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.transmission import TransmissionLaw, resolve_law
 

@@ -18,7 +18,8 @@ from scipy.optimize import minimize
 from scipy.special import xlogy
 from scipy.stats import chi2
 
-from mesa_llmspread.inference.likelihood import Log, common_rate, exposure_arrays, problems
+from mesa_llmspread.inference.decisions import Log, exposure_arrays
+from mesa_llmspread.inference.likelihood import common_rate, problems
 from mesa_llmspread.inference.maximum import peak_of
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Floats
@@ -99,7 +100,7 @@ def chances(law: TransmissionLaw, decisions: pd.DataFrame) -> Floats:
     law : TransmissionLaw
         The law with its values.
     decisions : DataFrame
-        As :func:`~mesa_llmspread.inference.likelihood.decisions_of` returns them.
+        As :func:`~mesa_llmspread.inference.decisions.decisions_of` returns them.
 
     Returns
     -------
@@ -153,7 +154,7 @@ def like_decisions(decisions: pd.DataFrame) -> npt.NDArray[np.int64]:
     Parameters
     ----------
     decisions : DataFrame
-        As :func:`~mesa_llmspread.inference.likelihood.decisions_of` returns them.
+        As :func:`~mesa_llmspread.inference.decisions.decisions_of` returns them.
 
     Returns
     -------
@@ -183,7 +184,7 @@ def goodness_of_fit(
     result : FitResult
         Of a fit to these decisions.
     decisions : DataFrame
-        As :func:`~mesa_llmspread.inference.likelihood.decisions_of` returns them.
+        As :func:`~mesa_llmspread.inference.decisions.decisions_of` returns them.
     cells : ndarray of int
         As :func:`like_decisions` returns them.
 

@@ -17,7 +17,8 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.inference.between_runs import between_runs, heterogeneity
 from mesa_llmspread.inference.curve_fit import fit_curve
-from mesa_llmspread.inference.likelihood import Log, check_data, common_rate, problems
+from mesa_llmspread.inference.decisions import Log, check_data
+from mesa_llmspread.inference.likelihood import common_rate, problems
 from mesa_llmspread.inference.maximum import Estimate, maximise
 from mesa_llmspread.inference.result import FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale

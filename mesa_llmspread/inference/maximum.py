@@ -36,7 +36,7 @@ _TIE, _FREE = 1e-6, 1e-7
 
 # Information about a number on the scale below which nothing is known of it, and the smallest
 # eigenvalue (all parameters scaled alike) from which parameters can be told apart.
-_NO_INFORMATION, _ALIKE = 1e-6, 1e-6
+_NO_INFORMATION, _ALIKE = 1e-6, 1e-5
 
 
 @dataclass(frozen=True)
