@@ -35,7 +35,7 @@ class FitResult:
         The law's name.
     params : dict of str to float
         Estimates: probabilities per contact (or decision) and step; a share for classes. NaN
-        where the data say nothing.
+        where the data hold no information.
     stderr : dict of str to float
         Standard errors, from the observed information or between runs as the intervals; NaN
         on a bound.
@@ -116,14 +116,14 @@ class FitResult:
         return html_table(self.name, rows | ({"note": self.message} if self.message else {}))
 
     def _fitted_to(self) -> str:
-        """Say in short what it was fitted to."""
+        """Return in short what it was fitted to."""
         runs = counted(self.n_runs, "run")
         if self.method == "curve":
             return f"the curves of {runs}"
         return f"{counted(self.n_obs, 'decision')} in {runs}"
 
     def describe(self) -> str:
-        """Put the estimates on one line: ``beta_first 0.219 [0.196, 0.244], ...``."""
+        """Return the estimates on one line: ``beta_first 0.219 [0.196, 0.244], ...``."""
         if len(self.params) > 3:
             known = [value for value in self.params.values() if not np.isnan(value)]
             unknown = len(self.params) - len(known)
@@ -137,7 +137,7 @@ class FitResult:
         )
 
     def summary(self) -> str:
-        """Put the fit in words and a table.
+        """Return the fit in words and a table.
 
         Returns
         -------

@@ -37,12 +37,12 @@ _FEWEST_OF_A_TYPE = 10
 
 @dataclass(frozen=True)
 class TraitEffects:
-    """What moves the hazard of a repost, and how sure that is.
+    """What moves the hazard of a repost, with intervals and tests.
 
     Attributes
     ----------
     table : DataFrame
-        One row a term: ``term, coefficient, stderr, hazard_ratio`` (exp of the coefficient),
+        One row per term: ``term, coefficient, stderr, hazard_ratio`` (exp of the coefficient),
         ``low, high`` (its interval), ``p_value``. A trait's ratio compares high with the mean
         (one standard deviation, for the 32 binary profiles); its square compares high with low.
     interactions : DataFrame
@@ -77,7 +77,7 @@ class TraitEffects:
     verdict: str
 
     def summary(self) -> str:
-        """Give the verdict, the tables and what was left out, as text."""
+        """Return the verdict, the tables and what was left out, as text."""
         lines = [
             self.verdict,
             f"{counted(self.decisions, 'decision')} in {counted(self.runs, 'run')}; "
@@ -92,7 +92,7 @@ class TraitEffects:
 
 
 def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
-    """Find out which traits move the probability of a repost.
+    """Estimate which traits move the probability of a repost.
 
     A complementary log-log regression, ``p = 1 - exp(-exp(x b))``, of every decision on the
     five traits (-1 low, +1 high, as profile codes have them), the logarithm of the posts in
@@ -245,7 +245,7 @@ def _count(decisions: pd.DataFrame, unit: list[str]) -> pd.DataFrame:
 
 
 def _levels(cells: pd.DataFrame) -> pd.DataFrame:
-    """Give the five trait levels, -1 or +1."""
+    """Return the five trait levels, -1 or +1."""
     return pd.DataFrame(
         {
             trait: np.where(cells["profile"].str[place].str.isupper(), 1.0, -1.0)
@@ -255,7 +255,7 @@ def _levels(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _common_terms(cells: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
-    """Give every term but the traits."""
+    """Return every term but the traits."""
     event = events.loc[cells["run"]].set_index(cells.index)
     types = event["event_type"]
     # The type with the most reposts is the reference: it cannot be perfectly separated.
@@ -278,7 +278,7 @@ def _common_terms(cells: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ratios(regression: Regression, level: float) -> pd.DataFrame:
-    """Turn coefficients into hazard ratios with intervals."""
+    """Return hazard ratios with intervals."""
     coefficient = regression.coefficients
     stderr = pd.Series(np.sqrt(np.diag(regression.covariance)), coefficient.index)
     reach = t_distribution.ppf((1 + level) / 2, regression.freedom) * stderr
@@ -349,7 +349,7 @@ def _wald(regression: Regression, restrictions: npt.NDArray[np.float64]) -> dict
 def _verdict(
     table: pd.DataFrame, tests: pd.DataFrame, dropped: Mapping[str, str], level: float
 ) -> str:
-    """Say which traits matter."""
+    """Return which traits matter, in a sentence."""
     joint = tests[tests["test"] == "joint"]
     each = joint[joint["trait"] != _ALL]
     ratios = table[table["term"].isin(each.loc[each["p_holm"] < 1 - level, "trait"])]
