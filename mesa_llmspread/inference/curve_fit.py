@@ -176,26 +176,19 @@ def fit_curve(
     success = all(part.success for part in found)
     if not success:
         notes.append("The search did not settle in every run.")
-    nan = float("nan")
     return FitResult(
         name=law.name,
         **by_name(names, values, stderr, low, high),
         covar=np.diag(stderr**2),
         interval="runs",
         level=level,
-        loglik=nan,
-        aic=nan,
-        bic=nan,
         n_obs=sum(len(curve.share) - 1 for curve in curves),
-        n_bic=0,
         n_failed=int((data.exposures["outcome"] == "failed").sum()),
         n_runs=len(curves),
-        heterogeneity=nan,
         success=success,
         nfev=sum(int(part.nfev) for part in found),
         message=" ".join(notes),
         law=fitted,
-        likeliest=None,
         method="curve",
         warnings=tuple(notes),
         rmse=float(np.sqrt(np.mean(np.concatenate(gaps) ** 2))),

@@ -31,16 +31,20 @@ _NOUNS = {
     "share_high": "share of high",
 }
 
+_SEVERAL = ("SingleMultiple", "SingleMultipleCumulative")
 _CLASSES = ("TwoClass", "TwoClassKnown", "ByProfile")
+
+_REUSED = (
+    "Answers to repeated prompts were re-used, which looks like FirstRepeat: later exposures "
+    "repeat earlier refusals. Ask again with fresh draws, and trust the rate at first exposures "
+    "only."
+)
+_DIFFER = "Rates differ between runs; likelihoods and tests assume that they are equal."
 
 # The effects that laws stand for: the finding, its laws, and how a sentence about it begins.
 _EFFECTS = (
     ("first and later exposures differ", ("FirstRepeat", "FirstRepeatStep"), "Two rates"),
-    (
-        "several neighbours act differently from one",
-        ("SingleMultiple", "SingleMultipleCumulative"),
-        "Two rates",
-    ),
+    ("several neighbours act differently from one", _SEVERAL, "Two rates"),
     ("the event itself makes agents post", ("OnlineOffline",), "Two rates"),
     ("there are two classes of agents", ("TwoClass", "TwoClassKnown"), "Two classes of agents"),
     ("personality matters", ("ByProfile",), "Personality matters"),
@@ -116,16 +120,10 @@ def findings(
         rows.append(_about_si(best, excess, tests))
     classes = {name: rivals[name] for name in _CLASSES if name in rivals}
     if best.name not in (*_CLASSES, "SI") and classes:
-        as_well = bool(set(close) & set(classes))
-        clause = f"a class model does not explain it better ({_against(classes)})"
-        rows.append(
-            Finding(
-                "classes of agents explain the decisions as well",
-                as_well,
-                _against(classes),
-                "" if as_well else clause,
-            )
-        )
+        as_well, evidence = bool(set(close) & set(classes)), _against(classes)
+        clause = "" if as_well else f"a class model does not explain it better ({evidence})"
+        finding = "classes of agents explain the decisions as well"
+        rows.append(Finding(finding, as_well, evidence, clause))
     names = " and ".join(close)
     if close:
         # A law that does not fit is ruled out already.
@@ -183,12 +181,13 @@ def _opening(best: FitResult, values: str, decisive: bool) -> str:
     """Return the clause that names the law with the lowest BIC and its values."""
     if best.name == "SI":
         return f"One rate is enough: {values}"
-    starts = [start for _, laws, start in _EFFECTS if best.name in laws]
-    if not starts:
-        return f"{best.name} describes the decisions best: {values}"
     if best.name == "ByProfile":
-        return f"{starts[0]}: {values}"
-    return f"{starts[0]} {'are needed' if decisive else 'describe it best'}: {values} ({best.name})"
+        return f"Personality matters: {values}"
+    for _, laws, start in _EFFECTS:
+        if best.name in laws:
+            needed = "are needed" if decisive else "describe it best"
+            return f"{start} {needed}: {values} ({best.name})"
+    return f"{best.name} describes the decisions best: {values}"
 
 
 def _values(best: FitResult) -> str:
@@ -271,27 +270,11 @@ def doubts(
     for rival, bic in rivals.items():
         well = "better" if bic < best.bic else "nearly as well"
         claimed, evidence = bic - best.bic < _DECISIVE, f"BIC {bic - best.bic:+.0f}"
-        clause = (
-            f"{best.name} may be an artefact: {rival} would explain the decisions "
-            f"{well} ({evidence})."
-        )
-        rows.append(Finding(f"{rival.rstrip(',')} may be behind it", claimed, evidence, clause))
-    rows.append(
-        Finding(
-            "re-used answers may be behind it",
-            reused,
-            f"answers to repeated prompts were {'' if reused else 'not '}re-used",
-            "Answers to repeated prompts were re-used, which looks like FirstRepeat: later "
-            "exposures repeat earlier refusals. Ask again with fresh draws, and trust the rate "
-            "at first exposures only.",
-        )
-    )
-    rows.append(
-        Finding(
-            "rates differ between runs",
-            best.interval == "runs",
-            f"same rates in every run: {p_words(best.heterogeneity)}",
-            "Rates differ between runs; likelihoods and tests assume that they are equal.",
-        )
-    )
+        clause = f"{best.name} may be an artefact: {rival} would explain the decisions {well}"
+        finding = f"{rival.rstrip(',')} may be behind it"
+        rows.append(Finding(finding, claimed, evidence, f"{clause} ({evidence})."))
+    source = f"answers to repeated prompts were {'' if reused else 'not '}re-used"
+    rows.append(Finding("re-used answers may be behind it", reused, source, _REUSED))
+    same = f"same rates in every run: {p_words(best.heterogeneity)}"
+    rows.append(Finding("rates differ between runs", best.interval == "runs", same, _DIFFER))
     return rows

@@ -90,19 +90,19 @@ class FitResult:
     covar: npt.NDArray[np.float64] = field(repr=False)
     interval: str
     level: float
-    loglik: float
-    aic: float
-    bic: float
     n_obs: int
-    n_bic: int
     n_failed: int
     n_runs: int
-    heterogeneity: float
     success: bool
     nfev: int
     message: str
     law: TransmissionLaw | None = field(repr=False)
-    likeliest: TransmissionLaw | None = field(repr=False)
+    likeliest: TransmissionLaw | None = field(default=None, repr=False)
+    loglik: float = float("nan")
+    aic: float = float("nan")
+    bic: float = float("nan")
+    n_bic: int = 0
+    heterogeneity: float = float("nan")
     method: str = "exposures"
     warnings: tuple[str, ...] = ()
     rmse: float = float("nan")
