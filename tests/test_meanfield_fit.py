@@ -52,7 +52,7 @@ def golden(shared: Path) -> dict:
 
 @pytest.fixture(scope="session")
 def golden_data(shared: Path) -> SpreadData:
-    """One row a decision, from the reference counts."""
+    """One row per decision, from the reference counts."""
     cells = pd.read_csv(shared / "golden" / "golden_exposures.csv")
     rows = []
     for outcome, number in (

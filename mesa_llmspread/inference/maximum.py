@@ -236,9 +236,7 @@ def _end_of_interval(
     @functools.cache
     def beyond(value: float) -> float:
         """Distance in standard errors, as the profile measures it, beyond the end."""
-        starts = (np.where(others, nearby, value) for nearby in (near, peak))
-        climbs = [_climb(problem, start, others) for start in starts]
-        near[:], height = max(climbs, key=lambda climb: climb[1])
+        near[:], height = _climb(problem, np.where(others, near, value), others)
         return float(np.sqrt(2 * max(top - height, 0.0)) - reach)
 
     # Step outwards: a profile of classes has another peak where the two change places.
