@@ -90,7 +90,7 @@ def log_of(
                     "event": "synthetic",
                     "cumulative": seen["contacts"],
                     "outcome": np.where(repost, "repost", "decline"),
-                    "key": "",
+                    **dict.fromkeys(("post", "reason", "key"), ""),
                     **seen,
                 }
             )
