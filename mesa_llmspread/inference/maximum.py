@@ -236,7 +236,10 @@ def _end_of_interval(
     @functools.cache
     def beyond(value: float) -> float:
         """Distance in standard errors, as the profile measures it, beyond the end."""
-        near[:], height = _climb(problem, np.where(others, near, value), others)
+        # From the peak too: the last climb may have led to another maximum.
+        starts = (np.where(others, nearby, value) for nearby in (near, peak))
+        climbs = [_climb(problem, start, others) for start in starts]
+        near[:], height = max(climbs, key=lambda climb: climb[1])
         return float(np.sqrt(2 * max(top - height, 0.0)) - reach)
 
     # Step outwards: a profile of classes has another peak where the two change places.
