@@ -32,8 +32,8 @@ from mesa_llmspread.transmission import (
 
 K, STARTERS, STEPS, RUNS = 8, 10, 60, 5
 
-# Chance a step that an agent sees the event itself, where that matters.
-BROADCAST = 0.1
+# Probability per step that an agent sees the event itself, where that matters.
+MEDIA_PROB = 0.1
 
 CODES = np.array(codes())
 
@@ -56,14 +56,14 @@ TRUTHS: tuple[TransmissionLaw, ...] = (
 def log_of(
     law: TransmissionLaw, n: int, run: int, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Run the stochastic model in array code, with a row a decision as SpreadModel logs it."""
+    """Run the stochastic model in array code, with one row per decision as SpreadModel logs it."""
     neighbours = random_regular(n, K, rng).indices.reshape(n, K)
     profile = rng.integers(0, 32, n)
     latent = isinstance(law, TwoClass)
     parts = [part for _, part in law.classes()] if latent else [law]
     share_high = law.share_high if isinstance(law, TwoClass) else 0.0
     high = (rng.random(n) < share_high).astype(int)
-    media_prob = BROADCAST if isinstance(law, OnlineOffline) else 0.0
+    media_prob = MEDIA_PROB if isinstance(law, OnlineOffline) else 0.0
     posted = np.zeros(n, dtype=bool)
     posted[rng.choice(n, STARTERS, replace=False)] = True
     occasions = np.zeros(n, dtype=np.int64)
@@ -90,7 +90,7 @@ def log_of(
                     "event": "synthetic",
                     "cumulative": seen["contacts"],
                     "outcome": np.where(repost, "repost", "decline"),
-                    "key": "",
+                    **dict.fromkeys(("post", "reason", "key"), ""),
                     **seen,
                 }
             )
@@ -104,7 +104,7 @@ def log_of(
 
 
 def record(law: TransmissionLaw, n: int, seed: int, spread: float = 0.0) -> SpreadData:
-    """Make a record of five runs; log rates may vary between runs by a standard deviation."""
+    """Return a record of five runs; log rates may vary between runs by a standard deviation."""
     rng = np.random.default_rng([seed, n])
     logs = []
     for run in range(RUNS):

@@ -94,8 +94,9 @@ def test_there_is_no_likelihood() -> None:
     assert result.method == "curve"
     assert result.n_obs == 40
     assert "distance from the counts" in result.summary()
-    with pytest.raises(ArgumentError, match="be 'runs' for curves"):
+    with pytest.raises(ArgumentError) as caught:
         fit(drawn(parse_law("SI(0.05)")), "SI", method="curve", interval="profile")
+    assert (caught.value.argument, caught.value.value) == ("interval", "profile")
 
 
 def test_warnings_are_attached() -> None:
@@ -109,7 +110,7 @@ def test_warnings_are_attached() -> None:
     pair = fit(drawn(law), law, method="curve", closure="pair")
     assert any("pair approximation" in text for text in pair.warnings)
     few = fit(drawn(law, initial_infected=1), law, method="curve")
-    assert any("With 1 starter(s)" in text for text in few.warnings)
+    assert any("With 1 starter runs" in text for text in few.warnings)
 
 
 def test_the_curve_of_another_law_fits_as_well() -> None:
@@ -145,19 +146,23 @@ def test_flat_curves(outcome: str) -> None:
 
 def test_bad_arguments() -> None:
     data = drawn(parse_law("SI(0.05)"))
-    with pytest.raises(ArgumentError, match="cannot hold 32"):
+    with pytest.raises(ArgumentError) as caught:
         fit(data, "ByProfile", method="curve")
+    assert (caught.value.argument, caught.value.value) == ("law", "ByProfile")
     for name in ("n", "degrees", "initial_infected"):
         info = {0: dataclasses.replace(data.info[0], **{name: None})}
         unknown = dataclasses.replace(data, info=info)
-        with pytest.raises(ArgumentError, match=rf"info\.{name}=None: must be known"):
+        with pytest.raises(ArgumentError) as caught:
             fit(unknown, "SI", method="curve")
+        assert (caught.value.argument, caught.value.value) == (f"info.{name}", None)
     silent = dataclasses.replace(data, info={0: dataclasses.replace(data.info[0], media_prob=0.0)})
-    with pytest.raises(ArgumentError, match="media_prob > 0"):
+    with pytest.raises(ArgumentError) as caught:
         fit(silent, "OnlineOffline", method="curve")
+    assert (caught.value.argument, caught.value.value) == ("law", "OnlineOffline")
     start = dataclasses.replace(data, counts=data.counts[data.counts["step"] == 0])
-    with pytest.raises(ArgumentError, match="at least one step"):
+    with pytest.raises(ArgumentError) as caught:
         fit(start, "SI", method="curve")
+    assert (caught.value.argument, caught.value.value) == ("data", "run 0")
     new = drawn(parse_law("SI(0.05)"), feed="new")
     with pytest.raises(UndefinedClosureError):
         fit(new, "SI", method="curve", closure="pair")

@@ -16,7 +16,6 @@ from scipy.stats import norm
 from mesa_llmspread import RunInfo, SpreadData, SpreadModel, concat, fit
 from mesa_llmspread.data.schema import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
-from mesa_llmspread.inference.trials import Trials, one_rate
 from mesa_llmspread.profiles import codes
 
 
@@ -53,7 +52,7 @@ def golden(shared: Path) -> dict:
 
 @pytest.fixture(scope="session")
 def golden_data(shared: Path) -> SpreadData:
-    """One row a decision, from the reference counts."""
+    """One row per decision, from the reference counts."""
     cells = pd.read_csv(shared / "golden" / "golden_exposures.csv")
     rows = []
     for outcome, number in (
@@ -353,8 +352,9 @@ def test_runs_that_agree_exactly_are_not_perfect() -> None:
 
 def test_a_single_run_has_no_interval_between_runs() -> None:
     rows = pd.DataFrame({"contacts": [1] * 30, "outcome": ["repost"] * 10 + ["decline"] * 20})
-    with pytest.raises(ArgumentError, match="'profile' for decisions of a single run"):
+    with pytest.raises(ArgumentError) as caught:
         fit(as_data(rows), "SI", interval="runs")
+    assert (caught.value.argument, caught.value.value) == ("interval", "runs")
 
 
 def test_no_offline_effect_is_exactly_none() -> None:
@@ -440,8 +440,10 @@ def test_heterogeneity_has_the_size_it_claims() -> None:
 
 def test_profiles_have_to_be_profiles() -> None:
     rows = pd.DataFrame({"contacts": [1, 1], "profile": "INTJ", "outcome": ["repost", "decline"]})
-    with pytest.raises(ArgumentError, match="INTJ"):
+    with pytest.raises(ArgumentError) as caught:
         fit(as_data(rows), "SI")
+    assert caught.value.argument == "data.exposures['profile']"
+    assert caught.value.value == "INTJ"
 
 
 @given(
@@ -451,28 +453,52 @@ def test_profiles_have_to_be_profiles() -> None:
 @settings(max_examples=60, deadline=None)
 def test_one_rate_is_the_maximum_and_its_interval_holds_it(contacts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    trials = Trials.count(contacts, rng.random(len(contacts)) < 0.4)
-    found = one_rate(trials)
-    value, low, high = found.values[0], found.low[0], found.high[0]
+    rows = pd.DataFrame({"contacts": contacts, "agent": range(len(contacts))})
+    repost = rng.random(len(contacts)) < 0.4
+    rows["outcome"] = np.where(repost, "repost", "decline")
+    found = fit(as_data(rows), "SI")
+
+    def loglik(beta: float) -> float:
+        declined = np.array(contacts) * np.log1p(-beta)
+        return float(np.sum(np.where(repost, np.log(-np.expm1(declined)), declined)))
+
+    value, (low, high) = found.params["beta"], found.ci["beta"]
     assert 0 <= low <= value <= high <= 1
     if 0 < value < 1:
+        assert found.loglik == pytest.approx(loglik(value))
         for other in (0.9 * value, value + 0.1 * (1 - value)):
-            assert trials.loglik(-np.log1p(-other)) <= found.loglik + 1e-9
+            assert loglik(other) <= found.loglik + 1e-9
         drop = norm.ppf(0.975) ** 2 / 2
-        assert found.loglik - trials.loglik(-np.log1p(-high)) == pytest.approx(drop, abs=1e-5)
+        assert found.loglik - loglik(high) == pytest.approx(drop, abs=1e-5)
 
 
-def test_bad_arguments(golden_data: SpreadData) -> None:
-    with pytest.raises(ArgumentTypeError, match="SpreadData"):
-        fit(golden_data.exposures, "SI")
-    with pytest.raises(UnknownNameError, match="did you mean 'FirstRepeat'"):
-        fit(golden_data, "FirstRepaet")
-    with pytest.raises(UnknownNameError, match="exposures"):
-        fit(golden_data, "SI", method="guess")
-    with pytest.raises(ArgumentError, match="level"):
-        fit(golden_data, "SI", level=95)
-    with pytest.raises(ArgumentError, match="saw the event itself"):
-        fit(golden_data, "OnlineOffline")
+@pytest.mark.parametrize(
+    ("law", "options", "error", "argument"),
+    [
+        ("FirstRepaet", {}, UnknownNameError, "law"),
+        ("SI", {"method": "guess"}, UnknownNameError, "method"),
+        ("SI", {"interval": "exact"}, UnknownNameError, "interval"),
+        ("SI", {"bic_n": "runs"}, UnknownNameError, "bic_n"),
+        ("SI", {"level": 95}, ArgumentError, "level"),
+        ("SI", {"level": "high"}, ArgumentTypeError, "level"),
+        ("OnlineOffline", {}, ArgumentError, "law"),
+    ],
+)
+def test_bad_arguments(
+    law: str, options: dict, error: type[ArgumentError], argument: str, golden_data: SpreadData
+) -> None:
+    with pytest.raises(error) as caught:
+        fit(golden_data, law, **options)
+    assert caught.value.argument == argument
+    assert caught.value.value == options.get(argument, law)
+
+
+def test_bad_data(golden_data: SpreadData) -> None:
+    for wrong in (golden_data.exposures, None, "runs/"):
+        with pytest.raises(ArgumentTypeError) as caught:
+            fit(wrong, "SI")
+        assert caught.value.argument == "data"
     failed = as_data(pd.DataFrame({"contacts": [1], "outcome": ["failed"]}))
-    with pytest.raises(ArgumentError, match="decisions to fit"):
+    with pytest.raises(ArgumentError) as caught:
         fit(failed, "SI")
+    assert (caught.value.argument, caught.value.value) == ("data", "1 failed decision")

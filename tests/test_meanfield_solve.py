@@ -15,7 +15,12 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.sparse import csr_matrix
 
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    UndefinedClosureError,
+    UnknownNameError,
+)
 from mesa_llmspread.meanfield import ClosureWarning, solve
 from mesa_llmspread.meanfield.equations import Degrees, contact_chances
 from mesa_llmspread.meanfield.master import cavity_map, cavity_ode, edge_map, edge_ode
@@ -543,64 +548,70 @@ def test_certain_transmission_and_everybody_infected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "words"),
+    ("changes", "error", "argument"),
     [
-        ({"n": 1}, ArgumentError, "n=1: must be at least 2"),
-        ({"n": 10.0}, ArgumentTypeError, "n=10.0"),
-        ({"k": 0}, ArgumentError, "k=0: must be at least 1"),
-        ({"k": 1000}, ArgumentError, "within 0 and n - 1 = 999"),
-        ({"k": 4.5}, ArgumentTypeError, "k=4.5"),
-        ({"k": True}, ArgumentTypeError, "k=True: must be an int"),
-        ({"k": {4: 0.5, 6: 0.6}}, ArgumentError, "sum to 1, not to 1.1"),
-        ({"k": {4: -0.5, 6: 1.5}}, ArgumentError, "at least 0"),
-        ({"k": {2000: 1.0}}, ArgumentError, "n - 1 = 999"),
-        ({"k": {-1: 1.0}}, ArgumentError, "degrees within 0"),
-        ({"k": {0: 1.0}}, ArgumentError, "must be at least 1, or be 0 with alpha > 0"),
-        ({"k": {2.5: 1.0}}, ArgumentTypeError, "whole numbers"),
-        ({"k": {}}, ArgumentTypeError, "whole numbers"),
-        ({"k": [4, 4, 4]}, ArgumentError, "all n=1000 agents, not of 3"),
-        ({"initial_infected": 0}, ArgumentError, "between 1 and n=1000"),
-        ({"initial_infected": 1001}, ArgumentError, "between 1 and n=1000"),
-        ({"steps": -1}, ArgumentError, "steps=-1: must be at least 0"),
-        ({"closure": "pairs"}, UnknownNameError, "did you mean 'pair'"),
-        ({"time": "ode"}, UnknownNameError, "discrete, continuous"),
-        ({"feed": "all"}, UnknownNameError, "persistent, new"),
-        ({"profile_shares": [0.5, 0.5]}, ArgumentError, "32 shares"),
-        ({"profile_shares": np.ones(32)}, ArgumentError, "sum to 1, not to 32"),
-        ({"feed": "new", "time": "continuous"}, ArgumentError, "time='discrete'"),
-        ({"feed": "new", "closure": "pair"}, ArgumentError, "be 'master' for feed='new'"),
-        ({"k": {4: 0.5, 6: 0.5}, "closure": "pair"}, ArgumentError, "for a degree distribution"),
+        ({"n": 1}, ArgumentError, "n"),
+        ({"n": 10.0}, ArgumentTypeError, "n"),
+        ({"k": 0}, ArgumentError, "k"),
+        ({"k": 1000}, ArgumentError, "k"),
+        ({"k": 4.5}, ArgumentTypeError, "k"),
+        ({"k": True}, ArgumentTypeError, "k"),
+        ({"k": {4: 0.5, 6: 0.6}}, ArgumentError, "k"),
+        ({"k": {4: -0.5, 6: 1.5}}, ArgumentError, "k"),
+        ({"k": {2000: 1.0}}, ArgumentError, "k"),
+        ({"k": {-1: 1.0}}, ArgumentError, "k"),
+        ({"k": {0: 1.0}}, ArgumentError, "k"),
+        ({"k": {2.5: 1.0}}, ArgumentTypeError, "k"),
+        ({"k": {}}, ArgumentTypeError, "k"),
+        ({"k": [4, 4, 4]}, ArgumentError, "k"),
+        ({"initial_infected": 0}, ArgumentError, "initial_infected"),
+        ({"initial_infected": 1001}, ArgumentError, "initial_infected"),
+        ({"steps": -1}, ArgumentError, "steps"),
+        ({"closure": "pairs"}, UnknownNameError, "closure"),
+        ({"time": "ode"}, UnknownNameError, "time"),
+        ({"feed": "all"}, UnknownNameError, "feed"),
+        ({"profile_shares": [0.5, 0.5]}, ArgumentError, "profile_shares"),
+        ({"profile_shares": np.ones(32)}, ArgumentError, "profile_shares"),
+        ({"feed": "new", "time": "continuous"}, ArgumentError, "feed"),
+        ({"feed": "new", "closure": "pair"}, ArgumentError, "closure"),
+        ({"k": {4: 0.5, 6: 0.5}, "closure": "pair"}, ArgumentError, "closure"),
     ],
 )
-def test_bad_arguments(changes: dict[str, Any], error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=words):
+def test_bad_arguments(
+    changes: dict[str, Any], error: type[ArgumentError | ArgumentTypeError], argument: str
+) -> None:
+    with pytest.raises(error) as caught:
         curve(SI(0.05), **changes)
+    assert caught.value.argument == argument
+    assert caught.value.value is changes[argument]
 
 
 @pytest.mark.parametrize(
-    ("law", "changes", "words"),
+    ("law", "changes", "argument"),
     [
         (
             FirstRepeat(0.2, 0.1, per="occasion"),
             {"time": "continuous"},
-            "be 'discrete' for FirstRepeat",
+            "time",
         ),
-        (SI(1.0), {"time": "continuous"}, "infinite rate"),
-        (OnlineOffline(1.0, 0.1), {"time": "continuous"}, "infinite rate"),
+        (SI(1.0), {"time": "continuous"}, "law"),
+        (OnlineOffline(1.0, 0.1), {"time": "continuous"}, "law"),
         (
             SingleMultiple(0.1, 0.2, count="cumulative"),
             {"feed": "new", "closure": "mean_field"},
-            "no past to count",
+            "closure",
         ),
     ],
 )
 def test_what_is_not_defined_for_a_law(
-    law: TransmissionLaw, changes: dict[str, Any], words: str
+    law: TransmissionLaw, changes: dict[str, Any], argument: str
 ) -> None:
-    with pytest.raises(ArgumentError, match=words):
+    with pytest.raises(UndefinedClosureError) as caught:
         curve(law, **changes)
+    assert caught.value.argument == argument
 
 
 def test_a_law_needs_values() -> None:
-    with pytest.raises(ArgumentTypeError, match="law='SI'"):
+    with pytest.raises(ArgumentTypeError) as caught:
         solve("SI", n=100, k=4, initial_infected=1, steps=1)  # type: ignore[arg-type]
+    assert (caught.value.argument, caught.value.value) == ("law", "SI")

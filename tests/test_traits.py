@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from mesa_llmspread import RunInfo, SpreadData, SpreadModel, TraitDecider, bundled_events, concat
 from mesa_llmspread.data.schema import COUNT_COLUMNS, EXPOSURE_COLUMNS
-from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
 from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.reporting.plots import plot_hazard_ratios
@@ -251,22 +251,35 @@ def test_a_constant_trait_has_no_effect_by_event_type_either() -> None:
 @pytest.mark.parametrize("outcome", ["repost", "decline", "failed"])
 def test_nothing_to_explain_is_an_error(outcome: str) -> None:
     rows = random_rows(100, np.random.default_rng(1)).assign(outcome=outcome)
-    with pytest.raises(ArgumentError, match="hold both reposts and declines"):
+    with pytest.raises(ArgumentError) as caught:
         trait_effects(as_data(rows))
+    assert caught.value.argument == "data"
 
 
 def test_no_decision_is_an_error() -> None:
     rows = random_rows(100, np.random.default_rng(1)).iloc[:0]
     data = as_data(random_rows(100, np.random.default_rng(1)))
     empty = SpreadData(data.exposures.loc[rows.index], data.counts, data.info)
-    with pytest.raises(ArgumentError, match="0 reposts in 0 decisions"):
+    with pytest.raises(ArgumentError) as caught:
         trait_effects(empty)
+    assert (caught.value.argument, caught.value.value) == ("data", "0 reposts in 0 decisions")
 
 
 @pytest.mark.parametrize("level", [0, 1, 95])
 def test_a_level_that_is_none(level: float, record: SpreadData) -> None:
-    with pytest.raises(ArgumentError, match="level"):
+    with pytest.raises(ArgumentError) as caught:
         trait_effects(record, level=level)
+    assert (caught.value.argument, caught.value.value) == ("level", level)
+
+
+def test_arguments_of_the_wrong_type(record: SpreadData) -> None:
+    with pytest.raises(ArgumentTypeError) as caught:
+        trait_effects(record, level="high")  # type: ignore[arg-type]
+    assert (caught.value.argument, caught.value.value) == ("level", "high")
+    for wrong in (record.exposures, None):
+        with pytest.raises(ArgumentTypeError) as caught:
+            trait_effects(wrong)  # type: ignore[arg-type]
+        assert caught.value.argument == "data"
 
 
 def test_a_trait_that_separates_is_named_and_the_rest_is_estimated() -> None:
@@ -296,8 +309,10 @@ def test_terms_that_predict_everything_are_an_error() -> None:
     rows = random_rows(400, np.random.default_rng(4))
     high = rows["profile"].str[0].str.isupper()
     rows["outcome"] = np.where(high, "repost", "decline")
-    with pytest.raises(ArgumentError, match="predict every decision perfectly"):
+    with pytest.raises(ArgumentError) as caught:
         trait_effects(as_data(rows))
+    assert caught.value.argument == "data"
+    assert "openness" in caught.value.value
 
 
 def test_few_agents_are_not_clustered() -> None:

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
-from mesa_llmspread.inference.likelihood import profile_indices
+from mesa_llmspread.inference.decisions import profile_indices
 from mesa_llmspread.profiles import Trait, codes, trait_levels
 
 __all__ = ["GROUPINGS", "prevalence", "repost_rates", "wilson_intervals"]

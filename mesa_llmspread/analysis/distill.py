@@ -22,7 +22,7 @@ from mesa_llmspread.analysis.descriptive import wilson_intervals
 from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.deciders.traits import TraitDecider
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.likelihood import decisions_of, profile_indices
+from mesa_llmspread.inference.decisions import decisions_of, profile_indices
 from mesa_llmspread.profiles import Trait, trait_levels
 from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.transmission import probability_to_rate, rate_to_probability

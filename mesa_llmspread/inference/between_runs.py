@@ -1,28 +1,25 @@
-"""What runs say apart: whether they have the same rates, and intervals if they do not.
+"""Differences between runs: a test of whether rates are the same, and intervals if they are not.
 
-Runs that differ make an interval from all decisions together far too narrow: with rates
-that vary by a third it holds the truth one time in five.
+Where runs differ, an interval from all decisions together is far too narrow: with rates that
+vary by a third it contains the truth one time in five.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import chi2, t
 
-from mesa_llmspread.inference.joint import problem_of
-from mesa_llmspread.inference.likelihood import Log, split
-from mesa_llmspread.inference.maximise import Estimate, peak_of
+from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.likelihood import one_rate, problems
+from mesa_llmspread.inference.maximum import Estimate, Problem, peak_of
 from mesa_llmspread.inference.scale import Floats, Scale
-from mesa_llmspread.inference.trials import Trials, peak_rate
-from mesa_llmspread.transmission import TransmissionLaw, rate_to_probability
+from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = ["Between", "between_runs", "heterogeneity", "mean_interval"]
-
-# A log rate of which the probability is 1, and the rate still a number.
-_LARGE = 700.0
 
 # Spread below which runs agree exactly.
 _EXACT = 1e-12
@@ -31,14 +28,10 @@ _EXACT = 1e-12
 _MANY = 4
 
 
-@dataclass(frozen=True)
-class Between:
-    """Estimates from runs that may differ.
+class Between(NamedTuple):
+    """Estimates from runs that may differ, shape (p,).
 
-    Parameters
-    ----------
-    values, stderr, low, high : ndarray of float, shape (p,)
-        Probabilities; NaN, 0 and 1 where the runs say nothing.
+    NaN, with the bounds as interval, where the runs hold no information.
     """
 
     values: Floats
@@ -61,42 +54,48 @@ def heterogeneity(law: TransmissionLaw, log: Log, pooled: Estimate) -> float:
     -------
     float
         p-value of the likelihood ratio; NaN with one run, or where the law does not fit.
-        With many rates (one a profile) runs are allowed to differ by a factor only.
+        With many rates (one per profile) runs are allowed to differ by a factor only.
     """
     if len(log.runs) < 2 or not np.isfinite(pooled.loglik):
         return float("nan")
-    cells = log.cells(law)
-    parts = split(law, cells)
-    if parts is None:
-        if pooled.peak is None:
-            return float("nan")
-        peaks = [peak_of(problem_of(law, log.only(run)), [pooled.peak])[1] for run in log.runs]
-        gain, freedom = sum(peaks) - pooled.loglik, len(pooled.peak) * (len(log.runs) - 1)
-        return float(chi2.sf(2 * gain, freedom))
-    runs = [split(law, cells.where(cells.run == run)) or {} for run in log.runs]
-    if len(parts) >= _MANY:
-        rates = {name: peak_rate(part)[0] for name, part in parts.items()}
-        parts, *runs = ({"factor": _relative(rates, trials)} for trials in (parts, *runs))
-    gain, freedom = 0.0, 0
-    for name, part in parts.items():
-        apart = [peak_rate(run[name]) for run in runs if name in run]
-        logliks = [loglik for rate, loglik in apart if not np.isnan(rate)]
-        gain += sum(logliks) - peak_rate(part)[1]
-        freedom += max(len(logliks) - 1, 0)
+    within = [log.run == run for run in log.runs]
+    starts = _split(pooled.peak, whole := problems(law, log))
+    if len(whole) >= _MANY:
+        runs = [[_factor(law, log, whole, pooled.peak, kept)] for kept in within]
+        starts = [np.zeros(1)]
+        together = sum(problem.derivatives(starts[0])[0] for (problem,) in runs)
+    else:
+        runs = [problems(law, log, kept) for kept in within]
+        together = pooled.loglik
+    gain, freedom = -together, 0
+    for start, *apart in zip(starts, *runs, strict=True):
+        informed = [problem for problem in apart if problem.derivatives(start)[2].any()]
+        gain += sum(peak_of(problem, [start])[1] for problem in informed)
+        freedom += len(start) * max(len(informed) - 1, 0)
     return float(chi2.sf(2 * gain, freedom)) if freedom > 0 else float("nan")
 
 
-def _relative(rates: Mapping[str, float], run: Mapping[str, Trials]) -> Trials:
-    """Put a run's trials at all rates together, with contacts weighted by the common rates."""
-    # Where nobody or everybody reposted, runs cannot differ.
-    kept = [name for name in run if 0 < rates[name] < np.inf]
-    trials = [run[name].acting() for name in kept]
-    weights = [rates[name] * part.contacts for name, part in zip(kept, trials, strict=True)]
-    return Trials(
-        np.concatenate([np.empty(0), *weights]),
-        np.concatenate([np.empty(0), *(part.declines for part in trials)]),
-        np.concatenate([np.empty(0), *(part.reposts for part in trials)]),
-    )
+def _split(theta: Floats, parts: Sequence[Problem]) -> list[Floats]:
+    """Split a point into the points of independent problems."""
+    return np.split(theta, np.cumsum([len(part.scale) for part in parts])[:-1])
+
+
+def _factor(
+    law: TransmissionLaw,
+    log: Log,
+    parts: Sequence[Problem],
+    peak: Floats,
+    kept: npt.NDArray[np.bool_],
+) -> Problem:
+    """Return the likelihood of a factor that multiplies all rates in the decisions kept."""
+    seen, cell = log.cells(law)
+    index, contacts = law.rate_terms(seen) or (np.zeros(len(seen), dtype=int), seen.contacts)
+    names, rates = list(law.parameters), np.zeros(len(law.parameters))
+    for part, log_rate in zip(parts, peak, strict=True):
+        # Where nobody or everybody reposted, runs cannot differ.
+        inside = part.scale.lower[0] < log_rate < part.scale.upper[0]
+        rates[names.index(part.scale.names[0])] = np.exp(log_rate) if inside else 0.0
+    return one_rate(rates[index] * contacts, *log.counts(cell, kept))
 
 
 def between_runs(law: TransmissionLaw, log: Log, pooled: Estimate, level: float) -> Between:
@@ -121,51 +120,41 @@ def between_runs(law: TransmissionLaw, log: Log, pooled: Estimate, level: float)
     -------
     Between
     """
-    cells = log.cells(law)
-    parts = split(law, cells)
-    if parts is None:
-        if pooled.peak is None:
-            return Between(pooled.values, pooled.stderr, pooled.low, pooled.high)
-        others = [problem_of(law, log.without(run)) for run in log.runs]
-        left_out = np.array([peak_of(problem, [pooled.peak])[0] for problem in others])
-        return _jackknife(others[0].scale, pooled.peak, pooled, left_out, level)
-    if len(parts) < _MANY:
-        runs = [split(law, cells.where(cells.run == run)) or {} for run in log.runs]
-        return _average(runs, list(parts), level)
-    scale = Scale.of(law, list(parts))
-    rest = [split(law, cells.where(cells.run != run)) or {} for run in log.runs]
-    rates = [[peak_rate(one[name])[0] if name in one else np.nan for name in parts] for one in rest]
-    left_out = np.array([scale.from_values(rate_to_probability(row)) for row in rates])
-    peak = scale.from_values(pooled.values)
-    return _jackknife(scale, peak, pooled, left_out, level)
+    if not np.isfinite(pooled.loglik):
+        return Between(pooled.values, pooled.stderr, pooled.low, pooled.high)
+    whole = problems(law, log)
+    scale = Scale.of(law, [name for part in whole for name in part.scale.names])
+    if len(whole) < _MANY and law.rate_terms(log.seen[:1]) is not None:
+        runs = [problems(law, log, log.run == run, smooth=True) for run in log.runs]
+        means = [_random_effects(parts, level) for parts in zip(*runs, strict=True)]
+        return _around(scale, *np.array(means).T)
+    left_out = np.array(
+        [
+            np.concatenate(
+                [
+                    peak_of(part, [start])[0]
+                    if part.derivatives(start)[2].any()
+                    else start * np.nan
+                    for part, start in zip(parts, _split(pooled.peak, whole), strict=True)
+                ]
+            )
+            for parts in (problems(law, log, log.run != run) for run in log.runs)
+        ]
+    )
+    return _jackknife(scale, pooled, left_out, level)
 
 
-def _average(runs: Sequence[Mapping[str, Trials]], names: Sequence[str], level: float) -> Between:
-    """Average log rates over runs, name by name."""
-    rows = []
-    for name in names:
-        found = [_log_rate(parts[name]) for parts in runs if name in parts]
-        known = np.array([pair for pair in found if pair is not None])
-        if not len(known):
-            rows.append((np.nan, np.nan, 0.0, 1.0))
-            continue
-        mean, error, low, high = _random_effects(known[:, 0], known[:, 1], level)
-        value, low, high = rate_to_probability(np.exp(np.minimum([mean, low, high], _LARGE)))
-        rows.append((value, np.exp(mean) * (1 - value) * error, low, high))
-    return Between(*np.array(rows).T)
-
-
-def _log_rate(trials: Trials) -> tuple[float, float] | None:
-    """Estimate one run's log rate and its variance; None without trials."""
-    trials = trials.off_bounds()
-    rate, _ = peak_rate(trials)
-    return None if np.isnan(rate) else (float(np.log(rate)), 1 / trials.information(rate))
-
-
-def _random_effects(y: Floats, variance: Floats, level: float) -> tuple[float, float, float, float]:
-    """Mean of estimates that differ by more than their variances, its error and interval."""
+def _random_effects(runs: Sequence[Problem], level: float) -> tuple[float, float, float]:
+    """Return the mean of a log rate over the runs, its error, and half the interval."""
+    rates, variances = [], []
+    for problem in runs:
+        peak, _ = peak_of(problem, problem.starts())
+        if (information := -problem.derivatives(peak)[2][0, 0]) > 0:
+            rates.append(peak[0])
+            variances.append(1 / information)
+    y, variance = np.array(rates), np.array(variances)
     if len(y) < 2:
-        return float(y[0]), np.nan, -np.inf, np.inf
+        return (float(y[0]) if len(y) else np.nan), np.nan, np.inf
     w = 1 / variance
     q = np.sum(w * (y - np.average(y, weights=w)) ** 2)
     between = max(0.0, (q - (len(y) - 1)) / (w.sum() - np.sum(w**2) / w.sum()))
@@ -174,15 +163,12 @@ def _random_effects(y: Floats, variance: Floats, level: float) -> tuple[float, f
     scale = np.sum(w * (y - mean) ** 2) / (len(y) - 1)
     # Runs that agree exactly are few and small, not perfect.
     error = np.sqrt((scale if scale > _EXACT else 1.0) / w.sum())
-    half = t.ppf((1 + level) / 2, len(y) - 1) * error
-    return float(mean), float(error), float(mean - half), float(mean + half)
+    return float(mean), float(error), float(t.ppf((1 + level) / 2, len(y) - 1) * error)
 
 
-def _jackknife(
-    scale: Scale, peak: Floats, pooled: Estimate, left_out: Floats, level: float
-) -> Between:
-    """Interval around an estimate from how it moves when each run is left out."""
-    n = len(left_out)
+def _jackknife(scale: Scale, pooled: Estimate, left_out: Floats, level: float) -> Between:
+    """Return the interval around an estimate from how it moves when each run is left out."""
+    n, peak = len(left_out), pooled.peak
     slope = scale.slope(peak)
     spread = (n - 1) / n * np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0)
     own = np.divide(pooled.stderr, slope, out=np.full(len(peak), np.nan), where=slope > 0)
@@ -197,30 +183,35 @@ def _jackknife(
 
 
 def mean_interval(y: Floats, scale: Scale, level: float) -> Between:
-    """Average one estimate a run, with the t interval of the mean.
+    """Return the mean of one estimate per run, with its t interval.
 
     Parameters
     ----------
     y : ndarray of float, shape (runs, p)
-        Log rates and logits.
+        Estimates on a scale.
     scale : Scale
-        Which are which.
     level : float
         Coverage of the intervals.
 
     Returns
     -------
     Between
-        With one run the errors are NaN and the intervals from 0 to 1.
+        With one run the errors are NaN and the intervals are the bounds.
     """
     mean = y.mean(axis=0)
     error, half = np.full_like(mean, np.nan), np.full_like(mean, np.inf)
     if len(y) > 1:
         error = y.std(axis=0, ddof=1) / np.sqrt(len(y))
         half = t.ppf((1 + level) / 2, len(y) - 1) * error
+    return _around(scale, mean, error, half)
+
+
+def _around(scale: Scale, mean: Floats, error: Floats, half: Floats) -> Between:
+    """Return means on a scale as values, with their errors and intervals."""
+    low, high = (np.where(np.isnan(mean), way * np.inf, mean + way * half) for way in (-1, 1))
     return Between(
         scale.to_values(mean),
         scale.slope(mean) * error,
-        scale.to_values(mean - half),
-        scale.to_values(mean + half),
+        scale.to_values(low),
+        scale.to_values(high),
     )

@@ -13,19 +13,20 @@ import pandas as pd
 
 from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.inference.fit import fit_log
-from mesa_llmspread.inference.joint import Frailty, frailty
-from mesa_llmspread.inference.likelihood import Log, decisions_of
-from mesa_llmspread.inference.result import FitResult
-from mesa_llmspread.inference.selection import (
+from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.inference.decisions import Log, check_data, decisions_of
+from mesa_llmspread.inference.diagnostics import (
+    Frailty,
+    frailty,
     goodness_of_fit,
     held_out,
     like_decisions,
     nested_tests,
     rate_by_run_bic,
 )
-from mesa_llmspread.inference.verdict import cautions, misfit, verdict
+from mesa_llmspread.inference.findings import doubts, findings, misfit
+from mesa_llmspread.inference.fit import fit_log
+from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.transmission import TransmissionLaw, resolve_law
 
 __all__ = ["Comparison", "candidates", "compare"]
@@ -38,7 +39,7 @@ class Comparison:
     Attributes
     ----------
     table : DataFrame
-        One row a law, best first: ``law, parameters`` (with intervals), ``n_params,
+        One row per law, best first: ``law, parameters`` (with intervals), ``n_params,
         loglik, aic, bic, delta_bic`` (to the best), ``weight`` (of evidence, from BIC),
         ``delta_aic`` (to the lowest), ``akaike_weight``, ``deviance, freedom, fit_p_value``
         (goodness of fit in cells of like decisions), ``held_out`` (log probability of each
@@ -47,8 +48,10 @@ class Comparison:
         The fits, by name.
     best : FitResult
         The one with the lowest BIC.
+    findings : DataFrame
+        One row per possible finding: ``finding, claimed`` (bool), ``evidence``.
     verdict : str
-        What the table says, in a sentence.
+        What was found, in a sentence.
     tests : DataFrame
         Likelihood-ratio tests of laws against their special cases: ``simple, rich,
         statistic, freedom, boundary, p_value``.
@@ -61,6 +64,7 @@ class Comparison:
     table: pd.DataFrame
     results: dict[str, FitResult]
     best: FitResult
+    findings: pd.DataFrame
     verdict: str
     tests: pd.DataFrame
     frailty: Frailty
@@ -77,14 +81,14 @@ class Comparison:
 
     @property
     def misfit(self) -> str:
-        """That the best law does not fit the decisions, in a clause; "" if it does."""
+        """A clause that the best law does not fit the decisions; "" if it does."""
         return misfit(self.best.name, _fit_p_values(self.table))
 
 
 def candidates(data: SpreadData) -> list[str]:
     """List the laws that the decisions can tell apart.
 
-    Latent classes and a rate a profile are always among them: without them, hidden
+    Latent classes and a rate per profile are always among them: without them, hidden
     differences between agents pass for social reinforcement.
 
     Parameters
@@ -145,39 +149,49 @@ def compare(
     >>> compare(SpreadData.from_model(model), ["SI", "FirstRepeat"]).best.name
     'FirstRepeat'
     """
-    if not isinstance(data, SpreadData):
-        raise ArgumentTypeError("data", data, "a SpreadData")
+    check_data(data)
     checked_level(level)
-    if isinstance(laws, str) or (laws is not None and not len(laws)):
+    if (laws is not None and not (isinstance(laws, Sequence) and laws)) or isinstance(laws, str):
         raise ArgumentError("laws", laws, "be a list of at least one law")
     log = Log.read(data)
     chosen = _named(candidates(data) if laws is None else laws)
     fits = {name: fit_log(log, law, level=level) for name, law in chosen.items()}
-    order = sorted(fits, key=lambda name: (not fits[name].success, *_rank(fits[name])))
-    results = {name: fits[name] for name in order}
-    best = results[order[0]]
+    # The simpler law first where the BIC is the same but for rounding.
+    ranks = {
+        name: (not result.success, round(result.bic, 6), len(result.params))
+        for name, result in fits.items()
+    }
+    results = {name: fits[name] for name in sorted(fits, key=ranks.__getitem__)}
+    best = next(iter(results.values()))
     if not best.success:
-        raise ArgumentError(
-            "laws", order, f"hold a law that the decisions identify: {best.message}"
-        )
-    table = _table(data, log, chosen, results)
-    tests = nested_tests(results)
-    rival = frailty(log)
-    warnings = cautions(
+        message = f"hold a law that the decisions identify: {best.message}"
+        raise ArgumentError("laws", list(results), message)
+    table, tests, rival = _table(log, chosen, results), nested_tests(results), frailty(log)
+    found = findings(best, results, tests, _fit_p_values(table))
+    against = doubts(
         best,
         results,
-        frailty=rival,
+        frailty_bic=rival.bic,
         rate_by_run=rate_by_run_bic(log),
         reused=any(info.decider_info.get("sampling") == "pooled" for info in data.info.values()),
     )
-    words = verdict(best, results, tests, _fit_p_values(table))
-    return Comparison(table, results, best, words, tests, rival, tuple(warnings))
+    rows = [row[:3] for row in found + against]
+    return Comparison(
+        table,
+        results,
+        best,
+        pd.DataFrame(rows, columns=["finding", "claimed", "evidence"]),
+        "; ".join(row.clause for row in found if row.clause) + ".",
+        tests,
+        rival,
+        tuple(row.clause for row in against if row.claimed),
+    )
 
 
 def _named(
     laws: Sequence[str | type[TransmissionLaw] | TransmissionLaw],
 ) -> dict[str, TransmissionLaw]:
-    """Name the laws; those of one name, such as several partitions, are numbered."""
+    """Return the laws by name; those of one name, such as several partitions, are numbered."""
     found = [resolve_law(law) for law in laws]
     total, seen = Counter(law.name for law in found), Counter[str]()
     named = {}
@@ -188,19 +202,13 @@ def _named(
     return named
 
 
-def _rank(result: FitResult) -> tuple[float, int]:
-    """Put fits in order: by BIC, and the simpler first if that is the same."""
-    return result.bic, len(result.params)
-
-
 def _table(
-    data: SpreadData, log: Log, laws: dict[str, TransmissionLaw], results: dict[str, FitResult]
+    log: Log, laws: dict[str, TransmissionLaw], results: dict[str, FitResult]
 ) -> pd.DataFrame:
-    """Put all that is known of each law into a row."""
+    """Return all that is known of each law, one row per law."""
     fits = list(results.values())
-    decisions = decisions_of(data.exposures)
-    cells = like_decisions(decisions)
-    quality = [goodness_of_fit(result, decisions, cells) for result in fits]
+    cells = like_decisions(log.table)
+    quality = [goodness_of_fit(result, log.table, cells) for result in fits]
     aic, bic = (np.array([getattr(result, name) for result in fits]) for name in ("aic", "bic"))
     usable = np.array([result.success for result in fits])
     return pd.DataFrame(
@@ -224,12 +232,12 @@ def _table(
 
 
 def _fit_p_values(table: pd.DataFrame) -> dict[str, float]:
-    """Look up the goodness of fit of every law."""
+    """Return the p-value of the goodness of fit of every law."""
     return dict(zip(table["law"], table["fit_p_value"], strict=True))
 
 
 def _weights(criterion: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> list[float]:
-    """Share out the evidence among the laws that can be used."""
+    """Return the share of the evidence of each law that can be used."""
     delta = np.where(usable, criterion - criterion[usable].min(), np.inf)
     weight = np.exp(-delta / 2)
     return list(weight / weight.sum())

@@ -8,7 +8,6 @@ from one curve, so each run is fitted by itself and the runs give the interval.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +15,14 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import qmc
 
+from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.between_runs import mean_interval
-from mesa_llmspread.inference.joint import low_class_first
-from mesa_llmspread.inference.result import FitResult
+from mesa_llmspread.inference.result import FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
 from mesa_llmspread.meanfield.solve import ClosureWarning, solve
-from mesa_llmspread.profiles import by_code
 from mesa_llmspread.transmission import SI, TransmissionLaw, rate_to_probability
 
 __all__ = ["fit_curve"]
@@ -113,25 +111,61 @@ def fit_curve(
             law.name,
             "be fitted to runs in which the event itself was seen (media_prob > 0)",
         )
-    search = _Search(law, Scale.of(law))
-    found = search.all(curves, closure, time)
+    scale = Scale.of(law)
+    lower = np.where(scale.is_rate, np.log(_LOWEST_RATE), np.maximum(scale.lower, -_WIDEST_LOGIT))
+    upper = np.where(scale.is_rate, np.log(_HIGHEST_RATE), np.minimum(scale.upper, _WIDEST_LOGIT))
+
+    def at(theta: Floats) -> TransmissionLaw:
+        values = scale.to_values(theta).tolist()
+        return law.replace(dict(zip(names, values, strict=True)))
+
+    def search(curve: _Curve, start: Floats, time: Time) -> Any:
+        def gap(theta: Floats) -> Floats:
+            return curve.solution(at(theta), closure, time) - curve.share
+
+        found = least_squares(
+            gap,
+            np.clip(start, lower + 1e-3, upper - 1e-3),
+            bounds=(lower, upper),
+            diff_step=np.array(1e-4),
+            ftol=1e-7,
+            xtol=1e-5,
+            gtol=1e-9,
+            max_nfev=60,
+        )
+        found.x = scale.in_order(found.x)
+        return found
+
+    def distance(law: TransmissionLaw) -> float:
+        return float(np.sum((curves[0].solution(law, closure, "discrete") - curves[0].share) ** 2))
+
+    # The first curve from several starts, the others from where it ended. Maps are many times
+    # faster than differential equations, and nearly the same.
+    guess = min(_GUESSES, key=lambda rate: distance(SI(float(rate_to_probability(rate)))))
+    middle = np.where(scale.is_rate, np.log(guess), 0.0)
+    cube = qmc.Sobol(len(scale), rng=0).random(_POINTS)
+    points = sorted([middle, *(middle + _AROUND * (2 * cube - 1))], key=lambda x: distance(at(x)))
+    tried = [search(curves[0], start, "discrete") for start in points[:_STARTS]]
+    best = min(tried, key=lambda result: float(result.cost))
+    found = [search(curve, np.asarray(best.x), time) for curve in curves]
+
     theta = np.array([np.asarray(part.x) for part in found])
-    mean = mean_interval(theta, search.scale, level)
-    values, stderr, low, high = mean.values, mean.stderr, mean.low, mean.high
-    at_lower, at_upper = theta < search.lower + _EDGE, theta > search.upper - _EDGE
-    ends = np.array(search.scale.bounds)
-    values[at_lower.all(axis=0)] = ends[at_lower.all(axis=0), 0]
-    values[at_upper.all(axis=0)] = ends[at_upper.all(axis=0), 1]
-    at_edge = (at_lower | at_upper).sum(axis=0)
-    nowhere = (at_lower | at_upper).all(axis=0)
-    stderr[nowhere], low[nowhere], high[nowhere] = np.nan, *ends[nowhere].T
+    values, stderr, low, high = mean_interval(theta, scale, level)
+    ends = theta < lower + _EDGE, theta > upper - _EDGE
+    for at_end, bound in zip(ends, np.array(scale.bounds).T, strict=True):
+        values = np.where(at_end.all(axis=0), bound, values)
+    at_edge = ends[0] | ends[1]
+    nowhere = at_edge.all(axis=0)
+    stderr = np.where(nowhere, np.nan, stderr)
+    low, high = np.where(nowhere, np.array(scale.bounds).T, [low, high])
     fitted = law.replace(dict(zip(names, values.tolist(), strict=True)))
     gaps = [curve.share - curve.solution(fitted, closure, time) for curve in curves]
+
     notes = _notes(fitted, closure, curves)
     notes += [
-        f"{name} is at the end of its range in {count} of {len(curves)} runs: these curves do "
-        "not identify it."
-        for name, count in zip(names, at_edge, strict=True)
+        f"{name} is at the end of its range in {count} of {counted(len(curves), 'run')}: these "
+        "curves do not identify it."
+        for name, count in zip(names, at_edge.sum(axis=0), strict=True)
         if count
     ]
     if len(names) > 1 and np.median([_alikeness(np.asarray(part.jac)) for part in found]) > _ALIKE:
@@ -141,28 +175,19 @@ def fit_curve(
     success = all(part.success for part in found)
     if not success:
         notes.append("The search did not settle in every run.")
-    nan = float("nan")
     return FitResult(
         name=law.name,
-        params=dict(zip(names, map(float, values), strict=True)),
-        stderr=dict(zip(names, map(float, stderr), strict=True)),
-        ci={n: (float(a), float(b)) for n, a, b in zip(names, low, high, strict=True)},
+        **by_name(names, values, stderr, low, high),
         covar=np.diag(stderr**2),
         interval="runs",
         level=level,
-        loglik=nan,
-        aic=nan,
-        bic=nan,
         n_obs=sum(len(curve.share) - 1 for curve in curves),
-        n_bic=0,
         n_failed=int((data.exposures["outcome"] == "failed").sum()),
         n_runs=len(curves),
-        heterogeneity=nan,
         success=success,
         nfev=sum(int(part.nfev) for part in found),
         message=" ".join(notes),
         law=fitted,
-        likeliest=None,
         method="curve",
         warnings=tuple(notes),
         rmse=float(np.sqrt(np.mean(np.concatenate(gaps) ** 2))),
@@ -170,12 +195,15 @@ def fit_curve(
 
 
 def _curves(data: SpreadData, law: TransmissionLaw) -> list[_Curve]:
-    """Take each run's curve, and from what is known of it the setting of its equations."""
+    """Return each run's curve and the setting of its equations."""
     curves = []
     for run, info in data.info.items():
         n, starters = info.known("n"), info.known("initial_infected")
         degrees = {degree: count / n for degree, count in info.known("degrees").items()}
-        profiles = info.known("profiles") if law.uses_profile else None
+        shares = None
+        if law.uses_profile:
+            profiles = info.known("profiles")
+            shares = by_code(profiles) / n
         counts = data.counts_of(run)
         if len(counts) < 2:
             raise ArgumentError("data", f"run {run}", "have counts of at least one step")
@@ -189,79 +217,11 @@ def _curves(data: SpreadData, law: TransmissionLaw) -> list[_Curve]:
             "initial_infected": starters,
             "steps": len(counts) - 1,
             "feed": info.feed,
-            "profile_shares": profiles and _profile_shares(profiles),
+            "profile_shares": shares,
         }
         share = counts["infected"].to_numpy(dtype=float) / n
         curves.append(_Curve(share, setting, info.media_prob))
     return curves
-
-
-def _profile_shares(counts: Mapping[str, int]) -> Floats:
-    """Share of each of the 32 profiles among a run's agents."""
-    return by_code(counts) / sum(counts.values())
-
-
-@dataclass(frozen=True)
-class _Search:
-    """Least squares on the scale of a law's parameters."""
-
-    law: TransmissionLaw
-    scale: Scale
-
-    @property
-    def lower(self) -> Floats:
-        """The smallest values that are sought, on the scale."""
-        rate = np.array(self.scale.is_rate)
-        return np.where(rate, np.log(_LOWEST_RATE), np.maximum(self.scale.lower, -_WIDEST_LOGIT))
-
-    @property
-    def upper(self) -> Floats:
-        """The largest values that are sought, on the scale."""
-        rate = np.array(self.scale.is_rate)
-        return np.where(rate, np.log(_HIGHEST_RATE), np.minimum(self.scale.upper, _WIDEST_LOGIT))
-
-    def at(self, theta: Floats) -> TransmissionLaw:
-        """Return the law at a point of the scale."""
-        values = self.scale.to_values(theta).tolist()
-        return self.law.replace(dict(zip(self.law.parameters, values, strict=True)))
-
-    def all(self, curves: list[_Curve], closure: str | Closure, time: Time) -> list[Any]:
-        """Fit each run's curve: the first from several starts, the others from where it ended."""
-        first = curves[0]
-
-        def distance(law: TransmissionLaw) -> float:
-            return float(np.sum((first.solution(law, closure, "discrete") - first.share) ** 2))
-
-        gaps = [distance(SI(float(rate_to_probability(rate)))) for rate in _GUESSES]
-        middle = np.zeros(len(self.scale))
-        middle[list(self.scale.is_rate)] = np.log(_GUESSES[int(np.argmin(gaps))])
-        cube = qmc.Sobol(len(self.scale), rng=0).random(_POINTS)
-        points = [middle, *(middle + _AROUND * (2 * cube - 1))]
-        starts = sorted(points, key=lambda point: distance(self.at(point)))[:_STARTS]
-        # Maps are many times faster than differential equations, and nearly the same.
-        tried = [self.one(first, start, closure, "discrete") for start in starts]
-        best = min(tried, key=lambda result: float(result.cost))
-        return [self.one(curve, np.asarray(best.x), closure, time) for curve in curves]
-
-    def one(self, curve: _Curve, start: Floats, closure: str | Closure, time: Time) -> Any:
-        """Fit one curve from one start."""
-
-        def gap(theta: Floats) -> Floats:
-            return curve.solution(self.at(theta), closure, time) - curve.share
-
-        found = least_squares(
-            gap,
-            np.clip(start, self.lower + 1e-3, self.upper - 1e-3),
-            bounds=(self.lower, self.upper),
-            diff_step=np.array(1e-4),
-            ftol=1e-7,
-            xtol=1e-5,
-            gtol=1e-9,
-            max_nfev=60,
-        )
-        if list(self.law.parameters) == ["beta_low", "beta_high", "share_high"]:
-            found.x = low_class_first(found.x)
-        return found
 
 
 def _alikeness(jacobian: Floats) -> float:
@@ -273,7 +233,7 @@ def _alikeness(jacobian: Floats) -> float:
 
 
 def _notes(law: TransmissionLaw, closure: str | Closure, curves: list[_Curve]) -> list[str]:
-    """Say what a curve does not tell."""
+    """Return what a curve does not tell, sentence by sentence."""
     notes = [
         "A curve does not identify a law: others can give nearly the same one. Fit decisions "
         "(method='exposures') to choose a law or to read its rates."
@@ -289,7 +249,7 @@ def _notes(law: TransmissionLaw, closure: str | Closure, curves: list[_Curve]) -
     fewest = min(curve.setting["initial_infected"] for curve in curves)
     if fewest < _FEW_STARTERS:
         notes.append(
-            f"With {fewest} starter(s) runs take off at different times, which these rates absorb; "
-            f"use {_FEW_STARTERS} or more."
+            f"With {counted(fewest, 'starter')} runs take off at different times, which these "
+            f"rates absorb; use {_FEW_STARTERS} or more."
         )
     return notes

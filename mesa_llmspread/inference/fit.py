@@ -10,29 +10,28 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.linalg import block_diag
 
 from mesa_llmspread._validation import checked_level
+from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.inference.between_runs import between_runs, heterogeneity
 from mesa_llmspread.inference.curve_fit import fit_curve
-from mesa_llmspread.inference.joint import estimate_together
-from mesa_llmspread.inference.likelihood import Log, split
-from mesa_llmspread.inference.maximise import Estimate
-from mesa_llmspread.inference.result import FitResult
-from mesa_llmspread.inference.scale import Floats
-from mesa_llmspread.inference.trials import Trials, one_rate, peak_rate
+from mesa_llmspread.inference.decisions import Log, check_data
+from mesa_llmspread.inference.likelihood import common_rate, problems
+from mesa_llmspread.inference.maximum import Estimate, maximise
+from mesa_llmspread.inference.result import FitResult, by_name
+from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.meanfield.closure import Closure, Time
 from mesa_llmspread.transmission import TransmissionLaw, rate_to_probability, resolve_law
 
-__all__ = ["DIFFERS", "FitResult", "fit", "fit_log"]
+__all__ = ["FitResult", "fit", "fit_log"]
 
 METHODS = ("exposures", "curve")
 INTERVALS = ("auto", "profile", "runs")
 
-#: Below this p-value runs are taken to differ, and intervals come from the runs.
-DIFFERS = 0.05
+# Below this p-value runs are taken to differ, and intervals come from the runs.
+_DIFFERS = 0.05
 
 
 def fit(
@@ -103,8 +102,7 @@ def fit(
     >>> low < 0.05 < high
     True
     """
-    if not isinstance(data, SpreadData):
-        raise ArgumentTypeError("data", data, "a SpreadData")
+    check_data(data)
     for name, value, known in (
         ("method", method, METHODS),
         ("interval", interval, INTERVALS),
@@ -151,37 +149,37 @@ def fit_log(
     ArgumentError
         If there is nothing about one of the rates, or one run where several are needed.
     """
-    parts = split(law, log.cells(law))
-    if log.unseen_reposts and not law.offline:
-        names = list(law.parameters if parts is None else parts)
-        pooled = Estimate.unknown(len(names), -np.inf)
-    elif parts is not None:
-        pooled, names = _separate(parts, level), list(parts)
+    if law.offline and not log.seen.direct.any():
+        raise ArgumentError(
+            "law",
+            law.name,
+            "be fitted to decisions of which some saw the event itself (media_prob > 0)",
+        )
+    parts = problems(law, log)
+    scale = Scale.of(law, [name for part in parts for name in part.scale.names])
+    impossible = log.unseen_reposts and not law.offline
+    if impossible or not parts:
+        pooled = Estimate.unknown(scale, -np.inf if impossible else 0.0)
     else:
-        pooled, names = estimate_together(law, log, level), list(law.parameters)
+        pooled = Estimate.joined([maximise(part, level) for part in parts])
 
     p_value = heterogeneity(law, log, pooled)
-    differ = p_value < DIFFERS
+    differ = p_value < _DIFFERS
     use_runs = interval == "runs" or (interval == "auto" and differ)
     if interval == "runs" and len(log.runs) < 2:
         raise ArgumentError("interval", interval, "be 'profile' for decisions of a single run")
     shown = between_runs(law, log, pooled, level) if use_runs else pooled
-    success = pooled.success and bool(np.isfinite(pooled.loglik))
-    n_params = len(names)
+    values = dict(zip(scale.names, pooled.values.tolist(), strict=True))
+    unknown = [name for name, value in values.items() if np.isnan(value)]
+    # Without a share of classes the law is as good as one class.
+    identified = bool(parts) and not any(not name.startswith("share") for name in unknown)
+    success = identified and not impossible
     latent = len(law.mixture_components()) > 1
-    n_bic = log.n_agents if latent and bic_n == "auto" else log.n_obs
-
-    def by_name(values: Floats) -> dict[str, float]:
-        return dict(zip(names, map(float, values), strict=True))
-
+    n_params = len(scale)
+    n_bic = len(np.unique(log.agent)) if latent and bic_n == "auto" else log.n_obs
     return FitResult(
         name=law.name,
-        params=by_name(shown.values),
-        stderr=by_name(shown.stderr),
-        ci={
-            name: (float(low), float(high))
-            for name, low, high in zip(names, shown.low, shown.high, strict=True)
-        },
+        **by_name(scale.names, shown.values, shown.stderr, shown.low, shown.high),
         covar=_rescaled(pooled.covar, shown.stderr),
         interval="runs" if use_runs else "profile",
         level=level,
@@ -191,57 +189,37 @@ def fit_log(
         n_obs=log.n_obs,
         n_bic=n_bic,
         n_failed=log.n_failed,
-        n_runs=log.n_runs,
+        n_runs=len(log.data.runs),
         heterogeneity=p_value,
         success=success,
         nfev=pooled.nfev,
-        message=" ".join(_notes(law, log, by_name(pooled.values), pooled, differ)),
-        law=_fitted(law, log, by_name(shown.values)) if success else None,
-        likeliest=_fitted(law, log, by_name(pooled.values)) if success else None,
+        message=" ".join(_notes(law, log, values, unknown, differ)),
+        law=_fitted(law, log, scale, shown.values) if success else None,
+        likeliest=_fitted(law, log, scale, pooled.values) if success else None,
     )
 
 
 def _rescaled(covar: Floats, stderr: Floats) -> Floats:
-    """Give a covariance other standard errors, with the correlations that it has."""
+    """Return a covariance with other standard errors and the correlations that it has."""
     own = np.sqrt(np.diag(covar))
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = stderr / own
     return covar * np.outer(ratio, ratio)
 
 
-def _separate(parts: Mapping[str, Trials], level: float) -> Estimate:
-    """Estimate rates one by one: their estimates are independent."""
-    found = [one_rate(part, level) for part in parts.values()]
-    if not found:
-        return Estimate.unknown(0)
-    values, low, high = (
-        np.concatenate([getattr(one, name) for one in found]) for name in ("values", "low", "high")
-    )
-    return Estimate(
-        values,
-        block_diag(*(one.covar for one in found)),
-        low,
-        high,
-        loglik=sum(one.loglik for one in found),
-        success=all(one.success for one in found),
-        nfev=sum(one.nfev for one in found),
-    )
-
-
 def _notes(
-    law: TransmissionLaw, log: Log, values: Mapping[str, float], found: Estimate, differ: bool
+    law: TransmissionLaw, log: Log, values: Mapping[str, float], unknown: list[str], differ: bool
 ) -> list[str]:
-    """Say what to know about a fit."""
-    if found.loglik == -np.inf:
+    """Return what to know about a fit, sentence by sentence."""
+    if log.unseen_reposts and not law.offline:
         return [
-            f"{log.unseen_reposts} repost(s) happened with no posting neighbour in view, which "
-            "this law cannot produce; OnlineOffline can."
+            f"{counted(log.unseen_reposts, 'repost')} happened with no posting neighbour in view, "
+            "which this law cannot produce; OnlineOffline can."
         ]
     notes = []
-    unknown = [name for name, value in values.items() if np.isnan(value)]
     if unknown == ["share_high"]:
         notes.append("Both classes have the same rate: share_high is not identifiable.")
-    elif len(unknown) > 1 and law.offline and log.decisions.seen.contacts.any():
+    elif len(unknown) > 1 and law.offline and log.seen.contacts.any():
         notes.append(
             f"{' and '.join(unknown)} are not identifiable: every decision saw the event itself "
             "and the same number of posts."
@@ -255,20 +233,23 @@ def _notes(
         notes.append("The class called high reposts less readily than the other.")
     if differ:
         notes.append("Rates differ between runs: intervals are between runs.")
-    if len(values) < len(law.parameters):
+    if missing := len(law.parameters) - len(values):
+        them = "it" if missing == 1 else "them"
         notes.append(
-            f"{len(law.parameters) - len(values)} profiles saw no post; simulations give them the "
-            "common rate."
+            f"{counted(missing, 'profile')} saw no post; simulations give {them} the common rate."
         )
     return notes
 
 
-def _fitted(law: TransmissionLaw, log: Log, values: Mapping[str, float]) -> TransmissionLaw:
-    """Build the law with its estimates; what the data say nothing of gets an ordinary value."""
+def _fitted(law: TransmissionLaw, log: Log, scale: Scale, values: Floats) -> TransmissionLaw:
+    """Return the law with its estimates, and an ordinary value where there is none."""
     ordinary = law.example(**law.options).parameters
-    if len(values) < len(ordinary):
-        cells = log.cells_by()
-        rate, _ = peak_rate(Trials.count(cells.seen.contacts, cells.reposts, cells.declines))
-        ordinary = dict.fromkeys(ordinary, float(rate_to_probability(rate)))
-    known = {name: value for name, value in values.items() if not np.isnan(value)}
+    if len(scale) < len(ordinary):
+        common = float(rate_to_probability(np.exp(common_rate(log))))
+        ordinary = dict.fromkeys(ordinary, common)
+    known = {
+        name: value
+        for name, value in zip(scale.names, values.tolist(), strict=True)
+        if not np.isnan(value)
+    }
     return law.replace({**ordinary, **known})

@@ -1,369 +1,220 @@
-"""Decisions counted for likelihoods, and the estimate of one rate from them.
+"""Decisions as likelihoods: what each agent saw when it decided, counted, under any law.
 
-Given what an agent saw, its decision is a coin with the law's probability, so the
-likelihood of a log is a product over decisions, and equal decisions can be counted instead
-of listed. Most laws fall apart into rates that can be estimated one by one; see
-:mod:`~mesa_llmspread.inference.joint` for those that do not.
+Given what an agent saw, its decision is a coin with the law's probability, so the likelihood is
+a product over decisions, and equal decisions can be counted. An agent of a latent class keeps
+its class, so the likelihood is a product over agents, each a sum over classes of the product of
+its decisions. One general form serves every law, with derivatives of the law's probabilities by
+central differences. Laws made of rates that act on separate decisions
+(:meth:`~mesa_llmspread.transmission.TransmissionLaw.rate_terms`) are shorter: each rate by
+itself, with exact derivatives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from functools import cached_property
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+from scipy.sparse import csr_array
+from scipy.special import logsumexp, xlogy
+from scipy.stats import qmc
 
-from mesa_llmspread.data import SpreadData
-from mesa_llmspread.data.schema import UNKNOWN
-from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.scale import Floats
-from mesa_llmspread.inference.trials import Trials
+from mesa_llmspread.inference.decisions import Bools, Log
+from mesa_llmspread.inference.maximum import STEP, Derivatives, Problem, peak_of
+from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.profiles import codes
-from mesa_llmspread.transmission import (
-    ExposureArrays,
-    TransmissionLaw,
-)
+from mesa_llmspread.transmission import SI, TransmissionLaw
 
-__all__ = [
-    "Cells",
-    "Histories",
-    "Log",
-    "arrays_of",
-    "columns_read",
-    "decisions_of",
-    "profile_indices",
-    "split",
-]
+__all__ = ["common_rate", "one_rate", "problems"]
 
-Bools = npt.NDArray[np.bool_]
+# Probabilities are kept this far from 0 and 1, where a decision would be impossible.
+_TINY, _NEARLY_ONE = 1e-300, 1 - 1e-16
 
+# The smallest share of a latent class, and the distance that is kept from the ends of a scale.
+_FEW, _INSIDE = 1e-12, 1e-6
 
-def decisions_of(exposures: pd.DataFrame) -> pd.DataFrame:
-    """Keep the decisions that can be fitted: made by an agent that saw something, and not failed.
+# Points that are tried before a search, the number of the best from which it starts, and how
+# far they lie around one rate for all (spread matters: equal classes are a saddle).
+_POINTS, _STARTS, _AROUND = 32, 3, 3.0
 
-    Parameters
-    ----------
-    exposures : DataFrame
-        The table of :class:`~mesa_llmspread.data.SpreadData`.
+# Logarithms of rates per contact and step that are neither too small nor too large to start from.
+_ORDINARY = np.log([1e-6, 5.0])
 
-    Returns
-    -------
-    DataFrame
-        Rows with at least one posting neighbour in view or the event itself, that ended in
-        a repost or a decline, with a column ``repost`` (bool) added.
-    """
-    saw = (exposures["contacts"] > 0) | exposures["direct"]
-    kept = exposures[saw & (exposures["outcome"] != "failed")]
-    return kept.assign(repost=kept["outcome"] == "repost")
+_RATE = Scale(["rate"], [(0.0, 1.0)])
 
 
-def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> npt.NDArray[np.int64]:
-    """Find the index of each decision's profile in ``all_profiles()``.
-
-    Parameters
-    ----------
-    decisions : DataFrame
-
-    Returns
-    -------
-    ndarray of int, shape (len(decisions),)
-
-    Raises
-    ------
-    ArgumentError
-        If a profile is not known.
-    """
-    profiles = decisions["profile"]
-    indices = pd.Index(codes()).get_indexer(pd.Index(profiles)).astype(np.int64)
-    wrong = (indices < 0) & ~(unknown_too & (profiles == UNKNOWN).to_numpy())
-    if wrong.any():
-        strange = profiles.iloc[int(np.argmax(wrong))]
-        raise ArgumentError(
-            "data.exposures['profile']", strange, "be a profile code such as 'OCEAN'"
-        )
-    return indices
-
-
-#: Columns of a decision that a law may read, beside ``traits``, which the profile has.
-_COLUMNS = ("contacts", "cumulative", "exposure_count", "direct", "profile", "step", "agent")
-
-_ALWAYS = frozenset({"contacts", "direct"})
-
-# Decisions on which a law is tried to find which columns it reads.
-_TRIED = 1000
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Decisions counted by run and by what was seen, in so far as a law reads it.
-
-    Parameters
-    ----------
-    run : ndarray of int
-    seen : ExposureArrays
-        One entry per cell.
-    declines, reposts : ndarray of float
-        How many decisions ended so.
-    """
-
-    run: npt.NDArray[np.int64]
-    seen: ExposureArrays
-    declines: Floats
-    reposts: Floats
-
-    def where(self, kept: Bools) -> Cells:
-        """Keep some cells."""
-        return Cells(self.run[kept], self.seen[kept], self.declines[kept], self.reposts[kept])
-
-
-@dataclass(frozen=True)
-class Histories:
-    """Agents counted by run, by the contacts they declined in all, and by those they gave in to.
-
-    Parameters
-    ----------
-    run : ndarray of int
-    declined : ndarray of float
-        Contacts at which an agent declined, summed over its decisions.
-    posted : ndarray of float
-        Contacts at which it reposted; 0 if it never did.
-    count : ndarray of float
-        How many agents have that history.
-    """
-
-    run: npt.NDArray[np.int64]
-    declined: Floats
-    posted: Floats
-    count: Floats
-
-    @classmethod
-    def sum(cls, decisions: pd.DataFrame) -> Histories:
-        """Sum decisions, as :func:`decisions_of` gives them, by agent."""
-        contacts, repost = decisions["contacts"].to_numpy(), decisions["repost"].to_numpy()
-        agents, agent = np.unique(
-            decisions[["run", "agent"]].to_numpy(), axis=0, return_inverse=True
-        )
-        agent = agent.ravel()
-        sums = [
-            np.bincount(agent, weights=np.where(chosen, contacts, 0), minlength=len(agents))
-            for chosen in (~repost, repost)
-        ]
-        cells, count = np.unique(np.column_stack([agents[:, 0], *sums]), axis=0, return_counts=True)
-        return cls(cells[:, 0].astype(np.int64), cells[:, 1], cells[:, 2], count.astype(float))
-
-    def where(self, kept: Bools) -> Histories:
-        """Keep some histories."""
-        return Histories(*(getattr(self, part.name)[kept] for part in fields(self)))
-
-    def trials(self) -> Trials:
-        """Give the trials they consist of, by agent; right for one common rate only."""
-        return Trials(
-            np.concatenate([self.declined, self.posted]),
-            np.concatenate([self.count, np.zeros_like(self.count)]),
-            np.concatenate([np.zeros_like(self.count), self.count * (self.posted > 0)]),
-        )
-
-
-@dataclass(frozen=True)
-class Log:
-    """The decisions of a record, as likelihoods need them.
-
-    Parameters
-    ----------
-    data : SpreadData
-        The record.
-    decisions : Cells
-        One cell per decision.
-    histories : Histories
-    runs : tuple of int
-        The runs in which somebody decided.
-    n_runs : int
-        The number of all runs.
-    n_failed : int
-        Decisions that failed, which are in no cell.
-    """
-
-    data: SpreadData
-    decisions: Cells
-    histories: Histories
-    runs: tuple[int, ...]
-    n_runs: int
-    n_failed: int
-
-    @classmethod
-    def read(cls, data: SpreadData) -> Log:
-        """Count the decisions of a record."""
-        decisions = decisions_of(data.exposures)
-        n_failed = int((data.exposures["outcome"] == "failed").sum())
-        if decisions.empty:
-            raise ArgumentError("data", f"{n_failed} failed decisions", "hold decisions to fit")
-        repost = decisions["repost"].to_numpy(dtype=float)
-        cells = Cells(decisions["run"].to_numpy(), arrays_of(decisions), 1 - repost, repost)
-        runs = tuple(int(run) for run in np.unique(cells.run))
-        return cls(data, cells, Histories.sum(decisions), runs, len(data.runs), n_failed)
-
-    @cached_property
-    def n_obs(self) -> int:
-        """Number of decisions."""
-        return len(self.decisions.run)
-
-    @cached_property
-    def n_agents(self) -> int:
-        """Number of agents that decided, over all runs."""
-        return int(self.histories.count.sum())
-
-    @cached_property
-    def unseen_reposts(self) -> int:
-        """Reposts with no posting neighbour in view, which contacts cannot explain."""
-        return int(self.decisions.reposts[self.decisions.seen.contacts == 0].sum())
-
-    def cells(self, law: TransmissionLaw) -> Cells:
-        """Count the decisions by what a law reads of them.
-
-        Parameters
-        ----------
-        law : TransmissionLaw
-
-        Returns
-        -------
-        Cells
-            Contacts and ``direct`` are told apart for every law.
-        """
-        return self.cells_by(self.columns(law))
-
-    def columns(self, law: TransmissionLaw) -> frozenset[str]:
-        """Find what a law reads of a decision; contacts and ``direct`` are always among it."""
-        read = columns_read(law, self.decisions.seen[:_TRIED])
-        if "profile" in read and (self.decisions.seen.profile < 0).any():
-            raise ArgumentError(
-                "law", law.name, "not use profiles, which are not known of these decisions"
-            )
-        return read | _ALWAYS
-
-    def cells_by(self, columns: frozenset[str] = _ALWAYS) -> Cells:
-        """Count the decisions by run and some columns of what was seen."""
-        if columns not in self._counted:
-            self._counted[columns] = _count(self.decisions, columns)
-        return self._counted[columns]
-
-    @cached_property
-    def _counted(self) -> dict[frozenset[str], Cells]:
-        return {}
-
-    def only(self, run: int) -> Log:
-        """Keep one run."""
-        return self._where(self.decisions.run == run, self.histories.run == run)
-
-    def without(self, run: int) -> Log:
-        """Leave one run out."""
-        return self._where(self.decisions.run != run, self.histories.run != run)
-
-    def _where(self, decisions: Bools, histories: Bools) -> Log:
-        kept = self.decisions.where(decisions)
-        runs = tuple(int(run) for run in np.unique(kept.run))
-        return Log(self.data, kept, self.histories.where(histories), runs, len(runs), self.n_failed)
-
-
-def arrays_of(decisions: pd.DataFrame) -> ExposureArrays:
-    """Put decisions into the arrays that a law takes.
-
-    Parameters
-    ----------
-    decisions : DataFrame
-        As :func:`decisions_of` gives them.
-
-    Returns
-    -------
-    ExposureArrays
-    """
-    return ExposureArrays(
-        decisions["contacts"].to_numpy(),
-        decisions["exposure_count"].to_numpy(),
-        decisions["direct"].to_numpy(dtype=bool),
-        profile_indices(decisions, unknown_too=True),
-        decisions["cumulative"].to_numpy(),
-        step=decisions["step"].to_numpy(),
-        agent=decisions["agent"].to_numpy(),
-    )
-
-
-def columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
-    """Find which columns a law reads, by recording what it asks for.
+def problems(
+    law: TransmissionLaw, log: Log, kept: Bools | None = None, smooth: bool = False
+) -> list[Problem]:
+    """Return the likelihoods of a law's parameters, those that are independent one by one.
 
     Parameters
     ----------
     law : TransmissionLaw
-    seen : ExposureArrays
-        Some exposures on which it is tried.
+        Its options matter, its values do not.
+    log : Log
+    kept : ndarray of bool, optional
+        The decisions to use, such as those of one run; all if not given.
+    smooth : bool, default False
+        Whether to add half a repost and half a decline to the decisions of a rate where nobody
+        or everybody reposted. Its estimate is then neither 0 nor 1, has a logarithm, and makes
+        nothing impossible. Without effect on parameters that are estimated together.
 
     Returns
     -------
-    frozenset of str
-        Names of columns.
+    list of Problem
+        The same parameters whatever is kept: all of the law's, but rates by profile only where
+        an agent with the profile saw a post.
     """
-    read: set[str] = set()
-
-    class Recorded:
-        def __getattr__(self, name: str) -> Any:
-            read.add({"traits": "profile", "weight": "contacts"}.get(name, name))
-            return getattr(seen, name)
-
-        def __len__(self) -> int:
-            return len(seen)
-
-    for _, part in law.mixture_components():
-        part.prob(cast(ExposureArrays, Recorded()))
-    law.rate_terms(cast(ExposureArrays, Recorded()))
-    return frozenset(read & set(_COLUMNS))
-
-
-def _count(decisions: Cells, columns: Iterable[str]) -> Cells:
-    """Count like decisions, by run and some columns."""
-    names = sorted(columns)
-    ranks = [
-        np.unique(values, return_inverse=True)
-        for values in (decisions.run, *(getattr(decisions.seen, name) for name in names))
-    ]
-    sizes = tuple(len(values) for values, _ in ranks)
-    flat = np.ravel_multi_index([rank for _, rank in ranks], sizes)
-    first, cell = np.unique(flat, return_index=True, return_inverse=True)[1:]
-    chosen = {name: getattr(decisions.seen, name)[first] for name in names}
-    declines, reposts = (
-        np.bincount(cell, weights=number).astype(float)
-        for number in (decisions.declines, decisions.reposts)
-    )
-    return Cells(decisions.run[first], ExposureArrays(**chosen), declines, reposts)
-
-
-def split(law: TransmissionLaw, cells: Cells) -> dict[str, Trials] | None:
-    """Split decisions into the trials that each of a law's rates acts on.
-
-    Parameters
-    ----------
-    law : TransmissionLaw
-    cells : Cells
-
-    Returns
-    -------
-    dict of str to Trials, or None
-        By parameter name (where there is one per profile, of those who saw a post); None for
-        the laws whose parameters cannot be estimated one by one.
-    """
-    terms = law.rate_terms(cells.seen)
+    used = np.ones(log.n_obs, dtype=bool) if kept is None else kept
+    if not law.offline:
+        # With nobody in view no parameter acts; such reposts are refused before.
+        used = used & (log.seen.contacts > 0)
+    seen, cell = log.cells(law)
+    terms = law.rate_terms(seen)
     if terms is None:
-        return None
-    index, acting = terms
+        return [_general(law, log, used)]
+    index, contacts = terms
     names = list(law.parameters)
-    kept = range(len(names))
-    if names == list(codes()):
-        kept = np.unique(index[acting > 0]).tolist()
-    return {
-        names[i]: Trials.count(
-            acting[index == i], cells.reposts[index == i], cells.declines[index == i]
+    by_profile = names == list(codes())
+    acting = np.unique(index[contacts > 0]).tolist() if by_profile else range(len(names))
+    counts = np.array(log.counts(cell, used))
+    found = []
+    for i in acting:
+        here = (index == i) & (contacts > 0)
+        number = counts[:, here]
+        reposts, declines = number.sum(axis=1)
+        if smooth and (reposts == 0) != (declines == 0):
+            number = number + 0.5 * number.sum(axis=0) / number.sum()
+        found.append(one_rate(contacts[here], number[0], number[1], names[i]))
+    return found
+
+
+def one_rate(
+    contacts: npt.NDArray[Any], reposts: Floats, declines: Floats, name: str = "rate"
+) -> Problem:
+    """Return the likelihood of one rate, ``p = 1 - exp(-rate * contacts)``.
+
+    Concave in the rate, so it has one maximum (a complementary log-log model with offset
+    log m).
+
+    Parameters
+    ----------
+    contacts : ndarray
+        Contacts that act independently, one entry per cell of decisions.
+    reposts, declines : ndarray of float
+        Number of decisions of each kind.
+    name : str
+        The parameter.
+
+    Returns
+    -------
+    Problem
+    """
+    some = (contacts > 0) & (reposts + declines > 0)
+    contacts, reposts, declines = contacts[some], reposts[some], declines[some]
+
+    def derivatives(log_rate: Floats) -> Derivatives:
+        hazard = np.exp(log_rate[0]) * contacts
+        # Of a hazard above 600 nothing is left to change, and its exponential would overflow.
+        odds = 1 / np.expm1(np.minimum(hazard, 600))
+        slope = hazard * (reposts * odds - declines)
+        bend = slope - reposts * hazard**2 * odds * (1 + odds)
+        loglik = np.sum(xlogy(reposts, -np.expm1(-hazard)) - declines * hazard)
+        return float(loglik), np.array([slope.sum()]), np.array([[bend.sum()]])
+
+    def starts() -> list[Floats]:
+        acting = float(contacts @ (reposts + declines))
+        return [np.log([max(reposts.sum(), 0.5) / acting if acting else 1.0])]
+
+    return Problem(Scale([name], _RATE.bounds), derivatives, starts)
+
+
+def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
+    """Return the likelihood of any law, with derivatives of its probabilities by differences.
+
+    It is a product over agents, or over one agent that made all decisions where there are no
+    latent classes.
+    """
+    scale, (seen, cell) = Scale.of(law), log.cells(law)
+    latent = len(law.mixture_components()) > 1
+    agent = log.agent if latent else np.zeros_like(log.agent)
+    declined, posted = (
+        csr_array((number * used, (agent, cell)), shape=(int(agent.max()) + 1, len(seen)))
+        for number in (1 - log.repost, log.repost)
+    )
+
+    def components(points: Floats) -> tuple[Floats, Floats]:
+        """Share (points, c) and probabilities of posting (points, c, cells) of each class."""
+        # Never exactly on a bound, where a derivative would jump.
+        inside = np.clip(points, scale.lower + _INSIDE, scale.upper - _INSIDE)
+        shares, chances = [], []
+        for values in scale.to_values(inside).tolist():
+            classes = law.replace(dict(zip(scale.names, values, strict=True))).mixture_components()
+            shares.append([share for share, _ in classes])
+            chances.append([part.checked_prob(seen) for _, part in classes])
+        return np.clip(shares, _FEW, 1.0), np.clip(chances, _TINY, _NEARLY_ONE)
+
+    def logliks(shares: Floats, p: Floats) -> Floats:
+        """Log-likelihood of each agent in each class (agents, c)."""
+        return np.asarray(np.log(shares) + declined @ np.log1p(-p).T + posted @ np.log(p).T)
+
+    def loglik(theta: Floats) -> float:
+        (shares,), (p,) = components(theta[None])
+        return float(logsumexp(logliks(shares, p), axis=1).sum())
+
+    def derivatives(theta: Floats) -> Derivatives:
+        steps = STEP * np.eye(len(theta))
+        shares, chances = components(np.concatenate([theta[None], theta + steps, theta - steps]))
+        share, p, n = shares[0], chances[0], len(theta)
+        (share_slopes, share_bends), (slopes, bends) = (
+            (
+                (found[1 : n + 1] - found[n + 1 :]) / (2 * STEP),
+                (found[1 : n + 1] - 2 * found[0] + found[n + 1 :]) / STEP**2,
+            )
+            for found in (shares, chances)
         )
-        for i in kept
-    }
+        each = logliks(share, p)
+        total = logsumexp(each, axis=1, keepdims=True)
+        is_class = np.exp(each - total)
+        declines, reposts = is_class.T @ declined, is_class.T @ posted
+        mean, curvature = np.zeros((len(each), n)), np.zeros((n, n))
+        for c, weight in enumerate(is_class.T):
+            slope, share_slope = slopes[:, c], share_slopes[:, c] / share[c]
+            # The score of each agent, and the curvature, if its class were known.
+            score = posted @ (slope / p[c]).T - declined @ (slope / (1 - p[c])).T + share_slope
+            pull = reposts[c] / p[c] - declines[c] / (1 - p[c])
+            bend = bends[:, c] @ pull + weight.sum() * share_bends[:, c] / share[c]
+            curvature += np.diag(bend) - weight.sum() * np.outer(share_slope, share_slope)
+            curvature -= (
+                slope * (reposts[c] / p[c] ** 2 + declines[c] / (1 - p[c]) ** 2)
+            ) @ slope.T
+            curvature += (score.T * weight) @ score
+            mean += weight[:, None] * score
+        # Louis (1982): the information is less by what not knowing the class hides.
+        return float(total.sum()), mean.sum(axis=0), curvature - mean.T @ mean
+
+    def starts() -> Sequence[Floats]:
+        return _starts(law, log, scale, loglik)
+
+    return Problem(scale, derivatives, starts)
+
+
+def _starts(
+    law: TransmissionLaw, log: Log, scale: Scale, loglik: Callable[[Floats], float]
+) -> list[Floats]:
+    """Return the law's own start, one rate for all, and the best of points spread around it."""
+    middle = np.where(scale.is_rate, common_rate(log), 0.0)
+    cube = qmc.Sobol(len(scale), rng=0).random(_POINTS)
+    points = middle + _AROUND * (2 * cube - 1)
+    best = points[np.argsort([-loglik(point) for point in points])[:_STARTS]]
+    own = law.start(log.data)
+    given = [scale.from_values(list({**law.parameters, **own}.values()))] if own else []
+    return [*given, middle, *best]
+
+
+def common_rate(log: Log) -> float:
+    """Return the logarithm of one rate for all contacts, neither too small nor too large."""
+    (problem,) = problems(SI.example(), log, smooth=True)
+    return float(np.clip(peak_of(problem, problem.starts())[0][0], *_ORDINARY))

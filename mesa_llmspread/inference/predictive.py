@@ -2,7 +2,7 @@
 
 A law can have the best likelihood of all and still not make curves such as the ones it was
 fitted to. Here it runs on the same networks, from as many starters, with its parameters as
-uncertain as the fit left them, and the observed curves are laid over what comes out.
+uncertain as the fit says, and the observed curves are compared with the simulated ones.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from mesa_llmspread._validation import checked_int, checked_level
+from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference import FitResult
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.inference.decisions import check_data
+from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Scale
 from mesa_llmspread.networks import Network
 from mesa_llmspread.rng import RNGLike, as_generator
@@ -26,7 +28,7 @@ from mesa_llmspread.transmission import TransmissionLaw
 __all__ = ["Prediction", "predict_runs"]
 
 # Runs of the stochastic model with each draw of the parameters.
-_RUNS_A_DRAW = 4
+_RUNS_PER_DRAW = 4
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,16 @@ class Prediction:
     coverage: float
 
     def by_run(self) -> pd.Series[float]:
-        """Share of points within the band, run by run."""
+        """Return the share of points within the band, run by run."""
         return self.bands.groupby("run")["inside"].mean()
 
     def summary(self) -> str:
-        """Put the result in a sentence."""
+        """Return the result in a sentence."""
         runs = self.by_run()
         return (
             f"{self.coverage:.0%} of the observed points lie within the {self.level:.0%} bands of "
-            f"the fitted law (between {runs.min():.0%} and {runs.max():.0%} in {len(runs)} runs)."
+            f"the fitted law (between {runs.min():.0%} and {runs.max():.0%} in "
+            f"{counted(len(runs), 'run')})."
         )
 
 
@@ -71,7 +74,7 @@ def predict_runs(
     level: float = 0.95,
     rng: RNGLike = 0,
 ) -> Prediction:
-    """Simulate a fitted law on the networks of some runs, and lay the runs over it.
+    """Simulate a fitted law on the networks of some runs, and compare the runs with it.
 
     Parameters
     ----------
@@ -80,7 +83,7 @@ def predict_runs(
     data : SpreadData
         The runs.
     network : Network, optional
-        The network, where it was given to the model as a graph; a named one is made again
+        The network, where it was given to the model as a graph; a named one is built again
         from each run's seed.
     draws : int, default 100
         How many values of the parameters are tried, with four simulated runs each. They vary
@@ -98,7 +101,9 @@ def predict_runs(
     ------
     ArgumentError
         If the fit has no law, draws < 1, the level is not between 0 and 1, a run's network
-        is not known, or the runs made no step.
+        is unknown, or the runs made no step.
+    ArgumentTypeError
+        If the result is not a FitResult, or the data are not a SpreadData.
 
     Examples
     --------
@@ -109,6 +114,9 @@ def predict_runs(
     """
     from mesa_llmspread.simulation.ensemble import simulate
 
+    if not isinstance(result, FitResult):
+        raise ArgumentTypeError("result", result, "a FitResult")
+    check_data(data)
     if result.law is None:
         raise ArgumentError("result", result.name, f"have a law: {result.message}")
     checked_level(level)
@@ -130,7 +138,7 @@ def predict_runs(
                     graph,
                     initial_infected=info.known("initial_infected"),
                     steps=steps,
-                    replicates=_RUNS_A_DRAW,
+                    replicates=_RUNS_PER_DRAW,
                     feed=info.feed,
                     profiles=dealt_profiles(info, generator) if law.uses_profile else None,
                     rng=generator,
@@ -141,29 +149,21 @@ def predict_runs(
         )
         low, median, high = np.quantile(infected, tails, axis=0)[:, 1:] / info.known("n")
         observed = counts["infected"].to_numpy()[1:] / info.known("n")
+        bands = {"observed": observed, "low": low, "median": median, "high": high}
+        inside = (low <= observed) & (observed <= high)
         parts.append(
-            pd.DataFrame(
-                {
-                    "run": run,
-                    "step": range(1, steps + 1),
-                    "observed": observed,
-                    "low": low,
-                    "median": median,
-                    "high": high,
-                    "inside": (low <= observed) & (observed <= high),
-                }
-            )
+            pd.DataFrame({"run": run, "step": range(1, steps + 1), **bands, "inside": inside})
         )
-    bands = pd.concat(parts, ignore_index=True)
-    if bands.empty:
+    table = pd.concat(parts, ignore_index=True)
+    if table.empty:
         raise ArgumentError("data", f"runs {data.runs}", "have made a step")
-    return Prediction(bands, level, float(bands["inside"].mean()))
+    return Prediction(table, level, float(table["inside"].mean()))
 
 
 def _drawn(
     result: FitResult, media_prob: float, draws: int, rng: np.random.Generator
 ) -> list[TransmissionLaw]:
-    """Draw laws with parameters as uncertain, and as correlated, as a fit left them."""
+    """Draw laws with parameters as uncertain, and as correlated, as a fit says."""
     law = cast(TransmissionLaw, result.law)
     names = list(result.params)
     scale = Scale.of(law, names)

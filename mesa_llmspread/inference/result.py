@@ -1,8 +1,10 @@
-"""What a fit gives."""
+"""The result of a fit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +12,17 @@ import numpy.typing as npt
 from mesa_llmspread._words import counted, described, html_table, p_words
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["FitResult"]
+__all__ = ["FitResult", "by_name"]
+
+
+def by_name(names: Sequence[str], *columns: npt.ArrayLike) -> dict[str, Any]:
+    """Return estimates, standard errors and ends of intervals as FitResult has them."""
+    values, stderr, low, high = (np.asarray(column).tolist() for column in columns)
+    return {
+        "params": dict(zip(names, values, strict=True)),
+        "stderr": dict(zip(names, stderr, strict=True)),
+        "ci": dict(zip(names, zip(low, high, strict=True), strict=True)),
+    }
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,7 @@ class FitResult:
         The law's name.
     params : dict of str to float
         Estimates: probabilities per contact (or decision) and step; a share for classes. NaN
-        where the data say nothing.
+        where the data hold no information.
     stderr : dict of str to float
         Standard errors, from the observed information or between runs as the intervals; NaN
         on a bound.
@@ -78,19 +90,19 @@ class FitResult:
     covar: npt.NDArray[np.float64] = field(repr=False)
     interval: str
     level: float
-    loglik: float
-    aic: float
-    bic: float
     n_obs: int
-    n_bic: int
     n_failed: int
     n_runs: int
-    heterogeneity: float
     success: bool
     nfev: int
     message: str
     law: TransmissionLaw | None = field(repr=False)
-    likeliest: TransmissionLaw | None = field(repr=False)
+    likeliest: TransmissionLaw | None = field(default=None, repr=False)
+    loglik: float = float("nan")
+    aic: float = float("nan")
+    bic: float = float("nan")
+    n_bic: int = 0
+    heterogeneity: float = float("nan")
     method: str = "exposures"
     warnings: tuple[str, ...] = ()
     rmse: float = float("nan")
@@ -104,14 +116,14 @@ class FitResult:
         return html_table(self.name, rows | ({"note": self.message} if self.message else {}))
 
     def _fitted_to(self) -> str:
-        """Say in short what it was fitted to."""
+        """Return in short what it was fitted to."""
         runs = counted(self.n_runs, "run")
         if self.method == "curve":
             return f"the curves of {runs}"
         return f"{counted(self.n_obs, 'decision')} in {runs}"
 
     def describe(self) -> str:
-        """Put the estimates on one line: ``beta_first 0.219 [0.196, 0.244], ...``."""
+        """Return the estimates on one line: ``beta_first 0.219 [0.196, 0.244], ...``."""
         if len(self.params) > 3:
             known = [value for value in self.params.values() if not np.isnan(value)]
             unknown = len(self.params) - len(known)
@@ -125,7 +137,7 @@ class FitResult:
         )
 
     def summary(self) -> str:
-        """Put the fit in words and a table.
+        """Return the fit in words and a table.
 
         Returns
         -------

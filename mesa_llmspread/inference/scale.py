@@ -1,10 +1,11 @@
-"""The scale on which a law's parameters are sought: numbers that may move freely."""
+"""The scale on which parameters are estimated: numbers that may move freely."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,149 +17,142 @@ from mesa_llmspread.transmission import (
     rate_to_probability,
 )
 
-__all__ = ["HIGHEST_RATE", "LOWEST_RATE", "WIDEST_LOGIT", "Floats", "Scale"]
+__all__ = ["Floats", "Scale"]
 
 Floats = npt.NDArray[np.float64]
 
-#: Rates per contact and step between which estimates are sought: probabilities within 1e-12
-#: of 0 and 1.
-LOWEST_RATE, HIGHEST_RATE = 1e-12, 30.0
 
-#: The same for the logit of a share.
-WIDEST_LOGIT = 20.0
+class _Kind(NamedTuple):
+    """A kind of parameter: how the number x on the scale becomes a standard value, and back.
 
-# The same for logarithms, and for numbers without limits.
-_WIDEST_LOG, _WIDEST = 20.0, 1e6
+    ``ends`` are the numbers between which estimates are searched; they stand for the standard
+    values ``limits`` exactly (NaN: no limit).
+    """
+
+    value: Callable[[Floats], Floats]
+    number: Callable[[Floats], Floats]
+    slope: Callable[[Floats], Floats]
+    ends: tuple[float, float]
+    limits: tuple[float, float]
+
+
+_KINDS = {
+    # Probabilities within 1e-12 of 0 and 1.
+    "rate": _Kind(
+        value=lambda x: rate_to_probability(np.exp(x)),
+        number=lambda value: np.log(probability_to_rate(value)),
+        slope=lambda x: np.exp(x - np.exp(x)),
+        ends=(float(np.log(1e-12)), float(np.log(30.0))),
+        limits=(0.0, 1.0),
+    ),
+    "between": _Kind(expit, logit, lambda x: expit(x) * expit(-x), (-20.0, 20.0), (0.0, 1.0)),
+    "one limit": _Kind(np.exp, np.log, np.exp, (-20.0, 20.0), (0.0, np.nan)),
+    "free": _Kind(np.asarray, np.asarray, np.ones_like, (-1e6, 1e6), (np.nan, np.nan)),
+}
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Parameters as numbers that a search may move freely.
+    """Parameters as numbers that an optimiser may move freely.
 
-    Rates (probabilities of posting) go as log rates per contact, ``log(-log(1 - p))``; shares
-    and other numbers between two limits as logits; numbers with one limit as logarithms. The
-    ends of the scale stand for the limits themselves, exactly.
+    Rates (probabilities of posting) are log rates per contact, ``log(-log(1 - p))``; shares and
+    other numbers between two limits are logits; numbers with one limit are logarithms. The ends
+    of the scale stand for the limits themselves, exactly.
 
     Parameters
     ----------
+    names : sequence of str
+        The parameters.
     bounds : sequence of (float, float)
-        The smallest and largest value of each parameter.
-    is_rate : sequence of bool
-        Which of them are probabilities of posting.
+        The smallest and largest value of each parameter. Parameters between 0 and 1 are rates,
+        unless their name begins with ``share``.
 
     Examples
     --------
-    >>> scale = Scale([(0, 1), (0, 1)], [True, False])
+    >>> scale = Scale(["beta", "share"], [(0, 1), (0, 1)])
     >>> scale.to_values(np.array([-50.0, 0.0])).tolist()
     [0.0, 0.5]
     """
 
+    names: Sequence[str]
     bounds: Sequence[tuple[float, float]]
-    is_rate: Sequence[bool]
 
     @classmethod
     def of(cls, law: TransmissionLaw, names: Sequence[str] | None = None) -> Scale:
-        """Set up the scale of a law's parameters, or of some of them.
-
-        Parameters
-        ----------
-        law : TransmissionLaw
-        names : sequence of str, optional
-
-        Returns
-        -------
-        Scale
-            Parameters between 0 and 1 are rates, unless their name begins with ``share``.
-        """
+        """Return the scale of a law's parameters, or of some of them."""
         limits = law.parameter_bounds
-        chosen = list(limits) if names is None else names
-        return cls(
-            [limits[name] for name in chosen],
-            [limits[name] == (0.0, 1.0) and not name.startswith("share") for name in chosen],
-        )
+        chosen = list(limits) if names is None else list(names)
+        return cls(chosen, [limits[name] for name in chosen])
 
     def __len__(self) -> int:
-        return len(self.bounds)
+        return len(self.names)
+
+    @cached_property
+    def is_rate(self) -> npt.NDArray[np.bool_]:
+        """Which parameters are probabilities of posting."""
+        return np.array([kind is _KINDS["rate"] for kind, *_ in self._axes], dtype=bool)
 
     @cached_property
     def lower(self) -> Floats:
         """The smallest value of each parameter, on this scale."""
-        return np.array([ends[0] for ends in self._ends])
+        return np.array([kind.ends[0] for kind, *_ in self._axes])
 
     @cached_property
     def upper(self) -> Floats:
         """The largest value of each parameter, on this scale."""
-        return np.array([ends[1] for ends in self._ends])
-
-    @property
-    def _ends(self) -> list[tuple[float, float]]:
-        of_kind = {
-            "rate": (np.log(LOWEST_RATE), np.log(HIGHEST_RATE)),
-            "between": (-WIDEST_LOGIT, WIDEST_LOGIT),
-            "above": (-_WIDEST_LOG, _WIDEST_LOG),
-            "below": (-_WIDEST_LOG, _WIDEST_LOG),
-            "free": (-_WIDEST, _WIDEST),
-        }
-        return [of_kind[kind] for kind in self._kinds]
+        return np.array([kind.ends[1] for kind, *_ in self._axes])
 
     @cached_property
-    def _kinds(self) -> list[str]:
-        kinds = []
-        for (low, high), rate in zip(self.bounds, self.is_rate, strict=True):
-            limits = np.isfinite(low), np.isfinite(high)
-            names = {(True, True): "between", (True, False): "above", (False, True): "below"}
-            kinds.append("rate" if rate else names.get(limits, "free"))
-        return kinds
+    def _axes(self) -> list[tuple[_Kind, float, float]]:
+        """The kind of each parameter, and its value where the standard value is 0 and 1."""
+        axes = []
+        for name, (low, high) in zip(self.names, self.bounds, strict=True):
+            finite = np.isfinite(low), np.isfinite(high)
+            if (low, high) == (0, 1) and not name.startswith("share"):
+                axes.append((_KINDS["rate"], 0.0, 1.0))
+            elif all(finite):
+                axes.append((_KINDS["between"], low, high))
+            elif any(finite):
+                zero, one = (low, low + 1) if finite[0] else (high, high - 1)
+                axes.append((_KINDS["one limit"], zero, one))
+            else:
+                axes.append((_KINDS["free"], 0.0, 1.0))
+        return axes
 
     def to_values(self, theta: npt.ArrayLike) -> Floats:
-        """Turn numbers on this scale into the parameters' values; an end is exactly a limit."""
-        given = np.asarray(theta, dtype=float)
-        known = np.clip(given, self.lower, self.upper)
-        values = np.empty_like(known)
-        for i, (kind, (low, high)) in enumerate(zip(self._kinds, self.bounds, strict=True)):
-            x = known[..., i]
-            if kind == "rate":
-                values[..., i] = rate_to_probability(np.exp(x))
-            elif kind == "between":
-                values[..., i] = low + (high - low) * expit(x)
-            elif kind == "free":
-                values[..., i] = x
-            else:
-                values[..., i] = low + np.exp(x) if kind == "above" else high - np.exp(x)
-            if kind != "free":
-                first, last = (high, low) if kind == "below" else (low, high)
-                values[..., i] = np.where(given[..., i] <= self.lower[i], first, values[..., i])
-                if np.isfinite(last):
-                    values[..., i] = np.where(given[..., i] >= self.upper[i], last, values[..., i])
+        """Return the parameters' values; an end of the scale is exactly a limit."""
+        values = np.array(theta, dtype=float)
+        for i, (kind, zero, one) in enumerate(self._axes):
+            x, (lowest, highest) = values[..., i], kind.ends
+            standard = kind.value(np.clip(x, lowest, highest))
+            for end, limit in zip((x <= lowest, x >= highest), kind.limits, strict=True):
+                standard = standard if np.isnan(limit) else np.where(end, limit, standard)
+            values[..., i] = zero + (one - zero) * standard
         return values
 
     def from_values(self, values: npt.ArrayLike) -> Floats:
-        """Turn parameters' values into numbers on this scale."""
-        given = np.asarray(values, dtype=float)
-        theta = np.empty_like(given)
+        """Return the numbers on this scale that stand for values of the parameters."""
+        theta = np.array(values, dtype=float)
         with np.errstate(divide="ignore"):
-            for i, (kind, (low, high)) in enumerate(zip(self._kinds, self.bounds, strict=True)):
-                x = given[..., i]
-                if kind == "rate":
-                    theta[..., i] = np.log(probability_to_rate(x))
-                elif kind == "between":
-                    theta[..., i] = logit((x - low) / (high - low))
-                elif kind == "free":
-                    theta[..., i] = x
-                else:
-                    theta[..., i] = np.log(x - low if kind == "above" else high - x)
+            for i, (kind, zero, one) in enumerate(self._axes):
+                theta[..., i] = kind.number((theta[..., i] - zero) / (one - zero))
         return np.clip(theta, self.lower, self.upper)
 
     def slope(self, theta: npt.ArrayLike) -> Floats:
-        """Differentiate the parameters' values with respect to the numbers on this scale."""
-        given = np.asarray(theta, dtype=float)
-        slopes = np.ones_like(given)
-        for i, (kind, (low, high)) in enumerate(zip(self._kinds, self.bounds, strict=True)):
-            x = given[..., i]
-            if kind == "rate":
-                slopes[..., i] = np.exp(x - np.exp(x))
-            elif kind == "between":
-                slopes[..., i] = (high - low) * expit(x) * expit(-x)
-            elif kind in ("above", "below"):
-                slopes[..., i] = np.exp(x) if kind == "above" else -np.exp(x)
+        """Return the derivatives of the values with respect to the numbers on this scale."""
+        slopes = np.array(theta, dtype=float)
+        for i, (kind, zero, one) in enumerate(self._axes):
+            slopes[..., i] = (one - zero) * kind.slope(slopes[..., i])
         return slopes
+
+    def in_order(self, theta: Floats) -> Floats:
+        """Return the same point with the low class first, where two classes changed places.
+
+        Examples
+        --------
+        >>> names = ["beta_low", "beta_high", "share_high"]
+        >>> Scale(names, [(0, 1)] * 3).in_order(np.array([2.0, 1.0, 0.5])).tolist()
+        [1.0, 2.0, -0.5]
+        """
+        classes = list(self.names) == ["beta_low", "beta_high", "share_high"]
+        return theta[[1, 0, 2]] * [1, 1, -1] if classes and theta[0] > theta[1] else theta

@@ -16,11 +16,12 @@ import pandas as pd
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
+from mesa_llmspread._validation import checked_level
 from mesa_llmspread._words import counted, p_number, p_words
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference._regression import Regression, regress
-from mesa_llmspread.inference.likelihood import decisions_of, profile_indices
+from mesa_llmspread.inference.decisions import check_data, decisions_of, profile_indices
+from mesa_llmspread.inference.regression import Regression, regress
 from mesa_llmspread.profiles import Trait
 
 __all__ = ["TraitEffects", "trait_effects"]
@@ -36,12 +37,12 @@ _FEWEST_OF_A_TYPE = 10
 
 @dataclass(frozen=True)
 class TraitEffects:
-    """What moves the hazard of a repost, and how sure that is.
+    """What moves the hazard of a repost, with intervals and tests.
 
     Attributes
     ----------
     table : DataFrame
-        One row a term: ``term, coefficient, stderr, hazard_ratio`` (exp of the coefficient),
+        One row per term: ``term, coefficient, stderr, hazard_ratio`` (exp of the coefficient),
         ``low, high`` (its interval), ``p_value``. A trait's ratio compares high with the mean
         (one standard deviation, for the 32 binary profiles); its square compares high with low.
     interactions : DataFrame
@@ -76,7 +77,7 @@ class TraitEffects:
     verdict: str
 
     def summary(self) -> str:
-        """Give the verdict, the tables and what was left out, as text."""
+        """Return the verdict, the tables and what was left out, as text."""
         lines = [
             self.verdict,
             f"{counted(self.decisions, 'decision')} in {counted(self.runs, 'run')}; "
@@ -91,7 +92,7 @@ class TraitEffects:
 
 
 def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
-    """Find out which traits move the probability of a repost.
+    """Estimate which traits move the probability of a repost.
 
     A complementary log-log regression, ``p = 1 - exp(-exp(x b))``, of every decision on the
     five traits (-1 low, +1 high, as profile codes have them), the logarithm of the posts in
@@ -146,12 +147,14 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
     >>> bool(effects.loc["extraversion", "low"] > 1.5)
     True
     """
-    if not 0 < level < 1:
-        raise ArgumentError("level", level, "lie between 0 and 1")
+    check_data(data)
+    checked_level(level)
     decisions = decisions_of(data.exposures)
     profile_indices(decisions)  # refuses decisions of unknown profiles
-    _check_mixed(decisions)
-    profile_indices(decisions)  # refuses profiles that are unknown
+    reposts, total = int(decisions["repost"].sum()), len(decisions)
+    if not 0 < reposts < total:
+        given = f"{counted(reposts, 'repost')} in {counted(total, 'decision')}"
+        raise ArgumentError("data", given, "hold both reposts and declines")
     events = pd.DataFrame({run: info.event.to_dict() for run, info in data.info.items()}).T
     kinds = decisions["run"].map(events["event_type"])
     main, covariance = _regress(decisions, events, _FEWEST_OF_A_TYPE)
@@ -194,15 +197,6 @@ def _written(table: pd.DataFrame) -> str:
         float_format="{:.3g}".format,
         formatters={"p_value": p_number, "p_holm": p_number},
     )
-
-
-def _check_mixed(decisions: pd.DataFrame) -> None:
-    """Make sure that there is something to explain."""
-    reposts, total = int(decisions["repost"].sum()), len(decisions)
-    if not 0 < reposts < total:
-        raise ArgumentError(
-            "data", f"{reposts} reposts in {total} decisions", "hold both reposts and declines"
-        )
 
 
 def _regress(
@@ -251,7 +245,7 @@ def _count(decisions: pd.DataFrame, unit: list[str]) -> pd.DataFrame:
 
 
 def _levels(cells: pd.DataFrame) -> pd.DataFrame:
-    """Give the five trait levels, -1 or +1."""
+    """Return the five trait levels, -1 or +1."""
     return pd.DataFrame(
         {
             trait: np.where(cells["profile"].str[place].str.isupper(), 1.0, -1.0)
@@ -261,7 +255,7 @@ def _levels(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _common_terms(cells: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
-    """Give every term but the traits."""
+    """Return every term but the traits."""
     event = events.loc[cells["run"]].set_index(cells.index)
     types = event["event_type"]
     # The type with the most reposts is the reference: it cannot be perfectly separated.
@@ -284,7 +278,7 @@ def _common_terms(cells: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ratios(regression: Regression, level: float) -> pd.DataFrame:
-    """Turn coefficients into hazard ratios with intervals."""
+    """Return hazard ratios with intervals."""
     coefficient = regression.coefficients
     stderr = pd.Series(np.sqrt(np.diag(regression.covariance)), coefficient.index)
     reach = t_distribution.ppf((1 + level) / 2, regression.freedom) * stderr
@@ -317,6 +311,8 @@ def _interactions(full: Regression, by_type: Mapping[str, list[str]], level: flo
 
 def _tests(main: Regression, full: Regression, by_type: Mapping[str, list[str]]) -> pd.DataFrame:
     """Test every trait, and all five together."""
+    from statsmodels.stats.multitest import multipletests
+
     rows: list[dict[str, Any]] = []
     groups = {trait: [trait] for trait in _TRAITS} | {_ALL: list(_TRAITS)}
     for trait, members in groups.items():
@@ -328,8 +324,10 @@ def _tests(main: Regression, full: Regression, by_type: Mapping[str, list[str]])
             rows.append({"trait": trait, "test": "interaction", **_wald(full, equal)})
         rows.append({"trait": trait, "test": "joint", **_wald(full, zero)})
     table = pd.DataFrame(rows)
-    each = table[table["trait"] != _ALL]
-    table["p_holm"] = each.groupby("test")["p_value"].transform(_holm)
+    each = table[(table["trait"] != _ALL) & table["p_value"].notna()]
+    table["p_holm"] = each.groupby("test")["p_value"].transform(
+        lambda p_values: multipletests(p_values, method="holm")[1]
+    )
     return table
 
 
@@ -337,33 +335,21 @@ def _wald(regression: Regression, restrictions: npt.NDArray[np.float64]) -> dict
     """Test that linear combinations of coefficients are all zero, as Hotelling's T-squared."""
     df = len(restrictions)
     freedom = regression.freedom - df + 1
-    if df == 0 or freedom < 1:
+    spread = restrictions @ regression.covariance @ restrictions.T
+    if df == 0 or freedom < 1 or np.linalg.matrix_rank(spread, hermitian=True) < df:
         return {"df": df, "statistic": np.nan, "p_value": np.nan}
     difference = restrictions @ regression.coefficients.to_numpy()
-    spread = restrictions @ regression.covariance @ restrictions.T
-    if np.linalg.matrix_rank(spread, hermitian=True) < df:
-        return {"df": df, "statistic": np.nan, "p_value": np.nan}
     square = float(difference @ np.linalg.solve(spread, difference))
     shrink = 1.0 if np.isinf(freedom) else freedom / regression.freedom
     statistic = square * shrink / df
-    return {
-        "df": df,
-        "statistic": statistic,
-        "p_value": float(f_distribution.sf(statistic, df, freedom)),
-    }
-
-
-def _holm(p_values: pd.Series) -> pd.Series:
-    """Adjust the tests of several traits that there are (Holm 1979)."""
-    known = p_values.dropna().sort_values()
-    adjusted = (known * np.arange(len(known), 0, -1)).cummax().clip(upper=1.0)
-    return adjusted.reindex(p_values.index)
+    p_value = float(f_distribution.sf(statistic, df, freedom))
+    return {"df": df, "statistic": statistic, "p_value": p_value}
 
 
 def _verdict(
     table: pd.DataFrame, tests: pd.DataFrame, dropped: Mapping[str, str], level: float
 ) -> str:
-    """Say which traits matter."""
+    """Return which traits matter, in a sentence."""
     joint = tests[tests["test"] == "joint"]
     each = joint[joint["trait"] != _ALL]
     ratios = table[table["term"].isin(each.loc[each["p_holm"] < 1 - level, "trait"])]

@@ -7,7 +7,6 @@ differential equations.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
@@ -20,7 +19,7 @@ __all__ = ["Closure", "Time", "as_closure", "closure_names", "register_closure"]
 Time = Literal["discrete", "continuous"]
 
 
-class Closure(ABC):
+class Closure:
     """Equations for the spread that a law leads to.
 
     A closure of your own has a name and at least one of :meth:`discrete` and
@@ -30,11 +29,10 @@ class Closure(ABC):
     #: What ``solve`` and tables call it.
     name: str = "closure"
 
-    @abstractmethod
     def supports(
         self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
     ) -> str | None:
-        """Say whether there are equations.
+        """Return why there are no equations; by default there are, for every law.
 
         Parameters
         ----------
@@ -51,11 +49,12 @@ class Closure(ABC):
         None or str
             None if there are; else what to do instead, after "must": "be 'discrete' ...".
         """
+        return None
 
     def discrete(
         self, laws: Laws, network: Degrees, infected: float, visibility: str
     ) -> System[Any]:
-        """Set up the one-step map.
+        """Return the one-step map.
 
         Parameters
         ----------
@@ -74,7 +73,7 @@ class Closure(ABC):
         raise NotImplementedError(f"{self.name} has no equations in discrete time")
 
     def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
-        """Set up the differential equations; posts stay visible.
+        """Return the differential equations; posts stay visible.
 
         Parameters
         ----------
@@ -88,7 +87,7 @@ class Closure(ABC):
         raise NotImplementedError(f"{self.name} has no equations in continuous time")
 
     def warning(self, law: TransmissionLaw) -> str | None:
-        """Say why the equations are wrong for a law, not only approximate; None if they are not."""
+        """Return why the equations are wrong for a law, not only approximate; None if not."""
         return None
 
 
@@ -98,7 +97,7 @@ _BUILT_IN = ("master", "pair", "mean_field")
 
 
 def register_closure(closure: Closure) -> Closure:
-    """Make a closure known by its name, in this process.
+    """Register a closure under its name, in this process.
 
     Parameters
     ----------
@@ -113,16 +112,15 @@ def register_closure(closure: Closure) -> Closure:
     Raises
     ------
     ArgumentTypeError
-        If it is no Closure.
+        If it is not a Closure.
     ArgumentError
         If the name is that of a closure of this package.
     """
     if not isinstance(closure, Closure):
         raise ArgumentTypeError("closure", closure, "a Closure object")
     if closure.name in _BUILT_IN and closure.name in _CLOSURES:
-        raise ArgumentError(
-            "closure", closure.name, "have a name that no closure of the package has"
-        )
+        allowed = "have a name that no closure of the package has"
+        raise ArgumentError("closure", closure.name, allowed)
     _CLOSURES[closure.name] = closure
     return closure
 
@@ -133,7 +131,7 @@ def registered_closures() -> dict[str, Closure]:
 
 
 def closure_names() -> list[str]:
-    """List the closures that are known by name.
+    """Return the names of all closures.
 
     Returns
     -------
@@ -143,7 +141,7 @@ def closure_names() -> list[str]:
 
 
 def as_closure(closure: Any) -> Closure:
-    """Find the closure that a plain value stands for.
+    """Return the closure that a plain value stands for.
 
     Parameters
     ----------
@@ -157,7 +155,7 @@ def as_closure(closure: Any) -> Closure:
     Raises
     ------
     UnknownNameError
-        If a name is not known.
+        If a name is unknown.
     ArgumentTypeError
         If it is anything else.
     """

@@ -103,7 +103,7 @@ class Degrees:
         return np.asarray(x[..., None] ** self.values @ self.share)
 
     def edge(self, x: Floats) -> Floats:
-        """Give the same chance for a neighbour and its other edges, one fewer than its degree."""
+        """Return the same chance for a neighbour and its other edges, one fewer than its degree."""
         return np.asarray(x[..., None] ** np.maximum(self.values - 1, 0) @ self.edge_share)
 
 
@@ -131,7 +131,7 @@ class Chances(NamedTuple):
     share : ndarray of float, shape (classes,)
         Share of each class.
     alpha, beta : ndarray of float, shape (classes,)
-        Chance a step that the event itself, and that one contact, makes an agent post.
+        Chance per step that the event itself, and that one contact, makes an agent post.
     """
 
     share: Floats
@@ -140,7 +140,7 @@ class Chances(NamedTuple):
 
 
 def contact_chances(laws: Laws) -> Chances | None:
-    """Take laws apart into independent chances, if their contacts act independently.
+    """Return the chances of laws whose contacts act independently.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def contact_chances(laws: Laws) -> Chances | None:
 def decision_kernel(
     laws: Laws, contacts: npt.NDArray[Any], cumulative: npt.NDArray[Any] | None = None
 ) -> Kernel:
-    """Tabulate a step's decisions: discrete time.
+    """Return the table of a step's decisions: discrete time.
 
     ``K[a, b] = 1 - p`` for the type ``b`` that an agent of type ``a`` is after the step.
     The event itself is in the news at every step, so an offline chance always acts.
@@ -207,15 +207,15 @@ def decision_kernel(
 
 
 def rate_kernel(laws: Laws, contacts: npt.NDArray[Any]) -> Kernel:
-    """Tabulate rates per step: continuous time.
+    """Return the table of rates per step: continuous time.
 
     A law is carried over by its hazard: with the contacts held fixed for one step, the
-    chance to be susceptible at its end is that of the discrete law. A chance ``p`` a step
+    chance to be susceptible at its end is that of the discrete law. A chance ``p`` per step
     becomes the rate ``-log(1 - p)``; independent contacts ``beta`` become ``m`` times
     ``-log(1 - beta)``.
 
     FirstRepeat needs single exposures to tell the first from the later ones. Here each
-    infected neighbour delivers them at the times of a Poisson process of rate one a step,
+    infected neighbour delivers them at the times of a Poisson process of rate one per step,
     and each succeeds with ``beta_first`` or ``beta_repeat``: an agent not yet exposed stops
     being so at rate ``m`` and posts with chance ``beta_first`` at that moment; an exposed
     one posts at rate ``beta_repeat * m``. Equal chances ``b`` then give SI with the rate
@@ -258,7 +258,7 @@ def rate_kernel(laws: Laws, contacts: npt.NDArray[Any]) -> Kernel:
 
 
 def _assemble(blocks: Sequence[tuple[float, Floats]]) -> Kernel:
-    """Put the classes' blocks on the diagonal; agents begin as the first type of their class."""
+    """Join the classes' blocks on the diagonal; agents begin as the first type of their class."""
     types = sum(len(block) for _, block in blocks)
     start = np.zeros(types)
     table = np.zeros((types, types, *blocks[0][1].shape[2:]))
@@ -274,7 +274,7 @@ def _assemble(blocks: Sequence[tuple[float, Floats]]) -> Kernel:
 def binomial(
     trials: npt.NDArray[Any], successes: npt.NDArray[Any]
 ) -> Callable[[float | Floats], Floats]:
-    """Prepare the probabilities of numbers of successes in independent trials.
+    """Return a function for the probabilities of numbers of successes in independent trials.
 
     Parameters
     ----------

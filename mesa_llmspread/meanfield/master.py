@@ -40,7 +40,7 @@ from mesa_llmspread.meanfield.equations import (
     decision_kernel,
     rate_kernel,
 )
-from mesa_llmspread.transmission import TransmissionLaw, probability_to_rate
+from mesa_llmspread.transmission import probability_to_rate
 
 __all__ = ["Master", "cavity_map", "cavity_ode", "edge_map", "edge_ode"]
 
@@ -50,22 +50,16 @@ class Master(Closure):
 
     name = "master"
 
-    def supports(
-        self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
-    ) -> str | None:
-        """Refuse nothing; see :meth:`Closure.supports`."""
-        return None
-
     def discrete(
         self, laws: Laws, network: Degrees, infected: float, visibility: str
     ) -> System[Any]:
-        """Set up :func:`edge_map` where contacts act independently, else :func:`cavity_map`."""
+        """Return :func:`edge_map` where contacts act independently, else :func:`cavity_map`."""
         if (chances := contact_chances(laws)) is not None:
             return edge_map(chances, network, infected, feed=visibility)
         return cavity_map(laws, network, infected, feed=visibility)
 
     def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
-        """Set up :func:`edge_ode` where contacts act independently, else :func:`cavity_ode`."""
+        """Return :func:`edge_ode` where contacts act independently, else :func:`cavity_ode`."""
         if (chances := contact_chances(laws)) is not None:
             return edge_ode(chances, network, infected)
         return cavity_ode(laws, network, infected)
@@ -74,7 +68,7 @@ class Master(Closure):
 def edge_map(
     chances: Chances, degrees: Degrees, infected: float, *, feed: str
 ) -> System[tuple[Floats, Floats]]:
-    r"""Set up the edge-based equations in discrete time.
+    r"""Return the edge-based equations in discrete time.
 
     For a test agent of class ``c``, let ``theta[c]`` be the chance that an edge to it has
     not transmitted yet, and ``o[c]`` that the event itself has not made it post. With the
@@ -128,7 +122,7 @@ def edge_map(
 
 
 def edge_ode(chances: Chances, degrees: Degrees, infected: float) -> System[Floats]:
-    r"""Set up the edge-based equations in continuous time.
+    r"""Return the edge-based equations in continuous time.
 
     As :func:`edge_map`, with rates :math:`\lambda = -\log(1 - \beta)` and
     :math:`a = -\log(1 - \alpha)`:
@@ -168,7 +162,7 @@ def edge_ode(chances: Chances, degrees: Degrees, infected: float) -> System[Floa
 def cavity_map(
     laws: Laws, degrees: Degrees, infected: float, *, feed: str
 ) -> System[tuple[list[Floats], float]]:
-    r"""Set up the cavity equations in discrete time.
+    r"""Return the cavity equations in discrete time.
 
     Let ``U_n[a, i]`` be the chance that an agent with ``n`` neighbours that did not start
     infected is susceptible, of type ``a``, with ``i`` neighbours infected so far. In one
@@ -227,7 +221,7 @@ def cavity_map(
 
 
 def cavity_ode(laws: Laws, degrees: Degrees, infected: float) -> System[Floats]:
-    r"""Set up the cavity equations in continuous time.
+    r"""Return the cavity equations in continuous time.
 
     With ``U_n[a, i]`` as in :func:`cavity_map`,
 
@@ -285,18 +279,22 @@ def cavity_ode(laws: Laws, degrees: Degrees, infected: float) -> System[Floats]:
 
 
 class _Cavity:
-    """The numbers of neighbours that matter, and how often each is met.
+    """The numbers of neighbours that matter, and the share of agents with each.
 
     Agents of degree ``d`` have ``n = d`` neighbours; at the end of a cut edge, ``d - 1``.
     """
 
     def __init__(self, degrees: Degrees) -> None:
-        at_agents = dict(zip(degrees.values.tolist(), degrees.share.tolist(), strict=True))
-        at_edges = dict(zip((degrees.values - 1).tolist(), degrees.edge_share, strict=True))
-        self.sizes = sorted(n for n in at_agents.keys() | at_edges.keys() if n >= 0)
+        shares = [
+            dict(zip(numbers.tolist(), share.tolist(), strict=True))
+            for numbers, share in (
+                (degrees.values, degrees.share),
+                (degrees.values - 1, degrees.edge_share),
+            )
+        ]
+        self.sizes = sorted(n for n in shares[0].keys() | shares[1].keys() if n >= 0)
         self.largest = self.sizes[-1]
-        self._at_agents = [at_agents.get(n, 0.0) for n in self.sizes]
-        self._at_edges = [at_edges.get(n, 0.0) for n in self.sizes]
+        self._at_agents, self._at_edges = ([of.get(n, 0.0) for n in self.sizes] for of in shares)
 
     def at_agents(self, branches: list[Floats]) -> float:
         """Sum over the agents of each degree."""

@@ -33,7 +33,7 @@ from mesa_llmspread.meanfield.equations import (
 )
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["MeanField", "mean_field_map", "mean_field_ode"]
+__all__ = ["MeanField"]
 
 
 class MeanField(Closure):
@@ -55,86 +55,48 @@ class MeanField(Closure):
     def discrete(
         self, laws: Laws, network: Degrees, infected: float, visibility: str
     ) -> System[tuple[Floats, float]]:
-        """Set up :func:`mean_field_map`."""
-        return mean_field_map(laws, network, infected, feed=visibility)
+        r"""Return the one-step map; see :meth:`Closure.discrete`.
+
+        With ``S[d, a]`` the share of the agents of degree ``d`` that are susceptible of type
+        ``a``, and ``y`` the chance that a neighbour shows,
+
+        .. math:: S_{db}' = \sum_a S_{da} \sum_m \mathrm{Bin}(m; d, y)\, K_{ab}(m).
+
+        A neighbour shows if it is infected, or, where only new posts are seen, if it became so
+        in the last step (the starters in the first). The state is ``S``, and ``y``.
+        """
+        kernel, mix = _mix(laws, network, decision_kernel)
+
+        def move(state: tuple[Floats, float]) -> tuple[Floats, float]:
+            before, visible = state
+            after = mix(before, visible)
+            reached = _at_edges(network, before) if visibility == "new" else 1.0
+            return after, reached - _at_edges(network, after)
+
+        start = (1.0 - infected) * np.tile(kernel.start, (len(network.values), 1))
+        return System((start, infected), move, lambda state: float(network.share @ state[0].sum(1)))
 
     def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
-        """Set up :func:`mean_field_ode`."""
-        return mean_field_ode(laws, network, infected)
+        r"""Return the differential equations; see :meth:`Closure.continuous`.
 
+        With ``S[d, a]`` as in :meth:`discrete`, and flat as the state,
 
-def mean_field_map(
-    laws: Laws, degrees: Degrees, infected: float, *, feed: str
-) -> System[tuple[Floats, float]]:
-    r"""Set up the mean field in discrete time.
+        .. math:: \dot S_{db} = \sum_a S_{da} \sum_m \mathrm{Bin}(m; d, y)\, K_{ab}(m),
+            \qquad y = 1 - \sum_d \frac{d\, p_d}{\langle k \rangle} \sum_a S_{da}.
+        """
+        linear = all(
+            law.memory == "first_repeat" or contact_chances([(share, law)]) is not None
+            for share, law in laws
+        )
+        kernel, mix = _mix_linear(laws, network) if linear else _mix(laws, network, rate_kernel)
+        shape = len(network.values), len(kernel.start)
 
-    With ``S[d, a]`` the share of the agents of degree ``d`` that are susceptible of type
-    ``a``, and ``y`` the chance that a neighbour shows,
+        def move(flat: Floats) -> Floats:
+            susceptible = flat.reshape(shape)
+            return mix(susceptible, 1.0 - _at_edges(network, susceptible)).ravel()
 
-    .. math:: S_{db}' = \sum_a S_{da} \sum_m \mathrm{Bin}(m; d, y)\, K_{ab}(m).
-
-    A neighbour shows if it is infected, or, where only new posts are seen, if it became so
-    in the last step (the starters in the first).
-
-    Parameters
-    ----------
-    laws : sequence of (float, TransmissionLaw)
-        Share and law of each class.
-    degrees : Degrees
-        The degree distribution.
-    infected : float
-        Share of agents infected at step 0.
-    feed : {"persistent", "new"}
-        Which posts are seen.
-
-    Returns
-    -------
-    System
-        Its state: ``S``, and ``y``.
-    """
-    kernel, mix = _mix(laws, degrees, decision_kernel)
-
-    def move(state: tuple[Floats, float]) -> tuple[Floats, float]:
-        before, visible = state
-        after = mix(before, visible)
-        reached = _at_edges(degrees, before) if feed == "new" else 1.0
-        return after, reached - _at_edges(degrees, after)
-
-    start = (1.0 - infected) * np.tile(kernel.start, (len(degrees.values), 1))
-    return System((start, infected), move, lambda state: float(degrees.share @ state[0].sum(1)))
-
-
-def mean_field_ode(laws: Laws, degrees: Degrees, infected: float) -> System[Floats]:
-    r"""Set up the mean field in continuous time.
-
-    With ``S[d, a]`` as in :func:`mean_field_map`,
-
-    .. math:: \dot S_{db} = \sum_a S_{da} \sum_m \mathrm{Bin}(m; d, y)\, K_{ab}(m),
-        \qquad y = 1 - \sum_d \frac{d\, p_d}{\langle k \rangle} \sum_a S_{da}.
-
-    Parameters
-    ----------
-    laws, degrees, infected
-        As for :func:`mean_field_map`.
-
-    Returns
-    -------
-    System
-        Its state: ``S``, flat.
-    """
-    linear = all(
-        law.memory == "first_repeat" or contact_chances([(share, law)]) is not None
-        for share, law in laws
-    )
-    kernel, mix = _mix_linear(laws, degrees) if linear else _mix(laws, degrees, rate_kernel)
-    shape = len(degrees.values), len(kernel.start)
-
-    def move(flat: Floats) -> Floats:
-        susceptible = flat.reshape(shape)
-        return mix(susceptible, 1.0 - _at_edges(degrees, susceptible)).ravel()
-
-    start = (1.0 - infected) * np.tile(kernel.start, len(degrees.values))
-    return System(start, move, lambda flat: float(degrees.share @ flat.reshape(shape).sum(1)))
+        start = (1.0 - infected) * np.tile(kernel.start, len(network.values))
+        return System(start, move, lambda flat: float(network.share @ flat.reshape(shape).sum(1)))
 
 
 def _mix(

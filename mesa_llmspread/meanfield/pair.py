@@ -41,7 +41,7 @@ from mesa_llmspread.meanfield.equations import (
 )
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["Pair", "pair_map", "pair_ode"]
+__all__ = ["Pair"]
 
 
 class Pair(Closure):
@@ -62,12 +62,42 @@ class Pair(Closure):
     def discrete(
         self, laws: Laws, network: Degrees, infected: float, visibility: str
     ) -> System[tuple[Floats, Floats]]:
-        """Set up :func:`pair_map`."""
-        return pair_map(laws, network, infected)
+        r"""Return the one-step map; see :meth:`Closure.discrete`.
+
+        The two ends of an edge decide independently, given their types, so with the averages
+        ``M`` above (the state is ``S`` and ``X``)
+
+        .. math:: S' = S M^{(k)}, \qquad X' = M^{(k-1)\top} X M^{(k-1)}.
+        """
+        kernel, average = _averages(laws, network, decision_kernel)
+
+        def move(state: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+            agents, edges = state
+            at_agent, at_edge = average(agents, edges)
+            return agents @ at_agent, at_edge.T @ edges @ at_edge
+
+        agents = (1.0 - infected) * kernel.start
+        return System((agents, np.outer(agents, agents)), move, lambda state: float(state[0].sum()))
 
     def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
-        """Set up :func:`pair_ode`."""
-        return pair_ode(laws, network, infected)
+        r"""Return the differential equations; see :meth:`Closure.continuous`.
+
+        With ``S`` and ``X``, flat, one after the other, as the state,
+
+        .. math:: \dot S = S M^{(k)}, \qquad \dot X = M^{(k-1)\top} X + X M^{(k-1)}.
+        """
+        kernel, average = _averages(laws, network, rate_kernel)
+        types = len(kernel.start)
+
+        def move(flat: Floats) -> Floats:
+            agents, edges = flat[:types], flat[types:].reshape(types, types)
+            at_agent, at_edge = average(agents, edges)
+            flow = edges @ at_edge
+            return np.concatenate([agents @ at_agent, (flow + flow.T).ravel()])
+
+        agents = (1.0 - infected) * kernel.start
+        start = np.concatenate([agents, np.outer(agents, agents).ravel()])
+        return System(start, move, lambda flat: float(flat[:types].sum()))
 
     def warning(self, law: TransmissionLaw) -> str | None:
         """Warn of laws with memory; see :meth:`Closure.warning`."""
@@ -77,68 +107,6 @@ class Pair(Closure):
             f"the pair approximation of {law} is wrong even where its probabilities are equal; "
             "use closure='master'"
         )
-
-
-def pair_map(laws: Laws, degrees: Degrees, infected: float) -> System[tuple[Floats, Floats]]:
-    r"""Set up the pair approximation in discrete time.
-
-    The two ends of an edge decide independently, given their types, so with the averages
-    ``M`` above
-
-    .. math:: S' = S M^{(k)}, \qquad X' = M^{(k-1)\top} X M^{(k-1)}.
-
-    Parameters
-    ----------
-    laws : sequence of (float, TransmissionLaw)
-        Share and law of each class.
-    degrees : Degrees
-        Of a single degree k.
-    infected : float
-        Share of agents infected at step 0.
-
-    Returns
-    -------
-    System
-        Its state: ``S`` and ``X``.
-    """
-    kernel, average = _averages(laws, degrees, decision_kernel)
-
-    def move(state: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-        agents, edges = state
-        at_agent, at_edge = average(agents, edges)
-        return agents @ at_agent, at_edge.T @ edges @ at_edge
-
-    agents = (1.0 - infected) * kernel.start
-    return System((agents, np.outer(agents, agents)), move, lambda state: float(state[0].sum()))
-
-
-def pair_ode(laws: Laws, degrees: Degrees, infected: float) -> System[Floats]:
-    r"""Set up the pair approximation in continuous time.
-
-    .. math:: \dot S = S M^{(k)}, \qquad \dot X = M^{(k-1)\top} X + X M^{(k-1)}.
-
-    Parameters
-    ----------
-    laws, degrees, infected
-        As for :func:`pair_map`.
-
-    Returns
-    -------
-    System
-        Its state: ``S`` and ``X``, flat, one after the other.
-    """
-    kernel, average = _averages(laws, degrees, rate_kernel)
-    types = len(kernel.start)
-
-    def move(flat: Floats) -> Floats:
-        agents, edges = flat[:types], flat[types:].reshape(types, types)
-        at_agent, at_edge = average(agents, edges)
-        flow = edges @ at_edge
-        return np.concatenate([agents @ at_agent, (flow + flow.T).ravel()])
-
-    agents = (1.0 - infected) * kernel.start
-    start = np.concatenate([agents, np.outer(agents, agents).ravel()])
-    return System(start, move, lambda flat: float(flat[:types].sum()))
 
 
 def _averages(

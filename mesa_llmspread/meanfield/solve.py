@@ -1,4 +1,4 @@
-"""The spread a law leads to, from equations instead of a simulation.
+"""The spread that a law leads to, from equations instead of a simulation.
 
 Read the arguments, choose the equations, run them.
 """
@@ -63,7 +63,7 @@ def solve(
 ) -> pd.DataFrame:
     """Solve a law's equations for the number of agents that have posted.
 
-    Three closures say what a susceptible agent's neighbours are like:
+    Three closures describe the neighbours of a susceptible agent:
 
     - ``"mean_field"``: drawn anew from everybody, at every moment. The equations commonly
       written; far too fast on sparse networks.
@@ -91,12 +91,12 @@ def solve(
     steps : int
         Number of steps, at least 0.
     closure : {"master", "pair", "mean_field"}, str or Closure, default "master"
-        How neighbours are described; or a closure of your own, or its name.
+        How neighbours are described; or your own closure, or its name.
     time : {"discrete", "continuous"}, default "discrete"
         Synchronous steps, as in the agent-based model, or the differential equations that
-        match their hazards (``-log(1 - p)`` for a chance ``p`` a step). Continuous spread is
+        match their hazards (``-log(1 - p)`` for a chance ``p`` per step). Continuous spread is
         faster, as what happens within a step counts at once. FirstRepeat then means that each
-        infected neighbour is seen at the times of a Poisson process of rate one a step;
+        infected neighbour is seen at the times of a Poisson process of rate one per step;
         equal chances ``b`` give SI with the rate ``b``, not ``-log(1 - b)``.
     feed : {"persistent", "new"}, default "persistent"
         Whether posts stay visible, or are seen in one step only.
@@ -107,7 +107,7 @@ def solve(
     Returns
     -------
     DataFrame
-        One row a step, from 0: ``step``, ``susceptible`` and ``infected``, expected numbers
+        One row per step, from 0: ``step``, ``susceptible`` and ``infected``, expected numbers
         of agents in a large population (real numbers); at whole steps in continuous time.
 
     Raises
@@ -154,12 +154,10 @@ def solve(
     check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
     infected = checked_starters(initial_infected, n, "alpha", alpha) / n
     steps = checked_int("steps", steps, 0)
-    for name, value, known in (
-        ("time", time, ("discrete", "continuous")),
-        ("feed", feed, ("persistent", "new")),
-    ):
-        if value not in known:
-            raise UnknownNameError(name, value, known)
+    if time not in ("discrete", "continuous"):
+        raise UnknownNameError("time", time, ("discrete", "continuous"))
+    if feed not in ("persistent", "new"):
+        raise UnknownNameError("feed", feed, ("persistent", "new"))
     chosen = as_closure(closure)
     laws = law.classes(_profile_shares(profile_shares))
     _check_defined(chosen, laws, time, feed, degrees)
@@ -260,17 +258,16 @@ def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: 
 
 def _check_rates(law: TransmissionLaw, degrees: Degrees) -> None:
     """Raise where a law has no form in continuous time."""
-    if law.memory == "first_repeat":
-        if not law.independent_contacts:
-            raise UndefinedClosureError(
-                "time",
-                "continuous",
-                f"be 'discrete' for {law}, which decides once per step; only contacts that act "
-                "independently have a form in continuous time",
-            )
-        return
-    contacts = [1] if law.independent_contacts else range(1, degrees.values.max() + 1)
-    if (law.evaluate(list(contacts), direct=law.offline) >= 1).any():
+    if law.memory == "first_repeat" and not law.independent_contacts:
+        raise UndefinedClosureError(
+            "time",
+            "continuous",
+            f"be 'discrete' for {law}, which decides once per step; only contacts that act "
+            "independently have a form in continuous time",
+        )
+    contacts = [1] if law.independent_contacts else list(range(1, degrees.values.max() + 1))
+    chances = law.evaluate(contacts, direct=law.offline)
+    if law.memory != "first_repeat" and (chances >= 1).any():
         raise UndefinedClosureError(
             "law",
             law,
@@ -280,7 +277,7 @@ def _check_rates(law: TransmissionLaw, degrees: Degrees) -> None:
 
 
 def _degrees(k: DegreesLike, n: int) -> Degrees:
-    """Take one degree, shares of degrees, or the degrees of all agents."""
+    """Return the distribution of one degree, shares of degrees, or the degrees of all agents."""
     if isinstance(k, Mapping):
         values, shares = np.array(list(k)), np.array([k[degree] for degree in k], dtype=float)
     elif np.ndim(k) == 0:
@@ -288,9 +285,8 @@ def _degrees(k: DegreesLike, n: int) -> Degrees:
     else:
         values, counts = np.unique(np.asarray(k), return_counts=True)
         if counts.sum() != n:
-            raise ArgumentError(
-                "k", k, f"hold the degrees of all n={n} agents, not of {counts.sum()}"
-            )
+            allowed = f"hold the degrees of all n={n} agents, not of {counts.sum()}"
+            raise ArgumentError("k", k, allowed)
         shares = counts / n
     if not len(values) or not np.issubdtype(values.dtype, np.integer):
         raise ArgumentTypeError("k", k, "a whole number, or whole numbers as degrees")
@@ -300,7 +296,7 @@ def _degrees(k: DegreesLike, n: int) -> Degrees:
 
 
 def _profile_shares(shares: Sequence[float] | Floats | None) -> Floats | None:
-    """Take the shares of the 32 profiles, if any are given."""
+    """Return the shares of the 32 profiles, if any are given."""
     if shares is None:
         return None
     try:
@@ -308,14 +304,13 @@ def _profile_shares(shares: Sequence[float] | Floats | None) -> Floats | None:
     except (TypeError, ValueError) as error:
         raise ArgumentTypeError("profile_shares", shares, "32 numbers") from error
     if values.shape != (32,):
-        raise ArgumentError(
-            "profile_shares", shares, f"hold 32 shares, not an array of shape {values.shape}"
-        )
+        allowed = f"hold 32 shares, not an array of shape {values.shape}"
+        raise ArgumentError("profile_shares", shares, allowed)
     return _distribution("profile_shares", shares, values)
 
 
 def _distribution(name: str, given: Any, shares: Floats) -> Floats:
-    """Take shares that are none below zero and sum to one; remove what rounding added."""
+    """Return shares without what rounding added; raise unless they are a distribution."""
     if not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-6:
         raise ArgumentError(
             name, given, f"have shares of at least 0 that sum to 1, not to {shares.sum():g}"

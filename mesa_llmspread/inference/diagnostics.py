@@ -1,4 +1,4 @@
-"""What tells laws apart, besides their likelihoods.
+"""What distinguishes laws, besides their likelihoods.
 
 Tests between laws of which one is a special case of the other, the fit to cells of like
 decisions, how well a run is predicted from the other runs, and rivals that look like a law
@@ -8,25 +8,28 @@ without being one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.optimize import minimize
 from scipy.special import xlogy
 from scipy.stats import chi2
 
-from mesa_llmspread.inference.joint import problem_of
-from mesa_llmspread.inference.likelihood import Log, arrays_of, split
-from mesa_llmspread.inference.maximise import peak_of
+from mesa_llmspread.inference.decisions import Log, exposure_arrays
+from mesa_llmspread.inference.likelihood import common_rate, problems
+from mesa_llmspread.inference.maximum import peak_of
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Floats
-from mesa_llmspread.inference.trials import Trials, peak_rate
-from mesa_llmspread.transmission import TransmissionLaw
+from mesa_llmspread.transmission import SI, TransmissionLaw, probability_to_rate
 
 __all__ = [
+    "Frailty",
     "GoodnessOfFit",
     "chances",
+    "frailty",
     "goodness_of_fit",
     "held_out",
     "like_decisions",
@@ -46,6 +49,13 @@ _NUDGE = 1e-5
 # A probability that is nearly one, so that a decline is not impossible.
 _SURE = 1 - 1e-15
 
+# Gain in log-likelihood below which there is no frailty.
+_NO_GAIN = 1e-6
+
+# Logarithms of the variances of a frailty that are tried first, and the range.
+_VARIANCES = (-3.0, 0.0, 2.0)
+_VARIANCE_RANGE = (-12.0, 6.0)
+
 
 def nested_tests(results: Mapping[str, FitResult]) -> pd.DataFrame:
     """Test laws against their special cases, by likelihood ratio.
@@ -58,47 +68,46 @@ def nested_tests(results: Mapping[str, FitResult]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a pair: ``simple, rich, statistic`` (twice the gain in log-likelihood),
+        One row per pair: ``simple, rich, statistic`` (twice the gain in log-likelihood),
         ``freedom`` (degrees of freedom), ``boundary`` (whether the simple law lies on a
         bound, where the statistic is half the time 0 and half the time chi-square with one
         degree: Self & Liang 1987, doi:10.1080/01621459.1987.10478472), ``p_value``.
     """
     rows = []
-    for simple_name, simple in results.items():
-        for rich_name, rich in results.items():
-            freedom = len(rich.params) - len(simple.params)
-            if not (simple.success and rich.success) or freedom < 1:
-                continue
-            # Laws that succeeded have their fitted law.
-            if simple.law is None or rich_name not in simple.law.nested_in:
+    # Laws that succeeded have their fitted law.
+    laws = {name: result.law for name, result in results.items() if result.law is not None}
+    for simple, law in laws.items():
+        for rich in laws:
+            freedom = len(results[rich].params) - len(results[simple].params)
+            if freedom < 1 or rich not in law.nested_in:
                 continue
             # An offline chance of 0 lies on the bound of what it can be.
-            boundary = rich.law is not None and rich.law.offline and not simple.law.offline
-            statistic = max(2 * (rich.loglik - simple.loglik), 0.0)
+            boundary = laws[rich].offline and not law.offline
+            statistic = max(2 * (results[rich].loglik - results[simple].loglik), 0.0)
             p_value = float(chi2.sf(statistic, freedom))
             if boundary:
                 p_value = p_value / 2 if statistic > 0 else 1.0
-            rows.append((simple_name, rich_name, statistic, freedom, boundary, p_value))
+            rows.append((simple, rich, statistic, freedom, boundary, p_value))
     columns = ["simple", "rich", "statistic", "freedom", "boundary", "p_value"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def chances(law: TransmissionLaw, decisions: pd.DataFrame) -> Floats:
-    """Probability of a repost at each decision, given all that went before.
+    """Return the probability of a repost at each decision, given all that went before.
 
     Parameters
     ----------
     law : TransmissionLaw
         The law with its values.
     decisions : DataFrame
-        As :func:`~mesa_llmspread.inference.likelihood.decisions_of` gives them.
+        As :func:`~mesa_llmspread.inference.decisions.decisions_of` returns them.
 
     Returns
     -------
     ndarray of float, shape (len(decisions),)
         For latent classes, an agent that has declined is less likely in the high one.
     """
-    seen = arrays_of(decisions)
+    seen = exposure_arrays(decisions)
     shares, laws = zip(*law.mixture_components(), strict=True)
     each = np.array([part.checked_prob(seen) for part in laws])
     if len(laws) == 1:
@@ -107,11 +116,11 @@ def chances(law: TransmissionLaw, decisions: pd.DataFrame) -> Floats:
     order = np.lexsort((seen.step, seen.agent, decisions["run"]))
     agent = decisions.groupby(["run", "agent"]).ngroup().to_numpy()[order]
     first = np.flatnonzero(np.diff(agent, prepend=-1))
-    with np.errstate(divide="ignore"):
-        declined = np.cumsum(np.log1p(-np.minimum(each[:, order], _SURE)), axis=1)
-    before = declined - np.log1p(-np.minimum(each[:, order], _SURE))
+    declined = np.log1p(-np.minimum(each[:, order], _SURE))
+    before = np.cumsum(declined, axis=1) - declined
     before -= np.repeat(before[:, first], np.diff(np.append(first, len(agent))), axis=1)
-    weight = np.log(shares)[:, None] + before
+    with np.errstate(divide="ignore"):
+        weight = np.log(shares)[:, None] + before
     weight = np.exp(weight - weight.max(axis=0))
     result = np.empty(len(order))
     result[order] = np.sum(weight * each[:, order], axis=0) / weight.sum(axis=0)
@@ -126,7 +135,7 @@ class GoodnessOfFit(NamedTuple):
     deviance : float
     freedom : float
         What the deviance is expected to be: the number of cells, less what the fit has
-        taken of their differences.
+        absorbed of their differences.
     p_value : float
         NaN if there are too few cells.
     """
@@ -137,15 +146,15 @@ class GoodnessOfFit(NamedTuple):
 
 
 def like_decisions(decisions: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Put decisions into cells of like exposure, contacts and profile.
+    """Group decisions into cells of like exposure, contacts and profile.
 
-    Neighbouring cells are put together until each can be expected to hold five reposts and
-    five declines, as the chi-square distribution of the deviance needs.
+    Neighbouring cells are joined until each can be expected to hold five reposts and five
+    declines, as the chi-square distribution of the deviance needs.
 
     Parameters
     ----------
     decisions : DataFrame
-        As :func:`~mesa_llmspread.inference.likelihood.decisions_of` gives them.
+        As :func:`~mesa_llmspread.inference.decisions.decisions_of` returns them.
 
     Returns
     -------
@@ -155,8 +164,7 @@ def like_decisions(decisions: pd.DataFrame) -> npt.NDArray[np.int64]:
     keys = [decisions["exposure_count"] > 1, decisions["direct"], decisions["contacts"]]
     fine = decisions.groupby([*keys, decisions["profile"]], sort=True).ngroup().to_numpy()
     rate = decisions["repost"].mean()
-    scarcer = min(rate, 1 - rate)
-    expected = np.cumsum(np.bincount(fine) * scarcer)
+    expected = np.cumsum(np.bincount(fine) * min(rate, 1 - rate))
     cells = np.zeros(len(expected), dtype=np.int64)
     cell, start = 0, 0.0
     for i, until in enumerate(expected):
@@ -176,9 +184,9 @@ def goodness_of_fit(
     result : FitResult
         Of a fit to these decisions.
     decisions : DataFrame
-        As :func:`~mesa_llmspread.inference.likelihood.decisions_of` gives them.
+        As :func:`~mesa_llmspread.inference.decisions.decisions_of` returns them.
     cells : ndarray of int
-        As :func:`like_decisions` gives them.
+        As :func:`like_decisions` returns them.
 
     Returns
     -------
@@ -195,11 +203,11 @@ def goodness_of_fit(
     deviance = max(2 * float(terms.sum()), 0.0)
     scale = expected * (number - expected) / number
     slopes, information = _sensitivity(result.likeliest, decisions, cells, p)
-    taken = np.trace(np.linalg.pinv(information) @ (slopes.T / scale) @ slopes)
+    absorbed = np.trace(np.linalg.pinv(information) @ (slopes.T / scale) @ slopes)
     each = np.bincount(cells, weights=p * (1 - p)) / scale
     # Bartlett's correction: the deviance of few expected reposts is larger than chi-square.
     excess = (1 - scale / number) / (6 * scale)
-    freedom = float(np.sum(each + np.minimum(excess, 1.0)) - taken)
+    freedom = float(np.sum(each + np.minimum(excess, 1.0)) - absorbed)
     p_value = float(chi2.sf(deviance, freedom)) if freedom > _LEAST_FREEDOM else np.nan
     return GoodnessOfFit(deviance, freedom, p_value)
 
@@ -213,22 +221,23 @@ def _sensitivity(
     limits = np.array(list(law.parameter_bounds.values()))
     up, down = np.minimum(values + _NUDGE, limits[:, 1]), np.maximum(values - _NUDGE, limits[:, 0])
 
-    def at(numbers: Floats) -> TransmissionLaw:
-        return law.replace(dict(zip(names, numbers.tolist(), strict=True)))
+    def slopes_of(chosen: npt.NDArray[np.bool_]) -> Floats:
+        """Differentiate each decision's chance with respect to the parameters chosen, together."""
+        ends = (np.where(chosen, end, values).tolist() for end in (up, down))
+        high, low = (
+            chances(law.replace(dict(zip(names, end, strict=True))), decisions) for end in ends
+        )
+        return high - low
 
-    if (terms := law.rate_terms(arrays_of(decisions))) is not None:
+    if (terms := law.rate_terms(exposure_arrays(decisions))) is not None:
         # Each decision depends on one of the rates.
         index = terms[0]
-        slope = (chances(at(up), decisions) - chances(at(down), decisions)) / (up - down)[index]
+        slope = slopes_of(np.ones(len(names), dtype=bool)) / (up - down)[index]
         slopes = np.zeros((cells.max() + 1, len(values)))
         np.add.at(slopes, (cells, index), slope)
         return slopes, np.diag(np.bincount(index, slope**2 / (p * (1 - p)), len(values)))
-    changes = []
-    for i in range(len(values)):
-        ends = [np.where(np.arange(len(values)) == i, end, values) for end in (up, down)]
-        high, low = (chances(at(end), decisions) for end in ends)
-        changes.append((high - low) / (up[i] - down[i]))
-    gradient = np.array(changes)
+    each = np.eye(len(names), dtype=bool)
+    gradient = np.array([slopes_of(one) for one in each]) / (up - down)[:, None]
     slopes = np.array([np.bincount(cells, weights=row) for row in gradient]).T
     return slopes, (gradient / (p * (1 - p))) @ gradient.T
 
@@ -239,7 +248,7 @@ def held_out(law: TransmissionLaw, log: Log, result: FitResult) -> float:
     Parameters
     ----------
     law : TransmissionLaw
-        Its options count, its values do not.
+        Its options matter, its values do not.
     log : Log
     result : FitResult
         Of the fit to all runs.
@@ -248,46 +257,33 @@ def held_out(law: TransmissionLaw, log: Log, result: FitResult) -> float:
     -------
     float
         Comparable between laws, and with ``loglik``; NaN with a single run, or where the law
-        cannot produce the decisions. A rate that would be 0 or 1 from the other runs is
-        taken from half a repost, or half a decline, more.
+        cannot produce the decisions. A rate that would be 0 or 1 from the other runs counts
+        half a repost, or half a decline, more.
     """
     if len(log.runs) < 2 or result.likeliest is None:
         return float("nan")
-    cells = log.cells(law)
-    parts = split(law, cells)
-    if parts is None:
-        return _held_out_together(law, log, list(result.likeliest.parameters.values()))
-    every = Trials.count(cells.seen.contacts, cells.reposts, cells.declines)
-    common = peak_rate(every.off_bounds())[0]
+    common, values = common_rate(log), result.likeliest.parameters
+    # Half a repost among all contacts.
+    least = np.log(0.5 / (log.seen.contacts.sum() + 1))
     score = 0.0
     for run in log.runs:
-        inside = cells.run == run
-        known = split(law, cells.where(~inside)) or {}
-        for name, trials in (split(law, cells.where(inside)) or {}).items():
-            rate = peak_rate(known[name].off_bounds())[0] if name in known else np.nan
-            score += trials.loglik(common if np.isnan(rate) else rate)
-    return score
-
-
-def _held_out_together(law: TransmissionLaw, log: Log, values: list[float]) -> float:
-    """Predict runs by a law whose parameters, here from all runs, are estimated together."""
-    cells = log.cells_by()
-    least = 0.5 / (cells.seen.contacts @ (cells.declines + cells.reposts) + 1)
-    score = 0.0
-    for run in log.runs:
-        known = log.without(run)
-        if law.offline and not known.decisions.seen.direct.any():
+        inside = log.run == run
+        if law.offline and not log.seen.direct[~inside].any():
             return float("nan")
-        problem = problem_of(law, known)
-        peak, _ = peak_of(problem, [problem.scale.from_values(values)])
-        rates = np.array(problem.scale.is_rate)
-        peak[rates] = np.clip(peak[rates], np.log(least), -np.log(least))
-        score += problem_of(law, log.only(run)).derivatives(peak)[0]
+        known, new = problems(law, log, ~inside, smooth=True), problems(law, log, inside)
+        for others, own in zip(known, new, strict=True):
+            scale = others.scale
+            start = scale.from_values([values[name] for name in scale.names])
+            peak, _ = peak_of(others, [start])
+            if not others.derivatives(start)[2].any():
+                peak = np.where(scale.is_rate, common, peak)
+            peak = np.where(scale.is_rate, np.clip(peak, least, np.log(-least)), peak)
+            score += own.derivatives(peak)[0]
     return score
 
 
 def rate_by_run_bic(log: Log) -> float:
-    """BIC of one rate a run: what differences between runs alone explain.
+    """Return the BIC of one rate per run: what differences between runs alone explain.
 
     Parameters
     ----------
@@ -300,9 +296,88 @@ def rate_by_run_bic(log: Log) -> float:
     """
     if log.unseen_reposts or len(log.runs) < 2:
         return float("inf")
-    cells = log.cells_by()
-    peaks = [
-        peak_rate(Trials.count(part.seen.contacts, part.reposts, part.declines))[1]
-        for part in (cells.where(cells.run == run) for run in log.runs)
+    loglik = 0.0
+    for run in log.runs:
+        (problem,) = problems(SI.example(), log, log.run == run)
+        loglik += peak_of(problem, problem.starts())[1]
+    return len(log.runs) * float(np.log(log.n_obs)) - 2 * loglik
+
+
+@dataclass(frozen=True)
+class Frailty:
+    """One common rate, times a gamma-distributed factor of each agent's own.
+
+    Not a law of the family, but a rival of every law in which earlier or other contacts
+    matter: agents that react readily leave first, so later contacts seem to work less.
+
+    Parameters
+    ----------
+    rate : float
+        Mean rate per contact and step.
+    variance : float
+        Variance of the factor, whose mean is 1; 0 means no frailty.
+    loglik, bic : float
+    p_value : float
+        Of the likelihood-ratio test that the variance is 0, a value on the bound of what it
+        can be: half chi-square with no degree of freedom, half with one.
+    """
+
+    rate: float
+    variance: float
+    loglik: float
+    bic: float
+    p_value: float
+
+
+def frailty(log: Log) -> Frailty:
+    """Fit one rate with gamma frailty between agents.
+
+    An agent declines contacts ``M`` with probability ``(1 + v r M)**(-1 / v)``, where ``r``
+    is the mean rate and ``v`` the variance.
+
+    Parameters
+    ----------
+    log : Log
+
+    Returns
+    -------
+    Frailty
+        With log-likelihood ``-inf`` where contacts cannot explain the reposts.
+    """
+    penalty = 2 * float(np.log(log.n_obs))
+    if log.unseen_reposts:
+        return Frailty(np.nan, np.nan, -np.inf, np.inf, np.nan)
+    (problem,) = problems(SI.example(), log)
+    (log_rate,), alone = peak_of(problem, problem.starts())
+    rate = float(probability_to_rate(problem.scale.to_values([log_rate]))[0])
+    none = Frailty(rate, 0.0, alone, penalty - 2 * alone, 1.0)
+    if not 0 < rate < np.inf:
+        return none
+    # Contacts that an agent declined, and those at which it reposted.
+    declined, posted = (
+        np.bincount(log.agent, log.seen.contacts * chosen).astype(float)
+        for chosen in (1 - log.repost, log.repost)
+    )
+
+    def no_repost(theta: Floats, contacts: Floats) -> Floats:
+        """Logarithm of the chance that an agent declines these contacts."""
+        variance = np.exp(theta[1])
+        return np.asarray(-np.log1p(variance * np.exp(theta[0]) * contacts) / variance)
+
+    def badness(theta: Floats) -> float:
+        stays, leaves = no_repost(theta, declined), no_repost(theta, declined + posted)
+        gone = np.log(-np.expm1(np.minimum(leaves - stays, -1e-300)))
+        return -float(np.sum(stays + np.where(posted > 0, gone, 0.0)))
+
+    bounds = [(log_rate - 5, log_rate + 5), _VARIANCE_RANGE]
+    tried = [
+        minimize(badness, [log_rate, start], bounds=bounds, method="L-BFGS-B")
+        for start in _VARIANCES
     ]
-    return len(peaks) * float(np.log(log.n_obs)) - 2 * sum(peaks)
+    found = min(tried, key=lambda result: float(result.fun))
+    loglik = -float(found.fun)
+    if loglik <= alone + _NO_GAIN:
+        return none
+    mean, variance = np.exp(found.x)
+    p_value = 0.5 * float(chi2.sf(2 * (loglik - alone), 1))
+    return Frailty(float(mean), float(variance), loglik, penalty - 2 * loglik, p_value)

@@ -1,10 +1,11 @@
-"""A complementary log-log regression that never returns what the data do not hold."""
+"""A complementary log-log regression that returns only what the data identify."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ _SEPARATED = "goes with always reposting, or never, so its estimate is infinite"
 
 @dataclass(frozen=True)
 class Regression:
-    """Coefficients and how sure they are.
+    """Coefficients and their covariance.
 
     Attributes
     ----------
@@ -44,7 +45,7 @@ class Regression:
     dropped: dict[str, str]
 
     def picks(self, terms: Sequence[str]) -> Floats:
-        """Give one row a term that has an estimate, which picks its coefficient."""
+        """Return one row per term that has an estimate, which picks its coefficient."""
         index = self.coefficients.index
         return np.array([index == term for term in terms if term in index], dtype=float).reshape(
             -1, len(index)
@@ -52,13 +53,13 @@ class Regression:
 
 
 def regress(terms: pd.DataFrame, cells: pd.DataFrame, unit: Sequence[str]) -> Regression:
-    """Regress counted decisions on terms, without those that the data cannot tell.
+    """Regress counted decisions on terms, without those that the data do not identify.
 
     Parameters
     ----------
-    terms : DataFrame, one row a cell
+    terms : DataFrame, one row per cell
         Values of each term, without an intercept.
-    cells : DataFrame, one row a cell
+    cells : DataFrame, one row per cell
         ``reposts`` and ``declines``, and the columns of ``unit``.
     unit : sequence of str
         Columns that name the cluster of a cell; none to trust the model.
@@ -92,21 +93,17 @@ def regress(terms: pd.DataFrame, cells: pd.DataFrame, unit: Sequence[str]) -> Re
 
 def _dependent(design: pd.DataFrame) -> dict[str, str]:
     """Find the columns that follow from those before them, and say from which."""
-    values = design.drop_duplicates().to_numpy()
-    basis = np.empty((len(values), 0))
+    # The triangle of a QR decomposition has the same dependencies, in few rows.
+    values = qr(design.drop_duplicates().to_numpy(), mode="r")[0]
     kept: list[int] = []
     found: dict[str, str] = {}
     for place, name in enumerate(design.columns):
         column: Floats = values[:, place]
-        rest = column
-        for _ in range(2):  # once more, for what rounding left
-            rest = rest - basis @ (basis.T @ rest)
-        length = float(np.linalg.norm(rest))
-        if length > 1e-9 * max(float(np.linalg.norm(column)), 1.0):
-            basis = np.column_stack([basis, rest / length])
+        weights = np.linalg.lstsq(values[:, kept], column)[0] if kept else np.empty(0)
+        rest = float(np.linalg.norm(column - values[:, kept] @ weights))
+        if rest > 1e-9 * max(float(np.linalg.norm(column)), 1.0):
             kept.append(place)
             continue
-        weights = np.linalg.lstsq(values[:, kept], column)[0] if kept else []
         others = [
             str(design.columns[earlier])
             for earlier, weight in zip(kept, weights, strict=True)
@@ -149,14 +146,10 @@ def _maximise(
     counts = cells[["reposts", "declines"]].to_numpy(dtype=float)
     family = sm.families.Binomial(link=sm.families.links.CLogLog())
     clusters = cells.groupby(list(unit)).ngroup().to_numpy() if unit else None
-    how = (
-        {}
-        if clusters is None
-        else {
-            "cov_type": "cluster",
-            "cov_kwds": {"groups": clusters, "use_correction": False},
-        }
-    )
+    how: dict[str, Any] = {}
+    if clusters is not None:
+        groups = {"groups": clusters, "use_correction": False}
+        how = {"cov_type": "cluster", "cov_kwds": groups}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # Whether the search failed is asked below, and once.
         warnings.simplefilter("ignore")

@@ -1,0 +1,240 @@
+"""The decisions of a record that can be fitted, and what was seen when each was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from mesa_llmspread._words import counted
+from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data.schema import UNKNOWN
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.inference.scale import Floats
+from mesa_llmspread.profiles import codes
+from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
+
+__all__ = [
+    "Bools",
+    "Log",
+    "check_data",
+    "columns_read",
+    "decisions_of",
+    "exposure_arrays",
+    "profile_indices",
+]
+
+Bools = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+
+# Columns of a decision that a law may read, beside ``traits``, which the profile implies.
+_COLUMNS = ("contacts", "cumulative", "exposure_count", "direct", "profile", "step", "agent")
+
+# Number of decisions on which a law is tried to find which columns it reads.
+_TRIED = 1000
+
+
+def check_data(data: Any) -> None:
+    """Raise ArgumentTypeError if something is not a SpreadData."""
+    if not isinstance(data, SpreadData):
+        raise ArgumentTypeError("data", data, "a SpreadData")
+
+
+def decisions_of(exposures: pd.DataFrame) -> pd.DataFrame:
+    """Return the decisions that can be fitted: by an agent that saw something, and not failed.
+
+    Parameters
+    ----------
+    exposures : DataFrame
+        The table of :class:`~mesa_llmspread.data.SpreadData`.
+
+    Returns
+    -------
+    DataFrame
+        Rows with at least one posting neighbour in view or the event itself, that ended in
+        a repost or a decline, with a column ``repost`` (bool) added.
+    """
+    saw = (exposures["contacts"] > 0) | exposures["direct"]
+    kept = exposures[saw & (exposures["outcome"] != "failed")]
+    return kept.assign(repost=kept["outcome"] == "repost")
+
+
+def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> Integers:
+    """Return the index of each decision's profile in ``all_profiles()``.
+
+    Parameters
+    ----------
+    decisions : DataFrame
+    unknown_too : bool, default False
+        Whether unknown profiles are allowed (index -1).
+
+    Returns
+    -------
+    ndarray of int, shape (len(decisions),)
+
+    Raises
+    ------
+    ArgumentError
+        If a profile is not a profile code.
+    """
+    profiles = decisions["profile"]
+    indices = pd.Index(codes()).get_indexer(pd.Index(profiles)).astype(np.int64)
+    wrong = (indices < 0) & ~(unknown_too & (profiles == UNKNOWN).to_numpy())
+    if wrong.any():
+        strange = profiles.iloc[int(np.argmax(wrong))]
+        raise ArgumentError(
+            "data.exposures['profile']", strange, "be a profile code such as 'OCEAN'"
+        )
+    return indices
+
+
+def exposure_arrays(decisions: pd.DataFrame) -> ExposureArrays:
+    """Return decisions, as :func:`decisions_of` returns them, as the arrays that a law takes."""
+    return ExposureArrays(
+        decisions["contacts"].to_numpy(),
+        decisions["exposure_count"].to_numpy(),
+        decisions["direct"].to_numpy(dtype=bool),
+        profile_indices(decisions, unknown_too=True),
+        decisions["cumulative"].to_numpy(),
+        step=decisions["step"].to_numpy(),
+        agent=decisions["agent"].to_numpy(),
+    )
+
+
+@dataclass(frozen=True)
+class Log:
+    """The decisions of a record, as likelihoods need them.
+
+    Parameters
+    ----------
+    data : SpreadData
+        The record.
+    table : DataFrame
+        Its decisions, one per row.
+    seen : ExposureArrays
+        What was seen at each decision.
+    n_failed : int
+        Number of decisions that failed, which are not in the table.
+    """
+
+    data: SpreadData
+    table: pd.DataFrame
+    seen: ExposureArrays
+    n_failed: int
+
+    @classmethod
+    def read(cls, data: SpreadData) -> Log:
+        """Return the decisions of a record; raise where there is none."""
+        table = decisions_of(data.exposures)
+        n_failed = int((data.exposures["outcome"] == "failed").sum())
+        if table.empty:
+            failed = counted(n_failed, "failed decision")
+            raise ArgumentError("data", failed, "hold decisions to fit")
+        return cls(data, table, exposure_arrays(table), n_failed)
+
+    @cached_property
+    def run(self) -> Integers:
+        """Run of each decision."""
+        return self.table["run"].to_numpy()
+
+    @cached_property
+    def repost(self) -> Floats:
+        """1 where a decision was to repost, else 0."""
+        return self.table["repost"].to_numpy(dtype=float)
+
+    @cached_property
+    def agent(self) -> Integers:
+        """Number of the agent that decided, counted over all runs from 0."""
+        return _distinct([self.run, self.seen.agent])[1]
+
+    @property
+    def n_obs(self) -> int:
+        """Number of decisions."""
+        return len(self.table)
+
+    @cached_property
+    def runs(self) -> list[int]:
+        """The runs with decisions."""
+        return [int(run) for run in np.unique(self.run)]
+
+    @cached_property
+    def unseen_reposts(self) -> int:
+        """Number of reposts with no posting neighbour in view, which contacts cannot explain."""
+        return int(self.repost[self.seen.contacts == 0].sum())
+
+    def cells(self, law: TransmissionLaw) -> tuple[ExposureArrays, Integers]:
+        """Group the decisions by what a law reads of them.
+
+        Parameters
+        ----------
+        law : TransmissionLaw
+
+        Returns
+        -------
+        seen : ExposureArrays
+            What was seen, one entry per cell; contacts are among it for every law.
+        cell : ndarray of int
+            The cell of each decision.
+        """
+        columns = columns_read(law, self.seen[:_TRIED]) | {"contacts"}
+        if "profile" in columns and (self.seen.profile < 0).any():
+            raise ArgumentError(
+                "law", law.name, "not use profiles, which are unknown for these decisions"
+            )
+        if columns not in self._cells:
+            first, cell = _distinct([getattr(self.seen, name) for name in sorted(columns)])
+            chosen = {name: getattr(self.seen, name)[first] for name in columns}
+            self._cells[columns] = ExposureArrays(**chosen), cell
+        return self._cells[columns]
+
+    def counts(self, cell: Integers, kept: Bools) -> tuple[Floats, Floats]:
+        """Return the number of reposts and of declines in each cell, among decisions kept."""
+        number = int(cell.max()) + 1
+        reposts = np.bincount(cell, self.repost * kept, number).astype(float)
+        return reposts, np.bincount(cell, kept, number) - reposts
+
+    @cached_property
+    def _cells(self) -> dict[frozenset[str], tuple[ExposureArrays, Integers]]:
+        return {}
+
+
+def _distinct(columns: Iterable[npt.NDArray[Any]]) -> tuple[Integers, Integers]:
+    """Return the first place of each distinct row of some columns, and the number of every row."""
+    ranks = [np.unique(values, return_inverse=True) for values in columns]
+    sizes = tuple(len(values) for values, _ in ranks)
+    flat = np.ravel_multi_index([rank for _, rank in ranks], sizes)
+    return np.unique(flat, return_index=True, return_inverse=True)[1:]
+
+
+def columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
+    """Return the columns that a law reads, by recording what it asks for.
+
+    Parameters
+    ----------
+    law : TransmissionLaw
+    seen : ExposureArrays
+        Some exposures on which it is tried.
+
+    Returns
+    -------
+    frozenset of str
+    """
+    read: set[str] = set()
+
+    class Recorded:
+        def __getattr__(self, name: str) -> Any:
+            read.add({"traits": "profile", "weight": "contacts"}.get(name, name))
+            return getattr(seen, name)
+
+        def __len__(self) -> int:
+            return len(seen)
+
+    for _, part in law.mixture_components():
+        part.prob(cast(ExposureArrays, Recorded()))
+    law.rate_terms(cast(ExposureArrays, Recorded()))
+    return frozenset(read & set(_COLUMNS))

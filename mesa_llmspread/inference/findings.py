@@ -1,0 +1,284 @@
+"""What a comparison of laws found: rows of findings with their evidence, and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mesa_llmspread._words import described, p_words
+from mesa_llmspread.inference.result import FitResult
+
+__all__ = ["Finding", "doubts", "findings", "misfit"]
+
+# Differences in BIC that count as decisive (Kass & Raftery 1995, doi:10.2307/2291091).
+_DECISIVE = 10.0
+
+# p-values below which a special case is rejected, and a law does not fit.
+_REJECTED, _MISFIT = 0.05, 0.001
+
+_NOUNS = {
+    "alpha": "offline",
+    "beta": "online",
+    "beta_first": "first",
+    "beta_repeat": "repeat",
+    "beta_single": "one neighbour",
+    "beta_multiple": "several",
+    "beta_low": "low",
+    "beta_high": "high",
+    "share_high": "share of high",
+}
+
+_SEVERAL = ("SingleMultiple", 'SingleMultiple(count="cumulative")')
+_CLASSES = ("TwoClass", "TwoClassKnown", "ByProfile")
+
+_REUSED = (
+    "Answers to repeated prompts were re-used, which looks like FirstRepeat: later exposures "
+    "repeat earlier refusals. Ask again with fresh draws, and trust the rate at first exposures "
+    "only."
+)
+_DIFFER = "Rates differ between runs; likelihoods and tests assume that they are equal."
+
+# The effects that laws stand for: the finding, its laws, and how a sentence about it begins.
+_EFFECTS = (
+    (
+        "first and later exposures differ",
+        ("FirstRepeat", 'FirstRepeat(per="occasion")'),
+        "Two rates",
+    ),
+    ("several neighbours act differently from one", _SEVERAL, "Two rates"),
+    ("the event itself makes agents post", ("OnlineOffline",), "Two rates"),
+    ("there are two classes of agents", ("TwoClass", "TwoClassKnown"), "Two classes of agents"),
+    ("personality matters", ("ByProfile",), "Personality matters"),
+)
+
+
+class Finding(NamedTuple):
+    """A possible finding of a comparison.
+
+    Attributes
+    ----------
+    finding : str
+        The statement.
+    claimed : bool
+        Whether the decisions support it.
+    evidence : str
+        The figures behind it.
+    clause : str
+        How the verdict, or a warning, expresses it; "" if not at all.
+    """
+
+    finding: str
+    claimed: bool
+    evidence: str
+    clause: str = ""
+
+
+def findings(
+    best: FitResult,
+    results: Mapping[str, FitResult],
+    tests: pd.DataFrame,
+    fit_p_values: Mapping[str, float],
+) -> list[Finding]:
+    """Return what a comparison found; the clauses in order are its verdict.
+
+    Parameters
+    ----------
+    best : FitResult
+        The fit with the lowest BIC.
+    results : mapping of str to FitResult
+        All fits, by name.
+    tests : DataFrame
+        As :func:`~mesa_llmspread.inference.diagnostics.nested_tests` returns them.
+    fit_p_values : mapping of str to float
+        Goodness of fit of each law; NaN if unknown.
+
+    Returns
+    -------
+    list of Finding
+    """
+    excess = {name: fit.bic - best.bic for name, fit in results.items() if fit.success}
+    decisive = excess.get("SI", np.inf) > _DECISIVE
+    wrong, values = misfit(best.name, fit_p_values), _values(best)
+    opening = f"{wrong}; its estimates: {values}" if wrong else _opening(best, values, decisive)
+    rivals = {name: bic for name, bic in excess.items() if results[name] is not best}
+    close = [name for name in rivals if name != "SI" and _is_close(name, best, rivals[name], tests)]
+
+    rows = [
+        Finding(
+            "the best law fits the decisions",
+            not wrong,
+            f"{best.name}: goodness of fit {p_words(fit_p_values.get(best.name, np.nan))}",
+            opening,
+        ),
+        Finding("one rate is enough", best.name == "SI" and not wrong, _against(rivals)),
+    ]
+    for finding, laws, _ in _EFFECTS:
+        bics = {name: excess[name] for name in excess if results[name].name in laws}
+        if bics:
+            claimed = best.name in laws and decisive and not wrong
+            rows.append(Finding(finding, claimed, _against(bics)))
+    if "SI" in results and results["SI"] is not best:
+        rows.append(_about_si(best, excess, tests))
+    classes = {name: rivals[name] for name in _CLASSES if name in rivals}
+    if best.name not in (*_CLASSES, "SI") and classes:
+        as_well, evidence = bool(set(close) & set(classes)), _against(classes)
+        clause = "" if as_well else f"a class model does not explain it better ({evidence})"
+        finding = "classes of agents explain the decisions as well"
+        rows.append(Finding(finding, as_well, evidence, clause))
+    names = " and ".join(close)
+    if close:
+        # A law that does not fit is ruled out already.
+        clause = f"next by BIC: {names}" if wrong else f"{names} cannot be ruled out"
+    elif best.name == "SI" and rivals and not wrong:
+        clause = "no second rate adds to it"
+    else:
+        clause = "no other law comes close" if set(rivals) - {"SI"} else ""
+    rows.append(Finding("other laws cannot be ruled out", bool(close), _against(rivals), clause))
+    return rows
+
+
+def misfit(law: str, fit_p_values: Mapping[str, float]) -> str:
+    """Return a clause that a law does not fit, and whether another one does.
+
+    Parameters
+    ----------
+    law : str
+        The law that was chosen.
+    fit_p_values : mapping of str to float
+        Goodness of fit of each law that was compared; NaN if unknown.
+
+    Returns
+    -------
+    str
+        "" if the law fits, or this is unknown.
+
+    Examples
+    --------
+    >>> misfit("SI", {"SI": 0.0, "FirstRepeat": 0.2}).rpartition("; ")[2]
+    'FirstRepeat does'
+    >>> misfit("SI", {"SI": 0.2})
+    ''
+    """
+    own = fit_p_values.get(law, np.nan)
+    if not own < _MISFIT:
+        return ""
+    fitting = [name for name, p in fit_p_values.items() if p >= _MISFIT]
+    others = f"{' and '.join(fitting)} {'does' if len(fitting) == 1 else 'do'}"
+    return (
+        f"{law} has the lowest BIC but does not fit the decisions (goodness of fit: "
+        f"{p_words(own)}); {others if fitting else 'no other law compared here is found to fit'}"
+    )
+
+
+def _against(bics: Mapping[str, float]) -> str:
+    """Return the smallest excess in BIC, with its law."""
+    if not bics:
+        return "no other law was fitted"
+    nearest = min(bics, key=bics.__getitem__)
+    return f"{nearest}: BIC {bics[nearest]:.0f} higher" if bics[nearest] else f"{nearest}: best BIC"
+
+
+def _opening(best: FitResult, values: str, decisive: bool) -> str:
+    """Return the clause that names the law with the lowest BIC and its values."""
+    if best.name == "SI":
+        return f"One rate is enough: {values}"
+    if best.name == "ByProfile":
+        return f"Personality matters: {values}"
+    for _, laws, start in _EFFECTS:
+        if best.name in laws:
+            needed = "are needed" if decisive else "describe it best"
+            return f"{start} {needed}: {values} ({best.name})"
+    return f"{best.name} describes the decisions best: {values}"
+
+
+def _values(best: FitResult) -> str:
+    """Return the estimates in words."""
+    if len(best.params) > len(_NOUNS):
+        return best.describe()
+    values = ", ".join(
+        described(_NOUNS.get(name, name), value, *best.ci[name], digits=2)
+        for name, value in best.params.items()
+    )
+    return values.removeprefix("online ") if best.name == "SI" else values
+
+
+def _about_si(best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame) -> Finding:
+    """Return whether one rate is rejected."""
+    if "SI" not in excess:
+        return Finding("one rate is rejected", True, "SI is impossible", "SI is impossible")
+    p = _p_value(tests, "SI", best.name)
+    evidence = f"BIC {excess['SI']:.0f} higher{'' if np.isnan(p) else f', {p_words(p)}'}"
+    rejected = excess["SI"] > _DECISIVE
+    clause = f"SI is {'rejected' if rejected else 'less likely'} ({evidence})"
+    return Finding("one rate is rejected", rejected, evidence, clause)
+
+
+def _p_value(tests: pd.DataFrame, simple: str, rich: str) -> float:
+    """Return the p-value of a test; NaN if it was not made."""
+    found = tests[(tests["simple"] == simple) & (tests["rich"] == rich)]["p_value"]
+    return float(found.iloc[0]) if len(found) else float("nan")
+
+
+def _is_close(name: str, best: FitResult, excess: float, tests: pd.DataFrame) -> bool:
+    """Return whether a law may be the right one instead of the best."""
+    if excess >= _DECISIVE:
+        return False
+    # What contains the best law always fits about as well: does it fit better?
+    p = _p_value(tests, best.name, name)
+    if not np.isnan(p):
+        return p < _REJECTED
+    contains = best.name == "SI" and name == "TwoClass"
+    return not contains or excess < 2
+
+
+def doubts(
+    best: FitResult,
+    results: Mapping[str, FitResult],
+    *,
+    frailty_bic: float,
+    rate_by_run: float,
+    reused: bool,
+) -> list[Finding]:
+    """Return what may have misled the comparison; the clauses are sentences.
+
+    Parameters
+    ----------
+    best : FitResult
+        The fit with the lowest BIC.
+    results : mapping of str to FitResult
+        All fits, by name.
+    frailty_bic : float
+        BIC of one rate with differences between agents.
+    rate_by_run : float
+        BIC of one rate per run.
+    reused : bool
+        Whether answers to repeated prompts were re-used.
+
+    Returns
+    -------
+    list of Finding
+    """
+    rows = []
+    rivals = {"differences between agents (gamma frailty)": frailty_bic}
+    rivals |= {
+        f"classes of agents ({name})": results[name].bic
+        for name in _CLASSES
+        if name in results and results[name].success
+    }
+    rivals["one rate, different in every run,"] = rate_by_run
+    if best.name in (*_CLASSES, "SI", "OnlineOffline"):
+        rivals = {}
+    for rival, bic in rivals.items():
+        well = "better" if bic < best.bic else "nearly as well"
+        claimed, evidence = bic - best.bic < _DECISIVE, f"BIC {bic - best.bic:+.0f}"
+        clause = f"{best.name} may be an artefact: {rival} would explain the decisions {well}"
+        finding = f"{rival.rstrip(',')} may be behind it"
+        rows.append(Finding(finding, claimed, evidence, f"{clause} ({evidence})."))
+    source = f"answers to repeated prompts were {'' if reused else 'not '}re-used"
+    rows.append(Finding("re-used answers may be behind it", reused, source, _REUSED))
+    same = f"same rates in every run: {p_words(best.heterogeneity)}"
+    rows.append(Finding("rates differ between runs", best.interval == "runs", same, _DIFFER))
+    return rows
