@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -67,6 +68,16 @@ def test_settings_make_the_model_that_their_lines_make(decider: str) -> None:
     for name in ("Infected", "Exposures"):
         assert again.datacollector.model_vars[name] == model.datacollector.model_vars[name]
     assert printed.getvalue().strip()
+
+
+def test_lines_with_an_event_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = next(DATA.glob("ucdp*.csv"))
+    shutil.copy(source, tmp_path / "your_file.csv")
+    monkeypatch.chdir(tmp_path)
+    event = read_upload("mine.csv", 1, source.read_bytes())[-1]
+    names: dict[str, Any] = {}
+    exec(Settings(n=60, event=event, steps=1).python(), names)
+    assert names["model"].info.event == event
 
 
 def test_the_form_offers_every_feed_and_network() -> None:

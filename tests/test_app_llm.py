@@ -147,7 +147,7 @@ def test_a_stopped_step_of_a_session_never_was(scripted_server: ScriptedServer) 
         session.run()
         eventually(lambda: scripted_server.in_flight > 5)
         session.apply(Settings(n=60, decider="SI"))
-        eventually(lambda: session.view.decided_by == "the law SI(0.05)")
+        eventually(lambda: session.view.settings.decider == "SI")
         eventually(lambda: scripted_server.in_flight == 0)
     finally:
         session.close()

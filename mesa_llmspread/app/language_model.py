@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from mesa_llmspread.app.settings import LLMSettings
-from mesa_llmspread.deciders import Decider, Decision, Exposure
+from mesa_llmspread.deciders import Decider, Decision, Exposure, LLMDecider
 
 __all__ = ["Progress", "Watched", "allowed_address", "allowed_keys", "look_up", "refusal"]
 
@@ -110,7 +110,6 @@ def look_up(llm: LLMSettings) -> tuple[dict[str, str], bool] | None:
     if not llm.model or refusal(replace(llm, key_variable="")):
         return None
     from mesa_llmspread.deciders.llm.calls import key_variables
-    from mesa_llmspread.deciders.llm.decider import LLMDecider
 
     address = llm.api_base or None
     priced = LLMDecider(llm.model, address).endpoint.price(1, 1) is not None

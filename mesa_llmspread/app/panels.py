@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import solara
 
 from mesa_llmspread.app.session import View
@@ -95,10 +94,9 @@ def _decisions(data: SpreadData | None, agent: int) -> list[dict[Any, str]]:
     """Return an agent's decisions as text, the last one first."""
     if data is None:
         return []
-    table = data.exposures[data.exposures["agent"] == agent]
-    table = table[["step", "contacts", "exposure_count", "outcome"]].astype(str)
-    table.columns = pd.Index(["step", "posting neighbours", "occasion", "decision"])
-    return table.to_dict("records")[::-1]
+    names = {"contacts": "posting neighbours", "exposure_count": "occasion", "outcome": "decision"}
+    table = data.exposures[data.exposures["agent"] == agent].rename(columns=names)
+    return table[["step", *names.values()]].astype(str).to_dict("records")[::-1]
 
 
 def _decided(decision: Decision) -> str:
@@ -128,20 +126,15 @@ def Profiles(view: View) -> None:
     view : View
         What there is to see.
     """
-    data = view.data
-    rates = solara.use_memo(lambda: data and profile_rates(data), [data])
-    if not rates or not rates["by_trait"]:
-        solara.Text("No decision has been made yet: take a step, or run.")
-    else:
-        ProfileGrid(**rates)
+    ProfileGrid(**solara.use_memo(lambda: profile_rates(view.data), [view.data]))
 
 
-def profile_rates(data: SpreadData) -> dict[str, dict[Any, dict[str, float]]]:
+def profile_rates(data: SpreadData | None) -> dict[str, dict[Any, dict[str, float]]]:
     """Return repost rates as plain values.
 
     Parameters
     ----------
-    data : SpreadData
+    data : SpreadData or None
 
     Returns
     -------
@@ -149,6 +142,8 @@ def profile_rates(data: SpreadData) -> dict[str, dict[Any, dict[str, float]]]:
         ``by_trait``, with groups such as "openness low", and ``by_profile``, with codes; of each
         group that has decided: ``decisions``, ``rate``, ``low`` and ``high``.
     """
+    if data is None:
+        return {"by_trait": {}, "by_profile": {}}
     # Statistics take long to load, and the page comes first.
     from mesa_llmspread.analysis.descriptive import repost_rates
 
