@@ -194,7 +194,7 @@ class Visitor:
         await self._send("comm_open", control, target_name="solara.control", data={})
         await self._send("comm_msg", control, data={"method": "run", "args": {"path": "/"}})
         async with self._changed:
-            await self._changed.wait_for(lambda: self._with("positions"))
+            await self._changed.wait_for(lambda: self._with("picture"))
         await self._press("Stop")
         async with self._changed:
             await self._changed.wait_for(lambda: self._may_press("Step"))
@@ -223,7 +223,7 @@ class Visitor:
 
     def _posted(self) -> Any:
         """Say after how many steps the picture of the network is."""
-        return [self._widgets[key]["clock"] for key in self._with("positions")]
+        return [self._widgets[key]["clock"] for key in self._with("picture")]
 
     def _button(self, text: str) -> str:
         return next(

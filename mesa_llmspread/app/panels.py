@@ -36,14 +36,14 @@ def Watch(view: View, selected: int, on_selected: Callable[[int], None]) -> None
         Called with the agent that is clicked.
     """
     model = view.model
-    if model is None or view.picture is None:
+    if model is None:
         no = "No network: the settings on the left are not allowed."
         solara.Text("Laying out the network …" if view.busy else no)
         return
     with solara.Div(classes=["spread-watch"]):
         with solara.Div():
             NetworkCanvas(
-                **view.picture,
+                picture=view.picture,
                 posted=view.posted,
                 clock=view.clock,
                 feed=view.settings.feed,
@@ -204,7 +204,7 @@ def Feed(view: View, on_selected: Callable[[int], None]) -> None:
         Called with the agent whose name is clicked.
     """
     solara.Text(f"The news: {view.settings.event.text}", classes=["spread-verdict"])
-    if view.model is not None and view.picture is not None:
+    if view.model is not None:
         FeedList(
             posted=view.posted,
             profiles=view.picture["profiles"],

@@ -49,7 +49,7 @@ class View:
         What the model was built from.
     model : SpreadModel or None
         The model; None before the first, and where the settings are not allowed.
-    picture : mapping, or None
+    picture : mapping
         Its network; see :func:`mesa_llmspread.app.layout.picture`.
     clock : int
         Steps done.
@@ -74,7 +74,7 @@ class View:
     run: int = 0
     settings: Settings = field(default_factory=Settings)
     model: SpreadModel | None = None
-    picture: Mapping[str, Any] | None = None
+    picture: Mapping[str, Any] = field(default_factory=dict)
     clock: int = 0
     posted: list[int] = field(default_factory=list)
     infected: list[int] = field(default_factory=list)

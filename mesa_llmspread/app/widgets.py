@@ -19,9 +19,7 @@ Handler = Callable[[Any], None] | None
 
 @solara.component_vue("network.vue")
 def NetworkCanvas(
-    positions: Sequence[float],
-    edges: Sequence[int],
-    profiles: Sequence[str],
+    picture: Mapping[str, Any],
     posted: Sequence[int],
     clock: int,
     feed: str,
