@@ -23,8 +23,8 @@ from mesa_llmspread.app.language_model import (
 )
 from mesa_llmspread.app.session import THREADS, Session
 from mesa_llmspread.app.settings import LLMSettings, Settings
-from mesa_llmspread.deciders.llm.calls import key_variables
-from mesa_llmspread.deciders.llm.loop import stopped_by
+from mesa_llmspread.deciders.llm.client import key_variables
+from mesa_llmspread.deciders.llm.event_loop import stopped_by
 from mesa_llmspread.exceptions import (
     ArgumentError,
     BudgetExceededError,
@@ -160,7 +160,7 @@ def test_the_spending_limit_is_the_deciders(scripted_server: ScriptedServer) -> 
     with pytest.raises(BudgetExceededError) as caught:
         settings.make_model(Watched(decider)).step()
     assert (caught.value.argument, caught.value.limit) == ("max_cost_usd", 0.02)
-    assert 0 < decider.endpoint.price(100, 10) * len(scripted_server.requests) <= 0.02
+    assert 0 < decider.client.price(100, 10) * len(scripted_server.requests) <= 0.02
     session = Session(settings, running=True)
     try:
         eventually(lambda: bool(session.view.problem))
@@ -197,7 +197,7 @@ def test_a_named_variables_key_goes_to_the_server_and_nowhere_else(
     assert len(kept) >= 4
     assert not [path for path in kept if KEY.encode() in path.read_bytes()]
     assert KEY.encode() not in pickle.dumps(decider)
-    assert KEY not in repr(decider.endpoint) + json.dumps(model.info.to_dict())
+    assert KEY not in repr(decider.client) + json.dumps(model.info.to_dict())
 
     scripted_server.reset(Reply(status=401, error=f"Incorrect API key provided: {KEY}"))
     with pytest.raises(DeciderError) as caught:

@@ -17,6 +17,7 @@ import numpy as np
 
 from mesa_llmspread.app.settings import LLMSettings
 from mesa_llmspread.deciders import Decider, Decision, Exposure, LLMDecider
+from mesa_llmspread.deciders.llm.client import key_variables
 
 __all__ = ["Progress", "Watched", "allowed_address", "allowed_keys", "look_up", "refusal"]
 
@@ -109,10 +110,8 @@ def look_up(llm: LLMSettings) -> tuple[dict[str, str], bool] | None:
     """
     if not llm.model or refusal(replace(llm, key_variable="")):
         return None
-    from mesa_llmspread.deciders.llm.calls import key_variables
-
     address = llm.api_base or None
-    priced = LLMDecider(llm.model, address).endpoint.price(1, 1) is not None
+    priced = LLMDecider(llm.model, address).client.price(1, 1) is not None
     own = ", ".join(map(_variable, key_variables(llm.model, address)))
     keys = {"": own or "none needed, or set"} | {name: _variable(name) for name in allowed_keys()}
     return keys, priced

@@ -271,9 +271,8 @@ def report(data: SpreadData) -> bytes:
         One self-contained HTML page.
     """
     from mesa_llmspread.analysis.event_analysis import analyse
-    from mesa_llmspread.reporting.report import figures, save_figures, write_report
+    from mesa_llmspread.reporting.report import write_report
 
     analysis = analyse(data)
     with tempfile.TemporaryDirectory() as folder:
-        pictures = save_figures(figures(analysis), Path(folder))
-        return write_report(analysis, pictures, Path(folder) / "report.html").read_bytes()
+        return write_report(analysis, folder).read_bytes()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mesa_llmspread.app.fits import Law, submit
 from mesa_llmspread.app.language_model import Progress, Watched
 from mesa_llmspread.app.settings import Settings
-from mesa_llmspread.deciders.llm.loop import stopped_by
+from mesa_llmspread.deciders.llm.event_loop import stopped_by
 from mesa_llmspread.exceptions import BudgetExceededError, LLMSpreadError, StoppedError
 
 # Mesa takes longer to load than the rest of the page, so it is imported where a model is

@@ -13,11 +13,17 @@ import pytest
 from servers import Reply, ScriptedServer, answer
 
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.deciders import Decision, LLMDecider, Outcome
+from mesa_llmspread.deciders import Decider, Decision, LLMDecider, Outcome
 from mesa_llmspread.deciders.base import Exposure, Post
-from mesa_llmspread.deciders.llm.draws import Drawn, Pool, repost_chance, token_repost_prob
+from mesa_llmspread.deciders.llm.call import Call
+from mesa_llmspread.deciders.llm.pooling import repost_chance, token_repost_prob
 from mesa_llmspread.events import bundled_events
-from mesa_llmspread.exceptions import ArgumentError, DeciderError, UnknownNameError
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    DeciderError,
+    TooManyFailuresError,
+    UnknownNameError,
+)
 from mesa_llmspread.model import SpreadModel
 from mesa_llmspread.profiles import Profile
 
@@ -27,9 +33,13 @@ def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
-REPOST, DECLINE, FAILED = (
-    Drawn(Decision(outcome, f"{outcome.value} words", key=outcome.value)) for outcome in Outcome
-)
+def call(outcome: str, repost_prob: float | None = None) -> Call:
+    answer = None if outcome == "failed" else "{}"
+    place = (1, 0, "OceAn", "e", outcome, answer)
+    return Call("k", "r", "openai/tiny", "{}", "1", "1:0", *place, repost_prob=repost_prob)
+
+
+REPOST, DECLINE, FAILED = map(call, ("repost", "decline", "failed"))
 
 
 def exposures(n: int, step: int = 1, code: str = "OceAn") -> list[Exposure]:
@@ -38,12 +48,12 @@ def exposures(n: int, step: int = 1, code: str = "OceAn") -> list[Exposure]:
     return [Exposure(step, agent, profile, event, 2, 2, 1, False, posts) for agent in range(n)]
 
 
-def decider(server: ScriptedServer, sampling: str, **options: Any) -> LLMDecider:
+def decider(server: ScriptedServer, sampling: str, **options: Any) -> Decider:
     who = LLMDecider("openai/tiny", server.api_base, sampling=sampling, **options)
     return who.for_run(100, np.random.default_rng(1))
 
 
-def decide(who: LLMDecider, n: int, step: int = 1, code: str = "OceAn") -> list[Decision]:
+def decide(who: Decider, n: int, step: int = 1, code: str = "OceAn") -> list[Decision]:
     return who.decide(exposures(n, step, code), np.random.default_rng(step))
 
 
@@ -57,28 +67,55 @@ def test_chances_are_smoothed_and_failures_do_not_count() -> None:
     assert repost_chance([REPOST, FAILED]) == 0.75
     assert repost_chance([DECLINE] * 19) == 0.5 / 20
     assert repost_chance([DECLINE, REPOST, REPOST]) == 2.5 / 4
-    assert repost_chance([REPOST._replace(repost_prob=0.125)]) == 0.125
+    assert repost_chance([call("decline", 0.125)]) == 0.125
 
 
-def test_draws_have_the_chance_and_the_words_of_the_pool() -> None:
-    pool = Pool(4, direct=True)
-    pool.learn(["p"] * 4, [REPOST, DECLINE, DECLINE, FAILED])
-    n = 20_000
-    decisions = pool.answer(exposures(n), ["p"] * n, [None] * n, np.random.default_rng(1))
-    reposts = [d for d in decisions if d.outcome is Outcome.REPOST]
+def test_draws_have_the_chance_and_the_words_of_the_pool(scripted_server: ScriptedServer) -> None:
+    repost, decline = answer(True, "repost words"), answer(False, "decline words")
+    scripted_server.script = [repost, decline, decline, Reply("no JSON")]
+    options = {"draws": 4, "max_failed": 1.0, "max_concurrency": 1, "feed_detail": "counts"}
+    n = 5000
+    decisions = decide(decider(scripted_server, "pooled", **options), n)
+    assert len(scripted_server.requests) == 4
+    assert [d.outcome.value for d in decisions[:4]] == ["repost", "decline", "decline", "failed"]
+    drawn = decisions[4:]
+    reposts = [d for d in drawn if d.outcome is Outcome.REPOST]
     p = 1.5 / 4
     assert len(reposts) == pytest.approx(n * p, abs=4 * math.sqrt(n * p * (1 - p)))
     assert {d.post for d in reposts} == {"repost words"}
-    assert {d.outcome for d in decisions} == {Outcome.REPOST, Outcome.DECLINE}
+    assert {d.outcome for d in drawn} == {Outcome.REPOST, Outcome.DECLINE}
 
 
-def test_a_pool_without_an_answer_fails_and_without_words_has_none() -> None:
-    pool = Pool(1, direct=True)
-    rng = np.random.default_rng(1)
-    assert pool.answer(exposures(2), ["p"] * 2, [FAILED, None], rng)[1] == FAILED.decision
-    n = 500
-    decisions = pool.answer(exposures(n), ["q"] * n, [DECLINE] + [None] * (n - 1), rng)
-    assert Decision(Outcome.REPOST) in decisions
+def test_a_pool_without_an_answer_fails_and_without_words_has_none(
+    scripted_server: ScriptedServer,
+) -> None:
+    scripted_server.script = [Reply("no JSON"), answer(False)]
+    who = decider(scripted_server, "pooled", draws=1, max_failed=1.0)
+    first, second = decide(who, 2)
+    assert first == second
+    assert second.outcome is Outcome.FAILED
+    assert who.manifest()["failed"] == {"malformed": 2}
+    assert Decision(Outcome.REPOST) in decide(who, 500, code="ocean")
+
+
+def test_too_many_failures_end_a_pooled_run(scripted_server: ScriptedServer) -> None:
+    scripted_server.script = Reply("no JSON")
+    who = decider(scripted_server, "pooled", draws=1, max_failed=0.2)
+    with pytest.raises(TooManyFailuresError) as caught:
+        decide(who, 30)
+    assert (caught.value.failed, caught.value.decided, caught.value.max_failed) == (30, 30, 0.2)
+    # The step does not count, so it can be repeated.
+    assert who.manifest()["decisions"] == 0
+    scripted_server.script = answer()
+    assert decide(who, 30)[0].outcome is Outcome.REPOST
+    assert len(scripted_server.requests) == 2
+
+
+def test_without_a_run_each_batch_has_a_pool_of_its_own(scripted_server: ScriptedServer) -> None:
+    who = LLMDecider("openai/tiny", scripted_server.api_base, sampling="pooled", draws=2)
+    for _ in range(2):
+        decide(who, 5)
+    assert len(scripted_server.requests) == 4
 
 
 def test_no_prompt_is_asked_more_often_than_allowed(scripted_server: ScriptedServer) -> None:
@@ -183,21 +220,22 @@ def test_a_real_server_says_how_likely_it_is(llama_server: str, tmp_path: Path) 
 
 
 def test_a_server_without_log_probabilities_is_told(scripted_server: ScriptedServer) -> None:
-    with pytest.raises(DeciderError, match="no log-probabilities; use sampling='independent'"):
+    with pytest.raises(DeciderError, match="no log-probabilities"):
         decide(decider(scripted_server, "logprobs"), 1)
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("options", "error", "argument"),
     [
-        ({"sampling": "poled"}, UnknownNameError, "did you mean 'pooled'"),
-        ({"feed_detail": "count"}, UnknownNameError, "did you mean 'counts'"),
-        ({"sampling": "logprobs", "temperature": 0.5}, ArgumentError, "temperature=0.5"),
-        ({"draws": 0}, ArgumentError, "draws=0"),
+        ({"sampling": "poled"}, UnknownNameError, "sampling"),
+        ({"feed_detail": "count"}, UnknownNameError, "feed_detail"),
+        ({"sampling": "logprobs", "temperature": 0.5}, ArgumentError, "temperature"),
+        ({"draws": 0}, ArgumentError, "draws"),
     ],
 )
 def test_wrong_arguments_are_named(
-    options: dict[str, Any], error: type[Exception], message: str
+    options: dict[str, Any], error: type[ArgumentError], argument: str
 ) -> None:
-    with pytest.raises(error, match=message):
+    with pytest.raises(error) as caught:
         LLMDecider("openai/tiny", **options)
+    assert (caught.value.argument, caught.value.value) == (argument, options[argument])

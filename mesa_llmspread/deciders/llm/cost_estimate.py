@@ -16,7 +16,7 @@ from mesa_llmspread.profiles import Profile
 if TYPE_CHECKING:
     from mesa_llmspread.deciders.llm.decider import LLMDecider
 
-__all__ = ["Estimate", "estimate", "total"]
+__all__ = ["CostEstimate", "estimate", "total"]
 
 # A short JSON answer: true or false, some twenty words to post, and a sentence why.
 _ANSWER_TOKENS = 80
@@ -24,19 +24,19 @@ _POST = "Have you seen this? It is not far from here, and nobody seems to talk a
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What a run is expected to take, and the most it can take.
 
     Attributes
     ----------
     calls, most_calls : int
-        Requests; the most where every call needs every attempt.
+        Requests; the most if every call needs every attempt.
     prompt_tokens, most_prompt_tokens : int
         Tokens sent.
     completion_tokens, most_completion_tokens : int
         Tokens answered.
     cost_usd, most_cost_usd : float or None
-        US dollars at litellm's prices; None where the price is unknown.
+        US dollars at litellm's prices; None if the price is unknown.
     """
 
     calls: int
@@ -49,31 +49,31 @@ class Estimate:
     most_cost_usd: float | None
 
     def __str__(self) -> str:
-        if self.cost_usd is None or self.most_cost_usd is None:
-            money = "at an unknown price"
-        else:
+        tokens = self.prompt_tokens + self.completion_tokens
+        most_tokens = self.most_prompt_tokens + self.most_completion_tokens
+        money = "at an unknown price"
+        if self.cost_usd is not None and self.most_cost_usd is not None:
             money = f"about ${self.cost_usd:.2f}, at most ${self.most_cost_usd:.2f}"
         return (
             f"about {self.calls:,} calls, at most {self.most_calls:,}; "
-            f"about {self.prompt_tokens + self.completion_tokens:,} tokens, "
-            f"at most {self.most_prompt_tokens + self.most_completion_tokens:,}; {money}"
+            f"about {tokens:,} tokens, at most {most_tokens:,}; {money}"
         )
 
 
-def total(estimates: Iterable[Estimate]) -> Estimate:
-    """Add up what several runs will take; a sum with an unknown part is unknown.
+def total(estimates: Iterable[CostEstimate]) -> CostEstimate:
+    """Return what several runs will take together; a sum with an unknown part is unknown.
 
     Parameters
     ----------
-    estimates : iterable of Estimate
+    estimates : iterable of CostEstimate
 
     Returns
     -------
-    Estimate
+    CostEstimate
 
     Examples
     --------
-    >>> one = Estimate(1, 2, 10, 20, 5, 10, 0.01, 0.02)
+    >>> one = CostEstimate(1, 2, 10, 20, 5, 10, 0.01, 0.02)
     >>> str(total([one, one]))
     'about 2 calls, at most 4; about 30 tokens, at most 60; about $0.02, at most $0.04'
     """
@@ -83,7 +83,7 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
         amounts = [getattr(one, name) for one in listed]
         return None if None in amounts else sum(amounts)
 
-    return Estimate(**{field.name: add(field.name) for field in fields(Estimate)})
+    return CostEstimate(**{field.name: add(field.name) for field in fields(CostEstimate)})
 
 
 def estimate(
@@ -95,37 +95,37 @@ def estimate(
     profiles: int = 32,
     chance: float = 0.1,
     event: OfflineEvent | None = None,
-) -> Estimate:
+) -> CostEstimate:
     """Estimate what a run will take.
 
     Parameters
     ----------
     decider : LLMDecider
-        Nothing is asked of its model.
+        Its model is not asked.
     n : int
         Number of agents.
     steps : int
         Number of steps.
     k : int, default 8
-        Neighbours an agent.
+        Neighbours per agent.
     profiles : int, default 32
         Number of different personalities.
     chance : float, default 0.1
-        P(repost) at one exposure that is reckoned with; above 0.
+        P(repost) assumed at one exposure; above 0.
     event : OfflineEvent, optional
         What the news is about; a bundled event if not given.
 
     Returns
     -------
-    Estimate
+    CostEstimate
 
     Notes
     -----
-    Everybody is taken to see the news from the first step on and to be asked at every step
-    until the repost: (1 - (1 - chance)^steps) / chance decisions an agent, and one a step at
-    most. Where posts are seen only when new, or not all are reached, there are fewer.
+    It is assumed that everybody sees the news from the first step on and is asked at every step
+    until the repost: (1 - (1 - chance)^steps) / chance decisions per agent, and at most one per
+    step. If posts are seen only when new, or not all agents are reached, there are fewer.
     Prompts are counted with half the feed in view, and at most with a feed and an event as
-    long as prompts show them, a token a byte.
+    long as prompts show them, one token per byte.
     """
     n, steps = checked_int("n", n, least=1), checked_int("steps", steps, least=1)
     k, profiles = checked_int("k", k, least=1), checked_int("profiles", profiles, least=1)
@@ -133,37 +133,33 @@ def estimate(
     if not chance:
         raise ArgumentError("chance", chance, "be above 0")
     calls = _calls(decider, round(n * (1 - (1 - chance) ** steps) / chance), steps, k, profiles)
-    most_calls = _calls(decider, n * steps, steps, k, profiles) * decider.endpoint.max_attempts
-    event = event or bundled_events()[0]
-    usual = _exposure(event, max(1, k // 2), _POST)
-    prompt = decider.endpoint.count_tokens(decider.messages(usual))
+    most_calls = _calls(decider, n * steps, steps, k, profiles) * decider.client.max_attempts
+    event, client = event or bundled_events()[0], decider.client
+    prompt = client.count_tokens(decider.messages(_exposure(event, max(1, k // 2), _POST)))
     longest = decider.messages(_exposure(event, MAX_POSTS, ""))
-    most_prompt = sum(len(message["content"].encode()) for message in longest)
+    quoted = MAX_EVENT_LENGTH + (decider.feed_detail == "posts") * MAX_POSTS * MAX_POST_LENGTH
     # Every sign of a quoted text may be one of four bytes.
-    most_prompt += 4 * (
-        MAX_EVENT_LENGTH + (decider.feed_detail == "posts") * MAX_POSTS * MAX_POST_LENGTH
-    )
-    answer = min(_ANSWER_TOKENS, decider.endpoint.max_tokens)
-    price = decider.endpoint.price
-    one, most = price(prompt, answer), price(most_prompt, decider.endpoint.max_tokens)
-    return Estimate(
+    most_prompt = sum(len(message["content"].encode()) for message in longest) + 4 * quoted
+    answer, most_answer = min(_ANSWER_TOKENS, client.max_tokens), client.max_tokens
+    one, most = client.price(prompt, answer), client.price(most_prompt, most_answer)
+    return CostEstimate(
         calls=calls,
         most_calls=most_calls,
         prompt_tokens=calls * prompt,
         most_prompt_tokens=most_calls * most_prompt,
         completion_tokens=calls * answer,
-        most_completion_tokens=most_calls * decider.endpoint.max_tokens,
+        most_completion_tokens=most_calls * most_answer,
         cost_usd=None if one is None else calls * one,
         most_cost_usd=None if most is None else most_calls * most,
     )
 
 
 def _calls(decider: LLMDecider, decisions: int, steps: int, k: int, profiles: int) -> int:
-    """Reckon the calls for decisions: fewer where the same prompts are answered from a pool."""
+    """Return the calls for decisions: fewer if a pool answers the same prompts."""
     if decider.sampling == "independent" or decider.feed_detail == "posts":
         return decisions
     draws = decider.draws if decider.sampling == "pooled" else 1
-    if decider.template.persona is False:
+    if decider.template.words["persona"] is False:
         profiles = 1
     # Posting neighbours in view and so far, the occasion, and whether it was in the media.
     contexts = (k + 1) * (k + 2) // 2 * steps * 2
