@@ -43,7 +43,7 @@ DATA = Path(__file__).parent / "data"
 
 
 def until(session: Session, wanted: Callable[[View], bool], seconds: float = 60.0) -> View:
-    """Wait for a view of a session."""
+    """Wait for a view of a session and return it."""
     eventually(lambda: wanted(session.view), seconds)
     return session.view
 
@@ -255,14 +255,14 @@ def test_a_law_says_at_once_that_it_does_not_fit() -> None:
 
 
 def odd_ones(exposure: Exposure) -> bool:
-    """Decide as no law has it."""
+    """Decide in a way that no law describes."""
     if exposure.agent % 3 == 0:
         return exposure.contacts in (1, 3)
     return exposure.contacts >= 5 and exposure.agent % 2 == 0 and exposure.exposure_count in (2, 4)
 
 
 def shown(widget: Any) -> str:
-    """All text under a widget."""
+    """Return all text under a widget."""
     if isinstance(widget, str):
         return widget
     return " ".join(shown(child) for child in getattr(widget, "children", ()))

@@ -1,4 +1,4 @@
-"""A language model on the page: watched, stopped, limited, and never told a key it may not have."""
+"""A language model on the page: its progress, stopping, the spending limit, and keys."""
 
 from __future__ import annotations
 

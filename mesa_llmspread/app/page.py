@@ -20,7 +20,6 @@ from mesa_llmspread.app.settings import Settings
 __all__ = ["Page", "Status"]
 
 _REDRAW_SECONDS = 0.05
-_STYLE = Path(__file__).with_name("page.css")
 
 
 @solara.component
@@ -48,7 +47,7 @@ def Page() -> None:
 
     with solara.Div():
         solara.Title("How news spreads among agents")
-        solara.Style(_STYLE)
+        solara.Style(Path(__file__).with_name("page.css"))
         with solara.AppBar():
             solara.Button(
                 "Lesson",

@@ -211,13 +211,7 @@ class Session:
         except LLMSpreadError:
             self._show(View(run=self._view.run, settings=settings, busy="building"))
             raise
-        view = View(
-            run=self._view.run + 1,
-            settings=settings,
-            model=model,
-            picture=picture(model),
-            busy="building",
-        )
+        view = View(self._view.run + 1, settings, model, picture(model), busy="building")
         self._show(view, **_seen(model))
         if run:
             self._take(stop, "running")
