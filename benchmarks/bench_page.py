@@ -1,8 +1,8 @@
-"""The page: how soon it is there, how quick a step is, and what thirty visitors at once take.
+"""The page: time to the first picture, time of a step, and the load of thirty visitors at once.
 
-The first two with a real Chromium on the same machine as the server, so on few cores the two
-take turns: the server's own CPU seconds stand beside the times by the clock. The visitors are
-websockets that say what a browser says.
+The first two use a real Chromium on the same machine as the server, so on few cores the two
+take turns: the server's own CPU seconds are shown beside the times by the clock. The visitors are
+websockets that send what a browser sends.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ ROOT = Path(__file__).parents[1]
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 CANVAS = ".spread-network canvas"
 
-# Clicks Step some times, each a while after the step before; gives the milliseconds from each
-# click until the headline says something else and the frame with it is drawn.
+# Click Step several times, with a pause after each step; return the milliseconds from each click
+# until the headline has changed and its frame is drawn.
 STEPS = """async ([times, least, most]) => {
     const frame = () => new Promise((done) => requestAnimationFrame(done));
     const headline = () => document.querySelector('.spread-headline').innerText;
@@ -58,7 +58,7 @@ STEPS = """async ([times, least, most]) => {
 
 
 class Server:
-    """A server of the page in a process of its own."""
+    """A server of the page in its own process."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as found:
@@ -87,12 +87,12 @@ class Server:
         return False
 
     def cpu(self) -> float:
-        """CPU seconds so far."""
+        """Return the CPU seconds so far."""
         times = self._known.cpu_times()
         return float(times.user + times.system)
 
     def megabytes(self) -> float:
-        """Resident memory, with the process that fits laws."""
+        """Return the resident memory, with the process that fits laws."""
         family = [self._known, *self._known.children(recursive=True)]
         return sum(process.memory_info().rss for process in family) / 1e6
 
@@ -104,7 +104,7 @@ class Server:
 
 @contextlib.contextmanager
 def serving() -> Iterator[Server]:
-    """Run a server for a while."""
+    """Run a server and end it afterwards."""
     server = Server()
     try:
         yield server
@@ -113,7 +113,7 @@ def serving() -> Iterator[Server]:
 
 
 def visit(browser: Browser, server: Server) -> Page:
-    """Open the page as a visitor of one's own, up to the first picture of the network."""
+    """Open the page as a new visitor and wait for the first picture of the network."""
     page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
     page.set_default_timeout(120_000)
     page.goto(server.address)
@@ -172,7 +172,7 @@ def steps(browser: Browser, times: int) -> list[list[str]]:
 
 
 class Visitor:
-    """What a browser says to the server, without the browser: thirty would take both cores."""
+    """The messages of a browser without the browser: thirty browsers would use both cores."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -181,7 +181,7 @@ class Visitor:
 
     async def open(self) -> None:
         """Open the page, wait for the network, and stop the run that the page begins with."""
-        # The cookie that the page itself brings tells one browser from another.
+        # The page's cookie identifies the browser.
         with urllib.request.urlopen(self._address) as page:
             cookie = page.headers["Set-Cookie"].partition(";")[0]
         kernel, self._name = str(uuid.uuid4()), str(uuid.uuid4())
@@ -194,13 +194,13 @@ class Visitor:
         await self._send("comm_open", control, target_name="solara.control", data={})
         await self._send("comm_msg", control, data={"method": "run", "args": {"path": "/"}})
         async with self._changed:
-            await self._changed.wait_for(lambda: self._with("positions"))
+            await self._changed.wait_for(lambda: self._with("picture"))
         await self._press("Stop")
         async with self._changed:
             await self._changed.wait_for(lambda: self._may_press("Step"))
 
     async def steps(self, times: int, least: float, most: float) -> list[float]:
-        """Step some times, each a while after the step before; give each one's seconds."""
+        """Step several times, with a pause before each; return the seconds of each step."""
         taken = []
         for _ in range(times):
             await asyncio.sleep(random.uniform(least, most))
@@ -222,8 +222,8 @@ class Visitor:
         return [key for key, state in self._widgets.items() if name in state]
 
     def _posted(self) -> Any:
-        """Say after how many steps the picture of the network is."""
-        return [self._widgets[key]["clock"] for key in self._with("positions")]
+        """Return the step that the picture of the network shows."""
+        return [self._widgets[key]["clock"] for key in self._with("picture")]
 
     def _button(self, text: str) -> str:
         return next(
@@ -250,7 +250,7 @@ class Visitor:
         await self._socket.send(json.dumps(message))
 
     async def _listen(self) -> None:
-        """Keep the state of every widget, as a browser does."""
+        """Record the state of every widget, as a browser does."""
         async for text in self._socket:
             if not isinstance(text, str):
                 continue
@@ -264,18 +264,18 @@ class Visitor:
 
 
 async def crowd(visitors: int, times: int) -> list[list[str]]:
-    """Step the networks of many visitors, each at a pace of its own and all of them at once."""
+    """Step the networks of many visitors, at different times and all at once."""
     rows = []
     with serving() as server:
         everybody = [Visitor(server.address) for _ in range(visitors)]
         await everybody[0].open()
-        # What is loaded once for all, the fits' process among it, is no visitor's.
+        # What is loaded once for all visitors, such as the fits' process, is not counted.
         await asyncio.sleep(10)
         alone = server.megabytes()
         for visitor in everybody[1:]:
             await visitor.open()
         for name, least, most in (
-            ("a click a visitor every 2 to 4 s", 2.0, 4.0),
+            ("one click per visitor every 2 to 4 s", 2.0, 4.0),
             ("all click at once, every 3 s", 3.0, 3.0),
         ):
             before = server.cpu()
@@ -285,12 +285,12 @@ async def crowd(visitors: int, times: int) -> list[list[str]]:
             rows.append([name, *spread(seconds), f"{cpu:.3f}"])
         more = (server.megabytes() - alone) / max(visitors - 1, 1)
         await asyncio.gather(*(each.close() for each in everybody))
-    rows.append(["memory a visitor", f"{more:.1f} MB", "", "", ""])
+    rows.append(["memory per visitor", f"{more:.1f} MB", "", "", ""])
     return rows
 
 
 def spread(seconds: list[float]) -> list[str]:
-    """Median, 95 % and most."""
+    """Return the median, the 95 % quantile and the maximum."""
     ordered = sorted(seconds)
     most = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
     return [f"{value:.2f} s" for value in (statistics.median(ordered), most, ordered[-1])]
@@ -303,7 +303,7 @@ def main() -> None:
     asked = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        raise SystemExit("there is no Chromium on this machine")
+        raise SystemExit("Chromium is not installed on this machine")
     visitors = asked.visitors or (5 if asked.quick else 30)
     header = ["", "median", "95 %", "most", "server's CPU s"]
     print(machine())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +43,7 @@ DATA = Path(__file__).parent / "data"
 
 
 def until(session: Session, wanted: Callable[[View], bool], seconds: float = 60.0) -> View:
-    """Wait for a view of a session."""
+    """Wait for a view of a session and return it."""
     eventually(lambda: wanted(session.view), seconds)
     return session.view
 
@@ -67,6 +68,16 @@ def test_settings_make_the_model_that_their_lines_make(decider: str) -> None:
     for name in ("Infected", "Exposures"):
         assert again.datacollector.model_vars[name] == model.datacollector.model_vars[name]
     assert printed.getvalue().strip()
+
+
+def test_lines_with_an_event_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = next(DATA.glob("ucdp*.csv"))
+    shutil.copy(source, tmp_path / "your_file.csv")
+    monkeypatch.chdir(tmp_path)
+    event = read_upload("mine.csv", 1, source.read_bytes())[-1]
+    names: dict[str, Any] = {}
+    exec(Settings(n=60, event=event, steps=1).python(), names)
+    assert names["model"].info.event == event
 
 
 def test_the_form_offers_every_feed_and_network() -> None:
@@ -244,14 +255,14 @@ def test_a_law_says_at_once_that_it_does_not_fit() -> None:
 
 
 def odd_ones(exposure: Exposure) -> bool:
-    """Decide as no law has it."""
+    """Decide in a way that no law describes."""
     if exposure.agent % 3 == 0:
         return exposure.contacts in (1, 3)
     return exposure.contacts >= 5 and exposure.agent % 2 == 0 and exposure.exposure_count in (2, 4)
 
 
 def shown(widget: Any) -> str:
-    """All text under a widget."""
+    """Return all text under a widget."""
     if isinstance(widget, str):
         return widget
     return " ".join(shown(child) for child in getattr(widget, "children", ()))

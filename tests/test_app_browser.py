@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
@@ -41,7 +40,7 @@ ASSETS = Path(sys.prefix) / "share" / "solara" / "cdn" / "@widgetti"
 
 @contextlib.contextmanager
 def served(app: str, log: Path, **environment: str) -> Iterator[str]:
-    """Run an app on this machine; give its address."""
+    """Run an app on this machine and yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
     command = [sys.executable, "-m", "solara", "run", app, "--host", "127.0.0.1"]
@@ -56,11 +55,8 @@ def served(app: str, log: Path, **environment: str) -> Iterator[str]:
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        end = time.monotonic() + 60
-        while not _ready(f"{address}/readyz"):
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.1)
+        eventually(lambda: server.poll() is not None or _ready(f"{address}/readyz"))
+        assert server.poll() is None, log.read_text()
         yield address
     finally:
         family = psutil.Process(server.pid).children(recursive=True)
@@ -82,7 +78,7 @@ def _ready(address: str) -> bool:
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
+        pytest.skip("Chromium is not installed on this machine")
     if not ASSETS.is_dir():
         pytest.skip("the page's own scripts are not here: pip install 'mesa_llmspread[offline]'")
     with playwright.sync_playwright() as running:
@@ -105,7 +101,7 @@ Open = Callable[[str], Any]
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Open]:
-    """Open pages, each in a browser session of its own; nothing may go wrong or go outside."""
+    """Open pages, each in its own browser session; no errors, no requests to other machines."""
     troubles: list[str] = []
     contexts = []
 
@@ -136,7 +132,7 @@ def button(page: Any, name: str) -> Any:
 
 
 def counts(page: Any) -> tuple[int, int]:
-    """Step and infected agents, as the headline says."""
+    """Return the step and the number of agents that have posted, from the headline."""
     text = page.locator(".spread-headline").inner_text()
     step, infected = re.findall(r"\d+", text)[:2]
     return int(step), int(infected)
@@ -296,7 +292,7 @@ def news(path: Path, *rows: str) -> Path:
 
 
 def chosen(page: Any, label: str) -> str:
-    """What a choice shows."""
+    """Return what a list shows."""
     return page.get_by_label(label, exact=True).locator("xpath=..").inner_text()
 
 

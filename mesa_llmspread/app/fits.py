@@ -131,17 +131,13 @@ def submit(*what: Any) -> Future[Law]:
     """
     try:
         return _process().submit(fit_law, *what)
-    except RuntimeError as error:
-        # The process has died, or the server is about to end.
+    except RuntimeError:  # it has died
         _process.cache_clear()
-        failed: Future[Law] = Future()
-        failed.set_exception(error)
-        return failed
+        return _process().submit(fit_law, *what)
 
 
 @functools.cache
 def _process() -> Any:
-    """Return the process in which all visitors' laws are fitted."""
     from joblib.externals.loky import ProcessPoolExecutor
 
     return ProcessPoolExecutor(

@@ -80,11 +80,10 @@ def Forms(settings: Settings, on_settings: Callable[[Settings], None]) -> None:
         on_settings(replace(settings, **changes))
 
     _Event(settings.event, _setter(change, "event"))
+    parts = {"population": _Population, "decider": _Decider}
     for name, control in CONTROLS.items():
-        if name == "population":
-            _Population(settings, change)
-        elif name == "decider":
-            _Decider(settings, change)
+        if name in parts:
+            parts[name](settings, change)
         else:
             _Choice(control, getattr(settings, name), _setter(change, name))
 

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from mesa_llmspread.app.settings import LLMSettings
-from mesa_llmspread.deciders import Decider, Decision, Exposure
+from mesa_llmspread.deciders import Decider, Decision, Exposure, LLMDecider
+from mesa_llmspread.deciders.llm.client import key_variables
 
 __all__ = ["Progress", "Watched", "allowed_address", "allowed_keys", "look_up", "refusal"]
 
@@ -109,9 +110,6 @@ def look_up(llm: LLMSettings) -> tuple[dict[str, str], bool] | None:
     """
     if not llm.model or refusal(replace(llm, key_variable="")):
         return None
-    from mesa_llmspread.deciders.llm.client import key_variables
-    from mesa_llmspread.deciders.llm.decider import LLMDecider
-
     address = llm.api_base or None
     priced = LLMDecider(llm.model, address).client.price(1, 1) is not None
     own = ", ".join(map(_variable, key_variables(llm.model, address)))

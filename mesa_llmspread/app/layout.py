@@ -95,7 +95,5 @@ def _force(
     apart = position[one] - position[other]
     distance = np.maximum(np.hypot(*apart.T), 0.05)
     apart *= strength(distance)[:, None]
-    total = np.zeros_like(position)
-    np.add.at(total, one, apart)
-    np.subtract.at(total, other, apart)
-    return total
+    n = len(position)
+    return np.column_stack([np.bincount(one, d, n) - np.bincount(other, d, n) for d in apart.T])

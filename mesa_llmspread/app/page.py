@@ -20,7 +20,6 @@ from mesa_llmspread.app.settings import Settings
 __all__ = ["Page", "Status"]
 
 _REDRAW_SECONDS = 0.05
-_STYLE = Path(__file__).with_name("page.css")
 
 
 @solara.component
@@ -48,7 +47,7 @@ def Page() -> None:
 
     with solara.Div():
         solara.Title("How news spreads among agents")
-        solara.Style(_STYLE)
+        solara.Style(Path(__file__).with_name("page.css"))
         with solara.AppBar():
             solara.Button(
                 "Lesson",
@@ -104,9 +103,11 @@ def Status(views: solara.Reactive[View], progresses: solara.Reactive[Progress | 
         solara.Text(_headline(view), classes=["spread-headline"])
         if calls:
             solara.Text(str(calls), classes=["spread-progress"])
-    if view.decided_by:
-        solara.Text(f"Decisions are made by {view.decided_by}.", classes=["spread-decider"])
-    done = view.infected[-1] / view.model.n if view.model else 0.0
+    done = 0.0
+    if view.model is not None:
+        who = f"Decisions are made by {view.settings.decided_by()}."
+        solara.Text(who, classes=["spread-decider"])
+        done = view.infected[-1] / view.model.n
     done = calls.done / calls.total if calls else done
     # A bar without an end where nothing tells how far it is.
     solara.ProgressLinear((not calls and view.busy in ("building", "stepping")) or 100 * done)
@@ -116,15 +117,14 @@ def _headline(view: View) -> str:
     """Return the state of a run as a sentence."""
     if view.model is None:
         return "Building the model …" if view.busy else "There is no model."
-    infected = view.infected[-1]
-    have = "has" if infected == 1 else "have"
-    state = f"After step {view.clock}, {infected} of {view.model.n} agents {have} posted the news"
-    failed = f"; {view.failed} of {view.asked} decisions failed" if view.failed else ""
+    number = view.infected[-1]
+    have = "has" if number == 1 else "have"
+    text = f"After step {view.clock}, {number} of {view.model.n} agents {have} posted the news"
+    if view.failed:
+        text += f"; {view.failed} of {view.asked} decisions failed"
     if view.ended:
-        return f"{state}{failed}. Nobody is left to reach: the run has ended."
-    if view.clock == 0 and not view.busy:
-        return f"{state}. Press Run to see it spread."
-    return f"{state}{failed}."
+        return f"{text}. Nobody is left to reach: the run has ended."
+    return f"{text}. {'' if view.clock or view.busy else 'Press Run to see it spread.'}"
 
 
 @solara.component

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import solara
 
 from mesa_llmspread.app.session import View
@@ -37,14 +36,14 @@ def Watch(view: View, selected: int, on_selected: Callable[[int], None]) -> None
         Called with the agent that is clicked.
     """
     model = view.model
-    if model is None or view.picture is None:
+    if model is None:
         no = "No network: the settings on the left are not allowed."
         solara.Text("Laying out the network …" if view.busy else no)
         return
     with solara.Div(classes=["spread-watch"]):
         with solara.Div():
             NetworkCanvas(
-                **view.picture,
+                picture=view.picture,
                 posted=view.posted,
                 clock=view.clock,
                 feed=view.settings.feed,
@@ -95,10 +94,9 @@ def _decisions(data: SpreadData | None, agent: int) -> list[dict[Any, str]]:
     """Return an agent's decisions as text, the last one first."""
     if data is None:
         return []
-    table = data.exposures[data.exposures["agent"] == agent]
-    table = table[["step", "contacts", "exposure_count", "outcome"]].astype(str)
-    table.columns = pd.Index(["step", "posting neighbours", "occasion", "decision"])
-    return table.to_dict("records")[::-1]
+    names = {"contacts": "posting neighbours", "exposure_count": "occasion", "outcome": "decision"}
+    table = data.exposures[data.exposures["agent"] == agent].rename(columns=names)
+    return table[["step", *names.values()]].astype(str).to_dict("records")[::-1]
 
 
 def _decided(decision: Decision) -> str:
@@ -128,20 +126,15 @@ def Profiles(view: View) -> None:
     view : View
         What there is to see.
     """
-    data = view.data
-    rates = solara.use_memo(lambda: data and profile_rates(data), [data])
-    if not rates or not rates["by_trait"]:
-        solara.Text("No decision has been made yet: take a step, or run.")
-    else:
-        ProfileGrid(**rates)
+    ProfileGrid(**solara.use_memo(lambda: profile_rates(view.data), [view.data]))
 
 
-def profile_rates(data: SpreadData) -> dict[str, dict[Any, dict[str, float]]]:
+def profile_rates(data: SpreadData | None) -> dict[str, dict[Any, dict[str, float]]]:
     """Return repost rates as plain values.
 
     Parameters
     ----------
-    data : SpreadData
+    data : SpreadData or None
 
     Returns
     -------
@@ -149,6 +142,8 @@ def profile_rates(data: SpreadData) -> dict[str, dict[Any, dict[str, float]]]:
         ``by_trait``, with groups such as "openness low", and ``by_profile``, with codes; of each
         group that has decided: ``decisions``, ``rate``, ``low`` and ``high``.
     """
+    if data is None:
+        return {"by_trait": {}, "by_profile": {}}
     # Statistics take long to load, and the page comes first.
     from mesa_llmspread.analysis.descriptive import repost_rates
 
@@ -209,7 +204,7 @@ def Feed(view: View, on_selected: Callable[[int], None]) -> None:
         Called with the agent whose name is clicked.
     """
     solara.Text(f"The news: {view.settings.event.text}", classes=["spread-verdict"])
-    if view.model is not None and view.picture is not None:
+    if view.model is not None:
         FeedList(
             posted=view.posted,
             profiles=view.picture["profiles"],

@@ -49,9 +49,7 @@ class View:
         What the model was built from.
     model : SpreadModel or None
         The model; None before the first, and where the settings are not allowed.
-    decided_by : str
-        Who decides in it, in words; "" where there is no model.
-    picture : mapping, or None
+    picture : mapping
         Its network; see :func:`mesa_llmspread.app.layout.picture`.
     clock : int
         Steps done.
@@ -76,8 +74,7 @@ class View:
     run: int = 0
     settings: Settings = field(default_factory=Settings)
     model: SpreadModel | None = None
-    decided_by: str = ""
-    picture: Mapping[str, Any] | None = None
+    picture: Mapping[str, Any] = field(default_factory=dict)
     clock: int = 0
     posted: list[int] = field(default_factory=list)
     infected: list[int] = field(default_factory=list)
@@ -116,8 +113,9 @@ class Session:
         self._stop = threading.Event()
         self._view = View(settings=settings or Settings())
         self._watched: Watched | None = None
-        self._closed = self._fitting = self._refit = False
-        self._recorded = 0
+        self._closed = self._refit = False
+        self._fitting: Future[Law] = Future()
+        self._fitting.cancel()  # none yet
         self.wanted_law = ""
         self.pause = pause
         self.apply(self._view.settings, running)
@@ -203,7 +201,7 @@ class Session:
         """Build a model, lay its network out, and run it if that is asked for."""
         from mesa_llmspread.app.layout import picture
 
-        self._recorded, self._watched = 0, None
+        self._watched = None
         try:
             if settings.decider == "llm":
                 decider = settings.make_decider()
@@ -213,14 +211,7 @@ class Session:
         except LLMSpreadError:
             self._show(View(run=self._view.run, settings=settings, busy="building"))
             raise
-        view = View(
-            run=self._view.run + 1,
-            settings=settings,
-            model=model,
-            decided_by=settings.decided_by(),
-            picture=picture(model),
-            busy="building",
-        )
+        view = View(self._view.run + 1, settings, model, picture(model), busy="building")
         self._show(view, **_seen(model))
         if run:
             self._take(stop, "running")
@@ -238,7 +229,7 @@ class Session:
                 model.step()
             self._show(**_seen(model))
             if model.clock < last and model.running:
-                if not self._fitting:
+                if self._fitting.done():
                     self._record()
                 stop.wait(self.pause)
 
@@ -247,8 +238,8 @@ class Session:
         from mesa_llmspread.data import SpreadData
 
         view = self._view
-        if view.model is not None and view.clock > self._recorded:
-            self._recorded = view.clock
+        recorded = 0 if view.data is None else len(view.data.counts) - 1
+        if view.model is not None and view.clock > recorded:
             self._show(data=SpreadData.from_model(view.model))
             self._fit()
 
@@ -256,17 +247,15 @@ class Session:
         """Have the law fitted to the newest record; one fit at a time."""
         with self._lock:
             view = self._view
-            self._refit = self._fitting
-            if self._closed or self._fitting or view.model is None or view.data is None:
+            self._refit = not self._fitting.done()
+            if self._closed or self._refit or view.model is None or view.data is None:
                 return
-            self._fitting = True
-        fit = submit(view.data, view.model.network, self.wanted_law)
-        fit.add_done_callback(functools.partial(self._fitted, view.run))
+            self._fitting = submit(view.data, view.model.network, self.wanted_law)
+        self._fitting.add_done_callback(functools.partial(self._fitted, view.run))
 
     def _fitted(self, run: int, fit: Future[Law]) -> None:
         """Show a law that was fitted, unless there is a newer run; go on with what waits."""
         with self._lock:
-            self._fitting = False
             error = fit.exception()
             if error is not None:  # the page can do without a curve
                 _log.error("unforeseen error in a fit", exc_info=error)

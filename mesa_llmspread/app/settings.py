@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from mesa_llmspread.deciders import Decider, LLMDecider
 from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
 from mesa_llmspread.networks import NETWORKS
 from mesa_llmspread.profiles import Trait, codes
 
 if TYPE_CHECKING:
-    from mesa_llmspread.deciders import Decider, LLMDecider
     from mesa_llmspread.model import SpreadModel
 
 __all__ = ["CONTROLS", "LAWS", "Control", "LLMSettings", "Settings"]
@@ -183,8 +183,6 @@ class Settings:
         ArgumentError
             If one of its arguments is not allowed.
         """
-        from mesa_llmspread.deciders import LLMDecider
-
         return LLMDecider(self.llm.model, **self.llm.arguments())
 
     def arguments(self) -> dict[str, Any]:
@@ -198,13 +196,10 @@ class Settings:
         }
 
     def _profile_shares(self) -> dict[str, float]:
-        cells = {
-            code: math.prod(
-                share if letter.isupper() else 1 - share
-                for letter, share in zip(code, self.shares.values(), strict=True)
-            )
-            for code in codes()
-        }
+        cells = {}
+        for code in codes():
+            sides = zip(code, self.shares.values(), strict=True)
+            cells[code] = math.prod(high if side.isupper() else 1 - high for side, high in sides)
         return {code: share for code, share in cells.items() if share > 0}
 
     def _decider_text(self) -> str:
@@ -228,21 +223,17 @@ class Settings:
         """Return the lines that build the same run again."""
         arguments = {name: repr(value) for name, value in self.arguments().items()}
         imports = {"SpreadData", "SpreadModel", "compare"}
-        events = ""
         if self.event not in bundled_events():
             imports.add("read_events")
-            events = (
-                "# your file, which the page does not keep\n"
-                "events = {event.event_id: event for event in read_events('events.csv')}\n"
-            )
-            arguments["event"] = f"events[{self.event.event_id!r}]"
+            this = f"if event.event_id == {self.event.event_id!r}"
+            arguments["event"] = f"next(event for event in read_events('your_file.csv') {this})"
         if self.decider == "llm":
             imports.add("LLMDecider")
             given = "".join(f", {name}={value!r}" for name, value in self.llm.arguments().items())
             arguments["decider"] = f"LLMDecider({self.llm.model!r}{given})"
         return (
             f"from mesa_llmspread import {', '.join(sorted(imports))}\n\n"
-            f"{events}model = SpreadModel(\n"
+            "model = SpreadModel(\n"
             + "".join(f"    {name}={text},\n" for name, text in arguments.items())
             + f").run({self.steps})\nprint(compare(SpreadData.from_model(model)).verdict)\n"
         )

@@ -14,19 +14,17 @@ import solara
 __all__ = ["Chart", "FeedList", "Field", "NetworkCanvas", "ProfileGrid", "Table", "Upload"]
 
 Rows = Sequence[Mapping[str, Any]]
-Picked = Callable[[int], None] | None
+Handler = Callable[[Any], None] | None
 
 
 @solara.component_vue("network.vue")
 def NetworkCanvas(
-    positions: Sequence[float],
-    edges: Sequence[int],
-    profiles: Sequence[str],
+    picture: Mapping[str, Any],
     posted: Sequence[int],
     clock: int,
     feed: str,
     selected: int,
-    event_select: Picked = None,
+    event_select: Handler = None,
 ) -> None:
     """Draw a network: which agents have posted, and along which edges the news travelled."""
 
@@ -51,15 +49,13 @@ def FeedList(
     posted: Sequence[int],
     profiles: Sequence[str],
     texts: Sequence[str],
-    event_select: Picked = None,
+    event_select: Handler = None,
 ) -> None:
     """Show posts as a timeline, the newest first, with a filter by profile."""
 
 
 @solara.component_vue("field.vue")
-def Field(
-    label: str, value: str, problem: str = "", event_changed: Callable[[str], None] | None = None
-) -> None:
+def Field(label: str, value: str, problem: str = "", event_changed: Handler = None) -> None:
     """Show a line of text that can be changed; Python gets it when the field is left.
 
     What is being typed stays in the browser: Solara's own fields keep it on the server too, and
@@ -68,7 +64,5 @@ def Field(
 
 
 @solara.component_vue("upload.vue")
-def Upload(
-    label: str, most: int, event_file: Callable[[Mapping[str, Any]], None] | None = None
-) -> None:
+def Upload(label: str, most: int, event_file: Handler = None) -> None:
     """Read a file: its name, its size in bytes, and its content in base 64 ("" if too large)."""

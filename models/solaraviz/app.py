@@ -1,7 +1,7 @@
 """The model on Mesa's own page: ``solara run models/solaraviz/app.py``.
 
-For people who know SolaraViz. Its Step waits for the model, which is fine for the offline
-deciders used here; ``app.py`` at the root of the project is the page for language models.
+SolaraViz waits until a step has ended, which is short with the offline deciders used here;
+``app.py`` at the root of the project is the page for language models.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Page"]
 SUSCEPTIBLE, INFECTED = "#56B4E9", "#D55E00"
 CLOSURES: dict[str, str] = {"master": "#009E73", "mean_field": "#CC79A7"}
 
-# A Select and sliders: a text field would hand the model text where it wants a number.
+# A Select and sliders: a text field would pass text to the model where it needs a number.
 PARAMETERS: dict[str, Any] = {
     "n": {"type": "SliderInt", "value": 200, "label": "Agents", "min": 50, "max": 500, "step": 50},
     "k": {"type": "SliderInt", "value": 8, "label": "Neighbours", "min": 2, "max": 16, "step": 2},
@@ -55,9 +55,9 @@ PARAMETERS: dict[str, Any] = {
 
 @solara.component
 def Network(model: SpreadModel) -> None:
-    """Draw who has posted on the network."""
+    """Draw the network and which agents have posted."""
     update_counter.get()
-    # Mesa's own drawing computes the layout anew at every step.
+    # Mesa's own drawing computes a new layout at every step.
     layout = solara.use_memo(lambda: positions(model.grid.G), [model])
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
@@ -66,8 +66,8 @@ def Network(model: SpreadModel) -> None:
     axes.add_collection(LineCollection(layout[model.network.edges()], colors="#8888", lw=0.4))
     infected = np.array([agent.infected for agent in model.spreaders])
     for who, colour, label in (
-        (~infected, SUSCEPTIBLE, "susceptible"),
-        (infected, INFECTED, "infected"),
+        (~infected, SUSCEPTIBLE, "not posted"),
+        (infected, INFECTED, "posted"),
     ):
         x, y = layout[who].T
         axes.scatter(x, y, s=28, color=colour, edgecolors="white", lw=0.5, label=label)
@@ -106,13 +106,13 @@ def FittedCurve(model: SpreadModel) -> None:
 
 
 def positions(graph: nx.Graph[int]) -> npt.NDArray[np.float64]:
-    """Lay the nodes out, the same way at every call."""
+    """Return positions of the nodes, the same ones at every call."""
     layout = nx.spring_layout(graph, seed=1, iterations=30)
     return np.array([layout[node] for node in graph])
 
 
 def label_axes(axes: Axes) -> None:
-    """Name the axes of a chart of counts."""
+    """Label the axes of a chart of counts."""
     axes.set_xlabel("step")
     axes.set_ylabel("agents")
     axes.legend(loc="best")
@@ -120,7 +120,7 @@ def label_axes(axes: Axes) -> None:
 
 @solara.component
 def Page() -> None:
-    """Show the model; every browser session has one of its own."""
+    """Show the model; every browser session has its own."""
     model = solara.use_memo(lambda: SpreadModel(rng=1), [])
     counts = make_plot_component(
         {"Susceptible": SUSCEPTIBLE, "Infected": INFECTED}, post_process=label_axes
