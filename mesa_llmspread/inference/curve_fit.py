@@ -23,6 +23,7 @@ from mesa_llmspread.inference.result import FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
 from mesa_llmspread.meanfield.solve import ClosureWarning, solve
+from mesa_llmspread.profiles import by_code
 from mesa_llmspread.transmission import SI, TransmissionLaw, rate_to_probability
 
 __all__ = ["fit_curve"]
