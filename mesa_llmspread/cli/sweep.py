@@ -79,8 +79,8 @@ def sweep_command(
     from mesa_llmspread.sweep import execution
     from mesa_llmspread.sweep.design import Design
     from mesa_llmspread.sweep.dry_run import dry_run as estimate
-    from mesa_llmspread.sweep.dry_run import dry_run_of_rest
-    from mesa_llmspread.sweep.storage import Folder
+    from mesa_llmspread.sweep.results import load
+    from mesa_llmspread.sweep.storage import holds_sweep
 
     if n_jobs is not None and backend == "sequential":
         raise ArgumentError("--n-jobs", n_jobs, "be left out with --backend sequential")
@@ -107,7 +107,7 @@ def sweep_command(
         if design is not None or given:
             named = ["design"] if design is not None else list(given)
             raise ArgumentError("--resume", named, "stand without what OUT knows itself")
-        found = dry_run_of_rest(out, options)
+        found = estimate(load(out).design, out=out, llm=options)
         go = partial(execution.resume, out, llm=options or None, **how)
     else:
         if design is None:
@@ -118,11 +118,10 @@ def sweep_command(
             name: settings.pop(name) for name in ("steps", "engine", "llm") if name in settings
         }
         made = Design(**settings)
-        there = Folder.there(out)
-        if there is not None and not made.lacks(there.design):
-            found = dry_run_of_rest(out, chosen["llm"], made)
-        else:
-            found = estimate(made, steps=chosen.get("steps", 50), llm=chosen["llm"])
+        grows = holds_sweep(out) and not made.lacks(load(out).design)
+        found = estimate(
+            made, out=out if grows else None, steps=chosen.get("steps", 50), llm=chosen["llm"]
+        )
         go = partial(execution.run, made, out, **chosen, **how)
     _announce(found, dry_run)
     if dry_run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from mesa_llmspread.data.tables import agents_that_decided
 from mesa_llmspread.exceptions import InputFileError, LLMSpreadError, OldFormatWarning
 from mesa_llmspread.io import new_folder, write_whole
 
-__all__ = ["FORMAT", "read_record", "write_record"]
+__all__ = ["FORMAT", "read_info", "read_record", "record_files", "write_record"]
 
 #: Version of the format that is written. Earlier ones (2, 1, none) had one flat manifest and no
 #: table of agents; before 2, no posts and reasons either.
@@ -30,9 +31,30 @@ FORMAT = 3
 
 _TABLES = ("exposures", "counts", "agents")
 
+# The last bytes of every whole Parquet file.
+_PARQUET = b"PAR1"
+
 
 def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
     """Write a record; see :meth:`SpreadData.save`."""
+    files = record_files(data)
+    with new_folder(folder, force) as new:
+        for name, content in files.items():
+            write_whole(new / name, content)
+    return folder
+
+
+def record_files(data: SpreadData) -> dict[str, bytes]:
+    """Return the content of a record's files by name.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    dict of str to bytes
+    """
     tables = {name: getattr(data, name) for name in _TABLES}
     shared, own = split_shared([info.to_dict() for info in data.info.values()])
     manifest = {
@@ -42,11 +64,42 @@ def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
         "runs": [{"run": run, **part} for run, part in zip(data.info, own, strict=True)],
     }
     text = json.dumps(manifest, indent=2, allow_nan=False)
-    with new_folder(folder, force) as new:
-        for name, table in tables.items():
-            write_whole(new / f"{name}.parquet", table.to_parquet(index=False))
-        write_whole(new / "manifest.json", text.encode())
-    return folder
+    files = {f"{name}.parquet": table.to_parquet(index=False) for name, table in tables.items()}
+    return {**files, "manifest.json": text.encode()}
+
+
+def read_info(folder: Path) -> dict[int, RunInfo]:
+    """Read what is known of a record's runs, and check that its tables are whole.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    dict of int to RunInfo
+
+    Raises
+    ------
+    InputFileError
+        If a file is missing, cut off, or of another format.
+    """
+    path = folder / "manifest.json"
+    manifest = _load_manifest(path)
+    if manifest.get("format") != FORMAT:
+        raise InputFileError(path, f"does not have format {FORMAT}")
+    for name in _TABLES:
+        table = folder / f"{name}.parquet"
+        try:
+            with table.open("rb") as file:
+                file.seek(-len(_PARQUET), os.SEEK_END)
+                whole = file.read() == _PARQUET
+        except OSError as error:
+            raise InputFileError(table, error.strerror or "cannot be read") from error
+        if not whole:
+            raise InputFileError(table, "is not a whole Parquet table")
+    runs = {run.pop("run"): {**manifest["shared"], **run} for run in manifest["runs"]}
+    return _infos(path, runs, RunInfo.from_dict)
 
 
 def read_record(folder: Path) -> SpreadData:
