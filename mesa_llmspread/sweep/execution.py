@@ -227,13 +227,12 @@ def _check_answerable(
         as_decider(decider_of(arguments["decider"], llm)).check()
 
     rates = [name for name in cells.columns if name not in model_arguments(model)]
-    if "decider" not in cells:
-        problems = [Problem("decider", "has no value: engine='compiled' needs a law")]
-        problems = problems if engine == "compiled" else []
-    elif engine == "compiled":
+    if engine == "compiled" and "decider" in cells:
         problems = failing(cells, ["decider", "media_prob", *rates], compiled_law)
+    elif engine == "compiled":
+        problems = [Problem("decider", "has no value: engine='compiled' needs a law")]
     else:
-        problems = failing(cells, ["decider", *rates], check_decider)
+        problems = failing(cells, ["decider", *rates] if "decider" in cells else [], check_decider)
         forget_deciders()
     if problems:
         raise DesignError(problems)
@@ -256,14 +255,15 @@ def _finish(sweep: Sweep, outcomes_of: Any, on_error: str, progress: str) -> Swe
         Job(run, cells[run], rng, steps, engine)
         for run, rng in zip(left["run"].tolist(), left["rng"].tolist(), strict=True)
     ]
-    models = models_of(sweep.design.cells)
-    llm = with_store(sweep.manifest["llm"], sweep.path) if models else None
-    watched = sys.stderr.isatty() and not os.environ.get("CI")
-    quiet = progress == "none" or (progress == "auto" and not watched)
+    llm = None
+    if models_of(sweep.design.cells):
+        llm = with_store(sweep.manifest["llm"], sweep.path)
+    # None: the bar is shown on a terminal only.
+    hidden = {"none": True, "bar": False, "auto": bool(os.environ.get("CI")) or None}[progress]
     failed = 0
     halt: BudgetExceededError | None = None
     with (
-        tqdm(total=len(jobs), desc="runs", unit="run", disable=quiet, file=sys.stderr) as bar,
+        tqdm(total=len(jobs), desc="runs", unit="run", disable=hidden, file=sys.stderr) as bar,
         contextlib.closing(outcomes_of(jobs, llm)) as outcomes,
     ):
         for outcome in outcomes:

@@ -67,7 +67,7 @@ def workers(
     WorkerLostError
         While outcomes are read: if a worker died, or a Dask cluster lost its scheduler.
     """
-    from joblib import parallel_config
+    from joblib import effective_n_jobs, parallel_config
 
     with contextlib.ExitStack() as stack:
         options: dict[str, Any] = {"backend": backend, "n_jobs": n_jobs}
@@ -76,36 +76,40 @@ def workers(
             options["n_jobs"] = 1
             work: Callable[..., Outcome] = partial(perform, model=model)
             stack.callback(forget_deciders)
-        elif backend == "dask":
-            work = partial(_perform_elsewhere, None, _packed(model))
-            connected = stack.enter_context(_dask_client(client, n_jobs))
+        else:
+            sweep = os.getpid() if backend == "loky" else None
+            work = partial(_perform_elsewhere, sweep, _packed(model))
+        if backend == "dask":
+            client = stack.enter_context(_dask_client(client, n_jobs))
             if language:
-                _check_machine(connected)
-            options |= {"client": connected, "n_jobs": -1}
+                _check_machine(client)
+            options |= {"client": client, "n_jobs": -1}
             from distributed import KilledWorker
 
             lost += (KilledWorker,)
-        else:
-            work = partial(_perform_elsewhere, os.getpid(), _packed(model))
-            if language:
-                # Workers that load litellm later, hundreds of megabytes, would be mistaken for
-                # leaking memory, and be replaced in the middle of the sweep.
-                options["initializer"] = _load_litellm
+        elif backend == "loky" and language:
+            # Workers that load litellm later, hundreds of megabytes, would be mistaken for
+            # leaking memory, and be replaced in the middle of the sweep.
+            options["initializer"] = _load_litellm
         stack.enter_context(parallel_config(**options))
-        yield partial(_outcomes, work, lost)
+        try:
+            number = effective_n_jobs(None)
+        except TimeoutError as error:
+            raise ArgumentError("client", client, "have workers: start some first") from error
+        yield partial(_outcomes, work, number, lost)
 
 
 def _outcomes(
     work: Callable[..., Outcome],
+    number: int,
     lost: tuple[type[BaseException], ...],
     jobs: Sequence[Job],
     llm: Mapping[str, Any] | None,
 ) -> Outcomes:
-    """Yield the outcomes of jobs."""
-    from joblib import Parallel, delayed, effective_n_jobs
+    """Yield the outcomes of jobs that are done by a number of workers."""
+    from joblib import Parallel, delayed
 
-    number = max(1, min(effective_n_jobs(None), len(jobs)))
-    share = None if llm is None else share_of(llm, number)
+    share = None if llm is None else share_of(llm, max(1, min(number, len(jobs))))
     under_way: set[int] = set()
     halted = False
 
@@ -164,49 +168,28 @@ def _load_litellm() -> None:
     load_litellm()
 
 
-@contextlib.contextmanager
-def _dask_client(client: Any, n_jobs: int) -> Iterator[Client]:
-    """Connect to a Dask cluster that has workers, or start one on this machine.
-
-    How long the cluster may take to answer is Dask's own setting.
-    """
+def _dask_client(client: Any, n_jobs: int) -> contextlib.AbstractContextManager[Client]:
+    """Connect to a Dask cluster, or start one on this machine that stops with its client."""
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError as error:
         raise ArgumentError(
             "backend", "dask", "have Dask installed: pip install 'mesa_llmspread[cluster]'"
         ) from error
-    with contextlib.ExitStack() as stack:
-        connected = client
-        if client is None:
-            from joblib import cpu_count
+    if isinstance(client, Client):
+        return contextlib.nullcontext(client)
+    local: dict[str, Any] = {}
+    if client is None:
+        from joblib import cpu_count
 
-            client = stack.enter_context(
-                LocalCluster(
-                    n_workers=cpu_count() if n_jobs < 0 else n_jobs,
-                    threads_per_worker=1,
-                    dashboard_address="127.0.0.1:0",
-                    silence_logs=logging.ERROR,
-                )
-            )
-        if not isinstance(client, Client):
-            try:
-                connected = stack.enter_context(Client(client, set_as_default=False))
-            except (OSError, ValueError, TypeError) as error:
-                raise ArgumentError(
-                    "client", client, f"be the address of a Dask scheduler that answers ({error})"
-                ) from error
-        try:
-            from dask.config import get
-            from dask.utils import parse_timedelta
-
-            seconds = parse_timedelta(get("distributed.comm.timeouts.connect"))
-            connected.wait_for_workers(1, timeout=seconds)
-        except TimeoutError as error:
-            raise ArgumentError(
-                "client", client, "have workers: start some, and wait_for_workers on the client"
-            ) from error
-        yield connected
+        local = {"n_workers": cpu_count() if n_jobs < 0 else n_jobs, "threads_per_worker": 1}
+        local |= {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
+    try:
+        return Client(client, set_as_default=False, **local)
+    except (OSError, ValueError, TypeError) as error:
+        raise ArgumentError(
+            "client", client, f"be the address of a Dask scheduler that answers ({error})"
+        ) from error
 
 
 def _check_machine(client: Client) -> None:
