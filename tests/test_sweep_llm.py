@@ -29,7 +29,7 @@ from mesa_llmspread.exceptions import (
 from mesa_llmspread.sweep import Design, dry_run, load, resume, run
 
 # litellm imports some of its parts at the first call, and pydantic warns of one of them.
-pytestmark = pytest.mark.filterwarnings("ignore:Items .* on TypedDict class:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning")
 
 STEPS = 3
 

@@ -145,7 +145,7 @@ def test_a_run_that_raises_can_stop_all(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 # litellm imports some of its parts at the first call, and pydantic warns of one of them.
-@pytest.mark.filterwarnings("ignore:Items .* on TypedDict class:UserWarning")
+@pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning")
 def test_a_language_model_is_a_decider_like_any_other(
     tmp_path: Path, scripted_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
