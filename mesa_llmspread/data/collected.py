@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from mesa_llmspread.data.spread_data import AGENT_COLUMNS, COUNT_COLUMNS, EXPOSURE_COLUMNS
 
@@ -19,6 +20,9 @@ _SERIES = {
     "exposures": "Exposures",
     "failed": "Failed",
 }
+
+
+_TYPES = {"int64": pa.int64(), "str": pa.string(), "bool": pa.bool_()}
 
 
 def model_tables(model: Any) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -43,9 +47,15 @@ def model_tables(model: Any) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     counts.insert(0, "run", 0)
     logged = model.datacollector.tables["exposures"]
     rows = min(map(len, logged.values()))
-    exposures = pd.DataFrame({name: column[:rows] for name, column in logged.items()})
+    # By way of Arrow, which reads lists of text several times faster than pandas.
+    columns = {
+        name: pa.array(logged[name][:rows], _TYPES[kind])
+        for name, kind in EXPOSURE_COLUMNS.items()
+        if name != "run"
+    }
+    exposures = pa.table(columns).to_pandas(use_threads=False)
     exposures.insert(0, "run", 0)
-    exposures = exposures[exposures["step"] < len(counts)].astype(EXPOSURE_COLUMNS)
+    exposures = exposures[exposures["step"] < len(counts)]
     nodes = model.manifest.get("nodes", range(model.n))
     agents = pd.DataFrame(
         [

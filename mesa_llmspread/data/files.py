@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mesa_llmspread.data.run_info import RunInfo, split_shared
 from mesa_llmspread.data.spread_data import (
@@ -64,8 +66,14 @@ def record_files(data: SpreadData) -> dict[str, bytes]:
         "runs": [{"run": run, **part} for run, part in zip(data.info, own, strict=True)],
     }
     text = json.dumps(manifest, indent=2, allow_nan=False)
-    files = {f"{name}.parquet": table.to_parquet(index=False) for name, table in tables.items()}
-    return {**files, "manifest.json": text.encode()}
+    files = {"manifest.json": text.encode()}
+    for name, table in tables.items():
+        buffer = pa.BufferOutputStream()
+        # Threads and statistics cost more than they save: tables of one run are small.
+        arrow = pa.Table.from_pandas(table, preserve_index=False, nthreads=1)
+        pq.write_table(arrow, buffer, write_statistics=False)
+        files[f"{name}.parquet"] = buffer.getvalue().to_pybytes()
+    return files
 
 
 def read_info(folder: Path) -> dict[int, RunInfo]:

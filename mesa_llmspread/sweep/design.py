@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import qmc
 
 from mesa_llmspread._validation import checked_int
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, DesignError
@@ -149,6 +148,8 @@ class Design:
         >>> Design.latin_hypercube(ranges, cells=8, rng=1).cells.shape
         (8, 3)
         """
+        from scipy.stats import qmc
+
         cells = checked_int("cells", cells, 1)
 
         def draw(names: list[str], rng: np.random.Generator) -> Points:
@@ -176,6 +177,8 @@ class Design:
         DesignError
             As for a design.
         """
+        from scipy.stats import qmc
+
         cells = _power_of_2("cells", cells)
 
         def draw(names: list[str], rng: np.random.Generator) -> Points:
