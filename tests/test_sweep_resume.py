@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import resource
 import shutil
 import signal
@@ -258,28 +257,16 @@ def test_a_full_disk_leaves_no_half_file(
     small: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    whole, written = os.fdopen, []
+    whole, written = Path.write_bytes, []
 
-    def filling(handle: int, *args: Any, **options: Any) -> Any:
-        file = whole(handle, *args, **options)
-        written.append(handle)
-        if len(written) > 2 + 3 * 4:  # the design, the manifest and the files of three runs
+    def filling(path: Path, content: bytes) -> int:
+        written.append(path)
+        if len(written) > 3 * 4:  # the files of three runs
+            whole(path, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(path, content)
 
-            class Full:
-                def __enter__(self) -> Full:
-                    return self
-
-                def __exit__(self, *_: object) -> None:
-                    file.close()
-
-                def write(self, content: bytes) -> None:
-                    file.write(content[: len(content) // 2])
-                    raise OSError(errno.ENOSPC, "No space left on device")
-
-            return Full()
-        return file
-
-    monkeypatch.setattr(os, "fdopen", filling)
+    monkeypatch.setattr(Path, "write_bytes", filling)
     with pytest.raises(OutputError) as caught:
         run(small_design(), out, backend="sequential")
     assert caught.value.problem == "No space left on device"

@@ -206,9 +206,16 @@ def save_outcome(path: Path, outcome: Outcome) -> None:
     """Write the record of a run, or why it failed; raise OutputError if that is impossible."""
     failure = _failure_file(path, outcome.run)
     if outcome.files is not None:
-        with new_folder(run_folder(path, outcome.run)) as folder:
+        folder = run_folder(path, outcome.run)
+        building = folder.with_name(f".{folder.name}")
+        try:
+            building.mkdir()
             for name, content in outcome.files.items():
-                write_whole(folder / name, content)
+                (building / name).write_bytes(content)
+            building.rename(folder)
+        except OSError as error:
+            shutil.rmtree(building, ignore_errors=True)
+            raise OutputError(folder, error.strerror or str(error)) from error
         failure.unlink(missing_ok=True)
     elif outcome.error:
         why = {"run": outcome.run, "error": outcome.error, "traceback": outcome.traceback}
