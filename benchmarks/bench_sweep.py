@@ -119,8 +119,8 @@ def main() -> None:
             "sequential": lambda: sweep(runs, backend="sequential"),
             "loky, 2 workers": lambda: sweep(runs, **two),
             "Dask, 2 workers": lambda: sweep(runs, backend="dask", client=client),
-            "ensemble, sequential": lambda: sweep(runs, engine="compiled", backend="sequential"),
-            "ensemble, loky, 2 workers": lambda: sweep(runs, engine="compiled", **two),
+            "compiled, sequential": lambda: sweep(runs, engine="compiled", backend="sequential"),
+            "compiled, loky, 2 workers": lambda: sweep(runs, engine="compiled", **two),
             BATCH_RUN: lambda: ordinary_batch(runs),
         }
         for how in ({}, {"backend": "dask", "client": client}):
@@ -141,7 +141,7 @@ def main() -> None:
 
     rows = []
     for name in ways:
-        one = "ensemble, sequential" if name.startswith("ensemble") else "sequential"
+        one = "compiled, sequential" if name.startswith("compiled") else "sequential"
         shared = [WORKERS * taken for taken in clock[name]]
         parallel = name not in (one, BATCH_RUN)
         rows.append(

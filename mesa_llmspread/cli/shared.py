@@ -108,7 +108,7 @@ def keep_unfinished(
         with contextlib.suppress(LLMSpreadError):
             kept = f"kept in {data.save(first_free(out.with_name(f'{out.name}-partial')))}/"
     typer.echo(f"\nStopped with {done} done: {kept}; {out} is as it was.", err=True)
-    more = ": it gives the same results"
+    more = ": the results will be the same"
     if isinstance(decider, LLMDecider):
         store = decider.asker.store
         more = (

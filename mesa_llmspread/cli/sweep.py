@@ -156,7 +156,7 @@ def read_design(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        By those names; ``parameters`` as :class:`~mesa_llmspread.sweep.Design` takes them.
+        By those names; ``parameters`` are those of :class:`~mesa_llmspread.sweep.Design`.
 
     Raises
     ------

@@ -1,41 +1,36 @@
 """The runs of a sweep: a table of a model's arguments, times replicates, each run with its seed.
 
 A design's columns are arguments of ``SpreadModel``, and values that stand in braces in its
-``decider``: ``"SI({beta})"`` takes its rate from the column ``beta``.
+``decider``: the rate of ``"SI({beta})"`` is read from the column ``beta``.
 """
 
 from __future__ import annotations
 
-import importlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._validation import checked_int
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, DesignError
+from mesa_llmspread.exceptions import ArgumentTypeError, DesignError
 from mesa_llmspread.rng import RNGLike, as_seed, spawn_seeds
 from mesa_llmspread.sweep.arguments import (
     PLAIN,
     RUN_COLUMNS,
     Problem,
     as_model,
-    kind_of,
     plain,
     problems_of,
     problems_of_values,
 )
+from mesa_llmspread.sweep.sampling import power_of_2, sampled, varying
 
 if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
 
-    Points = npt.NDArray[np.float64]
-
-__all__ = ["Design", "salib", "salib_problem"]
+__all__ = ["Design"]
 
 
 class Design:
@@ -122,8 +117,8 @@ class Design:
         Parameters
         ----------
         ranges : mapping
-            For each parameter a pair ``(low, high)`` (whole numbers give whole numbers, both
-            ends included), a list to choose from, or one fixed value.
+            For each parameter a pair ``(low, high)`` (of whole numbers if both are, ends
+            included), a list to choose from, or one fixed value.
         cells : int
             Number of points.
         **options
@@ -148,14 +143,7 @@ class Design:
         >>> Design.latin_hypercube(ranges, cells=8, rng=1).cells.shape
         (8, 3)
         """
-        from scipy.stats import qmc
-
-        cells = checked_int("cells", cells, 1)
-
-        def draw(names: list[str], rng: np.random.Generator) -> Points:
-            return qmc.LatinHypercube(len(names), rng=rng).random(cells)
-
-        return cls._sampled("latin_hypercube", ranges, draw, **options)
+        return cls._sampled("latin_hypercube", ranges, checked_int("cells", cells, 1), **options)
 
     @classmethod
     def sobol(cls, ranges: Mapping[str, Any], cells: int, **options: Any) -> Design:
@@ -177,14 +165,7 @@ class Design:
         DesignError
             As for a design.
         """
-        from scipy.stats import qmc
-
-        cells = _power_of_2("cells", cells)
-
-        def draw(names: list[str], rng: np.random.Generator) -> Points:
-            return qmc.Sobol(len(names), rng=rng).random(cells)
-
-        return cls._sampled("sobol", ranges, draw, **options)
+        return cls._sampled("sobol", ranges, power_of_2("cells", cells), **options)
 
     @classmethod
     def saltelli(cls, ranges: Mapping[str, Any], points: int, **options: Any) -> Design:
@@ -212,34 +193,17 @@ class Design:
         -----
         Saltelli et al. (2010), doi:10.1016/j.cpc.2009.09.018.
         """
-        points, sample = _power_of_2("points", points), salib("sample.sobol").sample
-
-        def draw(names: list[str], rng: np.random.Generator) -> Points:
-            problem = salib_problem(names)
-            found: Points = sample(problem, points, calc_second_order=False, seed=rng)
-            return found
-
-        return cls._sampled("saltelli", ranges, draw, **options)
+        return cls._sampled("saltelli", ranges, power_of_2("points", points), **options)
 
     @classmethod
     def _sampled(
-        cls,
-        kind: str,
-        ranges: Mapping[str, Any],
-        draw: Callable[[list[str], np.random.Generator], Points],
-        rng: RNGLike = None,
-        **options: Any,
+        cls, kind: str, ranges: Mapping[str, Any], number: int, rng: RNGLike = None, **options: Any
     ) -> Design:
-        """Draw points of the unit cube, and stretch them over ranges."""
-        names, seed = _varying(ranges), as_seed(rng)
-        points = draw(names, np.random.default_rng(seed))
-        axes = dict(zip(names, points.T, strict=True))
-        columns = {
-            name: _stretched(axes[name], value) if name in axes else [value] * len(points)
-            for name, value in ranges.items()
-        }
-        design = cls(pd.DataFrame(columns), rng=seed, **options)
-        design.origin = {"kind": kind, "ranges": {name: ranges[name] for name in names}}
+        """Build a design of points that are drawn from ranges."""
+        seed = as_seed(rng)
+        design = cls(pd.DataFrame(sampled(kind, ranges, number, seed)), rng=seed, **options)
+        varied = {name: ranges[name] for name in varying(ranges)}
+        design.origin = {"kind": kind, "ranges": varied}
         return design
 
     @classmethod
@@ -343,68 +307,7 @@ def _table(cells: pd.DataFrame, places: Sequence[tuple[int, int]], seed: int) ->
     return table.join(rows).assign(rng=spawn_seeds(seed, len(table)))
 
 
-def salib_problem(names: Sequence[str]) -> dict[str, Any]:
-    """Return SALib's description of parameters that vary between 0 and 1."""
-    return {"num_vars": len(names), "names": names, "bounds": [[0.0, 1.0]] * len(names)}
-
-
-def salib(module: str) -> Any:
-    """Import a module of SALib.
-
-    Parameters
-    ----------
-    module : str
-        Its name within the package.
-
-    Returns
-    -------
-    module
-
-    Raises
-    ------
-    ArgumentError
-        If SALib is not installed.
-    """
-    try:
-        return importlib.import_module(f"SALib.{module}")
-    except ImportError as error:
-        raise ArgumentError(
-            "design", "saltelli", "have SALib installed: pip install 'mesa_llmspread[sensitivity]'"
-        ) from error
-
-
 def _as_list(value: Any) -> list[Any]:
     """Return a list of values; one value is a list of one."""
     one = isinstance(value, str | Mapping) or not isinstance(value, Iterable)
     return [value] if one else list(value)
-
-
-def _varying(ranges: Mapping[str, Any]) -> list[str]:
-    """List the parameters that vary, with their ranges checked."""
-    for name, value in ranges.items():
-        if isinstance(value, tuple):
-            kinds = [kind_of(plain(end)) for end in value]
-            if kinds != ["number", "number"] or not value[0] < value[1]:
-                raise ArgumentError(name, value, "be a pair (low, high) of numbers, low < high")
-    names = [name for name, value in ranges.items() if isinstance(value, tuple | list)]
-    if not names:
-        raise ArgumentError("ranges", dict(ranges), "have a parameter with a range or choices")
-    return names
-
-
-def _power_of_2(name: str, points: Any) -> int:
-    """Return a number of points of a Sobol sequence, which is balanced at powers of 2 only."""
-    number = checked_int(name, points, 1)
-    if number & (number - 1):
-        raise ArgumentError(name, number, "be a power of 2")
-    return number
-
-
-def _stretched(points: Points, over: Any) -> list[Any]:
-    """Stretch points of [0, 1) over a range or a list of choices."""
-    if isinstance(over, list):
-        return [over[int(point * len(over))] for point in points]
-    low, high = map(plain, over)
-    if isinstance(low, int) and isinstance(high, int):
-        return [low + int(point * (high - low + 1)) for point in points]
-    return [float(low + point * (high - low)) for point in points]

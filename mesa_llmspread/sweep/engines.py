@@ -106,7 +106,7 @@ def compiled_law(arguments: Mapping[str, Any]) -> TransmissionLaw:
     Parameters
     ----------
     arguments : mapping
-        As ``SpreadModel`` takes them.
+        Those of ``SpreadModel``.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def _mesa_run(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) 
     try:
         data = SpreadData.from_model(model.run(job.steps))
     finally:
-        # Mesa 3.3 keeps every model of a process; an empty one takes no memory.
+        # Mesa 3.3 keeps every model of a process; an empty one needs almost no memory.
         model.__dict__.clear()
     tables = (table.assign(run=job.run) for table in (data.exposures, data.counts, data.agents))
     exposures, counts, agents = tables
@@ -155,7 +155,7 @@ def _mesa_run(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) 
 
 
 def _compiled_run(job: Job) -> SpreadData:
-    """Run the compiled engine, on the network and from the starters that the seed gives Mesa."""
+    """Run the compiled engine, with the network and starters that the seed draws for Mesa."""
     from mesa_llmspread.events import get_event
     from mesa_llmspread.networks import make_network
     from mesa_llmspread.profiles import sample_profiles

@@ -11,8 +11,8 @@ import pandas as pd
 
 from mesa_llmspread._words import counted
 from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError, UnknownNameError
-from mesa_llmspread.sweep.design import salib, salib_problem
 from mesa_llmspread.sweep.results import Sweep, read_records
+from mesa_llmspread.sweep.sampling import salib, salib_problem
 from mesa_llmspread.sweep.workers import dumps, loads
 from mesa_llmspread.transmission import TransmissionLaw, resolve_law
 
@@ -52,7 +52,7 @@ def fit_cells(
     DataFrame
         One row per cell and rate: the cell's columns, ``law, parameter, estimate, low,
         high, stderr, interval, n_obs, n_runs, bic, success, message``. A cell that could not
-        be fitted has one row that says why.
+        be fitted has one row, whose ``message`` is the reason.
 
     Raises
     ------

@@ -189,7 +189,7 @@ def decider_of(decider: Any, options: Mapping[str, Any]) -> Any:
     Parameters
     ----------
     decider : object
-        As the model takes it.
+        The argument of the model.
     options : mapping
         Those of language models.
 

@@ -78,7 +78,7 @@ def run(
     ] = None,
     initial_infected: Annotated[int, Option(help="Agents who start the news.")] = 10,
     feed: Annotated[str, Option(help="persistent, or new: posts are seen once.")] = "persistent",
-    rng: Annotated[int, Option(help="Seed: the same one gives the same results.")] = 1,
+    rng: Annotated[int, Option(help="Seed: the same seed has the same results.")] = 1,
     out: Annotated[
         Path | None,
         Option(
