@@ -119,14 +119,14 @@ def main() -> None:
             "sequential": lambda: sweep(runs, backend="sequential"),
             "loky, 2 workers": lambda: sweep(runs, **two),
             "Dask, 2 workers": lambda: sweep(runs, backend="dask", client=client),
-            "ensemble, sequential": lambda: sweep(runs, engine="ensemble", backend="sequential"),
-            "ensemble, loky, 2 workers": lambda: sweep(runs, engine="ensemble", **two),
+            "compiled, sequential": lambda: sweep(runs, engine="compiled", backend="sequential"),
+            "compiled, loky, 2 workers": lambda: sweep(runs, engine="compiled", **two),
             BATCH_RUN: lambda: ordinary_batch(runs),
         }
         for how in ({}, {"backend": "dask", "client": client}):
-            for engine in ("mesa", "ensemble"):
+            for engine in ("mesa", "compiled"):
                 sweep(20, engine=engine, **two, **how)
-        sweep(20, engine="ensemble", backend="sequential")
+        sweep(20, engine="compiled", backend="sequential")
         clock: dict[str, list[float]] = {name: [] for name in ways}
         cpu: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(given.repeats):
@@ -141,7 +141,7 @@ def main() -> None:
 
     rows = []
     for name in ways:
-        one = "ensemble, sequential" if name.startswith("ensemble") else "sequential"
+        one = "compiled, sequential" if name.startswith("compiled") else "sequential"
         shared = [WORKERS * taken for taken in clock[name]]
         parallel = name not in (one, BATCH_RUN)
         rows.append(
@@ -159,7 +159,7 @@ def main() -> None:
 
     process, memory = psutil.Process(), []
     for many in (runs, 4 * runs):
-        sweep(many, engine="ensemble", **two)
+        sweep(many, engine="compiled", **two)
         memory.append(process.memory_info().rss / 1e6)
     print(f"\nMemory of the parent after {runs} and {4 * runs} runs: "
           f"{memory[0]:.0f} MB and {memory[1]:.0f} MB")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Call a command line in this process, and read what it says."""
+"""Call a command line in this process, and read what it prints or raises."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ import io
 import sys
 from unittest import mock
 
+from click.testing import Result
+from typer.testing import CliRunner
+
+__all__ = ["call", "invoke"]
+
 
 def call(*arguments: object, code: int = 0, module: str = "mesa_llmspread.cli.main") -> str:
-    """Run a command line and give what it printed; on the error stream if it should fail."""
+    """Run a command line and return what it printed; on the error stream if it should fail."""
     main = importlib.import_module(module).main
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -20,8 +25,15 @@ def call(*arguments: object, code: int = 0, module: str = "mesa_llmspread.cli.ma
     ):
         try:
             main()
+            status: int | str = 0
         except SystemExit as end:
             status = end.code or 0
     assert status == code, err.getvalue()
     assert "Traceback" not in err.getvalue()
     return err.getvalue() if code else out.getvalue()
+
+
+def invoke(*arguments: object, module: str = "mesa_llmspread.cli.main") -> Result:
+    """Run a command line below its own handling of errors: ``exception`` is what was raised."""
+    app = importlib.import_module(module).app
+    return CliRunner().invoke(app, list(map(str, arguments)))

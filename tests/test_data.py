@@ -263,7 +263,7 @@ def test_an_interrupted_save_leaves_what_was_there(
     def stopped(*_: object, **__: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", stopped)
+    monkeypatch.setattr("pyarrow.parquet.write_table", stopped)
     for where in (folder, tmp_path / "new"):
         with pytest.raises(KeyboardInterrupt):
             record.save(where, force=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_own_arguments_are_parameters(module: Any, tmp_path: Path, backend: Any)
     alone = module.Fading(lasts=5, k=4, decider="SI(0.05)", rng=int(sweep.runs["rng"][1])).run(50)
     assert counts.query("lasts == 5")["infected"].iloc[-1] == alone.infected
     # The folder alone is enough, also to grow it.
-    (tmp_path / "out" / "runs" / "run-000001.parquet").unlink()
+    shutil.rmtree(sweep.file(1))
     assert len(resume(tmp_path / "out", backend=backend, n_jobs=2).done) == 2
     again = Design(load(tmp_path / "out").design.cells, replicates=2, rng=1, model=module.Fading)
     assert len(run(again, tmp_path / "out", backend=backend, n_jobs=2).done) == 4
@@ -107,57 +107,52 @@ def test_every_kind_of_design_takes_a_model(module: Any) -> None:
 
 def test_arguments_are_those_of_the_class_and_its_bases(module: Any) -> None:
     Design({"topic": "news", "lasts": [1], "feed": "new"}, model=module.Choosy)
-    with pytest.raises(DesignError, match=r"topic: has no value: Choosy has no default for it"):
-        Design({"lasts": [1]}, model=module.Choosy)
-    with pytest.raises(DesignError, match=r"latss: is no argument of Fading \(they are lasts, n,"):
-        Design({"latss": [1]}, model=module.Fading)
-    # Without **settings the class takes nothing else; what it sets itself is its own affair.
+    # Without **settings the class has no other arguments; what it sets itself is not checked.
     Design({"lasts": [1, 2]}, model=module.Fixed)
-    with pytest.raises(DesignError, match=r"k: is no argument of Fixed \(they are lasts\)"):
-        Design({"k": [4]}, model=module.Fixed)
-    with pytest.raises(DesignError, match=r"lasts: is no argument of the model .*model=MyModel"):
-        Design({"lasts": [1]})
-    with pytest.raises(DesignError, match=r"beta=2"):
-        Design({"lasts": [1], "decider": "SI(2)"}, model=module.Fading)
+    for parameters, model, argument, hint in (
+        ({"lasts": [1]}, module.Choosy, "topic", "no default"),
+        ({"latss": [1]}, module.Fading, "latss", "(they are lasts, n,"),
+        ({"k": [4]}, module.Fixed, "k", "(they are lasts)"),
+        ({"lasts": [1]}, SpreadModel, "lasts", "model=MyModel"),
+        ({"lasts": [1], "decider": "SI(2)"}, module.Fading, "decider", "beta=2"),
+    ):
+        with pytest.raises(DesignError) as caught:
+            Design(parameters, model=model)
+        assert caught.value.problems[0].argument == argument
+        assert hint in caught.value.problems[0].why
 
 
 def test_what_is_no_model_is_refused(module: Any, tmp_path: Path) -> None:
     design = Design({"n": 40, "k": 4}, rng=1)
     for model in (mesa.Model, module.Fading(), 3, "own_sweep_models:not_a_model"):
-        with pytest.raises(ArgumentTypeError, match="a subclass of SpreadModel"):
+        with pytest.raises(ArgumentTypeError) as wrong_type:
             run(design, tmp_path / "out", model=model)
-    for text in ("Fading", "own_sweep_models:Faiding", "no_such_module:Fading"):
-        with pytest.raises(ArgumentError, match=f"model='{text}': must .*package.module:"):
-            run(design, tmp_path / "out", model=text)
-    with pytest.raises(ArgumentError, match=r"model='own_sweep_models:Seedless': must take rng"):
-        run(design, tmp_path / "out", model=module.Seedless)
+        assert wrong_type.value.expected == "a subclass of SpreadModel"
     own = Design({"lasts": [1]}, model=module.Fading)
-    with pytest.raises(
-        ArgumentError, match=r"model='own_sweep_models:Fixed': must be the design's"
+    for asked, options, value in (
+        (design, {"model": "Fading"}, "Fading"),
+        (design, {"model": "own_sweep_models:Faiding"}, "own_sweep_models:Faiding"),
+        (design, {"model": "no_such_module:Fading"}, "no_such_module:Fading"),
+        (design, {"model": module.Seedless}, "own_sweep_models:Seedless"),
+        (own, {"model": module.Fixed}, "own_sweep_models:Fixed"),
+        (own, {"engine": "compiled"}, "compiled"),
     ):
-        run(own, tmp_path / "out", model=module.Fixed)
-    with pytest.raises(ArgumentError, match=r"engine='ensemble': must be 'mesa' with Fading"):
-        run(own, tmp_path / "out", engine="ensemble")
+        with pytest.raises(ArgumentError) as caught:
+            run(asked, tmp_path / "out", **options)
+        assert (caught.value.argument, caught.value.value) == (next(iter(options)), value)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_goes_on_with_its_own_model_only(module: Any, tmp_path: Path) -> None:
     design = Design({"n": 40, "k": 4, "decider": "SI(0.1)"}, rng=1)
     run(design, tmp_path, model=module.Fading, backend="sequential")
-    with pytest.raises(ArgumentError, match="model is 'own_sweep_models:Fading' there and 'mesa_"):
+    with pytest.raises(ArgumentError) as caught:
         run(design, tmp_path, backend="sequential")
-    with pytest.raises(ArgumentError, match=r"model='mesa_.*': must be own_sweep_models:Fading"):
+    assert caught.value.argument == "out"
+    with pytest.raises(ArgumentError) as caught:
         resume(tmp_path, model=SpreadModel)
+    assert caught.value.argument == "model"
     assert len(resume(tmp_path, model=module.Fading, backend="sequential").done) == 1
-
-
-def test_folders_from_before_models_had_a_name_go_on(tmp_path: Path) -> None:
-    design = Design({"n": 40, "k": 4, "decider": "SI(0.1)"}, rng=1)
-    run(design, tmp_path, backend="sequential")
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    del manifest["model"]
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    assert len(run(design, tmp_path, backend="sequential").done) == 1
 
 
 def test_a_model_that_fails_is_recorded(module: Any, tmp_path: Path) -> None:
@@ -185,21 +180,20 @@ def test_a_model_of_a_script_is_sent_to_workers_and_resumed(tmp_path: Path) -> N
     script = tmp_path / "script.py"
     script.write_text(
         f"""{MODELS}
-import sys
-from pathlib import Path
+import shutil, sys
 from mesa_llmspread.sweep import Design, resume, run
 
 if __name__ == "__main__":
     design = Design({{"k": 4, "lasts": [2, 4]}}, rng=1, model=Fading)
     sweep = run(design, sys.argv[1], n_jobs=2)
     print(sweep.manifest["model"], sweep.counts["step"].max())
-    (Path(sys.argv[1]) / "runs" / "run-000000.parquet").unlink()
+    shutil.rmtree(sweep.file(0))
     print(len(resume(sys.argv[1], n_jobs=2).done))
 
     class Fading(Fading):  # as when a notebook's cell is run again
         pass
 
-    (Path(sys.argv[1]) / "runs" / "run-000000.parquet").unlink()
+    shutil.rmtree(sweep.file(0))
     print(len(run(sweep.design, sys.argv[1], model=Fading, n_jobs=2).done))
 """,
         encoding="utf-8",
@@ -219,7 +213,7 @@ def test_the_command_line_names_a_model(tmp_path: Path) -> None:
     design.write_text("parameters: {k: [4], decider: ['SI(0.1)'], lasts: [2]}\nrng: 1\n")
     quiet = ("--backend", "sequential", "--progress", "none")
     words = ("sweep", tmp_path / "out", "--design", design, *quiet)
-    assert "lasts: is no argument of the model" in call(*words, code=2)
+    assert "lasts: is not an argument of SpreadModel" in call(*words, code=2)
     model = ("--model", "own_sweep_models:Fading")
     assert "1 done" in call(*words, *model)
     assert load(tmp_path / "out").counts["step"].max() == 2

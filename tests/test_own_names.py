@@ -87,7 +87,7 @@ if __name__ == "__main__":
         assert posted["exposure_count"].min() == 2
 
     laws = Design({{"n": 200, "k": 4, "decider": "Threshold({{low}}, 0.4)", "low": [0.05]}}, rng=1)
-    sweep = run(laws, out / "compiled", engine="ensemble", n_jobs=2, steps=6)
+    sweep = run(laws, out / "compiled", engine="compiled", n_jobs=2, steps=6)
     assert len(sweep.done) == 1, sweep.runs["error"].tolist()
     fitted = fit_cells(run(laws, out / "laws", n_jobs=2, steps=20), "Threshold", n_jobs=2)
     assert fitted["success"].all(), fitted["message"].tolist()
@@ -308,7 +308,7 @@ def test_batch_run_finds_it_in_other_processes(parts: str) -> None:
     assert data.exposures.query("outcome == 'repost'")["exposure_count"].min() == 3
 
 
-@pytest.mark.parametrize("engine", ["mesa", "ensemble"])
+@pytest.mark.parametrize("engine", ["mesa", "compiled"])
 def test_a_sweep_runs_a_law_by_its_path(parts: str, tmp_path: Path, engine: Any) -> None:
     decider = f"{parts}:Threshold({{low}}, 0.5)"
     design = Design({"n": 60, "k": 6, "decider": decider, "low": [0.05, 0.2]}, rng=1)

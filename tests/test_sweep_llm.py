@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import typer
+from command_line import invoke
 from pandas.testing import assert_frame_equal
 from servers import Reply, ScriptedServer, answer
-from typer.testing import CliRunner
+from waiting import eventually
 
-from mesa_llmspread.cli.sweep import sweep_command
 from mesa_llmspread.deciders import DecisionStore
 from mesa_llmspread.exceptions import (
     ArgumentError,
@@ -29,6 +27,9 @@ from mesa_llmspread.exceptions import (
     UnknownNameError,
 )
 from mesa_llmspread.sweep import Design, dry_run, load, resume, run
+
+# litellm imports some of its parts at the first call, and pydantic warns of one of them.
+pytestmark = pytest.mark.filterwarnings("ignore:Items? .* on TypedDict class:UserWarning")
 
 STEPS = 3
 
@@ -72,8 +73,10 @@ def test_a_sweep_has_one_wording(
         run(asked, "out", steps=STEPS, llm=options, **how)
     monkeypatch.chdir("elsewhere")
     (tmp_path / "mine.toml").write_text(words.format("Do you repost it?"))
-    with pytest.raises(ArgumentError, match="words of llm:openai/tiny's prompts were others"):
+    with pytest.raises(ArgumentError) as caught:
         resume("../out", **how, llm={"max_calls": 10_000})
+    assert caught.value.argument == "out"
+    assert "template" in caught.value.allowed
     (tmp_path / "mine.toml").write_text(words.format("Repost?"))
     assert set(resume("../out", **how, llm={"max_calls": 10_000}).runs["status"]) == {"done"}
 
@@ -90,8 +93,9 @@ def test_a_sweep_goes_on_only_where_its_models_answer(
             llm={"api_base": server.api_base, "max_calls": 5},
             **how,
         )
-    with pytest.raises(DesignError, match="no server answers"):
+    with pytest.raises(DesignError) as caught:
         resume(tmp_path, llm={"api_base": "http://127.0.0.1:9/v1", "max_calls": 10_000}, **how)
+    assert "no server answers" in caught.value.problems[0].why
     assert not list((tmp_path / "failures").iterdir())
 
 
@@ -119,9 +123,10 @@ def test_a_budget_stops_the_sweep_and_more_of_it_completes_it(
     needed = len(server.requests)
     server.reset(by_seed)
     out = tmp_path / "out"
-    with pytest.raises(SweepBudgetError, match=r"resume\(.*'max_calls': MORE") as caught:
+    with pytest.raises(SweepBudgetError) as caught:
         run(design(), out, n_jobs=2, steps=STEPS, llm={**options, "max_calls": needed // 2})
     assert isinstance(caught.value, BudgetExceededError)
+    assert (caught.value.argument, caught.value.folder) == ("max_calls", out)
     states = load(out).runs["status"].value_counts()
     assert set(states.index) == {"done", "missing"}
     assert caught.value.done == states["done"]
@@ -138,7 +143,7 @@ def test_lost_runs_are_answered_by_the_store(server: ScriptedServer, tmp_path: P
     before = first.frame()
     asked = len(server.requests)
     for number in range(4):
-        first.file(number).unlink()
+        shutil.rmtree(first.file(number))
     assert_frame_equal(resume(tmp_path, backend="sequential").frame(), before)
     assert len(server.requests) == asked
 
@@ -161,11 +166,8 @@ def test_a_killed_sweep_pays_for_nothing_twice(server: ScriptedServer, tmp_path:
     words = SCRIPT.replace("OUT", repr(str(out))).replace("ADDRESS", repr(server.api_base))
     script.write_text(words)
     with subprocess.Popen([sys.executable, str(script)]) as process:
-        deadline = time.monotonic() + 120
-        while len(server.requests) < 100:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: len(server.requests) >= 100, 120)
+        assert process.poll() is None
         workers = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
     _, left = psutil.wait_procs(workers, timeout=60)
@@ -182,27 +184,29 @@ def test_a_killed_sweep_pays_for_nothing_twice(server: ScriptedServer, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("llm", "error", "word"),
+    ("llm", "error", "argument"),
     [
-        ({"temprature": 1}, UnknownNameError, "did you mean 'temperature'"),
-        ({"model": "openai/tiny"}, UnknownNameError, "model"),
-        ({"temperature": 5}, ArgumentError, "temperature=5"),
-        ({"store": object()}, ArgumentTypeError, r"llm\['store'\]"),
-        (["max_calls"], ArgumentTypeError, "mapping"),
+        ({"temprature": 1}, UnknownNameError, "llm"),
+        ({"model": "openai/tiny"}, UnknownNameError, "llm"),
+        ({"temperature": 5}, ArgumentError, "temperature"),
+        ({"store": object()}, ArgumentTypeError, "llm['store']"),
+        (["max_calls"], ArgumentTypeError, "llm"),
     ],
 )
 def test_options_are_checked_before_any_run(
-    tmp_path: Path, llm: Any, error: type[Exception], word: str
+    tmp_path: Path, llm: Any, error: type[Exception], argument: str
 ) -> None:
-    with pytest.raises(error, match=word):
+    with pytest.raises(error) as caught:
         run(design(), tmp_path / "out", llm=llm)
+    assert caught.value.argument == argument
     assert not (tmp_path / "out").exists()
 
 
 def test_options_need_a_language_model(tmp_path: Path) -> None:
     laws = Design({"n": 20, "decider": "SI(0.5)"}, rng=1)
-    with pytest.raises(ArgumentError, match="llm:MODEL"):
+    with pytest.raises(ArgumentError) as caught:
         run(laws, tmp_path / "out", llm={"max_calls": 3})
+    assert caught.value.argument == "llm"
 
 
 def test_limits_may_change_and_what_is_asked_may_not(
@@ -214,10 +218,12 @@ def test_limits_may_change_and_what_is_asked_may_not(
 
     go(temperature=0.5, max_calls=1000)
     go(temperature=0.5, max_calls=2000, timeout=5)
-    with pytest.raises(ArgumentError, match=r"llm has 'temperature' 0\.5 there and None here"):
+    with pytest.raises(ArgumentError) as caught:
         go()
-    with pytest.raises(ArgumentError, match="'sampling' None there and 'pooled' here"):
+    assert "temperature is 0.5 there and None here" in caught.value.allowed
+    with pytest.raises(ArgumentError) as caught:
         resume(tmp_path, llm={"sampling": "pooled"})
+    assert "sampling is None there and 'pooled' here" in caught.value.allowed
 
 
 def test_a_store_of_ones_own(server: ScriptedServer, tmp_path: Path) -> None:
@@ -280,42 +286,33 @@ def test_a_dry_run_of_uneven_networks_reckons_with_their_hubs() -> None:
 # The command
 
 
-@pytest.fixture
-def command() -> Callable[..., Any]:
-    app = typer.Typer()
-    app.command("sweep")(sweep_command)
-    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
-
-
-def test_the_command_says_what_it_will_take(
-    server: ScriptedServer, tmp_path: Path, command: Callable[..., Any]
-) -> None:
+def test_the_command_says_what_it_will_take(server: ScriptedServer, tmp_path: Path) -> None:
     out, file = tmp_path / "out", tmp_path / "design.yaml"
     file.write_text(
         "parameters: {n: 20, k: 4, decider: ['llm:openai/tiny', 'SI(0.5)']}\n"
         f"rng: 1\nsteps: 2\nllm: {{api_base: '{server.api_base}'}}\n"
     )
     words = [out, "--design", file, "--backend", "sequential", "--llm", "max_calls=5"]
-    dry = command(*words, "--dry-run")
+    dry = invoke("sweep", *words, "--dry-run")
     assert dry.exit_code == 0
-    assert "1 runs with a language model: about" in dry.stdout
+    assert "1 run with a language model: about" in dry.stdout
     assert not out.exists()
     assert server.requests == []
-    stopped = command(*words)
+    stopped = invoke("sweep", *words)
     assert isinstance(stopped.exception, SweepBudgetError)
     assert stopped.stdout == dry.stdout
     assert len(server.requests) == 5
-    rest = command(out, "--resume", "--dry-run")
+    rest = invoke("sweep", out, "--resume", "--dry-run")
     assert rest.stdout == dry.stdout
-    done = command(out, "--resume", "--backend", "sequential", "--llm", "max_calls=500")
+    done = invoke("sweep", out, "--resume", "--backend", "sequential", "--llm", "max_calls=500")
     assert done.exit_code == 0
     assert done.stdout.endswith(f"{out}: 2 done\n")
-    assert command(out, "--resume", "--dry-run").stdout == "no language model is asked\n"
+    assert invoke("sweep", out, "--resume", "--dry-run").stdout == "no language model is asked\n"
 
 
-def test_the_command_names_bad_options(tmp_path: Path, command: Callable[..., Any]) -> None:
+def test_the_command_names_bad_options(tmp_path: Path) -> None:
     file = tmp_path / "design.json"
     file.write_text('{"parameters": {"decider": ["llm:openai/tiny"]}}')
-    found = command(tmp_path / "out", "--design", file, "--llm", "max_calls")
+    found = invoke("sweep", tmp_path / "out", "--design", file, "--llm", "max_calls")
     assert isinstance(found.exception, ArgumentError)
     assert "NAME=VALUE" in str(found.exception)

@@ -1,4 +1,4 @@
-"""The parts of the command line about language models: prompts, kept calls and personas."""
+"""The commands about language models: prompts, kept calls and personas."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from mesa_llmspread._words import counted
+from mesa_llmspread.cli.shared import ApiBase, StoreFile, Template, given
 from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.exceptions import InputFileError
 
-__all__ = ["personas", "prompt", "store_export", "store_info", "store_verify"]
+__all__ = ["personas", "prompt", "store_app"]
 
-Template = Annotated[
-    str, typer.Option(help="Words of the prompts: a name that is known, or a .toml file.")
-]
-StoreFile = Annotated[Path, typer.Argument(help="File of a decision store.")]
+Calls = Annotated[Path, Argument(help="File of a decision store.")]
+
+store_app = typer.Typer(no_args_is_help=True, help="Show a file of kept language-model calls.")
 
 
-def store_info(file: StoreFile) -> None:
-    """Say what a decision store holds."""
+@store_app.command("info")
+def store_info(file: Calls) -> None:
+    """Print what a decision store holds."""
     with _opened(file) as store:
         info = store.info()
     for name, value in info.items():
         typer.echo(f"{name.replace('_', ' ')}: {_plain(value)}")
 
 
+@store_app.command("export")
 def store_export(
-    file: StoreFile,
-    out: Annotated[Path, typer.Argument(help="A file that ends in .csv, .jsonl or .parquet.")],
+    file: Calls,
+    out: Annotated[Path, Argument(help="A file that ends in .csv, .jsonl or .parquet.")],
 ) -> None:
     """Write all calls of a decision store into a file for other programs."""
     with _opened(file) as store:
@@ -38,7 +41,8 @@ def store_export(
     typer.echo(str(out))
 
 
-def store_verify(file: StoreFile) -> None:
+@store_app.command("verify")
+def store_verify(file: Calls) -> None:
     """Look for damage in a decision store; the exit status is 2 where there is some."""
     with _opened(file) as store:
         faults = store.verify()
@@ -46,27 +50,27 @@ def store_verify(file: StoreFile) -> None:
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise InputFileError(file, f"{faults[0].removeprefix(f'{file}, ')}{more}")
-    typer.echo(f"{file}: {calls} calls, all as they were written")
+    typer.echo(f"{file}: {counted(calls, 'call')}, all as they were written")
 
 
 def personas(
-    model: Annotated[str, typer.Option(help="litellm's name of the model.")],
-    api_base: Annotated[str | None, typer.Option(help="Address of its server.")] = None,
-    repeats: Annotated[int, typer.Option(help="Questionnaires a profile.")] = 1,
-    store: Annotated[Path | None, typer.Option(help="File that keeps the calls.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for personas.csv and .png.")] = None,
-    rng: Annotated[int, typer.Option(help="Seed.")] = 0,
-    template: Template = "standard",
+    model: Annotated[str, Option(help="litellm's name of the model.")],
+    api_base: ApiBase = None,
+    repeats: Annotated[int, Option(help="Questionnaires per profile.")] = 1,
+    store: StoreFile = None,
+    out: Annotated[Path | None, Option(help="Folder for personas.csv and .png.")] = None,
+    rng: Annotated[int, Option(help="Seed.")] = 0,
+    template: Template = None,
 ) -> None:
-    """See whether a model plays the 32 personalities: a questionnaire for each."""
+    """Test whether a model plays the 32 personalities, with a questionnaire for each."""
     from mesa_llmspread.deciders.llm.decider import LLMDecider
     from mesa_llmspread.deciders.llm.persona_check import check_personas
     from mesa_llmspread.io import make_folder, write_whole
 
-    decider = LLMDecider(model, api_base, store=store, template=template)
+    decider = LLMDecider(model, api_base, **given(store=store, template=template))
     folder = None if out is None else make_folder(out)
     check = check_personas(decider, repeats, rng)
-    typer.echo(check.table.to_string(index=False, float_format=lambda value: f"{value:.2f}"))
+    typer.echo(check.table.to_string(index=False, float_format="{:.2f}".format))
     if check.failed:
         verb = "was" if check.failed == 1 else "were"
         typer.echo(f"\n{counted(check.failed, 'questionnaire')} {verb} not answered:")
@@ -80,19 +84,18 @@ def personas(
 
 
 def prompt(
-    template: Template = "standard",
-    event: Annotated[str | None, typer.Option(help="Id of a bundled event.")] = None,
-    profile: Annotated[str, typer.Option(help="A code such as OceAn.")] = "OceAn",
+    template: Template = None,
+    event: Annotated[str | None, Option(help="Id of a bundled event.")] = None,
+    profile: Annotated[str, Option(help="A code such as OceAn.")] = "OceAn",
     post: Annotated[
-        list[str] | None,
-        typer.Option(help="Words of a post in the feed; give one for each post."),
+        list[str] | None, Option(help="Text of a post in the feed; once for each post.")
     ] = None,
-    before: Annotated[int, typer.Option(help="Times the news was seen before.")] = 0,
+    before: Annotated[int, Option(help="How often the news was seen before.")] = 0,
 ) -> None:
-    """Show what a language model is told when it decides for an agent.
+    """Print the prompt of a language model that decides for an agent.
 
-    Without a post the agent has seen the event itself, in the media. The code around what is
-    quoted is shown as zeros; in a run it is another one in every prompt.
+    Without a post the agent has seen the event itself, in the media. The code around quoted
+    text is printed as zeros; in a run every prompt has another code.
     """
     from mesa_llmspread._validation import checked_int
     from mesa_llmspread.deciders.base import Exposure, Post
@@ -113,20 +116,20 @@ def prompt(
         direct=not posts,
         posts=posts,
     )
-    messages = build_messages(exposure, as_template(template))
+    messages = build_messages(exposure, as_template(template or "standard"))
     for message in with_marker(messages, SHOWN_MARKER):
         typer.echo(f"--- {message['role']} ---\n{message['content']}\n")
 
 
 def _opened(file: Path) -> DecisionStore:
-    """Open a store that is there; looking must not make one."""
+    """Open a store that is there, without creating one."""
     if not file.is_file():
-        raise InputFileError(file, "is no file")
+        raise InputFileError(file, "is not a file")
     return DecisionStore(file)
 
 
 def _plain(value: object) -> str:
-    """Show a value of :meth:`DecisionStore.info`."""
+    """Return the text of a value of :meth:`DecisionStore.info`."""
     if value is None:
         return "unknown"
     if isinstance(value, dict):

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer import Argument, Option
 
 from mesa_llmspread._validation import checked_int
-from mesa_llmspread.cli.llm import (
-    personas,
-    prompt,
-    store_export,
-    store_info,
-    store_verify,
+from mesa_llmspread.cli.llm import personas, prompt, store_app
+from mesa_llmspread.cli.shared import (
+    ApiBase,
+    Force,
+    MaxCalls,
+    MaxCost,
+    NetworkFile,
+    OnlyEstimate,
+    StoreFile,
+    Template,
+    check_output,
+    given,
+    keep_unfinished,
+    read_decisions,
+    read_network,
+    run_app,
 )
 from mesa_llmspread.cli.sweep import sweep_command
-from mesa_llmspread.exceptions import (
-    ArgumentError,
-    InputFileError,
-    LLMSpreadError,
-    MissingKeyError,
-    ServerUnreachableError,
-    UnknownNameError,
-)
+from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.io import read_settings
 
-if TYPE_CHECKING:
-    from mesa_llmspread.data import SpreadData
-    from mesa_llmspread.deciders import Decider
-
-__all__ = ["app", "check_output", "keep_unfinished", "main", "run_app"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     add_completion=False,
@@ -40,107 +39,66 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="How news of offline events spreads among LLM agents, and which law describes it.",
 )
-
-store = typer.Typer(no_args_is_help=True, help="Look into a file of kept language-model calls.")
-store.command("info")(store_info)
-store.command("export")(store_export)
-store.command("verify")(store_verify)
-
-Folder = Annotated[Path, typer.Argument(help="Folder of a saved run.")]
-
-# Arguments of a model that a run can be given, and how many steps it takes.
+# Options that are arguments of the model, with the number of steps, and of a language model.
 _SETTINGS = (
-    "n",
-    "k",
-    "network",
-    "event",
-    "population",
-    "decider",
-    "initial_infected",
-    "feed",
-    "media_prob",
-    "rng",
-    "steps",
+    *("n", "k", "network", "event", "population", "decider", "initial_infected", "feed"),
+    *("media_prob", "rng", "steps"),
 )
+_LANGUAGE = ("api_base", "store", "template", "max_calls", "max_cost_usd")
+
+Folder = Annotated[Path, Argument(help="Folder of a saved run.")]
 
 
 @app.command()
 def run(
-    out: Annotated[Path, typer.Argument(help="Folder for the record: a new or empty one.")],
-    config: Annotated[
-        Path | None, typer.Option(help="YAML or JSON file with any of the settings below.")
-    ] = None,
-    n: Annotated[int | None, typer.Option(help="Agents.  [default: 200]")] = None,
-    k: Annotated[int | None, typer.Option(help="Neighbours an agent.  [default: 8]")] = None,
+    out: Annotated[Path, Argument(help="Folder for the record: a new or empty one.")],
+    config: Annotated[Path | None, Option(help="YAML or JSON file of the settings below.")] = None,
+    n: Annotated[int | None, Option(help="Agents (default: 200).")] = None,
+    k: Annotated[int | None, Option(help="Neighbours per agent (default: 8).")] = None,
     network: Annotated[
-        str | None, typer.Option(help="Kind of network, or an edge list's file.")
+        str | None, Option(help="Kind of network, or the file of its edges.")
     ] = None,
-    event: Annotated[str | None, typer.Option(help="Id of a bundled event.")] = None,
+    event: Annotated[str | None, Option(help="Id of a bundled event.")] = None,
     population: Annotated[
-        str | None, typer.Option(help="uniform, norms, continuous, or a code such as OceAn.")
+        str | None, Option(help="uniform, norms, continuous, or a code such as OceAn.")
     ] = None,
     decider: Annotated[
-        str | None, typer.Option(help="traits, a law such as 'SI(0.05)', or llm:MODEL.")
+        str | None, Option(help="traits, a law such as 'SI(0.05)', or llm:MODEL.")
     ] = None,
-    api_base: Annotated[
-        str | None, typer.Option(help="Address of the language model's server.")
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="File that keeps its calls, to resume and replay.")
-    ] = None,
-    template: Annotated[
-        str | None, typer.Option(help="Words of its prompts: a name, or a .toml file.")
-    ] = None,
-    max_calls: Annotated[
-        int | None, typer.Option(help="Stop before it is called more often.")
-    ] = None,
-    max_cost_usd: Annotated[
-        float | None, typer.Option(help="Stop before its calls cost more.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what its calls will take.")
-    ] = False,
     initial_infected: Annotated[
-        int | None, typer.Option(help="Agents who start the news.  [default: 10]")
+        int | None, Option(help="Agents who start the news (default: 10).")
     ] = None,
-    feed: Annotated[str | None, typer.Option(help="persistent or new.")] = None,
+    feed: Annotated[str | None, Option(help="persistent or new.")] = None,
     media_prob: Annotated[
-        float | None, typer.Option(help="Chance a step of seeing the event itself.")
+        float | None, Option(help="Probability per step of seeing the event itself.")
     ] = None,
-    rng: Annotated[int | None, typer.Option(help="Seed.")] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Largest number of steps. [default: 50]")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the record in OUT, and all that is beside it.")
-    ] = False,
+    rng: Annotated[int | None, Option(help="Seed.")] = None,
+    steps: Annotated[int | None, Option(help="Largest number of steps (default: 50).")] = None,
+    api_base: ApiBase = None,
+    store: StoreFile = None,
+    template: Template = None,
+    max_calls: MaxCalls = None,
+    max_cost_usd: MaxCost = None,
+    dry_run: OnlyEstimate = False,
+    force: Force = False,
 ) -> None:
     """Run one model and write its record (SpreadData) into OUT.
 
-    Options on the command line win over those of the file. A run that is stopped leaves OUT as it
-    was; the steps that were done are kept beside it, in OUT-partial.
+    Options on the command line override those of the file. A run that is stopped leaves OUT as
+    it was; the steps that were done are kept beside it, in OUT-partial.
     """
+    values = given(**locals())
     from mesa_llmspread.data import SpreadData
     from mesa_llmspread.deciders import LLMDecider, language_model
     from mesa_llmspread.model import SpreadModel
 
     if not dry_run:
         check_output(out, force, store)
-    given = {key: value for key, value in locals().items() if key in _SETTINGS}
-    settings = {
-        **(read_settings(config, _SETTINGS) if config else {}),
-        **{key: value for key, value in given.items() if value is not None},
-    }
+    settings = read_settings(config, _SETTINGS) if config else {}
+    settings |= {name: values[name] for name in _SETTINGS if name in values}
     limit = checked_int("steps", settings.pop("steps", 50), 0)
     _read_network(settings)
-    asked = {
-        "api_base": api_base,
-        "store": store,
-        "template": template,
-        "max_calls": max_calls,
-        "max_cost_usd": max_cost_usd,
-    }
-    options = {name: value for name, value in asked.items() if value is not None}
+    options = {name: values[name] for name in _LANGUAGE if name in values}
     if options or dry_run:
         _check_language_model(settings.get("decider", "traits"), [*options, *["dry_run"] * dry_run])
     if options:
@@ -174,66 +132,54 @@ def run(
 def fit(
     folder: Folder,
     law: Annotated[
-        str | None, typer.Option(help="Fit one law, such as FirstRepeat, instead of all.")
+        str | None, Option(help="Fit one law, such as FirstRepeat, instead of all.")
     ] = None,
 ) -> None:
     """Fit the laws to a record and print the table."""
     from mesa_llmspread.inference import compare
     from mesa_llmspread.inference import fit as fit_one
 
-    data = _with_decisions(folder)
+    data = read_decisions(folder)
     if law is not None:
         typer.echo(fit_one(data, law).summary())
         return
     comparison = compare(data)
     columns = ["law", "parameters", "n_params", "loglik", "bic", "delta_bic", "weight"]
-    table = comparison.table[columns]
-    typer.echo(table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+    typer.echo(comparison.table[columns].to_string(index=False, float_format="{:.3f}".format))
     typer.echo(f"\n{comparison.verdict}")
     for warning in comparison.warnings:
         typer.echo(f"Note: {warning}")
 
 
 @app.command()
-def report(
-    folder: Folder,
-    network: Annotated[
-        Path | None, typer.Option(help="The edge list, where the run was given one.")
-    ] = None,
-) -> None:
+def report(folder: Folder, network: NetworkFile = None) -> None:
     """Write figures and report.html beside a record."""
     from mesa_llmspread.analysis.event_analysis import analyse
-    from mesa_llmspread.networks import read_edgelist
     from mesa_llmspread.reporting.report import write_report
 
-    data = _with_decisions(folder)
-    analysis = analyse(data, read_edgelist(network).network if network else None)
+    analysis = analyse(read_decisions(folder), read_network(network))
     typer.echo(str(write_report(analysis, folder)))
 
 
 @app.command()
 def cascade(
     folder: Folder,
-    number: Annotated[int, typer.Option("--run", help="Which run of the record.")] = 0,
-    network: Annotated[
-        Path | None, typer.Option(help="The edge list, where the run was given one.")
-    ] = None,
+    number: Annotated[int, Option("--run", help="Which run of the record.")] = 0,
+    network: NetworkFile = None,
 ) -> None:
     """Describe the tree along which the news travelled in one run."""
     from mesa_llmspread.analysis.cascades import cascade as trace
-    from mesa_llmspread.networks import read_edgelist
 
-    data = _with_decisions(folder)
-    graph = read_edgelist(network).network if network else None
-    typer.echo(trace(data, graph, run=number, rng=0).summary())
+    found = trace(read_decisions(folder), read_network(network), run=number, rng=0)
+    typer.echo(found.summary())
 
 
 @app.command()
 def events(
     file: Annotated[
-        Path | None, typer.Argument(help="A UCDP GED or ACLED export; the bundled events if none.")
+        Path | None, Argument(help="A UCDP GED or ACLED export; the bundled events if none.")
     ] = None,
-    text: Annotated[bool, typer.Option("--text", help="Show the news texts.")] = False,
+    text: Annotated[bool, Option("--text", help="Show the news texts.")] = False,
 ) -> None:
     """List events: the bundled ones, or those of a file."""
     from mesa_llmspread.events import bundled_events, events_frame, read_events
@@ -248,9 +194,7 @@ def events(
 
 @app.command()
 def profiles(
-    code: Annotated[
-        str | None, typer.Argument(help="A code such as OceAn: shows its persona.")
-    ] = None,
+    code: Annotated[str | None, Argument(help="A code such as OceAn: shows its persona.")] = None,
 ) -> None:
     """List the 32 personality profiles and their shares in people."""
     from mesa_llmspread.profiles import Profile, all_profiles, norm_shares
@@ -264,85 +208,9 @@ def profiles(
 
 
 app.command("sweep")(sweep_command)
-app.command("personas")(personas)
-app.command("prompt")(prompt)
-app.add_typer(store, name="store")
-
-
-def check_output(out: Path, force: bool, store: Path | None) -> None:
-    """Check, before a long run, that its results can be written into a folder.
-
-    Parameters
-    ----------
-    out : Path
-    force : bool
-        Whether a record that is there is to be replaced.
-    store : Path or None
-        File of a language model's calls.
-
-    Raises
-    ------
-    OutputError
-        If the folder cannot be written, or holds something that is not to be replaced.
-    ArgumentError
-        If the store is in the folder, which is written, or replaced, as a whole.
-    """
-    from mesa_llmspread.io import check_new_folder
-
-    target = check_new_folder(out, force)
-    if store is not None and store.resolve().is_relative_to(target):
-        raise ArgumentError("--store", str(store), f"be outside {out}, which is written as a whole")
-
-
-def keep_unfinished(
-    error: BaseException, data: SpreadData | None, done: str, out: Path, rng: int, decider: Decider
-) -> None:
-    """Save what there is of a run that was stopped, and print where it is and how to go on.
-
-    Parameters
-    ----------
-    error : BaseException
-        What stopped it.
-    data : SpreadData or None
-        What was done; None if that is nothing.
-    done : str
-        How much was done, in words.
-    out : Path
-        Where the whole would have been saved; it stays as it is.
-    rng : int
-        The seed.
-    decider : Decider
-    """
-    from mesa_llmspread.deciders import LLMDecider
-    from mesa_llmspread.io import first_free
-
-    if data is None and not isinstance(error, KeyboardInterrupt):
-        return
-    kept = "nothing is kept"
-    if data is not None:
-        with contextlib.suppress(LLMSpreadError):
-            kept = f"kept in {data.save(first_free(out.with_name(f'{out.name}-partial')))}/"
-    typer.echo(f"\nStopped with {done} done: {kept}; {out} is as it was.", err=True)
-    again = f"To do the whole, give the same command again, with --rng {rng}"
-    if not isinstance(decider, LLMDecider):
-        again += ": it gives the same results"
-    elif decider.caller.store is None:
-        again += "; with --store FILE no call would be asked, and paid for, twice"
-    else:
-        again += f" and --store {decider.caller.store.path}: no call that is kept is asked again"
-    typer.echo(f"{again}.", err=True)
-
-
-def _with_decisions(folder: Path) -> SpreadData:
-    """Load a record that can be analysed."""
-    from mesa_llmspread.data import SpreadData
-
-    data = SpreadData.load(folder)
-    if (data.exposures["outcome"] == "failed").all():
-        failed = len(data.exposures)
-        why = f"all {failed} failed" if failed else "in its steps nobody saw a post"
-        raise InputFileError(folder, f"no decisions to analyse: {why}")
-    return data
+app.command()(personas)
+app.command()(prompt)
+app.add_typer(store_app, name="store")
 
 
 def _check_language_model(decider: Any, options: list[str]) -> None:
@@ -353,7 +221,7 @@ def _check_language_model(decider: Any, options: list[str]) -> None:
 
 
 def _read_network(settings: dict[str, Any]) -> None:
-    """Read the network where the settings name a file, which brings its own agents."""
+    """Read the network where the settings name a file, which sets the number of agents."""
     from mesa_llmspread.networks import NETWORKS, read_edgelist
 
     network = settings.get("network")
@@ -372,25 +240,9 @@ def _read_network(settings: dict[str, Any]) -> None:
         settings["initial_infected"] = [str(node) for node in settings["initial_infected"]]
 
 
-def run_app(command: typer.Typer) -> NoReturn:
-    """Run a command line: errors are one line, and the exit status says which kind.
-
-    0: done. 1: the run itself went wrong. 2: something about the call has to be mended.
-    """
-    try:
-        command()
-    except LLMSpreadError as error:
-        typer.echo(f"error: {error}", err=True)
-        for note in getattr(error, "__notes__", ()):
-            typer.echo(note, err=True)
-        mend_first = isinstance(error, MissingKeyError | ServerUnreachableError)
-        raise SystemExit(1 if isinstance(error, RuntimeError) and not mend_first else 2) from None
-    raise SystemExit(0)
-
-
 def main() -> NoReturn:
     """Run the command ``llmspread``."""
-    # As with ``python -m``: parts of one's own are found in the folder that one works in.
+    # As with ``python -m``: parts of one's own are found in the working folder.
     if "" not in sys.path:
         sys.path.insert(0, "")
     run_app(app)

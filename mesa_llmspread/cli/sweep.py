@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
+from mesa_llmspread._words import counted
+from mesa_llmspread.cli.shared import OnlyEstimate, given
 from mesa_llmspread.exceptions import ArgumentError, InputFileError
 from mesa_llmspread.io import read_settings
 
 if TYPE_CHECKING:
     from mesa_llmspread.sweep.dry_run import DryRun
-    from mesa_llmspread.sweep.results import Sweep
 
 __all__ = ["read_design", "sweep_command"]
 
@@ -22,115 +22,84 @@ _KEYS = ("parameters", "replicates", "rng", "model", "steps", "engine", "llm")
 
 
 def sweep_command(
-    out: Annotated[Path, typer.Argument(help="Folder of the sweep.")],
+    out: Annotated[Path, Argument(help="Folder of the sweep.")],
     design: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="YAML or JSON: parameters (lists, all combinations), replicates, rng, model, "
-            "steps, engine, llm. CSV or Parquet: a row a combination."
+            "steps, engine, llm. CSV or Parquet: one row per combination."
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the sweep in OUT: do what is left.")
+        bool, Option("--resume", help="Go on with the sweep in OUT: do what is left.")
     ] = False,
-    replicates: Annotated[int | None, typer.Option(help="Runs a combination. [default: 1]")] = None,
-    rng: Annotated[int | None, typer.Option(help="Seed of the whole sweep.")] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Largest number of steps. [default: 50]")
-    ] = None,
+    replicates: Annotated[int | None, Option(help="Runs per combination (default: 1).")] = None,
+    rng: Annotated[int | None, Option(help="Seed of the whole sweep.")] = None,
+    steps: Annotated[int | None, Option(help="Largest number of steps (default: 50).")] = None,
     model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="package.module:MyModel",
-            help="A subclass of SpreadModel of your own, to run in its place.",
-        ),
+        str | None, Option(metavar="package.module:MyModel", help="Your subclass of SpreadModel.")
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="mesa or ensemble. [default: mesa]")] = None,
+    engine: Annotated[str | None, Option(help="mesa or compiled (default: mesa).")] = None,
     llm: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="NAME=VALUE",
             help="An option of the language models, such as max_cost_usd=5 or "
             "requests_per_minute=600, for all runs together; can be given repeatedly.",
         ),
     ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Only say what the language models would take: calls and cost."
-        ),
-    ] = False,
-    backend: Annotated[str, typer.Option(help="loky, dask or sequential.")] = "loky",
-    n_jobs: Annotated[
-        int | None, typer.Option(help="Processes; -1: one per core. [default: -1]")
-    ] = None,
+    dry_run: OnlyEstimate = False,
+    backend: Annotated[str, Option(help="loky, dask or sequential.")] = "loky",
+    n_jobs: Annotated[int | None, Option(help="Processes (default: -1, one per core).")] = None,
     client: Annotated[
-        str | None, typer.Option(help="Address of a Dask scheduler, for --backend dask.")
+        str | None, Option(help="Address of a Dask scheduler, for --backend dask.")
     ] = None,
-    on_error: Annotated[str, typer.Option(help="record or raise.")] = "record",
-    progress: Annotated[str, typer.Option(help="auto, bar or none.")] = "auto",
+    on_error: Annotated[str, Option(help="record or raise.")] = "record",
+    progress: Annotated[str, Option(help="auto, bar or none.")] = "auto",
 ) -> None:
     """Do the runs of a design, each kept in OUT as soon as it is done.
 
     Started again with the same design, or a larger one, it does what is missing or failed. With
-    --resume only OUT is needed: it knows its design. Options win over the design file. What
-    language models will take is said before they are asked anything.
+    --resume only OUT is needed: it holds its design. Options override the design file. The calls
+    of language models and their cost are estimated before the first one.
     """
-    from mesa_llmspread.sweep import execution
-    from mesa_llmspread.sweep.design import Design
+    from mesa_llmspread.sweep import Design, execution, load
     from mesa_llmspread.sweep.dry_run import dry_run as estimate
-    from mesa_llmspread.sweep.dry_run import dry_run_of_rest
-    from mesa_llmspread.sweep.storage import Folder
+    from mesa_llmspread.sweep.storage import holds_sweep
 
     if n_jobs is not None and backend == "sequential":
         raise ArgumentError("--n-jobs", n_jobs, "be left out with --backend sequential")
     if client is not None and backend != "dask":
         raise ArgumentError("--client", client, "stand with --backend dask")
-    how: dict[str, Any] = {
-        "backend": backend,
-        "n_jobs": -1 if n_jobs is None else n_jobs,
-        "client": client,
-        "on_error": on_error,
-        "progress": progress,
-    }
-    given: dict[str, Any] = {
-        "replicates": replicates,
-        "rng": rng,
-        "model": model,
-        "steps": steps,
-        "engine": engine,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
+    how = given(backend=backend, n_jobs=n_jobs, client=client, on_error=on_error, progress=progress)
+    settings = given(replicates=replicates, rng=rng, model=model, steps=steps, engine=engine)
     options = dict(map(_option, llm or ()))
-    go: Callable[[], Sweep]
     if resume:
-        if design is not None or given:
-            named = ["design"] if design is not None else list(given)
-            raise ArgumentError("--resume", named, "stand without what OUT knows itself")
-        found = dry_run_of_rest(out, options)
-        go = partial(execution.resume, out, llm=options or None, **how)
+        if design is not None or settings:
+            named = ["design"] if design is not None else list(settings)
+            raise ArgumentError("--resume", named, "stand without what OUT itself holds")
+        found = estimate(load(out).design, out=out, llm=options)
+    elif design is None:
+        raise ArgumentError("--design", None, "name a file, unless there is --resume")
     else:
-        if design is None:
-            raise ArgumentError("--design", None, "name a file, unless there is --resume")
-        settings = {**read_design(design), **given}
-        settings["llm"] = {**(settings.get("llm") or {}), **options} or None
-        chosen = {
-            name: settings.pop(name) for name in ("steps", "engine", "llm") if name in settings
-        }
+        settings = {**read_design(design), **settings}
+        options = {**(settings.pop("llm", None) or {}), **options}
+        how |= {name: settings.pop(name) for name in ("steps", "engine") if name in settings}
         made = Design(**settings)
-        there = Folder.there(out)
-        if there is not None and not made.lacks(there.design):
-            found = dry_run_of_rest(out, chosen["llm"], made)
-        else:
-            found = estimate(made, steps=chosen.get("steps", 50), llm=chosen["llm"])
-        go = partial(execution.run, made, out, **chosen, **how)
-    _announce(found, dry_run)
+        grows = holds_sweep(out) and not made.lacks(load(out).design)
+        found = estimate(
+            made, out=out if grows else None, steps=how.get("steps", 50), llm=options or None
+        )
+    _print_estimate(found, dry_run)
     if dry_run:
         return
     try:
-        sweep = go()
+        if resume:
+            sweep = execution.resume(out, llm=options or None, **how)
+        else:
+            sweep = execution.run(made, out, llm=options or None, **how)
     except KeyboardInterrupt:
-        _say_what_is_kept(out)
+        _print_kept(out)
         raise
     states = sweep.runs["status"].value_counts()
     typer.echo(f"{out}: " + ", ".join(f"{count} {name}" for name, count in states.items()))
@@ -140,8 +109,8 @@ def sweep_command(
         raise typer.Exit(1)
 
 
-def _announce(found: DryRun, always: bool) -> None:
-    """Say what the language models of a sweep will take, if there are any to be asked."""
+def _print_estimate(found: DryRun, always: bool) -> None:
+    """Print the expected calls of a sweep's language models, if there are any."""
     if always and found.runs > 1:
         shown = ["cell", "decider", "runs", "calls", "most_calls", "cost_usd", "most_cost_usd"]
         typer.echo(found.cells[shown].to_string(index=False, na_rep="unknown"))
@@ -149,23 +118,23 @@ def _announce(found: DryRun, always: bool) -> None:
         typer.echo(str(found))
 
 
-def _say_what_is_kept(out: Path) -> None:
-    """Print what there is of a sweep that was stopped, and how to go on."""
-    from mesa_llmspread.sweep.results import load
+def _print_kept(out: Path) -> None:
+    """Print which runs of a sweep that was stopped are kept, and how to go on."""
+    from mesa_llmspread.sweep import load
 
     if not (out / "manifest.json").exists():
         typer.echo("\nStopped before the first run: nothing is kept.", err=True)
         return
     sweep = load(out)
     typer.echo(
-        f"\nStopped with {len(sweep.done)} of {len(sweep.runs)} runs done, which are kept in "
+        f"\nStopped with {len(sweep.done)} of {counted(len(sweep.runs), 'run')} done, kept in "
         f"{out}/. Give the same command again to go on, or: llmspread sweep {out} --resume",
         err=True,
     )
 
 
 def _option(text: str) -> tuple[str, Any]:
-    """Take NAME=VALUE apart; a value is read as in a design file."""
+    """Return the name and value of NAME=VALUE; a value is read as in a design file."""
     import yaml
 
     name, equals, value = text.partition("=")
@@ -181,13 +150,13 @@ def read_design(path: Path) -> dict[str, Any]:
     ----------
     path : Path
         YAML or JSON with ``parameters`` (a mapping of lists) and, if wanted, ``replicates``,
-        ``rng``, ``model``, ``steps``, ``engine`` and ``llm``; or CSV or Parquet with one row a
+        ``rng``, ``model``, ``steps``, ``engine`` and ``llm``; or CSV or Parquet with one row per
         combination.
 
     Returns
     -------
     dict
-        By those names; ``parameters`` as :class:`~mesa_llmspread.sweep.Design` takes them.
+        By those names; ``parameters`` are those of :class:`~mesa_llmspread.sweep.Design`.
 
     Raises
     ------

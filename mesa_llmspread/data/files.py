@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mesa_llmspread.data.agents import agents_that_decided
 from mesa_llmspread.data.run_info import RunInfo, split_shared
@@ -26,7 +28,7 @@ from mesa_llmspread.io import new_folder, write_whole
 if TYPE_CHECKING:
     from mesa_llmspread.data.spread_data import SpreadData
 
-__all__ = ["FORMAT", "as_path", "read_record", "write_record"]
+__all__ = ["FORMAT", "as_path", "read_info", "read_record", "record_files", "write_record"]
 
 #: Version of the format that is written. Earlier ones (2, 1, none) had one flat manifest and no
 #: table of agents; before 2, no posts and reasons either.
@@ -38,6 +40,9 @@ _ABOUT_NODES = ("nodes", "starter_nodes", "starter_profiles")
 # Columns that the first format lacks.
 _NEW_COLUMNS = ("post", "reason")
 
+# The last bytes of every complete Parquet file.
+_PARQUET = b"PAR1"
+
 
 def as_path(folder: Any) -> Path:
     """Return a path, with ``~`` as the home folder."""
@@ -48,6 +53,24 @@ def as_path(folder: Any) -> Path:
 
 def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
     """Write a record; see :meth:`SpreadData.save`."""
+    files = record_files(data)
+    with new_folder(folder, force) as new:
+        for name, content in files.items():
+            write_whole(new / name, content)
+    return folder
+
+
+def record_files(data: SpreadData) -> dict[str, bytes]:
+    """Return the content of a record's files by name.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    dict of str to bytes
+    """
     tables = {name: getattr(data, name) for name in SCHEMA}
     shared, own = split_shared([info.to_dict() for info in data.info.values()])
     manifest = {
@@ -57,11 +80,59 @@ def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
         "runs": [{"run": run, **part} for run, part in zip(data.info, own, strict=True)],
     }
     text = json.dumps(manifest, indent=2, allow_nan=False)
-    with new_folder(folder, force) as new:
-        for name, table in tables.items():
-            write_whole(new / f"{name}.parquet", table.to_parquet(index=False))
-        write_whole(new / "manifest.json", text.encode())
-    return folder
+    files = {"manifest.json": text.encode()}
+    for name, table in tables.items():
+        buffer = pa.BufferOutputStream()
+        # Threads and statistics cost more than they save: tables of one run are small.
+        arrow = pa.Table.from_pandas(table, preserve_index=False, nthreads=1)
+        pq.write_table(arrow, buffer, write_statistics=False)
+        files[f"{name}.parquet"] = buffer.getvalue().to_pybytes()
+    return files
+
+
+def read_info(folder: Path) -> dict[int, RunInfo]:
+    """Read what is known about a record's runs, and check that its tables are complete.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    dict of int to RunInfo
+
+    Raises
+    ------
+    InputFileError
+        If a file is missing, cut off, or of another format.
+    """
+    path = folder / "manifest.json"
+    manifest = _read_manifest(path)
+    if manifest.get("format") != FORMAT:
+        raise InputFileError(path, f"does not have format {FORMAT}")
+    for name in SCHEMA:
+        table = folder / f"{name}.parquet"
+        try:
+            with table.open("rb") as file:
+                file.seek(-len(_PARQUET), os.SEEK_END)
+                complete = file.read() == _PARQUET
+        except OSError as error:
+            raise InputFileError(table, error.strerror or "cannot be read") from error
+        if not complete:
+            raise InputFileError(table, "is not a complete Parquet table")
+    try:
+        return _infos(manifest)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputFileError(path, "is not the manifest of a saved run") from error
+
+
+def _infos(manifest: Mapping[str, Any]) -> dict[int, RunInfo]:
+    """Return what a manifest of the present format says about each run."""
+    runs = {run["run"]: {**manifest["shared"], **run} for run in manifest["runs"]}
+    return {
+        number: RunInfo.from_dict({key: value for key, value in run.items() if key != "run"})
+        for number, run in runs.items()
+    }
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -77,8 +148,7 @@ def read_record(folder: Path) -> dict[str, Any]:
             info = {run: _old_info(values) for run, values in known.items()}
             tables["agents"] = agents_that_decided(tables["exposures"], info, _old_agents(known))
         else:
-            known = {run.pop("run"): {**manifest["shared"], **run} for run in manifest["runs"]}
-            info = {run: RunInfo.from_dict(values) for run, values in known.items()}
+            info = _infos(manifest)
     except InputFileError:
         raise
     except LLMSpreadError as error:

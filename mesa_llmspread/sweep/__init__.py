@@ -1,4 +1,4 @@
-"""Sweeps: many runs over a design, on all cores or a cluster, with nothing lost on the way.
+"""Sweeps: many runs over a design, on all cores or a cluster, each kept on disk when it is done.
 
 >>> from mesa_llmspread.sweep import Design
 >>> design = Design({"k": [4, 8], "decider": ["SI(0.05)", "SI(0.1)"]}, replicates=5, rng=1)
@@ -6,7 +6,7 @@
 20
 
 ``run(design, out="folder")`` does the runs, ``load("folder")`` reads them. Where language
-models decide, ``dry_run(design)`` says before what that will cost.
+models decide, ``dry_run(design)`` estimates beforehand what that will cost.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the language models of a sweep will take, before anything is spent."""
+"""The calls and the cost of a sweep's language models, estimated before anything is spent."""
 
 from __future__ import annotations
 
@@ -11,54 +11,62 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mesa_llmspread._validation import checked_int
-from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate as Estimate
-from mesa_llmspread.deciders.llm.cost_estimate import total
+from mesa_llmspread._words import counted
+from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate, total
 from mesa_llmspread.exceptions import ArgumentTypeError
-from mesa_llmspread.sweep.checks import arguments_of
+from mesa_llmspread.sweep.arguments import arguments_of, as_model, model_arguments
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.language import checked_options, decider_of, forget_deciders
-from mesa_llmspread.sweep.models import as_model, model_arguments
-from mesa_llmspread.sweep.storage import Folder
+from mesa_llmspread.sweep.results import Sweep
+from mesa_llmspread.sweep.storage import run_states
 
 if TYPE_CHECKING:
     from mesa_llmspread.deciders import LLMDecider
 
-__all__ = ["DryRun", "dry_run", "dry_run_of_rest"]
+__all__ = ["DryRun", "dry_run"]
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a sweep's language models are expected to take, and the most they can take.
+    """The expected calls and cost of a sweep's language models, and the most they can be.
 
     Attributes
     ----------
     cells : DataFrame
-        One row a cell in which a language model decides: ``cell``, the design's parameters,
+        One row per cell in which a language model decides: ``cell``, the design's parameters,
         ``runs``, and for these runs together the fields of ``total``.
-    total : Estimate
+    total : CostEstimate
         Of the whole sweep; a cost is None where the price of a model is unknown.
     runs : int
         Runs with a language model.
     """
 
     cells: pd.DataFrame
-    total: Estimate
+    total: CostEstimate
     runs: int
 
     def __str__(self) -> str:
         if not self.runs:
             return "no language model is asked"
-        return f"{self.runs:,} runs with a language model: {self.total}"
+        return f"{counted(self.runs, 'run')} with a language model: {self.total}"
 
 
 def dry_run(
-    design: Design, *, steps: int = 50, llm: Mapping[str, Any] | None = None, **assumptions: Any
+    design: Design,
+    *,
+    out: str | Path | None = None,
+    steps: int = 50,
+    llm: Mapping[str, Any] | None = None,
+    **assumptions: Any,
 ) -> DryRun:
-    """Say what a sweep's language models will take; nothing is asked of them.
+    """Estimate the calls and the cost of a sweep's language models; nothing is asked of them.
 
     Parameters
     ----------
     design : Design
+    out : path-like, optional
+        Folder of a sweep that was begun, and that the design is of or grows: only runs that
+        are not done count. Its own steps and options hold; ``llm`` changes limits.
     steps, llm
         As for :func:`~mesa_llmspread.sweep.run`.
     **assumptions
@@ -75,9 +83,9 @@ def dry_run(
 
     Notes
     -----
-    All runs of the design are counted, and all of their calls: those that a store would answer
-    are free, and there are so many fewer to pay. The limits of ``llm`` are not applied: a
-    budget smaller than this ends the sweep before it is done.
+    All calls of a run are counted; those that a store would answer are free, and are not
+    subtracted. The limits of ``llm`` are not applied: a smaller budget ends the sweep before it
+    is done.
 
     Examples
     --------
@@ -87,55 +95,21 @@ def dry_run(
     >>> found.runs, found.total.calls, found.total.most_calls
     (3, 1953, 15000)
     """
-    if not isinstance(design, Design):
-        raise ArgumentTypeError("design", design, "a Design")
-    options = checked_options(llm, design.cells)
-    return _dry_run(design, design.table, steps, options, assumptions)
-
-
-def dry_run_of_rest(
-    out: str | Path, llm: Mapping[str, Any] | None = None, design: Design | None = None
-) -> DryRun:
-    """Say what is left to take for the sweep in a folder; see :func:`dry_run`.
-
-    Parameters
-    ----------
-    out : path-like
-        Folder of a sweep that was begun.
-    llm : mapping, optional
-        As for :func:`~mesa_llmspread.sweep.resume`.
-    design : Design, optional
-        What the sweep's design is to become, if it grows.
-
-    Returns
-    -------
-    DryRun
-        Runs that are done do not count. Of the others all calls do, as above.
-    """
-    folder = Folder(out)
-    whole = folder.design if design is None else design.added_to(folder.design)
-    status = folder.status(whole)
-    options = checked_options({**folder.manifest["llm"], **(llm or {})}, whole.cells)
-    left = status[status["status"] != "done"]
-    return _dry_run(whole, left, folder.manifest["steps"], options, {})
-
-
-def _dry_run(
-    design: Design,
-    table: pd.DataFrame,
-    steps: int,
-    options: Mapping[str, Any],
-    assumptions: Mapping[str, Any],
-) -> DryRun:
-    """Say what some runs, as rows of a design's table, will take."""
     from mesa_llmspread.deciders import LLMDecider
 
-    parameters, model = design.parameters, as_model(design.model)
+    if not isinstance(design, Design):
+        raise ArgumentTypeError("design", design, "a Design")
     steps = checked_int("steps", steps, 0)
-    names = [field.name for field in fields(Estimate)]
+    table = design.table
+    if out is not None:
+        sweep = Sweep(out)
+        steps, llm = sweep.manifest["steps"], {**sweep.manifest["llm"], **(llm or {})}
+        states = run_states(sweep.path, design.added_to(sweep.design).table)
+        table = states[states["status"] != "done"]
+    model, options = as_model(design.model), checked_options(llm, design.cells)
     rows, estimates = [], []
     for number, runs in table.groupby("cell"):
-        cell = {name: runs[name].tolist()[0] for name in parameters}
+        cell = {name: runs[name].tolist()[0] for name in design.parameters}
         arguments = {**model_arguments(), **model_arguments(model), **arguments_of(cell, model)}
         decider = decider_of(arguments["decider"], {**options, "store": os.devnull})
         if isinstance(decider, LLMDecider):
@@ -143,18 +117,19 @@ def _dry_run(
             estimates.append(total([one] * len(runs)))
             rows.append({"cell": number, **cell, "runs": len(runs), **vars(estimates[-1])})
     forget_deciders()
-    cells = pd.DataFrame(rows, columns=["cell", *parameters, "runs", *names])
+    names = [field.name for field in fields(CostEstimate)]
+    cells = pd.DataFrame(rows, columns=["cell", *design.parameters, "runs", *names])
     return DryRun(cells, total(estimates), sum(row["runs"] for row in rows))
 
 
 def _estimate(
     decider: LLMDecider, arguments: Mapping[str, Any], steps: int, assumptions: Mapping[str, Any]
-) -> Estimate:
+) -> CostEstimate:
     """Estimate one run of a cell."""
     from mesa_llmspread.events import bundled_events, get_event
 
     if steps == 0:
-        return Estimate(0, 0, 0, 0, 0, 0, 0.0, 0.0)
+        return CostEstimate(0, 0, 0, 0, 0, 0, 0.0, 0.0)
     n, event = arguments["n"], arguments["event"]
     given = {
         "event": bundled_events()[0] if event is None else get_event(event),
@@ -166,4 +141,4 @@ def _estimate(
     regular = arguments["network"] == "random_regular"
     worst = usual if regular else decider.estimate(n, steps, k=max(1, n - 1), **given)
     most = {name: getattr(worst, name) for name in vars(worst) if name.startswith("most_")}
-    return Estimate(**{**vars(usual), **most})
+    return CostEstimate(**{**vars(usual), **most})

@@ -1,8 +1,7 @@
-"""What a worker does: one run of a design, from its arguments to the content of its file."""
+"""One run of a design, from its arguments to the files of its record."""
 
 from __future__ import annotations
 
-import gc
 import importlib.metadata
 import platform
 import traceback
@@ -10,34 +9,21 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyarrow as pa
+import numpy as np
+import pandas as pd
 
-from mesa_llmspread.data import RunInfo
-from mesa_llmspread.data.collected import agents_of
+from mesa_llmspread.data import RunInfo, SpreadData
+from mesa_llmspread.data.files import record_files
+from mesa_llmspread.data.schema import EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, BudgetExceededError
-from mesa_llmspread.sweep.checks import arguments_of
+from mesa_llmspread.sweep.arguments import arguments_of, model_arguments
 from mesa_llmspread.sweep.language import decider_of
-from mesa_llmspread.sweep.models import model_arguments
-from mesa_llmspread.sweep.runfile import encode
 
 if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
+    from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = [
-    "ENGINES",
-    "Failure",
-    "Job",
-    "Outcome",
-    "engine_law",
-    "failed",
-    "perform",
-    "unsettle",
-    "versions",
-]
-
-
-# Of 1,000 agents and their network, and as many again.
-_OBJECTS_OF_A_RUN = 50_000
+__all__ = ["Job", "Outcome", "compiled_law", "failed", "perform", "versions"]
 
 
 class Job(NamedTuple):
@@ -53,8 +39,7 @@ class Job(NamedTuple):
         Its seed.
     steps : int
         The largest number of steps.
-    engine : str
-        A name of :data:`ENGINES`.
+    engine : {"mesa", "compiled"}
     """
 
     run: int
@@ -64,26 +49,20 @@ class Job(NamedTuple):
     engine: str
 
 
-class Failure(NamedTuple):
-    """Why a run has no result: the error in one line, and where it came from."""
-
-    error: str
-    traceback: str
-
-
 class Outcome(NamedTuple):
-    """What came of a run: the content of its file, why there is none, or why all must halt."""
+    """The result of a run: the files of its record, an error, or a budget that is used up."""
 
     run: int
-    content: bytes | None
-    failure: Failure | None = None
+    files: dict[str, bytes] | None = None
+    error: str = ""
+    traceback: str = ""
     halt: BudgetExceededError | None = None
 
 
 def perform(
     job: Job, llm: Mapping[str, Any] | None, model: type[SpreadModel] | None = None
 ) -> Outcome:
-    """Do one run; whatever goes wrong in it becomes part of the outcome.
+    """Do one run; an error becomes a part of the outcome.
 
     Parameters
     ----------
@@ -97,93 +76,37 @@ def perform(
     -------
     Outcome
     """
-    _settle()
     try:
-        return Outcome(job.run, ENGINES[job.engine](job, llm or {}, model))
+        compiled = job.engine == "compiled"
+        data = _compiled_run(job) if compiled else _mesa_run(job, llm or {}, model)
+        return Outcome(job.run, record_files(data))
     except BudgetExceededError as error:
-        return Outcome(job.run, None, halt=error)
+        return Outcome(job.run, halt=error)
     except Exception as error:  # one bad run must not stop the others, whatever it raises
         return failed(job, error)
 
 
 def failed(job: Job, error: Exception) -> Outcome:
-    """Return the outcome of a run that raised an error, which is being handled."""
+    """Return the outcome of a run that raised the error which is being handled."""
     text = f"{type(error).__name__}: {error}"
-    return Outcome(job.run, None, Failure(text, traceback.format_exc()))
-
-
-@cache
-def _settle() -> tuple[int, int, int]:
-    """Spare the garbage collector, once a process, work in vain; give its old thresholds.
-
-    A model makes many objects that all live until its run is over, and are then let go of at
-    once (see :func:`_forget`): there is nothing to find in between.
-    """
-    usual = gc.get_threshold()
-    gc.set_threshold(_OBJECTS_OF_A_RUN, *usual[1:])
-    return usual
-
-
-def unsettle() -> None:
-    """Leave the garbage collector of this process as it was."""
-    if _settle.cache_info().currsize:
-        gc.set_threshold(*_settle())
-        _settle.cache_clear()
+    return Outcome(job.run, error=text, traceback=traceback.format_exc())
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Name the versions that results depend on."""
+    """Return the versions that results depend on, by package."""
     packages = ("mesa_llmspread", "mesa", "numpy", "networkx", "numba", "pyarrow")
     found = {package: importlib.metadata.version(package) for package in packages}
     return {**found, "python": platform.python_version()}
 
 
-def _mesa(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) -> bytes:
-    """Run the Mesa model."""
-    from mesa_llmspread.model import SpreadModel
-
-    arguments = arguments_of(job.cell, kind)
-    if "decider" in arguments:
-        arguments["decider"] = decider_of(arguments["decider"], llm)
-    model = (kind or SpreadModel)(**arguments, rng=job.rng)
-    try:
-        model.run(job.steps)
-        series = model.datacollector.model_vars
-        counts = {
-            "step": range(model.clock + 1),
-            "susceptible": series["Susceptible"],
-            "infected": series["Infected"],
-            "new_infected": series["NewInfected"],
-            "exposures": series["Exposures"],
-            "failed": series["Failed"],
-        }
-        exposures = model.datacollector.tables["exposures"]
-        return encode(job.run, counts, exposures, agents_of(model), model.info)
-    finally:
-        _forget(model)
-
-
-def _forget(model: Any) -> None:
-    """Let go of a model, at once: model and agents know each other, which is slow to find out.
-
-    Mesa 3.3 keeps all models besides, in a class's private counter.
-    """
-    import mesa
-
-    counters = vars(mesa.Agent).get("_ids")
-    if counters is not None:
-        counters.pop(model, None)
-    vars(model).clear()
-
-
-def engine_law(arguments: Mapping[str, Any]) -> Any:
-    """Give the law that the compiled engine runs for some arguments of the model.
+def compiled_law(arguments: Mapping[str, Any]) -> TransmissionLaw:
+    """Return the law that the compiled engine runs for some arguments of the model.
 
     Parameters
     ----------
     arguments : mapping
-        As ``SpreadModel`` takes them.
+        Those of ``SpreadModel``.
 
     Returns
     -------
@@ -192,7 +115,7 @@ def engine_law(arguments: Mapping[str, Any]) -> Any:
     Raises
     ------
     ArgumentError
-        If the decider is no law, or the engine cannot do what the model does with it.
+        If the decider is not a law, or the engine cannot do what the model does with it.
     """
     from mesa_llmspread.deciders import RateDecider, as_decider
 
@@ -200,76 +123,94 @@ def engine_law(arguments: Mapping[str, Any]) -> Any:
     decider, media_prob = as_decider(full["decider"]), full["media_prob"]
     if not isinstance(decider, RateDecider):
         raise ArgumentError(
-            "decider", full["decider"], "be a law, such as 'SI(0.05)', for engine='ensemble'"
+            "decider", full["decider"], "be a law, such as 'SI(0.05)', for engine='compiled'"
         )
     law = decider.law
     if law.memory == "first_repeat" and media_prob > 0:
         raise ArgumentError(
             "media_prob",
             media_prob,
-            f"be 0 with {law.name} and engine='ensemble', where seeing "
-            "the event itself counts as no occasion",
+            f"be 0 with {law.name} and engine='compiled', which does not count seeing the event "
+            "itself as an occasion",
         )
     return law.seen_by(media_prob)
 
 
-def _ensemble(job: Job, *_: Any) -> bytes:
-    """Run the compiled engine, on the network and from the starters that the seed gives Mesa."""
-    import numpy as np
+def _mesa_run(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) -> SpreadData:
+    """Run the Mesa model."""
+    from mesa_llmspread.model import SpreadModel
 
+    arguments = arguments_of(job.cell, kind)
+    if "decider" in arguments:
+        arguments["decider"] = decider_of(arguments["decider"], llm)
+    model = (kind or SpreadModel)(**arguments, rng=job.rng)
+    try:
+        data = SpreadData.from_model(model.run(job.steps))
+    finally:
+        # Mesa 3.3 keeps every model of a process; an empty one needs almost no memory.
+        model.__dict__.clear()
+    tables = (table.assign(run=job.run) for table in (data.exposures, data.counts, data.agents))
+    exposures, counts, agents = tables
+    return SpreadData(exposures, counts, {job.run: data.info[0]}, agents)
+
+
+def _compiled_run(job: Job) -> SpreadData:
+    """Run the compiled engine, with the network and starters that the seed draws for Mesa."""
+    from mesa_llmspread.events import get_event
     from mesa_llmspread.networks import make_network
     from mesa_llmspread.profiles import sample_profiles
     from mesa_llmspread.rng import Streams
     from mesa_llmspread.simulation.ensemble import simulate
 
-    arguments = arguments_of(job.cell)
-    full = {**model_arguments(), **arguments}
-    law = engine_law(arguments)
+    arguments = {**model_arguments(), **arguments_of(job.cell)}
+    law = compiled_law(arguments)
     streams = Streams(job.rng)
-    network = make_network(full["network"], full["n"], full["k"], streams.network)
-    starters = streams.starters.choice(network.n, size=full["initial_infected"], replace=False)
+    network = make_network(arguments["network"], arguments["n"], arguments["k"], streams.network)
+    starters = streams.starters.choice(
+        network.n, size=arguments["initial_infected"], replace=False
+    ).tolist()
     profiles = None
     if law.uses_profile:
-        drawn = sample_profiles(network.n, full["population"], streams.population)
+        drawn = sample_profiles(network.n, arguments["population"], streams.population)
         profiles = [profile.index for profile in drawn]
     infected = simulate(
         law,
         network,
         initial_infected=starters,
         steps=job.steps,
-        feed=full["feed"],
+        feed=arguments["feed"],
         profiles=profiles,
         rng=job.rng,
         threads=1,
     ).infected[0]
-    new = np.diff(infected, prepend=0)
-    # Mesa's model stops when nobody is left, or nobody can see anything any more.
+    # Mesa's model stops when all have posted, or nobody can see anything any more.
     over = infected == network.n
-    if full["feed"] == "new" and not law.offline:
-        over |= new == 0
+    if arguments["feed"] == "new" and not law.offline:
+        over |= np.diff(infected, prepend=0) == 0
     end = int(over.argmax()) + 1 if over.any() else len(infected)
+    infected = infected[:end]
     counts = {
+        "run": job.run,
         "step": np.arange(end),
-        "susceptible": network.n - infected[:end],
-        "infected": infected[:end],
-        "new_infected": new[:end],
-        "exposures": pa.nulls(end, pa.int64()),
-        "failed": np.zeros(end, int),
+        "susceptible": network.n - infected,
+        "infected": infected,
+        "new_infected": np.diff(infected, prepend=0),
+        "exposures": pd.array([None] * end, dtype="Int64"),
+        "failed": 0,
     }
     info = RunInfo(
         n=network.n,
         k=float(network.degrees.mean()),
-        feed=full["feed"],
-        media_prob=full["media_prob"],
-        network=full["network"],
+        feed=arguments["feed"],
+        media_prob=arguments["media_prob"],
+        network=arguments["network"],
         initial_infected=len(starters),
-        population=full["population"],
-        decider=full["decider"],
+        population=arguments["population"],
+        events=(get_event(arguments["event"]),) if arguments["event"] else (),
+        decider=arguments["decider"],
         rng=job.rng,
         versions=versions(),
+        starters=starters,
     )
-    return encode(job.run, counts, {}, {}, info)
-
-
-#: What runs a job, by name.
-ENGINES = {"mesa": _mesa, "ensemble": _ensemble}
+    columns = {name: pd.Series(dtype=kind) for name, kind in EXPOSURE_COLUMNS.items()}
+    return SpreadData(pd.DataFrame(columns), pd.DataFrame(counts), {job.run: info})

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Mapping
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -23,37 +21,37 @@ from mesa_llmspread.exceptions import (
     SweepBudgetError,
     UnknownNameError,
 )
-from mesa_llmspread.sweep.checks import Problem, failing, problems_of
+from mesa_llmspread.sweep.arguments import (
+    PLAIN,
+    Problem,
+    as_model,
+    failing,
+    model_arguments,
+    model_name,
+    problems_of,
+)
 from mesa_llmspread.sweep.design import Design
-from mesa_llmspread.sweep.engines import Job, engine_law
+from mesa_llmspread.sweep.engines import Job, compiled_law
 from mesa_llmspread.sweep.language import (
     checked_options,
     decider_of,
     forget_deciders,
-    has_models,
+    models_of,
     with_store,
 )
-from mesa_llmspread.sweep.models import PLAIN, as_model, model_arguments, model_name
-from mesa_llmspread.sweep.results import Sweep, load
-from mesa_llmspread.sweep.storage import Folder
-from mesa_llmspread.sweep.workers import outcomes_of
+from mesa_llmspread.sweep.results import Sweep
+from mesa_llmspread.sweep.storage import begin, save_outcome, tidy
+from mesa_llmspread.sweep.workers import workers
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from mesa_llmspread.model import SpreadModel
 
-__all__ = [
-    "Backend",
-    "Engine",
-    "OnError",
-    "Progress",
-    "resume",
-    "run",
-]
+__all__ = ["Backend", "Engine", "OnError", "Progress", "resume", "run"]
 
 Backend = Literal["loky", "dask", "sequential"]
-Engine = Literal["mesa", "ensemble"]
+Engine = Literal["mesa", "compiled"]
 OnError = Literal["record", "raise"]
 Progress = Literal["auto", "bar", "none"]
 
@@ -75,7 +73,7 @@ def run(
     """Do all runs of a design, and keep each on disk as soon as it is done.
 
     If the folder holds this sweep already, only what is missing or failed is done; the design
-    may have got more values or replicates.
+    may have more values or replicates than before.
 
     Parameters
     ----------
@@ -88,11 +86,11 @@ def run(
         model=MyModel)``. What it shares with SpreadModel is recorded.
     backend : {"loky", "dask", "sequential"}, default "loky"
         Processes of this machine, a Dask cluster, or this process. The results are the same.
-    engine : {"mesa", "ensemble"}, default "mesa"
+    engine : {"mesa", "compiled"}, default "mesa"
         ``SpreadModel``, or for laws the compiled engine, which draws other random numbers and
         records counts only.
     n_jobs : int, default -1
-        Number of processes; -1 for one a core. A cluster that is there brings its own number.
+        Number of processes; -1 for one per core. A cluster that is there brings its own number.
     on_error : {"record", "raise"}, default "record"
         Whether a run that raises is recorded and the others go on, or all stops.
     steps : int, default 50
@@ -101,7 +99,7 @@ def run(
         Arguments of :class:`~mesa_llmspread.deciders.LLMDecider` for every cell whose decider
         is ``"llm:MODEL"``, such as ``{"max_cost_usd": 5, "requests_per_minute": 600}``. They
         hold for the sweep as a whole: its runs share one store of calls (by default
-        ``calls.sqlite`` in the folder) and so one budget, and each worker gets its part of
+        ``calls.sqlite`` in the folder) and so one budget, and each worker has its share of
         what may be sent in a minute or at one time. Limits may change when the sweep goes on.
     client : str or distributed.Client, optional
         With ``backend="dask"``: the scheduler's address, or a client. By default a cluster is
@@ -112,14 +110,14 @@ def run(
     Returns
     -------
     Sweep
-        As :func:`~mesa_llmspread.sweep.load` gives it.
+        As :func:`~mesa_llmspread.sweep.load` returns it.
 
     Raises
     ------
     DesignError
         If the engine cannot do a cell, or a decider cannot answer; no run has started then.
     ArgumentError, ArgumentTypeError
-        If the folder holds another sweep, or the model is no subclass of SpreadModel.
+        If the folder holds another sweep, or the model is not a subclass of SpreadModel.
     OutputError
         If the folder holds something else, or a result cannot be written.
     RunError
@@ -128,8 +126,8 @@ def run(
         If language models have used up ``max_calls`` or ``max_cost_usd``. Runs that were
         under way are missing then, but their calls are in the store.
     WorkerLostError
-        If workers died again and again under the same run, or a cluster lost its scheduler.
-        What was done is kept: start it again.
+        If a worker died, or a cluster lost its scheduler; it names the runs that were under
+        way. What was done is kept: :func:`resume`.
 
     Examples
     --------
@@ -142,50 +140,37 @@ def run(
     """
     if not isinstance(design, Design):
         raise ArgumentTypeError("design", design, "a Design")
-    _check_choices(backend=backend, engine=engine, on_error=on_error, progress=progress)
-    _check_jobs(n_jobs)
-    steps = checked_int("steps", steps, 0)
+    _check_choices(n_jobs, backend=backend, engine=engine, on_error=on_error, progress=progress)
+    out, steps = Path(out), checked_int("steps", steps, 0)
     kind = _checked_model(design, model, engine)
     options = checked_options(llm, design.cells)
-    begun = Folder.there(out) is not None
-    place = Path(out).resolve()
-    existed = place.is_dir()
-    _check_answerable(design.cells, engine, with_store(options, Path(out)), kind)
-    folder = Folder.create(out, design, kind, engine, steps, options)
-    try:
-        return _finish(folder, kind, backend, n_jobs, on_error, client, progress)
-    except ArgumentError:  # of the backend, before the first run
-        if not begun and not any(place.glob("*/run-*")):
-            shutil.rmtree(place)
-            if existed:
-                place.mkdir()
-        raise
+    _check_answerable(design.cells, engine, with_store(options, out), kind)
+    with workers(backend, n_jobs, client, kind, bool(models_of(design.cells))) as outcomes_of:
+        begin(out, design, kind, engine, steps, options)
+        return _finish(Sweep(out), outcomes_of, on_error, progress)
 
 
 def resume(
     out: str | Path,
     *,
     model: type[SpreadModel] | str | None = None,
-    backend: Backend = "loky",
-    n_jobs: int = -1,
-    on_error: OnError = "record",
     llm: Mapping[str, Any] | None = None,
-    client: str | Client | None = None,
-    progress: Progress = "auto",
+    **options: Any,
 ) -> Sweep:
     """Go on with the sweep in a folder: do what is missing or failed.
 
     Parameters
     ----------
     out : path-like
-        Folder of a sweep that was begun; it knows its design, engine and steps.
+        Folder of a sweep that was begun; it holds its design, engine and steps.
     model : type of SpreadModel or str, optional
-        The sweep's, where it cannot be imported by the name that the folder keeps.
-    backend, n_jobs, on_error, client, progress
-        As for :func:`run`; they may be others than before.
+        The sweep's, where it cannot be imported by the name that the folder holds.
     llm : mapping, optional
         Limits of language models that are to be others than before, such as
         ``{"max_calls": 20_000}``.
+    **options
+        ``backend``, ``n_jobs``, ``on_error``, ``client`` and ``progress``, as for :func:`run`;
+        they may be others than before.
 
     Returns
     -------
@@ -194,43 +179,30 @@ def resume(
     Raises
     ------
     InputFileError
-        If the folder holds no sweep.
+        If the folder holds no sweep, or one of another format.
     ArgumentError, DesignError, OutputError, RunError, SweepBudgetError, WorkerLostError
         As :func:`run`.
     """
-    _check_choices(backend=backend, on_error=on_error, progress=progress)
-    _check_jobs(n_jobs)
-    folder = Folder(out)
-    design, engine, steps = folder.design, folder.manifest["engine"], folder.manifest["steps"]
-    kind = as_model(design.model if model is None else model)
-    if model_name(kind) != design.model:
-        raise ArgumentError("model", model_name(kind), f"be {design.model}, as in {out}")
-    options = checked_options({**folder.manifest["llm"], **(llm or {})}, design.cells)
-    if (folder.status()["status"] != "done").any():
-        _check_answerable(design.cells, engine, with_store(options, folder.path), kind)
-    if has_models(design.cells):
-        folder = Folder.create(out, design, kind, engine, steps, options)
-    return _finish(folder, kind, backend, n_jobs, on_error, client, progress)
+    sweep = Sweep(out)
+    kept = {name: sweep.manifest[name] for name in ("engine", "steps")}
+    llm = {**sweep.manifest["llm"], **(llm or {})}
+    return run(sweep.design, out, model=model, llm=llm, **kept, **options)
 
 
-def _check_choices(**given: str) -> None:
-    """See that each argument is one of its choices."""
+def _check_choices(n_jobs: Any, **given: str) -> None:
+    """Validate the number of processes, and arguments that have a few values."""
     choices = {"backend": Backend, "engine": Engine, "on_error": OnError, "progress": Progress}
     for name, value in given.items():
         if value not in get_args(choices[name]):
             raise UnknownNameError(name, value, get_args(choices[name]))
-
-
-def _check_jobs(n_jobs: Any) -> None:
-    """See that a number of processes is one."""
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs == 0:
+    if checked_int("n_jobs", n_jobs, -(2**31)) == 0:
         raise ArgumentError("n_jobs", n_jobs, "be a whole number other than 0")
 
 
 def _checked_model(
     design: Design, model: type[SpreadModel] | str | None, engine: str
 ) -> type[SpreadModel]:
-    """Find the model of a sweep, and see that it takes the design's parameters."""
+    """Return the model of a sweep, which must allow the design's parameters."""
     kind = as_model(design.model if model is None else model)
     made_for = model_name(design.model)
     if model_name(kind) != made_for:
@@ -238,9 +210,9 @@ def _checked_model(
             raise ArgumentError("model", model_name(kind), f"be the design's, {made_for}")
         if problems := problems_of(design.cells, kind):
             raise DesignError(problems)
-    if engine == "ensemble" and model_name(kind) != PLAIN:
+    if engine == "compiled" and model_name(kind) != PLAIN:
         raise ArgumentError(
-            "engine", engine, f"be 'mesa' with {kind.__name__}: it is a model of your own"
+            "engine", engine, f"be 'mesa' with {kind.__name__}, which is a model of your own"
         )
     return kind
 
@@ -248,77 +220,64 @@ def _checked_model(
 def _check_answerable(
     cells: pd.DataFrame, engine: str, llm: Mapping[str, Any], model: type[SpreadModel]
 ) -> None:
-    """See that the engine knows every cell's law, or that every decider can answer."""
+    """Validate that the engine has every cell's law, or that every decider can answer."""
     from mesa_llmspread.deciders import as_decider
 
-    rates = [name for name in map(str, cells.columns) if name not in model_arguments(model)]
-    problems = []
-    if engine == "mesa":
+    def check_decider(arguments: dict[str, Any]) -> None:
+        as_decider(decider_of(arguments["decider"], llm)).check()
 
-        def check(arguments: dict[str, Any]) -> None:
-            as_decider(decider_of(arguments["decider"], llm)).check()
-
-        if "decider" in cells:
-            problems = failing(cells, ["decider", *rates], check)
-        forget_deciders()
-    elif "decider" in cells:
-        problems = failing(cells, ["decider", "media_prob", *rates], engine_law)
+    rates = [name for name in cells.columns if name not in model_arguments(model)]
+    if engine == "compiled" and "decider" in cells:
+        problems = failing(cells, ["decider", "media_prob", *rates], compiled_law)
+    elif engine == "compiled":
+        problems = [Problem("decider", "has no value: engine='compiled' needs a law")]
     else:
-        problems = [Problem("decider", "must be given, as a law, for engine='ensemble'")]
+        problems = failing(cells, ["decider", *rates] if "decider" in cells else [], check_decider)
+        forget_deciders()
     if problems:
         raise DesignError(problems)
 
 
-def _finish(
-    folder: Folder,
-    model: type[SpreadModel],
-    backend: str,
-    n_jobs: int,
-    on_error: str,
-    client: Any,
-    progress: str,
-) -> Sweep:
-    """Do what is missing or failed in a folder."""
+def _finish(sweep: Sweep, outcomes_of: Any, on_error: str, progress: str) -> Sweep:
+    """Do what is missing or failed in a sweep."""
     from tqdm import tqdm
 
-    folder.tidy()
-    status = folder.status()
-    todo = status[status["status"] != "done"]
     names, engine, steps = (
-        folder.design.parameters,
-        folder.manifest["engine"],
-        folder.manifest["steps"],
+        sweep.design.parameters,
+        sweep.manifest["engine"],
+        sweep.manifest["steps"],
     )
-    jobs = (
-        Job(int(row["run"]), {name: row[name] for name in names}, int(row["rng"]), steps, engine)
-        for row in todo.to_dict("records")
-    )
-    models = has_models(folder.design.cells)
-    llm = with_store(folder.manifest["llm"], folder.path) if models else None
-    quiet = progress == "none" or (
-        progress == "auto" and (bool(os.environ.get("CI")) or not sys.stderr.isatty())
-    )
-    bar = tqdm(total=len(todo), desc="runs", unit="run", disable=quiet, file=sys.stderr)
+    runs = sweep.runs
+    tidy(sweep.path, runs.loc[runs["status"] == "damaged", "run"].tolist())
+    cells = {row["run"]: {name: row[name] for name in names} for row in runs.to_dict("records")}
+    left = runs[runs["status"] != "done"]
+    jobs = [
+        Job(run, cells[run], rng, steps, engine)
+        for run, rng in zip(left["run"].tolist(), left["rng"].tolist(), strict=True)
+    ]
+    llm = None
+    if models_of(sweep.design.cells):
+        llm = with_store(sweep.manifest["llm"], sweep.path)
+    # None: the bar is shown on a terminal only.
+    hidden = {"none": True, "bar": False, "auto": bool(os.environ.get("CI")) or None}[progress]
     failed = 0
     halt: BudgetExceededError | None = None
     with (
-        bar,
-        contextlib.closing(outcomes_of(jobs, backend, n_jobs, client, llm, model)) as outcomes,
+        tqdm(total=len(jobs), desc="runs", unit="run", disable=hidden, file=sys.stderr) as bar,
+        contextlib.closing(outcomes_of(jobs, llm)) as outcomes,
     ):
         for outcome in outcomes:
             if outcome.halt is not None:
                 halt = outcome.halt
                 continue
-            folder.save(outcome)
+            save_outcome(sweep.path, outcome)
             bar.update()
-            if outcome.failure is not None:
+            if outcome.error:
                 failed += 1
                 bar.set_postfix(failed=failed)
                 if on_error == "raise":
-                    row = status.iloc[[outcome.run]].to_dict("records")[0]
-                    cell = {name: row[name] for name in names}
-                    raise RunError(outcome.run, cell, outcome.failure.error)
-    sweep = load(folder.path)
+                    raise RunError(outcome.run, cells[outcome.run], outcome.error)
+    sweep = Sweep(sweep.path)
     if halt is not None:
-        raise SweepBudgetError(halt, folder.path, len(sweep.done), len(sweep.runs))
+        raise SweepBudgetError(halt, sweep.path, len(sweep.done), len(sweep.runs))
     return sweep

@@ -11,7 +11,6 @@ import pandas as pd
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["plot_heatmap", "plot_rates"]
@@ -43,25 +42,30 @@ def plot_rates(table: pd.DataFrame, factor: str, series: str | None = None) -> F
     ArgumentError
         If there is nothing to draw.
     """
-    for name, column in (("factor", factor), ("series", series)):
-        if column is not None and column not in table:
-            raise UnknownNameError(name, column, table.columns)
+    _check_columns(table, factor=factor, **({} if series is None else {"series": series}))
     if "parameter" not in table or table["estimate"].isna().all():
-        raise ArgumentError("table", list(table.columns), "hold rates, as fit_cells gives them")
-    fitted = table.dropna(subset=["estimate"])
-    rates = [(f"{law}: {rate}", part) for (law, rate), part in _by(fitted, "law", "parameter")]
+        raise ArgumentError("table", list(table.columns), "hold rates, as fit_cells returns them")
+    rates = table.dropna(subset=["estimate"]).groupby(["law", "parameter"], sort=False)
     figure = _figure(3.6 * len(rates), 3.2)
     axes = figure.subplots(1, len(rates), squeeze=False)[0]
-    for axis, (title, part) in zip(axes, rates, strict=True):
-        groups = [("", part)] if series is None else [(str(v[0]), p) for v, p in _by(part, series)]
+    for axis, ((law, rate), part) in zip(axes, rates, strict=True):
+        groups = [("", part)] if series is None else list(part.groupby(series, sort=False))
         for i, (label, group) in enumerate(groups):
             apart = (i - (len(groups) - 1) / 2) * 0.08
-            places = _places(part[factor], group[factor], apart)
-            _draw_intervals(axis, group, places, label, _COLOURS[i % len(_COLOURS)])
+            estimate, low, high = (group[name] for name in ("estimate", "low", "high"))
+            axis.errorbar(
+                _places(part[factor], group[factor], apart),
+                estimate,
+                yerr=np.maximum([estimate - low, high - estimate], 0),
+                fmt="o",
+                color=_COLOURS[i % len(_COLOURS)],
+                ms=4,
+                label=str(label) or None,
+            )
         if not pd.api.types.is_numeric_dtype(part[factor]):
             names = sorted(part[factor].unique())
             axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
-        axis.set(title=title, xlabel=factor, ylabel="probability a step")
+        axis.set(title=f"{law}: {rate}", xlabel=factor, ylabel="probability per step")
         axis.set_ylim(0, None)
         axis.grid(axis="y", alpha=0.3)
         if series is not None:
@@ -90,9 +94,7 @@ def plot_heatmap(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
     UnknownNameError
         If there is no such column.
     """
-    for name, column in (("x", x), ("y", y), ("value", value)):
-        if column not in table:
-            raise UnknownNameError(name, column, table.columns)
+    _check_columns(table, x=x, y=y, value=value)
     grid = table.pivot_table(index=y, columns=x, values=value, aggfunc="mean", sort=True)
     figure = _figure(1.6 + 0.7 * len(grid.columns), 1.4 + 0.45 * len(grid))
     axis = figure.subplots()
@@ -109,15 +111,17 @@ def plot_heatmap(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
     return figure
 
 
-def _by(table: pd.DataFrame, *names: str) -> Any:
-    """Group a table, in the order in which groups appear."""
-    return table.groupby(list(names), sort=False)
+def _check_columns(table: pd.DataFrame, **columns: str) -> None:
+    """Validate that a table has the columns that arguments name."""
+    for name, column in columns.items():
+        if column not in table:
+            raise UnknownNameError(name, column, table.columns)
 
 
 def _places(every: pd.Series, own: pd.Series, apart: float) -> npt.NDArray[np.float64]:
-    """Say where a series' points stand: numbers where they are, text side by side.
+    """Return the x positions of a series' points: numbers at their value, text side by side.
 
-    Series stand a little apart, as a share of the smallest distance between values.
+    Series are drawn a little apart, as a share of the smallest distance between values.
     """
     values = sorted(every.unique())
     if not pd.api.types.is_numeric_dtype(every):
@@ -126,26 +130,12 @@ def _places(every: pd.Series, own: pd.Series, apart: float) -> npt.NDArray[np.fl
     return own.to_numpy(dtype=float) + apart * gap
 
 
-def _draw_intervals(
-    axis: Axes,
-    table: pd.DataFrame,
-    places: npt.NDArray[np.float64],
-    label: str,
-    colour: str,
-) -> None:
-    """Draw points with intervals."""
-    error = np.maximum([table["estimate"] - table["low"], table["high"] - table["estimate"]], 0)
-    axis.errorbar(
-        places, table["estimate"], yerr=error, fmt="o", color=colour, ms=4, label=label or None
-    )
-
-
 def _label(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Make an empty figure, in inches."""
+    """Return an empty figure, in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

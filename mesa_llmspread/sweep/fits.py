@@ -1,4 +1,4 @@
-"""What a sweep says: the law and its rates cell by cell, and which parameters matter."""
+"""Analyses of a sweep: the law and its rates cell by cell, and which parameters matter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mesa_llmspread._words import counted
 from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError, UnknownNameError
-from mesa_llmspread.sweep.parts import dumps, loads
-from mesa_llmspread.sweep.results import Sweep, read_record
+from mesa_llmspread.sweep.results import Sweep, read_records
+from mesa_llmspread.sweep.sampling import salib, salib_problem
+from mesa_llmspread.sweep.workers import dumps, loads
 from mesa_llmspread.transmission import TransmissionLaw, resolve_law
 
 __all__ = ["fit_cells", "sensitivity"]
@@ -37,20 +39,20 @@ def fit_cells(
         (lowest BIC).
     by : str or sequence of str, optional
         Pool the runs that have the same values of these columns of the design;
-        ``"event_type"`` pools events of one type. By default every cell stands alone.
+        ``"event_type"`` pools events of one type. By default every cell is fitted alone.
     level : float, default 0.95
         Coverage of the intervals.
     n_jobs : int, default -1
-        Number of processes; -1 for one a core.
+        Number of processes; -1 for one per core.
     **options
         The law's options.
 
     Returns
     -------
     DataFrame
-        One row a cell and rate: the cell's columns, ``law, parameter, estimate, low,
+        One row per cell and rate: the cell's columns, ``law, parameter, estimate, low,
         high, stderr, interval, n_obs, n_runs, bic, success, message``. A cell that could not
-        be fitted has one row that says why.
+        be fitted has one row, whose ``message`` is the reason.
 
     Raises
     ------
@@ -61,8 +63,7 @@ def fit_cells(
     """
     from joblib import Parallel, delayed
 
-    if sweep.manifest["engine"] != "mesa":
-        raise ArgumentError("engine", sweep.manifest["engine"], "be 'mesa' to record decisions")
+    sweep.check_decisions()
     names = sweep.design.parameters if by is None else [by] if isinstance(by, str) else list(by)
     groups = [
         (dict(zip(names, values, strict=True)), [sweep.file(run) for run in part["run"]])
@@ -96,24 +97,17 @@ def _grouped(sweep: Sweep, names: Sequence[str]) -> Iterable[tuple[tuple[Any, ..
     return runs.groupby(list(names), sort=False)
 
 
-def _fit_runs(files: list[Path], template: bytes, level: float) -> list[dict[str, Any]]:
-    """Fit the runs in some files; one row a rate."""
+def _fit_runs(folders: list[Path], template: bytes, level: float) -> list[dict[str, Any]]:
+    """Fit the runs in some folders; one row per rate."""
     from mesa_llmspread.inference import compare, fit
 
     law: TransmissionLaw | None = loads(template)
     try:
-        data = read_record(files)
+        data = read_records(folders)
         result = compare(data, level=level).best if law is None else fit(data, law, level=level)
     except LLMSpreadError as error:
         return [{"law": None if law is None else law.name, "success": False, "message": str(error)}]
-    shared = {
-        "interval": result.interval,
-        "n_obs": result.n_obs,
-        "n_runs": result.n_runs,
-        "bic": result.bic,
-        "success": result.success,
-        "message": result.message,
-    }
+    shared = ("interval", "n_obs", "n_runs", "bic", "success", "message")
     return [
         {
             "law": result.name,
@@ -122,7 +116,7 @@ def _fit_runs(files: list[Path], template: bytes, level: float) -> list[dict[str
             "low": result.ci[name][0],
             "high": result.ci[name][1],
             "stderr": result.stderr[name],
-            **shared,
+            **{field: getattr(result, field) for field in shared},
         }
         for name, value in result.params.items()
     ]
@@ -131,7 +125,7 @@ def _fit_runs(files: list[Path], template: bytes, level: float) -> list[dict[str
 def sensitivity(
     sweep: Sweep, outcome: str = "final", *, level: float = 0.95, rng: int = 0
 ) -> pd.DataFrame:
-    """Say how much of an outcome's variance each parameter explains: Sobol indices.
+    """Return how much of an outcome's variance each parameter explains: Sobol indices.
 
     Parameters
     ----------
@@ -147,15 +141,15 @@ def sensitivity(
     Returns
     -------
     DataFrame
-        One row a parameter: ``parameter, first, first_ci, total, total_ci``: the share of the
+        One row per parameter: ``parameter, first, first_ci, total, total_ci``: the share of the
         variance that it explains alone, and with all its interactions; ``_ci`` is half the
-        interval's width. What differs between replicates counts as unexplained.
+        interval's width. Differences between replicates count as unexplained.
 
     Raises
     ------
     ArgumentError
-        If the design is another, a run is not done, or an outcome is missing or the same
-        everywhere.
+        If the design is not a ``saltelli`` design, a run is not done, or the outcome is missing
+        in a cell or the same in all cells.
 
     Notes
     -----
@@ -170,21 +164,16 @@ def sensitivity(
         raise UnknownNameError("outcome", outcome, ("final", "half", "length"))
     left = len(sweep.design) - len(outcomes)
     if left:
-        raise ArgumentError("sweep", f"{left} runs not done", "be finished: resume it")
+        raise ArgumentError("sweep", sweep, f"be finished, {counted(left, 'run')} left: resume it")
     values = outcomes.groupby("cell")[outcome].mean().to_numpy()
     if np.isnan(values).any() or np.ptp(values) == 0:
-        raise ArgumentError("outcome", outcome, "have a value in every cell, and not always one")
-    try:
-        from SALib.analyze import sobol
-    except ImportError as error:
         raise ArgumentError(
-            "sweep",
-            "SALib is missing",
-            "be analysed by it: pip install 'mesa_llmspread[sensitivity]'",
-        ) from error
+            "outcome", outcome, "have a value in every cell, and not the same in all"
+        )
     names = list(origin["ranges"])
-    problem = {"num_vars": len(names), "names": names, "bounds": [[0.0, 1.0]] * len(names)}
-    found = sobol.analyze(problem, values, calc_second_order=False, conf_level=level, seed=rng + 1)
+    found = salib("analyze.sobol").analyze(
+        salib_problem(names), values, calc_second_order=False, conf_level=level, seed=rng + 1
+    )
     return pd.DataFrame(
         {
             "parameter": names,

@@ -1,7 +1,7 @@
 """Language models in a sweep: one store, one budget and one rate limit for all of its runs.
 
-The store is what the workers share: it counts what may be spent for all of them, and answers
-what was paid for before. What may be sent in a minute, or at one time, is divided among them.
+The workers share the store: it counts what all of them have spent, and answers what was paid
+for before. Limits per minute, and calls at one time, are divided among the workers.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pandas as pd
 
 from mesa_llmspread.deciders.llm.addresses import public_address
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
-from mesa_llmspread.sweep.checks import arguments_of
+from mesa_llmspread.sweep.arguments import arguments_of
 
 if TYPE_CHECKING:
     from mesa_llmspread.deciders import LLMDecider
@@ -29,7 +29,7 @@ __all__ = [
     "checked_options",
     "decider_of",
     "forget_deciders",
-    "has_models",
+    "models_of",
     "share_of",
     "template_hashes",
     "with_store",
@@ -52,30 +52,31 @@ LIMITS = (
 _PREFIX = "llm:"
 
 
-def has_models(cells: pd.DataFrame) -> bool:
-    """Say whether a language model decides in a cell of a design.
+def models_of(cells: pd.DataFrame) -> list[str]:
+    """List the language models of a design, as its deciders name them.
 
     Parameters
     ----------
     cells : DataFrame
-        One row a combination, one column a parameter.
+        One row per combination, one column per parameter.
 
     Returns
     -------
-    bool
+    list of str
+        Such as ``"llm:openai/gpt-4o-mini"``.
     """
-    rows = cast("list[dict[str, Any]]", cells.to_dict("records"))
-    deciders = (arguments_of(cell).get("decider") for cell in rows)
-    return any(str(decider).startswith(_PREFIX) for decider in deciders)
+    rows: list[Any] = cells.to_dict("records")
+    deciders = {str(arguments_of(cell).get("decider")) for cell in rows}
+    return sorted(decider for decider in deciders if decider.startswith(_PREFIX))
 
 
 def checked_options(llm: Mapping[str, Any] | None, cells: pd.DataFrame) -> dict[str, Any]:
-    """Check the options of a sweep's language models.
+    """Validate the options of a sweep's language models.
 
     Parameters
     ----------
     llm : mapping or None
-        Arguments of :class:`~mesa_llmspread.deciders.LLMDecider` but ``model``, as plain
+        Arguments of :class:`~mesa_llmspread.deciders.LLMDecider` except ``model``, as plain
         values or paths.
     cells : DataFrame
         The design's cells.
@@ -83,12 +84,12 @@ def checked_options(llm: Mapping[str, Any] | None, cells: pd.DataFrame) -> dict[
     Returns
     -------
     dict
-        Plain values; the path of a store is absolute.
+        Plain values; paths are absolute.
 
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If an option is not known, not plain, or has a value that is not allowed; or if no
+        If an option is unknown, not plain, or has a value that is not allowed; or if no
         cell has a language model.
     """
     from mesa_llmspread.deciders import LLMDecider
@@ -97,7 +98,7 @@ def checked_options(llm: Mapping[str, Any] | None, cells: pd.DataFrame) -> dict[
         return {}
     if not isinstance(llm, Mapping):
         raise ArgumentTypeError("llm", llm, "a mapping of options")
-    if llm and not has_models(cells):
+    if llm and not models_of(cells):
         raise ArgumentError("llm", sorted(llm), "stand with a decider 'llm:MODEL' in the design")
     known = [name for name in inspect.signature(LLMDecider).parameters if name != "model"]
     options: dict[str, Any] = {}
@@ -115,8 +116,8 @@ def checked_options(llm: Mapping[str, Any] | None, cells: pd.DataFrame) -> dict[
         raise ArgumentError(
             "llm['api_base']",
             public_address(address.geturl()),
-            "have no user, password, query or fragment, as it is written down; give the key's "
-            "variable as key_variable",
+            "have no user, password, query or fragment, because it is written to the sweep's "
+            "folder; name the key's variable as key_variable",
         )
     if str(template := options.get("template")).endswith(".toml"):
         options["template"] = os.path.abspath(str(template))
@@ -124,7 +125,7 @@ def checked_options(llm: Mapping[str, Any] | None, cells: pd.DataFrame) -> dict[
 
 
 def template_hashes(cells: pd.DataFrame, options: Mapping[str, Any]) -> dict[str, str]:
-    """Identify the words of every language model's prompts.
+    """Return the hash of every language model's prompt template.
 
     Parameters
     ----------
@@ -136,38 +137,35 @@ def template_hashes(cells: pd.DataFrame, options: Mapping[str, Any]) -> dict[str
     Returns
     -------
     dict of str to str
-        The template's hash by decider, as the design has it.
+        By decider, as the design names it.
     """
-    rows = cast("list[dict[str, Any]]", cells.to_dict("records"))
-    named = {str(arguments_of(cell).get("decider")) for cell in rows}
-    asked = sorted(text for text in named if text.startswith(_PREFIX))
     unopened = {**options, "store": os.devnull}
-    hashes = {text: decider_of(text, unopened).template.hash for text in asked}
+    hashes = {text: decider_of(text, unopened).template.hash for text in models_of(cells)}
     forget_deciders()
     return hashes
 
 
 def with_store(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Say where the calls of a sweep are kept: by default in its own folder."""
+    """Return options with a file for a sweep's calls: by default in its own folder."""
     store = options.get("store") or os.path.abspath(folder / "calls.sqlite")
     return {**options, "store": store}
 
 
 def share_of(options: Mapping[str, Any], workers: int) -> dict[str, Any]:
-    """Give the options of one worker, which has its part of what may be sent.
+    """Return the options of one worker, which has its share of what may be sent.
 
     Parameters
     ----------
     options : mapping
         The sweep's options.
     workers : int
-        How many workers there are.
+        Number of workers.
 
     Returns
     -------
     dict
-        Limits by the minute, and calls at one time, are divided; at least one call at a time
-        is everyone's.
+        Limits per minute, and calls at one time, are divided; every worker may make one call
+        at a time.
 
     Examples
     --------
@@ -177,21 +175,21 @@ def share_of(options: Mapping[str, Any], workers: int) -> dict[str, Any]:
     from mesa_llmspread.deciders import LLMDecider
 
     usual = inspect.signature(LLMDecider).parameters["max_concurrency"].default
-    part = {**options}
+    share = {**options}
     for name in ("requests_per_minute", "tokens_per_minute"):
-        if part.get(name) is not None:
-            part[name] /= workers
-    part["max_concurrency"] = max(1, part.get("max_concurrency", usual) // workers)
-    return part
+        if share.get(name) is not None:
+            share[name] /= workers
+    share["max_concurrency"] = max(1, share.get("max_concurrency", usual) // workers)
+    return share
 
 
 def decider_of(decider: Any, options: Mapping[str, Any]) -> Any:
-    """Give what decides in a cell.
+    """Return the decider of a cell.
 
     Parameters
     ----------
     decider : object
-        As the model takes it.
+        The argument of the model.
     options : mapping
         Those of language models.
 
@@ -199,14 +197,14 @@ def decider_of(decider: Any, options: Mapping[str, Any]) -> Any:
     -------
     object
         For ``"llm:MODEL"`` the decider with these options, the same one for all runs of this
-        process; anything else as it is.
+        process; any other decider as it is.
     """
     if isinstance(decider, str) and decider.startswith(_PREFIX):
         return _language_model(decider, json.dumps(options, sort_keys=True))
     return decider
 
 
-# The limits by the minute hold only as long as runs share the decider that counts.
+# Limits per minute hold only as long as runs share the decider that counts.
 @lru_cache(maxsize=64)
 def _language_model(text: str, options: str) -> LLMDecider:
     from mesa_llmspread.deciders import language_model
@@ -215,5 +213,5 @@ def _language_model(text: str, options: str) -> LLMDecider:
 
 
 def forget_deciders() -> None:
-    """Let go of this process's language models, and so of their open stores."""
+    """Close this process's language models, and so their stores."""
     _language_model.cache_clear()

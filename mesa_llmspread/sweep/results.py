@@ -1,6 +1,6 @@
-"""Read a sweep: its runs, counts and exposures as tables that carry the design's columns.
+"""The results of a sweep: its runs, counts and exposures as tables with the design's columns.
 
-Nothing is read before it is asked for, and of the files only the columns and rows that are.
+Nothing is read before it is asked for, and of the files only the columns that are.
 """
 
 from __future__ import annotations
@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from mesa_llmspread._validation import checked_int
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.data.schema import AGENT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data.files import read_info
+from mesa_llmspread.data.schema import AGENT_COLUMNS, COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.sweep.design import Design
-from mesa_llmspread.sweep.runfile import SCHEMA, TABLES, read_info
-from mesa_llmspread.sweep.storage import Folder
+from mesa_llmspread.sweep.storage import read_design, read_manifest, run_folder, run_states
 
-__all__ = ["Sweep", "load", "read_record"]
+__all__ = ["Sweep", "load", "read_records"]
+
+_COLUMNS = {
+    "counts": list(COUNT_COLUMNS),
+    "exposures": list(EXPOSURE_COLUMNS),
+    "agents": list(AGENT_COLUMNS),
+}
 
 
 class Sweep:
@@ -29,26 +34,31 @@ class Sweep:
 
     Parameters
     ----------
-    folder : Folder
+    path : path-like
+        The sweep's folder.
 
     Attributes
     ----------
     path : Path
-        The folder.
     design : Design
     manifest : dict
-        How the design was made, engine, steps, versions, git commit.
+        How the design was made, model, engine, steps, options of language models, versions, git
+        commit.
     runs : DataFrame
-        The design's table, one row a run, with ``status`` (``"done"``, ``"failed"``,
+        The design's table, one row per run, with ``status`` (``"done"``, ``"failed"``,
         ``"missing"``, ``"damaged"``) and ``error``, as it was when the sweep was loaded.
+
+    Raises
+    ------
+    InputFileError
+        If the folder holds no sweep, or one of another format.
     """
 
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
-        self.path: Path = folder.path
-        self.design: Design = folder.design
-        self.manifest: dict[str, Any] = folder.manifest
-        self.runs: pd.DataFrame = folder.status()
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.manifest: dict[str, Any] = read_manifest(self.path)
+        self.design: Design = read_design(self.path, self.manifest)
+        self.runs: pd.DataFrame = run_states(self.path, self.design.table)
 
     def __repr__(self) -> str:
         states = ", ".join(f"{n} {name}" for name, n in self.runs["status"].value_counts().items())
@@ -61,37 +71,36 @@ class Sweep:
 
     @property
     def dataset(self) -> ds.Dataset:
-        """All runs that are done as one ``pyarrow.dataset``, for queries of your own.
-
-        Its column ``table`` tells rows of ``"counts"`` from rows of ``"exposures"``.
-        """
-        return _dataset([self.file(run) for run in self.done])
+        """The decisions of all runs as one ``pyarrow.dataset``, for queries of your own."""
+        return _dataset("exposures", [self.file(run) for run in self.done])
 
     @property
     def counts(self) -> pd.DataFrame:
-        """One row a run and step: the columns of ``SpreadData.counts``, and the design's."""
+        """One row per run and step: the columns of ``SpreadData.counts``, and the design's."""
         return self._with_design(self._read("counts", self.done))
 
     @property
     def exposures(self) -> pd.DataFrame:
-        """One row a decision: the columns of ``SpreadData.exposures``, and the design's."""
+        """One row per decision: the columns of ``SpreadData.exposures``, and the design's."""
         return self._with_design(self._read("exposures", self.done))
 
     def frame(self) -> pd.DataFrame:
-        """Give everything as one table.
+        """Return counts and exposures as one table.
 
         Returns
         -------
         DataFrame
-            Counts, exposures and agents below each other, told apart by the column ``table``,
-            with the design's columns; empty where a column belongs to another table.
+            Counts and exposures below each other, told apart by the column ``table``, with
+            the design's columns; empty where a column belongs to the other table.
         """
-        return self._with_design(self.dataset.to_table().to_pandas())
+        names = ("counts", "exposures")
+        tables = [self._read(name, self.done).assign(table=name) for name in names]
+        return self._with_design(pd.concat(tables, ignore_index=True))
 
     def chunks(
         self, table: str = "exposures", columns: Sequence[str] | None = None, runs: int = 100
     ) -> Iterator[pd.DataFrame]:
-        """Go through a table that may be larger than memory, some runs at a time.
+        """Read a table that may be larger than memory, some runs at a time.
 
         Parameters
         ----------
@@ -105,18 +114,17 @@ class Sweep:
         ------
         DataFrame
         """
-        if table not in TABLES:
-            raise UnknownNameError("table", table, TABLES)
-        wanted = TABLES[table] if columns is None else list(columns)
-        for column in wanted:
-            if column not in TABLES[table]:
-                raise UnknownNameError("columns", column, TABLES[table])
+        if table not in _COLUMNS:
+            raise UnknownNameError("table", table, _COLUMNS)
+        for column in columns or ():
+            if column not in _COLUMNS[table]:
+                raise UnknownNameError("columns", column, _COLUMNS[table])
         size, done = checked_int("runs", runs, 1), self.done
         for start in range(0, len(done), size):
-            yield self._with_design(self._read(table, done[start : start + size], wanted))
+            yield self._with_design(self._read(table, done[start : start + size], columns))
 
     def outcomes(self) -> pd.DataFrame:
-        """Sum up each run that is done.
+        """Return one row per run that is done.
 
         Returns
         -------
@@ -135,11 +143,10 @@ class Sweep:
                 "length": by_run["step"].max(),
             }
         )
-        table = self.design.table
-        return table[table["run"].isin(found.index)].merge(found, left_on="run", right_index=True)
+        return self.design.table.merge(found, left_on="run", right_index=True)
 
     def data(self, runs: Sequence[int] | None = None) -> SpreadData:
-        """Take runs as the record that fits and reports read.
+        """Return runs as the record that fits and reports read.
 
         Parameters
         ----------
@@ -155,25 +162,28 @@ class Sweep:
         ArgumentError
             If a run is not done, or the sweep recorded no decisions.
         """
-        if self.manifest["engine"] != "mesa":
-            raise ArgumentError("engine", self.manifest["engine"], "be 'mesa' to record decisions")
+        self.check_decisions()
         done = self.done
         wanted = done if runs is None else sorted(runs)
         for run in wanted:
             if run not in done:
                 raise ArgumentError("runs", run, "be among the runs that are done")
-        return read_record([self.file(run) for run in wanted])
+        return read_records([self.file(run) for run in wanted])
+
+    def check_decisions(self) -> None:
+        """Raise ArgumentError if the sweep recorded no decisions."""
+        if self.manifest["engine"] != "mesa":
+            raise ArgumentError("engine", self.manifest["engine"], "be 'mesa' to record decisions")
 
     def file(self, run: int) -> Path:
-        """Name the file of a run."""
-        return self._folder.run_path(run)
+        """Return the folder of a run's record, which :meth:`SpreadData.load` reads too."""
+        return run_folder(self.path, run)
 
     def _read(
         self, table: str, runs: Sequence[int], columns: Sequence[str] | None = None
     ) -> pd.DataFrame:
-        """Read one of the tables of some runs, in order of run."""
-        wanted = list(TABLES[table] if columns is None else columns)
-        wanted = wanted if "run" in wanted else ["run", *wanted]
+        """Read a table of some runs, in order of run."""
+        wanted = _COLUMNS[table] if columns is None else list(dict.fromkeys(["run", *columns]))
         return _read(table, [self.file(run) for run in runs], wanted)
 
     def _with_design(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -198,40 +208,35 @@ def load(out: str | Path) -> Sweep:
     Raises
     ------
     InputFileError
-        If the folder holds no sweep.
+        If the folder holds no sweep, or one of another format.
     """
-    return Sweep(Folder(out))
+    return Sweep(out)
 
 
-def read_record(files: Sequence[Path]) -> SpreadData:
-    """Read the files of some runs as one record.
+def read_records(folders: Sequence[Path]) -> SpreadData:
+    """Read the records of some runs as one.
 
     Parameters
     ----------
-    files : sequence of Path
-        At least one, in the order of their runs, with decisions.
+    folders : sequence of Path
+        At least one, in the order of their runs.
 
     Returns
     -------
     SpreadData
         The runs keep their numbers.
     """
-    exposures = _read("exposures", files, TABLES["exposures"])
-    counts = _read("counts", files, TABLES["counts"])
-    exposures = exposures.fillna({"post": "", "reason": ""}).astype(EXPOSURE_COLUMNS)
-    numbers = counts["run"].unique().tolist()
-    agents = _read("agents", files, TABLES["agents"]).astype(AGENT_COLUMNS)
-    info = dict(zip(numbers, map(read_info, files), strict=True))
-    return SpreadData(exposures, counts, info, agents)
+    tables = {name: _read(name, folders, columns) for name, columns in _COLUMNS.items()}
+    info = {run: known for folder in folders for run, known in read_info(folder).items()}
+    return SpreadData(**tables, info=info)
 
 
-def _dataset(files: Sequence[Path]) -> ds.Dataset:
-    return ds.dataset([str(file) for file in files], schema=SCHEMA, format="parquet")
+def _dataset(table: str, folders: Sequence[Path]) -> ds.Dataset:
+    return ds.dataset([f"{folder}/{table}.parquet" for folder in folders], format="parquet")
 
 
-def _read(table: str, files: Sequence[Path], columns: Sequence[str]) -> pd.DataFrame:
-    """Read one of the tables of some runs, in order of file."""
-    if not files:
+def _read(table: str, folders: Sequence[Path], columns: Sequence[str]) -> pd.DataFrame:
+    """Read a table of some records, in order of folder."""
+    if not folders:
         return pd.DataFrame({name: [] for name in columns})
-    rows = pc.field("table") == table
-    return _dataset(files).to_table(columns=list(columns), filter=rows).to_pandas()
+    return _dataset(table, folders).to_table(columns=list(columns)).to_pandas()

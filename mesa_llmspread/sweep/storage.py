@@ -1,279 +1,267 @@
 """The folder of a sweep: ``manifest.json``, ``design.parquet``, ``runs/`` and ``failures/``.
 
-A run is done when its file is there, whole; nothing else has to be kept in step, so a sweep
-can be killed at any moment and started again.
+Every run is a record of its own, as :meth:`SpreadData.save` writes it. A run is done when its
+record is there, whole; nothing else has to be kept in step, so a sweep can be killed at any
+moment and started again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mesa_llmspread.data.files import FORMAT, read_info
 from mesa_llmspread.exceptions import ArgumentError, InputFileError, OutputError
 from mesa_llmspread.io import is_free, make_folder, new_folder, write_whole
+from mesa_llmspread.sweep.arguments import model_name
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Outcome, versions
 from mesa_llmspread.sweep.language import LIMITS, template_hashes
-from mesa_llmspread.sweep.models import PLAIN, model_name
-from mesa_llmspread.sweep.runfile import read_info
 
 if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
 
-__all__ = ["Folder"]
+__all__ = [
+    "begin",
+    "holds_sweep",
+    "read_design",
+    "read_manifest",
+    "run_folder",
+    "run_states",
+    "save_outcome",
+    "tidy",
+]
 
 
-class Folder:
-    """A sweep on disk.
+def run_folder(path: Path, run: int) -> Path:
+    """Return the folder of a run's record."""
+    return path / "runs" / f"run-{run:06d}"
+
+
+def _failure_file(path: Path, run: int) -> Path:
+    return path / "failures" / f"run-{run:06d}.json"
+
+
+def holds_sweep(path: Path) -> bool:
+    """Return whether a folder holds a sweep; raise OutputError if it holds something else."""
+    if (path / "manifest.json").exists():
+        return True
+    if not is_free(path):
+        raise OutputError(path, "holds something that is not a sweep; name a new or empty folder")
+    return False
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read how a sweep was begun.
 
     Parameters
     ----------
-    path : path-like
-        The folder; it has to hold a sweep. :meth:`create` makes one.
-
-    Attributes
-    ----------
     path : Path
-    design : Design
-    manifest : dict
-        How the design was made, model, engine, steps, options of language models, versions, git
-        commit.
+        The sweep's folder.
+
+    Returns
+    -------
+    dict
+        How the design was made, model, engine, steps, options of language models, versions,
+        git commit.
 
     Raises
     ------
     InputFileError
-        If the folder holds no sweep.
+        If the folder holds no sweep, or one of another format.
     """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.manifest = self._read_manifest()
-        made = self.manifest["design"]
-        try:
-            table = pd.read_parquet(self.path / "design.parquet")
-        except (OSError, ValueError) as error:
-            raise InputFileError(
-                self.path / "design.parquet", f"no readable Parquet table: {error}"
-            ) from error
-        self.design = Design.trusted(
-            table, made["parameters"], made["seed"], made["origin"], self.manifest["model"]
+    file = path / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputFileError(file, "not found; is this the folder of a sweep?") from error
+    except (OSError, ValueError) as error:
+        raise InputFileError(file, f"is not the manifest of a sweep: {error}") from error
+    if not isinstance(manifest, dict) or not {"design", "engine"} <= manifest.keys():
+        raise InputFileError(file, "is not the manifest of a sweep")
+    if (found := manifest.get("format")) != FORMAT:
+        raise InputFileError(
+            file,
+            f"has format {found}, and this version reads format {FORMAT} only: do the sweep again "
+            "in a new folder, with the same design and rng",
         )
-
-    @classmethod
-    def create(
-        cls,
-        path: str | Path,
-        design: Design,
-        model: type[SpreadModel],
-        engine: str,
-        steps: int,
-        llm: dict[str, Any],
-    ) -> Folder:
-        """Begin a sweep, or go on with the one that is there.
-
-        Parameters
-        ----------
-        path : path-like
-        design : Design
-            The same as before, or one with more cells or replicates; the runs that are there
-            keep their numbers and seeds. If its seed was not given, that of the folder holds.
-        model : type of SpreadModel
-        engine : str
-        steps : int
-        llm : dict
-            Options of language models; :data:`~mesa_llmspread.sweep.language.LIMITS` among
-            them may be others than before.
-
-        Returns
-        -------
-        Folder
-
-        Raises
-        ------
-        ArgumentError
-            If the folder holds another sweep.
-        OutputError
-            If it holds something else, or cannot be written.
-        """
-        path = Path(path)
-        there = cls.there(path)
-        templates = template_hashes(design.cells, llm)
-        if there is not None:
-            _check_same(there, design, model_name(model), engine, steps, llm, templates)
-            design = design.added_to(there.design)
-        manifest = {
-            "design": {
-                "origin": design.origin,
-                "parameters": design.parameters,
-                "cells": len(design.cells),
-                "replicates": design.replicates,
-                "seed": design.seed,
-            },
-            "model": model_name(model),
-            "engine": engine,
-            "steps": steps,
-            "llm": llm,
-            "templates": templates,
-            "versions": versions(),
-            "git": _git_commit(),
-        }
-        with new_folder(path) if there is None else contextlib.nullcontext(path) as folder:
-            for name in ("runs", "failures"):
-                make_folder(folder / name)
-            write_whole(folder / "design.parquet", design.table.to_parquet(index=False))
-            write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
-        return cls(path)
-
-    @classmethod
-    def there(cls, path: str | Path) -> Folder | None:
-        """Open the sweep that a folder holds.
-
-        Parameters
-        ----------
-        path : path-like
-
-        Returns
-        -------
-        Folder or None
-            None where the folder is missing or empty.
-
-        Raises
-        ------
-        OutputError, InputFileError
-            If it holds something other than a sweep.
-        """
-        path = Path(path)
-        if (path / "manifest.json").exists():
-            return cls(path)
-        if not is_free(path):
-            raise OutputError(path, "holds something that is no sweep; name a new or empty folder")
-        return None
-
-    def _read_manifest(self) -> dict[str, Any]:
-        path = self.path / "manifest.json"
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            missing = {"design", "engine", "steps", "llm", "templates"} - set(manifest)
-        except FileNotFoundError as error:
-            raise InputFileError(path, "not found; is this the folder of a sweep?") from error
-        except (OSError, ValueError) as error:
-            raise InputFileError(path, f"is not the manifest of a sweep: {error}") from error
-        if missing:
-            raise InputFileError(path, f"is not the manifest of a sweep: no {sorted(missing)}")
-        return {"model": PLAIN, **manifest}
-
-    def run_path(self, run: int) -> Path:
-        """Name the file of a run."""
-        return self.path / "runs" / f"run-{run:06d}.parquet"
-
-    def failure_path(self, run: int) -> Path:
-        """Name the file that says why a run failed."""
-        return self.path / "failures" / f"run-{run:06d}.json"
-
-    def status(self, design: Design | None = None) -> pd.DataFrame:
-        """Say what has become of each run.
-
-        Parameters
-        ----------
-        design : Design, optional
-            A design that the folder's is to become; the folder's own by default.
-
-        Returns
-        -------
-        DataFrame
-            The design's table, with ``status`` (``"done"``, ``"failed"``, ``"missing"``, or
-            ``"damaged"`` if its file is not whole) and ``error`` ("" if there was none).
-        """
-        table = (design or self.design).table
-        found = [
-            self._status(run, rng) for run, rng in zip(table["run"], table["rng"], strict=True)
-        ]
-        return table.assign(
-            status=[status for status, _ in found], error=[error for _, error in found]
-        )
-
-    def _status(self, run: int, rng: int) -> tuple[str, str]:
-        path = self.run_path(run)
-        if path.exists():
-            try:
-                same = read_info(path).rng == rng
-            except InputFileError as error:
-                return "damaged", str(error)
-            return ("done", "") if same else ("damaged", f"{path}: is of a run with another seed")
-        path = self.failure_path(run)
-        if path.exists():
-            return "failed", json.loads(path.read_text(encoding="utf-8"))["error"]
-        return "missing", ""
-
-    def save(self, outcome: Outcome) -> None:
-        """Write what came of a run.
-
-        Parameters
-        ----------
-        outcome : Outcome
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
-        if outcome.content is not None:
-            write_whole(self.run_path(outcome.run), outcome.content)
-            self.failure_path(outcome.run).unlink(missing_ok=True)
-        elif outcome.failure is not None:
-            text = json.dumps({"run": outcome.run, **outcome.failure._asdict()}, indent=2)
-            write_whole(self.failure_path(outcome.run), text.encode())
-
-    def tidy(self) -> None:
-        """Remove what a killed sweep was writing when it was killed."""
-        for folder in ("runs", "failures"):
-            for left in (self.path / folder).glob(".run-*"):
-                left.unlink()
+    return manifest
 
 
-def _check_same(
-    there: Folder,
+def read_design(path: Path, manifest: dict[str, Any]) -> Design:
+    """Read the design of a sweep; raise InputFileError if its file is damaged."""
+    file, made = path / "design.parquet", manifest["design"]
+    try:
+        table = pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise InputFileError(file, f"is not a readable Parquet table: {error}") from error
+    return Design.checked_before(
+        table=table, seed=made["seed"], origin=made["origin"], model=manifest["model"]
+    )
+
+
+def begin(
+    path: Path,
     design: Design,
-    model: str,
+    model: type[SpreadModel],
     engine: str,
     steps: int,
     llm: dict[str, Any],
-    templates: dict[str, str],
 ) -> None:
-    """See that a folder's sweep is the one that is to go on."""
-    old, new = there.manifest, {"model": model, "engine": engine, "steps": steps, "llm": llm}
+    """Begin a sweep, or go on with the one that is there.
+
+    Parameters
+    ----------
+    path : Path
+    design : Design
+        The same as before, or one with more cells or replicates; the runs that are there
+        keep their numbers and seeds. If its seed was not given, that of the folder holds.
+    model : type of SpreadModel
+    engine : str
+    steps : int
+    llm : dict
+        Options of language models; :data:`~mesa_llmspread.sweep.language.LIMITS` among
+        them may change.
+
+    Raises
+    ------
+    ArgumentError
+        If the folder holds another sweep.
+    OutputError
+        If it holds something else, or cannot be written.
+    """
+    manifest = {
+        "format": FORMAT,
+        "model": model_name(model),
+        "engine": engine,
+        "steps": steps,
+        "llm": llm,
+        "templates": template_hashes(design.cells, llm),
+        "versions": versions(),
+        "git": _git_commit(),
+    }
+    there = holds_sweep(path)
+    if there:
+        before = read_manifest(path)
+        smaller = read_design(path, before)
+        _check_same(path, before, manifest, design.lacks(smaller))
+        design = design.added_to(smaller)
+    manifest["design"] = {
+        "origin": design.origin,
+        "parameters": design.parameters,
+        "cells": len(design.cells),
+        "replicates": design.replicates,
+        "seed": design.seed,
+    }
+    with contextlib.nullcontext(path) if there else new_folder(path) as folder:
+        for name in ("runs", "failures"):
+            make_folder(folder / name)
+        write_whole(folder / "design.parquet", design.table.to_parquet(index=False))
+        write_whole(folder / "manifest.json", json.dumps(manifest, indent=2).encode())
+
+
+def run_states(path: Path, table: pd.DataFrame) -> pd.DataFrame:
+    """Find what has become of each run.
+
+    Parameters
+    ----------
+    path : Path
+    table : DataFrame
+        The table of a design.
+
+    Returns
+    -------
+    DataFrame
+        The same with ``status`` (``"done"``, ``"failed"``, ``"missing"``, or ``"damaged"`` if
+        its record is not whole) and ``error`` ("" if there was none).
+    """
+    states = [_state(path, run, rng) for run, rng in zip(table["run"], table["rng"], strict=True)]
+    status, error = zip(*states, strict=True)
+    return table.assign(status=status, error=error)
+
+
+def _state(path: Path, run: int, rng: int) -> tuple[str, str]:
+    """Return the status of one run, and its error."""
+    folder, failure = run_folder(path, run), _failure_file(path, run)
+    if folder.exists():
+        try:
+            info = read_info(folder)
+        except InputFileError as error:
+            return "damaged", str(error)
+        if list(info) == [run] and info[run].rng == rng:
+            return "done", ""
+        return "damaged", f"{folder}: is the record of another run"
+    if failure.exists():
+        return "failed", json.loads(failure.read_text(encoding="utf-8"))["error"]
+    return "missing", ""
+
+
+def save_outcome(path: Path, outcome: Outcome) -> None:
+    """Write the record of a run, or why it failed; raise OutputError if that is impossible."""
+    failure = _failure_file(path, outcome.run)
+    if outcome.files is not None:
+        folder = run_folder(path, outcome.run)
+        building = folder.with_name(f".{folder.name}")
+        try:
+            building.mkdir()
+            for name, content in outcome.files.items():
+                (building / name).write_bytes(content)
+            building.rename(folder)
+        except OSError as error:
+            shutil.rmtree(building, ignore_errors=True)
+            raise OutputError(folder, error.strerror or str(error)) from error
+        failure.unlink(missing_ok=True)
+    elif outcome.error:
+        why = {"run": outcome.run, "error": outcome.error, "traceback": outcome.traceback}
+        write_whole(failure, json.dumps(why, indent=2).encode())
+
+
+def tidy(path: Path, damaged: list[int]) -> None:
+    """Remove records that are damaged, and what a killed sweep was writing when it was killed."""
+    for left in (*path.glob("*/.run-*"), *(run_folder(path, run) for run in damaged)):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
+def _check_same(path: Path, before: dict[str, Any], now: dict[str, Any], lacks: list[str]) -> None:
+    """Validate that a folder's sweep is the one that is to go on."""
+    old, new = _fixed(before), _fixed(now)
     differences = [
-        f"{name} is {old[name]!r} there and {new[name]!r} here"
-        for name in ("model", "engine", "steps")
-        if old[name] != new[name]
+        f"{name} is {old.get(name)!r} there and {new.get(name)!r} here"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
     ]
     differences += [
-        f"the words of {decider}'s prompts were others there"
-        for decider, words in templates.items()
-        if words != old["templates"].get(decider, words)
+        f"the prompts of {decider} had another template there"
+        for decider, template in now["templates"].items()
+        if template != before["templates"].get(decider, template)
     ]
-    differences += [
-        f"llm has {name!r} {there_has!r} there and {here_has!r} here"
-        for name in sorted({*old["llm"], *llm} - set(LIMITS))
-        if (there_has := old["llm"].get(name)) != (here_has := llm.get(name))
-    ]
-    differences += design.lacks(there.design)
+    differences += lacks
     if differences:
         raise ArgumentError(
             "out",
-            str(there.path),
+            str(path),
             f"hold no other sweep: {'; '.join(differences)}. A sweep can only grow; name another "
-            "folder, or go on with what is there by resume (--resume)",
+            "folder, or go on with the sweep that is there by resume (--resume)",
         )
 
 
+def _fixed(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a sweep that cannot change."""
+    options = {name: value for name, value in manifest["llm"].items() if name not in LIMITS}
+    return {**options, **{name: manifest[name] for name in ("model", "engine", "steps")}}
+
+
 def _git_commit() -> str | None:
-    """Name the commit of the folder that the sweep is started in, if there is one."""
+    """Return the commit of the working folder, None outside a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)

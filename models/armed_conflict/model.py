@@ -24,11 +24,11 @@ class ArmedConflict:
     events : sequence of OfflineEvent
         What the news is about.
     runs : int
-        Runs an event.
+        Runs per event.
     steps : int
         The largest number of steps of a run.
     n, k : int
-        Agents, and neighbours an agent.
+        Agents, and neighbours per agent.
     network : str, Network or EdgeList
         Kind of network, or the network itself.
     initial_infected : int
@@ -53,7 +53,7 @@ class ArmedConflict:
     rng: int = 1
 
     def models(self) -> Iterator[SpreadModel]:
-        """Make the model of each run, event by event."""
+        """Build the model of each run, event by event."""
         seeds = iter(spawn_seeds(self.rng, len(self.events) * self.runs))
         for event in self.events:
             for _ in range(self.runs):
@@ -69,5 +69,5 @@ class ArmedConflict:
                 )
 
     def __len__(self) -> int:
-        """Count the runs."""
+        """Return the number of runs."""
         return len(self.events) * self.runs

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
+from typer import Option
 
 from mesa_llmspread import (
     LLMDecider,
@@ -19,7 +20,18 @@ from mesa_llmspread import (
 )
 from mesa_llmspread._words import p_words
 from mesa_llmspread.analysis.event_analysis import Analysis, analyse
-from mesa_llmspread.cli.main import check_output, keep_unfinished, run_app
+from mesa_llmspread.cli.shared import (
+    ApiBase,
+    Force,
+    MaxCalls,
+    MaxCost,
+    OnlyEstimate,
+    StoreFile,
+    check_output,
+    given,
+    keep_unfinished,
+    run_app,
+)
 from mesa_llmspread.deciders import as_decider
 from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate as Estimate
 from mesa_llmspread.deciders.llm.cost_estimate import total
@@ -37,63 +49,45 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def run(
     events: Annotated[
-        Path | None, typer.Option(help="Your events: a UCDP GED or ACLED export (CSV).")
+        Path | None, Option(help="Your events: a UCDP GED or ACLED export (CSV).")
     ] = None,
     max_events: Annotated[
-        int, typer.Option(min=1, help="Of a long file, take this many, balanced over types.")
+        int, Option(min=1, help="How many events of a long file, balanced over types.")
     ] = 18,
     network: Annotated[
-        Path | None, typer.Option(help="Your network: an edge list, plain or gzip.")
+        Path | None, Option(help="Your network: an edge list, plain or gzip.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Let a language model decide: any litellm model name.")
+        str | None, Option(help="The language model that decides: any litellm model name.")
     ] = None,
-    api_base: Annotated[
-        str | None, typer.Option(help="Address of the model's server, if it is your own.")
-    ] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(help="File that keeps the model's calls: run again to go on from it."),
-    ] = None,
-    max_calls: Annotated[
-        int | None, typer.Option(help="Stop before the model is called more often.")
-    ] = None,
-    max_cost_usd: Annotated[
-        float | None, typer.Option(help="Stop before the model's calls cost more.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what the model's calls will take.")
-    ] = False,
+    api_base: ApiBase = None,
+    store: StoreFile = None,
+    max_calls: MaxCalls = None,
+    max_cost_usd: MaxCost = None,
+    dry_run: OnlyEstimate = False,
     decider: Annotated[
         str | None,
-        typer.Option(
-            help="Who decides without --model: traits, or a law as 'SI(0.05)'. [default: traits]"
-        ),
+        Option(help="Who decides without --model: traits (default), or a law as 'SI(0.05)'."),
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Runs an event.")] = 5,
-    steps: Annotated[int, typer.Option(min=1, help="Largest number of steps of a run.")] = 40,
+    runs: Annotated[int, Option(min=1, help="Runs per event.")] = 5,
+    steps: Annotated[int, Option(min=1, help="Largest number of steps of a run.")] = 40,
     n: Annotated[
-        int | None, typer.Option(help="Agents, where the network is not a file. [default: 200]")
+        int | None, Option(help="Agents, where the network is not a file (default: 200).")
     ] = None,
     k: Annotated[
-        int | None,
-        typer.Option(help="Neighbours per agent, where it is not a file. [default: 8]"),
+        int | None, Option(help="Neighbours per agent, where it is not a file (default: 8).")
     ] = None,
-    initial_infected: Annotated[int, typer.Option(help="Agents who start the news.")] = 10,
-    feed: Annotated[str, typer.Option(help="persistent, or new: posts are seen once.")] = (
-        "persistent"
-    ),
-    rng: Annotated[int, typer.Option(help="Seed: the same one gives the same results.")] = 1,
+    initial_infected: Annotated[int, Option(help="Agents who start the news.")] = 10,
+    feed: Annotated[str, Option(help="persistent, or new: posts are seen once.")] = "persistent",
+    rng: Annotated[int, Option(help="Seed: the same seed has the same results.")] = 1,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for the results, a new or empty one.  [default: results/armed_conflict, "
-            "or the first of -2, -3, ... that is free]"
+        Option(
+            help="Folder for the results, a new or empty one (default: results/armed_conflict, "
+            "or the first of -2, -3, ... that is free)."
         ),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace the results that are in the folder.")
-    ] = False,
+    force: Force = False,
 ) -> None:
     """News of armed-conflict events spreads among agents with 32 personalities.
 
@@ -101,18 +95,14 @@ def run(
     no network. Writes data, figures and report.html, at the end and all at once; runs that were
     done before it is stopped are kept beside them, in a folder whose name ends in -partial.
     """
-    options = {
-        "api_base": api_base,
-        "store": store,
-        "max_calls": max_calls,
-        "max_cost_usd": max_cost_usd,
-    }
+    options = given(api_base=api_base, store=store, max_calls=max_calls, max_cost_usd=max_cost_usd)
     if model is None:
-        _refuse({**options, "dry_run": dry_run or None}, "stand with --model")
+        _refuse({**options, **given(dry_run=dry_run or None)}, "stand with --model")
     else:
-        _refuse({"decider": decider}, "be left out with --model, which decides")
+        _refuse(given(decider=decider), "be left out with --model, which decides")
+    sizes = given(n=n, k=k)
     if network is not None:
-        _refuse({"n": n, "k": k}, "be left out with --network, which sets agents and neighbours")
+        _refuse(sizes, "be left out with --network, which sets agents and neighbours")
     if out is None:
         out = RESULTS if force else first_free(RESULTS)
     if not dry_run:
@@ -123,12 +113,11 @@ def run(
         events=select_events(chosen, max_events, rng),
         runs=runs,
         steps=steps,
-        n=200 if n is None else n,
-        k=8 if k is None else k,
+        **sizes,
         network="random_regular" if edges is None else edges,
         initial_infected=initial_infected,
         feed=feed,
-        decider=as_decider(decider or "traits") if model is None else LLMDecider(model, **options),  # type: ignore[arg-type]
+        decider=as_decider(decider or "traits") if model is None else LLMDecider(model, **options),
         rng=rng,
     )
     if isinstance(experiment.decider, LLMDecider):
@@ -158,13 +147,12 @@ def run(
 def _refuse(options: dict[str, Any], allowed: str) -> None:
     """Raise where an option is given that would do nothing."""
     for name, value in options.items():
-        if value is not None:
-            shown = str(value) if isinstance(value, Path) else value
-            raise ArgumentError(f"--{name.replace('_', '-')}", shown, allowed)
+        shown = str(value) if isinstance(value, Path) else value
+        raise ArgumentError(f"--{name.replace('_', '-')}", shown, allowed)
 
 
 def estimate(experiment: ArmedConflict, decider: LLMDecider) -> Estimate:
-    """Say what the language model's calls will take, before any is made.
+    """Estimate the language model's calls and their cost, before any is made.
 
     Parameters
     ----------
@@ -193,7 +181,7 @@ def simulate(experiment: ArmedConflict, records: list[SpreadData]) -> None:
     ----------
     experiment : ArmedConflict
     records : list of SpreadData
-        Gets the record of each run as soon as it is done.
+        The record of each run is appended as soon as it is done.
     """
     for model in tqdm(
         experiment.models(), desc="simulating", total=len(experiment), unit="run", disable=None
@@ -230,10 +218,10 @@ def show(analysis: Analysis) -> None:
     ----------
     analysis : Analysis
     """
-    table = analysis.table().rename(columns={"law": "law", "final": "final share"})
+    table = analysis.table().rename(columns={"final": "final share"})
     fits = [p_words(part.comparison.table["fit_p_value"].iloc[0]) for part in analysis.events]
     table.insert(2, "goodness of fit", fits)
-    typer.echo(table.to_string(index=False, na_rep="–", float_format=lambda value: f"{value:.3f}"))
+    typer.echo(table.to_string(index=False, na_rep="–", float_format="{:.3f}".format))
     typer.echo("\nColumns named after curves: root mean square distance from the simulated one.")
     typer.echo("In band: observed points within the 95 % bands that the law predicts.")
     typer.echo(f"All events together: {analysis.verdict}")

@@ -9,7 +9,7 @@ import typer
 from tqdm import tqdm
 
 from mesa_llmspread import compare
-from mesa_llmspread.cli.main import run_app
+from mesa_llmspread.cli.shared import run_app
 from mesa_llmspread.io import make_folder
 from models.mixed_population.model import reach, simulate_shares
 

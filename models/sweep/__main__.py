@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mesa_llmspread.cli.main import run_app
+from mesa_llmspread.cli.shared import run_app
 from mesa_llmspread.sweep import Design, fit_cells, run
 from mesa_llmspread.sweep.figures import plot_heatmap, plot_rates
 

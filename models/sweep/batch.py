@@ -8,7 +8,7 @@ import typer
 from mesa.batchrunner import batch_run
 
 from mesa_llmspread import SpreadData, SpreadModel, compare
-from mesa_llmspread.cli.main import run_app
+from mesa_llmspread.cli.shared import run_app
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -1,0 +1,340 @@
+"""The arguments of the model that a sweep runs, and the values of them that it allows.
+
+The model is ``SpreadModel``, or a subclass of a user's own. Checks name everything that is
+wrong with a design before any run starts.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mesa_llmspread._validation import check_contacts, checked_starters
+from mesa_llmspread.data.schema import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, LLMSpreadError
+from mesa_llmspread.plugins import find_part
+
+if TYPE_CHECKING:
+    from mesa_llmspread.model import SpreadModel
+
+__all__ = [
+    "PLAIN",
+    "RUN_COLUMNS",
+    "Problem",
+    "arguments_of",
+    "as_model",
+    "failing",
+    "kind_of",
+    "model_arguments",
+    "model_name",
+    "plain",
+    "problems_of",
+    "problems_of_values",
+    "rows_named",
+]
+
+#: The name of ``SpreadModel`` itself.
+PLAIN = "mesa_llmspread.model:SpreadModel"
+
+#: Columns of a design's table that are not parameters.
+RUN_COLUMNS = ("run", "cell", "replicate", "rng")
+
+# A column of this name would be mistaken for a result; an event's id is the same in both.
+_RESERVED = {*RUN_COLUMNS, *COUNT_COLUMNS, *EXPOSURE_COLUMNS} - {"event"}
+
+# A truth value is an int too, so it comes first.
+_KINDS = {bool: "truth value", int: "number", float: "number", str: "text"}
+
+# Arguments of the model whose values a file cannot hold.
+_NOT_PLAIN = ("self", "rng", "agent_class", "model_reporters", "agent_reporters")
+
+# A column's name in the text of a decider. Braces of a law's set of codes hold quotes.
+_PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
+
+
+class Problem(NamedTuple):
+    """A reason why a design cannot be run.
+
+    Attributes
+    ----------
+    argument : str
+        The parameter.
+    why : str
+        What is wrong with it, and what is allowed.
+    where : str
+        Which rows of the design, or items of the parameter's list; "" for all.
+    """
+
+    argument: str
+    why: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.where}, " if self.where else ""
+        named = self.why.startswith(f"{self.argument}=")
+        return place + (self.why if named else f"{self.argument}: {self.why}")
+
+
+def as_model(model: Any) -> type[SpreadModel]:
+    """Return the model class that a value names.
+
+    Parameters
+    ----------
+    model : type of SpreadModel or str
+        The class, ``package.module:MyModel``, or the name of an entry point.
+
+    Returns
+    -------
+    type of SpreadModel
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If it is not a subclass of SpreadModel, or its constructor has no argument ``rng``.
+    """
+    from mesa_llmspread.model import SpreadModel
+
+    found = find_part(model, {}, "model") if isinstance(model, str) else model
+    if found is None:
+        raise ArgumentError("model", model, "be package.module:MyModel")
+    if not (isinstance(found, type) and issubclass(found, SpreadModel)):
+        raise ArgumentTypeError("model", found, "a subclass of SpreadModel")
+    if "rng" not in _parameters(found):
+        raise ArgumentError("model", model_name(found), "have an argument rng, the seed of a run")
+    return found
+
+
+def model_name(model: type[SpreadModel] | str) -> str:
+    """Return the qualified name of a model's class, as :func:`as_model` reads it."""
+    return model if isinstance(model, str) else f"{model.__module__}:{model.__qualname__}"
+
+
+def model_arguments(model: type[SpreadModel] | None = None) -> Mapping[str, Any]:
+    """Return the arguments of a model that a design may vary, with their defaults.
+
+    Parameters
+    ----------
+    model : type of SpreadModel, optional
+        ``SpreadModel`` itself by default. With ``**settings`` in its constructor, a class has
+        the arguments of its base class too.
+
+    Returns
+    -------
+    mapping of str to object
+        ``inspect.Parameter.empty`` for an argument without a default.
+    """
+    from mesa_llmspread.model import SpreadModel
+
+    known = _parameters(model or SpreadModel)
+    return {name: default for name, default in known.items() if name not in _NOT_PLAIN}
+
+
+def _parameters(model: type[SpreadModel]) -> Mapping[str, Any]:
+    """Return the named parameters of a constructor, with their defaults."""
+    found: dict[str, Any] = {}
+    for base in model.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        for one in parameters:
+            if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY):
+                found.setdefault(one.name, one.default)
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+            break
+    return found
+
+
+def arguments_of(cell: Mapping[str, Any], model: type[SpreadModel] | None = None) -> dict[str, Any]:
+    """Return the arguments of the model for a row of a design.
+
+    Parameters
+    ----------
+    cell : mapping
+        Values by parameter.
+    model : type of SpreadModel, optional
+        ``SpreadModel`` itself by default.
+
+    Returns
+    -------
+    dict
+        Braces in the decider are filled, and the columns that fill them are left out.
+
+    Examples
+    --------
+    >>> arguments_of({"n": 100, "decider": "SI({beta})", "beta": 0.05})
+    {'n': 100, 'decider': 'SI(0.05)'}
+    """
+    known = model_arguments(model)
+    arguments = {name: value for name, value in cell.items() if name in known}
+    decider, population = cell.get("decider"), cell.get("population")
+    if isinstance(decider, str):
+        arguments["decider"] = _PLACE.sub(lambda found: str(cell[found[1]]), decider)
+    if isinstance(population, str) and population.startswith("{"):
+        arguments["population"] = json.loads(population)
+    return arguments
+
+
+def plain(value: Any) -> Any:
+    """Return NumPy's numbers as Python's, and a mapping as the text that stands for it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return json.dumps({str(key): plain(share) for key, share in value.items()})
+    return value
+
+
+def kind_of(value: Any) -> str:
+    """Return the kind of a plain value, "" for any other value."""
+    return next((kind for base, kind in _KINDS.items() if isinstance(value, base)), "")
+
+
+def problems_of_values(name: str, values: Sequence[Any], word: str) -> list[Problem]:
+    """Find the values of a parameter that are not plain values of one kind."""
+    if name in _RESERVED:
+        return [Problem(name, "is not a parameter's name: it is the name of a result's column")]
+    if not values:
+        return [Problem(name, "has no value: name at least one")]
+    kinds = [kind_of(value) for value in values]
+    first = next((kind for kind in kinds if kind), "")
+    reasons: dict[str, list[int]] = {}
+    for i, (value, kind) in enumerate(zip(values, kinds, strict=True)):
+        if value is None or value != value:
+            why = "has no value there"
+        elif not kind:
+            why = f"is {type(value).__name__}: must be a number, a text or a truth value"
+        elif kind != first:
+            why = f"mixes kinds: {value!r} is a {kind}, another value is a {first}"
+        else:
+            continue
+        reasons.setdefault(why, []).append(i)
+    return [Problem(name, why, rows_named(rows, word)) for why, rows in reasons.items()]
+
+
+def problems_of(
+    cells: pd.DataFrame, model: type[SpreadModel], rows_are_known: bool = True
+) -> list[Problem]:
+    """Find everything in a design's cells that the model does not allow.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        One row per combination, one column per parameter.
+    model : type of SpreadModel
+        With a subclass, arguments that SpreadModel has too are checked one by one; their
+        combinations are not.
+    rows_are_known : bool, default True
+        Whether the rows are those of the design; not so where columns are left out.
+
+    Returns
+    -------
+    list of Problem
+    """
+    names = model_arguments(model)
+    own = model_name(model) != PLAIN
+    texts = cells["decider"].astype(str) if "decider" in cells else pd.Series(dtype=str)
+    used = sorted({name for text in texts.unique() for name in _PLACE.findall(text)})
+    listed = ", ".join(names)
+    problems = [
+        Problem(
+            name,
+            f"is not an argument of {model.__name__} (they are {listed}), and no decider "
+            f"holds {{{name}}}" + ("" if own else "; for a model of your own: model=MyModel"),
+        )
+        for name in cells.columns
+        if name not in names and name not in used
+    ]
+    problems += [
+        Problem(name, f"has no value: {model.__name__} has no default for it")
+        for name, default in names.items()
+        if default is inspect.Parameter.empty and name not in cells
+    ]
+    for name in sorted(set(used) - set(cells.columns)):
+        problems.append(Problem("decider", f"holds {{{name}}}, and no column {name!r} has values"))
+        cells = cells.assign(
+            decider=cells["decider"].where(~texts.str.contains(f"{{{name}}}", regex=False))
+        )
+    checks = [([name], _check_alone) for name in ("event", "population", "feed", "media_prob")]
+    checks.append((["decider", *used], _check_alone))
+    if not own:
+        checks.append((["k", "n", "network"], _check_network))
+        checks.append((["initial_infected", "n", "media_prob"], _check_starters))
+        checks.append((["k", "media_prob"], _check_neighbours))
+    for columns, check in checks:
+        problems += failing(cells, columns, check, rows_are_known)
+    return problems
+
+
+def failing(
+    cells: pd.DataFrame,
+    columns: Sequence[str],
+    check: Callable[[dict[str, Any]], object],
+    rows_are_known: bool = True,
+) -> list[Problem]:
+    """Check every combination of some columns' values once.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        One row per combination.
+    columns : sequence of str
+        The columns that the check is about; those that the cells lack are left out, and so
+        are rows that lack a value.
+    check : callable
+        Called with the arguments that the values stand for; raises what is wrong.
+    rows_are_known : bool, default True
+        Whether to name the rows.
+
+    Returns
+    -------
+    list of Problem
+    """
+    present = [name for name in columns if name in cells]
+    found: dict[tuple[str, str], list[int]] = {}
+    for _, part in cells.groupby(present, sort=False) if present else ():
+        try:
+            check(arguments_of({name: part[name].tolist()[0] for name in present}))
+        except LLMSpreadError as error:
+            named = getattr(error, "argument", None)
+            argument = named if named in present else present[0]
+            found.setdefault((argument, str(error)), []).extend(part.index.tolist())
+    return [
+        Problem(argument, why, rows_named(rows) if rows_are_known else "")
+        for (argument, why), rows in found.items()
+    ]
+
+
+def rows_named(rows: Sequence[int], word: str = "row") -> str:
+    """Name some rows: the first, and how many more."""
+    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
+    return f"{word} {min(rows)}{more}"
+
+
+def _check_alone(arguments: dict[str, Any]) -> None:
+    """Build the model with very few agents, which checks its arguments."""
+    from mesa_llmspread.model import SpreadModel
+
+    SpreadModel(**{"n": 4, "k": 2, "initial_infected": 1, "rng": 0, **arguments})
+
+
+def _check_network(arguments: dict[str, Any]) -> None:
+    """Draw a network: not every n has every k."""
+    from mesa_llmspread.networks import make_network
+
+    full = {**model_arguments(), **arguments}
+    make_network(full["network"], full["n"], full["k"], rng=0)
+
+
+def _check_starters(arguments: dict[str, Any]) -> None:
+    full = {**model_arguments(), **arguments}
+    checked_starters(full["initial_infected"], full["n"], "media_prob", full["media_prob"])
+
+
+def _check_neighbours(arguments: dict[str, Any]) -> None:
+    full = {**model_arguments(), **arguments}
+    check_contacts("k", full["k"], full["k"], "media_prob", full["media_prob"])
