@@ -44,16 +44,25 @@ def record(decider: Any, runs: int = 3, steps: int = 40, **settings: Any) -> Spr
 class PlainSI(SI):
     """The same law without its shortcut; so are those below."""
 
+    def prob(self, seen: ExposureArrays) -> Any:
+        return SI(**self.parameters, **self.options).prob(seen)
+
     def rate_terms(self, seen: ExposureArrays) -> None:
         return None
 
 
 class PlainFirstRepeat(FirstRepeat):
+    def prob(self, seen: ExposureArrays) -> Any:
+        return FirstRepeat(**self.parameters, **self.options).prob(seen)
+
     def rate_terms(self, seen: ExposureArrays) -> None:
         return None
 
 
 class PlainSingleMultiple(SingleMultiple):
+    def prob(self, seen: ExposureArrays) -> Any:
+        return SingleMultiple(**self.parameters, **self.options).prob(seen)
+
     def rate_terms(self, seen: ExposureArrays) -> None:
         return None
 

@@ -138,7 +138,7 @@ def test_a_run_without_starters_is_analysed_like_others() -> None:
     nobody = SpreadModel(n=20, k=4, initial_infected=0, media_prob=0.3, decider="SI(0.1)", rng=1)
     with pytest.raises(ArgumentError) as error:
         cascade(SpreadData.from_model(nobody.run(3)))
-    assert error.value.argument == "run"
+    assert error.value.argument == "data"
 
 
 def test_a_design_without_news_is_refused_before_it_runs() -> None:

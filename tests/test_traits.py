@@ -324,8 +324,8 @@ def test_few_agents_are_not_clustered() -> None:
 def test_the_figure_has_a_point_a_term(effects: TraitEffects) -> None:
     figure = plot_hazard_ratios(effects)
     assert isinstance(figure, Figure)
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == list(effects.table["term"])[::-1]
+    labels = sorted(figure.axes[0].get_yticklabels(), key=lambda label: -label.get_position()[1])
+    assert [label.get_text() for label in labels] == list(effects.table["term"])
     figure.draw_without_rendering()
 
 
