@@ -218,7 +218,7 @@ def measured(name: str, address: str, n: int, concurrency: int) -> Measured:
 def peer(
     name: str, python: str, script: str, address: str, n: int, concurrency: int, *flags: str
 ) -> Measured:
-    """Have a peer package decide, in its own Python."""
+    """Run the decisions of another package, in its own Python."""
     path = str(Path(__file__).with_name(script))
     run = subprocess.run(
         [python, path, address, str(n), str(concurrency), *flags], capture_output=True, text=True

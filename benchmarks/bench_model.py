@@ -54,7 +54,7 @@ class PollingModel(mesa.Model):
             agent.infected = True
 
     def step(self) -> None:
-        """Let everyone decide, then apply the decisions."""
+        """Draw everyone's decision, then apply the decisions."""
         self.agents.do("decide")
         self.agents.do("apply")
 

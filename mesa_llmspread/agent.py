@@ -45,7 +45,7 @@ class SpreadAgent(mesa.Agent):
     post : Post or None
         What it posted.
     decision : Decision or None
-        The last decision of its decider; None if there was none yet.
+        The last decision of its decider; None before the first.
     feed : tuple of Post
         The posts in its feed now, oldest first.
     cumulative : int

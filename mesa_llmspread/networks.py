@@ -116,8 +116,8 @@ def as_network(network: Any) -> Network:
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If it is none of these, a graph is directed, a multigraph or empty, has self-loops, or a
-        pair's arrays are not an undirected simple network.
+        If it is something else, or a graph is directed, a multigraph or empty, has self-loops,
+        or a pair's arrays are not an undirected simple network.
 
     Examples
     --------

@@ -60,7 +60,7 @@ class Cascade:
         For each trait, and ``"profile"``: ``observed``, the expected share of pairs (who
         posted, who passed it on) that are on the same side of the trait, or have the same
         profile; ``expected``, ``low`` and ``high``, its mean and range when profiles are
-        dealt anew among those who posted at the same step; ``p_value`` (two-sided).
+        dealt again among those who posted at the same step; ``p_value`` (two-sided).
         NaN where nobody had the news from anybody.
     level : float
         Coverage of every ``low`` to ``high``.
@@ -137,7 +137,7 @@ class Cascade:
         return self.sources.sample(as_generator(rng))
 
     def summary(self) -> str:
-        """Say what the cascade looked like, in a few lines."""
+        """Return the shape of the cascade, in a few lines of text."""
         peak = (
             "nobody passed it on"
             if self.peak_step is None
@@ -170,7 +170,7 @@ def cascade(
     level: float = 0.95,
     rng: RNGLike = None,
 ) -> Cascade:
-    """Find out how the news travelled in one run.
+    """Return how the news may have travelled in one run.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def cascade(
     event itself in that step, the media count as one source more, and then it begins a tree
     of its own, as the starters do.
 
-    *Assortativity.* Dealing profiles anew only among those who posted at the same step keeps
+    *Assortativity.* Dealing profiles again only among those who posted at the same step keeps
     in the comparison that some traits post earlier or more often than others; what is left
     is whether like passes on to like.
 
@@ -361,7 +361,7 @@ def _generations(forests: Sequence[Forest], level: float) -> pd.DataFrame:
 def _assortativity(
     spreaders: pd.DataFrame, sources: Sources, level: float, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Compare how alike pairs are with pairs whose profiles were dealt anew."""
+    """Compare how alike pairs are with pairs whose profiles were dealt again."""
     names = [*(trait.value for trait in Trait), "profile"]
     columns = ["observed", "expected", "low", "high", "p_value"]
     child, parent, probability = _pairs(sources)

@@ -26,7 +26,7 @@ _REDRAW_SECONDS = 0.05
 def Page() -> None:
     """Show a model of the visitor's own, and what is done with it."""
     session = solara.use_memo(lambda: Session(running=True), [])
-    # Read only where they are drawn: a form that is drawn anew loses what is being typed.
+    # Read only where they are drawn: a form that is drawn again loses what is being typed.
     view = solara.use_memo(lambda: solara.reactive(session.view), [session])
     progress = solara.use_memo(lambda: solara.reactive(session.progress), [session])
     settings, set_settings = solara.use_state(session.view.settings)

@@ -100,7 +100,7 @@ def _decisions(data: SpreadData | None, agent: int) -> list[dict[Any, str]]:
 
 
 def _decided(decision: Decision) -> str:
-    """Return a decision, or why there is none, in words.
+    """Return a decision in words, or the reason why nothing was decided.
 
     >>> from mesa_llmspread import Decision, Outcome
     >>> _decided(Decision(Outcome.FAILED, reason="timeout: no complete answer in time"))
@@ -223,7 +223,7 @@ def Export(view: View) -> None:
         What there is to see.
     """
     data: Any = view.data
-    # A download begins anew whenever it gets another function.
+    # A download starts again whenever it gets another function.
     record = solara.use_memo(lambda: functools.partial(zipped, data), [data])
     written = solara.use_memo(lambda: functools.partial(report, data), [data])
     if data is None:

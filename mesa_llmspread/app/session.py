@@ -68,7 +68,7 @@ class View:
     law : Law
         What has been fitted to it.
     problem : str
-        The last error, in a sentence; "" if there was none.
+        The last error, in a sentence; "" without an error.
     """
 
     run: int = 0
@@ -141,11 +141,11 @@ class Session:
         self.apply(self._asked)
 
     def step(self) -> None:
-        """Take one step, once the model is built; nothing if one is in progress."""
+        """Run one step, once the model is built; nothing if one is in progress."""
         self._order("stepping", self._take, "stepping")
 
     def run(self) -> None:
-        """Take as many steps as the settings allow, as :meth:`step`."""
+        """Run as many steps as the settings allow, as :meth:`step`."""
         self._order("running", self._take, "running")
 
     def stop(self) -> None:
@@ -163,7 +163,7 @@ class Session:
         self._fit()
 
     def _order(self, busy: str, work: Callable[..., None], *what: Any) -> None:
-        """Have something done in a thread of its own."""
+        """Run a function in its own thread."""
         with self._lock:
             if self._closed or (self._view.busy in _STEPPING and busy in _STEPPING):
                 return
@@ -217,7 +217,7 @@ class Session:
             self._take(stop, "running")
 
     def _take(self, stop: threading.Event, busy: str) -> None:
-        """Take one step or all, and fit the law now and then."""
+        """Run one step or all, and fit the law now and then."""
         model, last = self._view.model, self._view.clock + 1
         if model is None:
             return
@@ -244,7 +244,7 @@ class Session:
             self._fit()
 
     def _fit(self) -> None:
-        """Have the law fitted to the newest record; one fit at a time."""
+        """Start a fit to the newest record; one fit at a time."""
         with self._lock:
             view = self._view
             self._refit = not self._fitting.done()

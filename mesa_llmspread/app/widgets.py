@@ -59,7 +59,7 @@ def Field(label: str, value: str, problem: str = "", event_changed: Handler = No
     """Show a line of text that can be changed; Python gets it when the field is left.
 
     What is being typed stays in the browser: Solara's own fields keep it on the server too, and
-    lose it when the page is drawn anew.
+    lose it when the page is drawn again.
     """
 
 

@@ -49,7 +49,7 @@ OnlyEstimate = Annotated[
     bool, Option("--dry-run", help="Only estimate the calls of language models and their cost.")
 ]
 Force = Annotated[bool, Option("--force", help="Replace a record in OUT, and all files beside it.")]
-NetworkFile = Annotated[Path | None, Option(help="The edge list, where the run was given one.")]
+NetworkFile = Annotated[Path | None, Option(help="The run's edge list, if it had one.")]
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def keep_unfinished(
     error : BaseException
         What stopped it.
     data : SpreadData or None
-        The finished part; None if there is none.
+        The finished part; None if no step is finished.
     done : str
         How much was done, in words.
     out : Path
@@ -116,7 +116,7 @@ def keep_unfinished(
             if store
             else ("; with --store FILE no call would be made, and paid for, twice")
         )
-    typer.echo(f"To do the whole, give the same command again, with --rng {rng}{more}.", err=True)
+    typer.echo(f"To finish, run the same command again, with --rng {rng}{more}.", err=True)
 
 
 def read_decisions(folder: Path) -> SpreadData:

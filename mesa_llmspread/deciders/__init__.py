@@ -81,7 +81,7 @@ def registered_deciders() -> dict[str, Callable[..., Any]]:
 
 
 def as_decider(decider: Any) -> Decider:
-    """Find the decider that a plain value stands for.
+    """Return the decider that a plain value stands for.
 
     Parameters
     ----------

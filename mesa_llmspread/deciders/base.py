@@ -153,11 +153,11 @@ class Decider(ABC):
         Returns
         -------
         list of Decision
-            One an exposure, in the same order.
+            One per exposure, in the same order.
         """
 
     def for_run(self, n: int, rng: np.random.Generator) -> Decider:
-        """Give the decider that answers one run; itself, unless something is drawn once a run.
+        """Return the decider of one run; itself, unless something is drawn once per run.
 
         Parameters
         ----------
@@ -173,7 +173,7 @@ class Decider(ABC):
         return self
 
     def check(self) -> None:  # noqa: B027 -- most deciders need nothing
-        """Make sure that decisions can be had, before a long run is started.
+        """Check that decisions can be made, before a long run.
 
         Raises
         ------
@@ -182,7 +182,7 @@ class Decider(ABC):
         """
 
     def manifest(self) -> Mapping[str, Any]:
-        """Say what should be known of the decider to repeat a run, as plain values."""
+        """Return what is needed to repeat a run, as plain values."""
         return {"decider": self.name}
 
 

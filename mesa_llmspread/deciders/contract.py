@@ -112,7 +112,7 @@ def _for_run(made: Decider, name: str) -> Decider:
 def _decide(
     answerer: Decider, exposures: Sequence[Exposure], name: str, promise: str
 ) -> list[Decision]:
-    """Have exposures decided, always with the same stream."""
+    """Return a decider's decisions, always with the same stream."""
     given = copy.deepcopy(list(exposures))
     try:
         decisions = answerer.decide(given, np.random.default_rng(2))
@@ -137,7 +137,7 @@ def _pickled(made: Decider, exposures: Sequence[Exposure]) -> list[Decision] | N
 
 
 def _is_plain(described: Any) -> bool:
-    """Tell whether a manifest can be written down."""
+    """Return whether a manifest can be written as JSON."""
     try:
         json.dumps(dict(described), allow_nan=False)
     except (TypeError, ValueError):

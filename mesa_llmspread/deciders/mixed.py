@@ -127,7 +127,7 @@ class _MixedRun(Decider):
 
 
 def _checked_shares(shares: Sequence[float]) -> list[float]:
-    """Take shares of the agents, at least 0 and 1 in sum."""
+    """Return shares of the agents, each at least 0, 1 in sum."""
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
         raise ArgumentError(
             "parts",
@@ -139,7 +139,7 @@ def _checked_shares(shares: Sequence[float]) -> list[float]:
 
 
 def _checked_codes(keys: Sequence[Any]) -> dict[str, int]:
-    """Find which part each profile code is in."""
+    """Return the part that each profile code is in."""
     part_of: dict[str, int] = {}
     for i, key in enumerate(keys):
         for code in [key] if isinstance(key, str) else key if isinstance(key, tuple) else [None]:

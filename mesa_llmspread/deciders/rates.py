@@ -89,7 +89,7 @@ class _LatentClasses(RateDecider):
 
 
 def _arrays(exposures: Sequence[Exposure], by_profile: bool) -> ExposureArrays:
-    """Put exposures of one step into columns; profiles where they are used."""
+    """Return exposures of one step as columns; profiles if they are used."""
     # Column by column: zip(*exposures) makes work for the garbage collector.
     return ExposureArrays(
         np.array([seen.contacts for seen in exposures]),

@@ -57,7 +57,7 @@ class ScriptedDecider(Decider):
         DeciderError
             If a script of answers has come to its end.
         ArgumentTypeError
-            If the script gives something that is no answer.
+            If the script returns something else than an answer.
         """
         decisions = [_as_decision(self._answer(exposure)) for exposure in exposures]
         self.history.extend(zip(exposures, decisions, strict=True))
@@ -65,7 +65,7 @@ class ScriptedDecider(Decider):
 
 
 def _next(answers: Iterable[Answer], exposure: Exposure) -> Answer:
-    """Take the next answer of a script."""
+    """Return the next answer of a script."""
     for answer in answers:
         return answer
     raise DeciderError(
@@ -74,7 +74,7 @@ def _next(answers: Iterable[Answer], exposure: Exposure) -> Answer:
 
 
 def _as_decision(answer: Answer) -> Decision:
-    """Take an answer as a decision."""
+    """Return an answer as a decision."""
     if isinstance(answer, Decision):
         return answer
     if isinstance(answer, Outcome):

@@ -126,7 +126,7 @@ class TraitDecider(Decider):
         return [_REPOST if repost else _DECLINE for repost in reposts.tolist()]
 
     def probabilities(self, exposures: Sequence[Exposure]) -> Floats:
-        """Give the probability of a repost at each exposure.
+        """Return the probability of a repost at each exposure.
 
         Parameters
         ----------
@@ -147,7 +147,7 @@ class TraitDecider(Decider):
         )
 
     def law(self, event: OfflineEvent) -> TraitLaw:
-        """Give the policy for one event as a law, which the compiled engine runs.
+        """Return the policy for one event as a law, which the compiled engine runs.
 
         That engine shows posts only: what agents see of the event itself (``media_prob``) is
         left out of its runs.
@@ -163,7 +163,7 @@ class TraitDecider(Decider):
         return TraitLaw(self, event)
 
     def manifest(self) -> Mapping[str, Any]:
-        """Give every coefficient; see :meth:`Decider.manifest`."""
+        """Return every coefficient; see :meth:`Decider.manifest`."""
         coefficients = {
             field.name: getattr(self, field.name) for field in dataclasses.fields(TraitDecider)
         }

@@ -222,7 +222,7 @@ def _read(path: PathLike, *formats: _Format) -> tuple[OfflineEvent, ...]:
 
 
 def _recognise(path: Path, row: int, columns: Sequence[str], formats: Sequence[_Format]) -> _Format:
-    """Find the format whose columns a table has, or raise with those that are missing."""
+    """Return the format whose columns a table has, or raise with those that are missing."""
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
         raise InputFileError(path, f"has columns of the same name: {', '.join(twice)}", row=row)
     missing = {table: [name for name in table.required if name not in columns] for table in formats}

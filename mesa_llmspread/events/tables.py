@@ -145,7 +145,7 @@ def _without_zeros(text: str) -> str:
 
 
 def _parse_date(text: str) -> datetime.date:
-    """Find the day that a text stands for."""
+    """Return the day that a text stands for."""
     if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text) and float(text) >= _FEWEST_SECONDS:
         return datetime.datetime.fromtimestamp(float(text), tz=datetime.UTC).date()
     for form in _DATE_FORMS:

@@ -129,7 +129,7 @@ class Log:
 
     @classmethod
     def read(cls, data: SpreadData) -> Log:
-        """Return the decisions of a record; raise where there is none."""
+        """Return the decisions of a record; raise if it has no decisions."""
         table = decisions_of(data.exposures)
         n_failed = int((data.exposures["outcome"] == "failed").sum())
         if table.empty:

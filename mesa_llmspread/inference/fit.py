@@ -242,7 +242,7 @@ def _notes(
 
 
 def _fitted(law: TransmissionLaw, log: Log, scale: Scale, values: Floats) -> TransmissionLaw:
-    """Return the law with its estimates, and an ordinary value where there is none."""
+    """Return the law with its estimates, and an ordinary value for each unknown rate."""
     ordinary = law.example(**law.options).parameters
     if len(scale) < len(ordinary):
         common = float(rate_to_probability(np.exp(common_rate(log))))

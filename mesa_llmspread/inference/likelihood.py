@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
-from scipy.special import logsumexp, xlogy
+from scipy.special import xlogy
 from scipy.stats import qmc
 
 from mesa_llmspread.inference.decisions import Bools, Log
@@ -162,7 +162,7 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
 
     def loglik(theta: Floats) -> float:
         (shares,), (p,) = components(theta[None])
-        return float(logsumexp(logliks(shares, p), axis=1).sum())
+        return float(np.logaddexp.reduce(logliks(shares, p), axis=1).sum())
 
     def derivatives(theta: Floats) -> Derivatives:
         steps = STEP * np.eye(len(theta))
@@ -176,7 +176,7 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
             for found in (shares, chances)
         )
         each = logliks(share, p)
-        total = logsumexp(each, axis=1, keepdims=True)
+        total = np.logaddexp.reduce(each, axis=1, keepdims=True)
         is_class = np.exp(each - total)
         declines, reposts = is_class.T @ declined, is_class.T @ posted
         mean, curvature = np.zeros((len(each), n)), np.zeros((n, n))

@@ -6,7 +6,6 @@ likelihood, maximised over the other parameters, has fallen by half a chi-square
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -232,25 +231,28 @@ def _end_of_interval(
     scale, others = problem.scale, np.arange(len(peak)) != i
     near = peak.copy()
 
-    # Remembered, as each climb starts where the last one ended.
-    @functools.cache
-    def beyond(value: float) -> float:
+    def beyond(value: float, *starts: Floats) -> float:
         """Distance in standard errors, as the profile measures it, beyond the end."""
-        # From the peak too: the last climb may have led to another maximum.
-        starts = (np.where(others, nearby, value) for nearby in (near, peak))
-        climbs = [_climb(problem, start, others) for start in starts]
+        climbs = [_climb(problem, np.where(others, start, value), others) for start in starts]
         near[:], height = max(climbs, key=lambda climb: climb[1])
         return float(np.sqrt(2 * max(top - height, 0.0)) - reach)
 
-    # Step outwards: a profile of classes has another peak where the two change places.
+    # Step outwards: a profile of classes has another peak where the two change places, so the
+    # last climb may have led away from the first.
     inner = float(peak[i])
+    ends, starts = {inner: -reach}, [near]
     while inner != bound:
         step = np.copysign(stride, bound - inner)
         outer = float(np.clip(inner + step, scale.lower[i], scale.upper[i]))
-        if beyond(outer) > 0:
+        ends[outer] = beyond(outer, *starts)
+        if ends[outer] > 0:
             first, last = sorted((inner, outer))
-            return float(brentq(lambda value: beyond(value), first, last, xtol=1e-7, rtol=1e-9))
-        inner, stride = outer, 2 * stride
+
+            def crossing(value: float) -> float:
+                return ends[value] if value in ends else beyond(value, near)
+
+            return float(brentq(crossing, first, last, xtol=1e-7, rtol=1e-9))
+        inner, stride, starts = outer, 2 * stride, [near, peak]
     return bound
 
 

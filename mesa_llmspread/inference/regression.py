@@ -92,7 +92,7 @@ def regress(terms: pd.DataFrame, cells: pd.DataFrame, unit: Sequence[str]) -> Re
 
 
 def _dependent(design: pd.DataFrame) -> dict[str, str]:
-    """Find the columns that follow from those before them, and say from which."""
+    """Return the columns that follow from those before them, and from which."""
     # The triangle of a QR decomposition has the same dependencies, in few rows.
     values = qr(design.drop_duplicates().to_numpy(), mode="r")[0]
     kept: list[int] = []
@@ -114,7 +114,7 @@ def _dependent(design: pd.DataFrame) -> dict[str, str]:
 
 
 def _separated(design: pd.DataFrame, cells: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Find the cells that some combination of terms predicts perfectly.
+    """Return the cells that some combination of terms predicts perfectly.
 
     There is one exactly where a direction exists along which every repost lies on or above
     zero and every decline on or below, and not all on it (Albert & Anderson 1984,

@@ -1,4 +1,4 @@
-"""The mean field: neighbours are drawn anew, at random, at every moment.
+"""The mean field: neighbours are drawn again, at random, at every moment.
 
 An agent of degree ``d`` is taken to see ``m ~ Binomial(d, y)`` infected neighbours, with
 ``y`` the share of all edge ends at infected agents (and that of all agents where everyone
@@ -37,7 +37,7 @@ __all__ = ["MeanField"]
 
 
 class MeanField(Closure):
-    """Neighbours are drawn anew, at random, at every moment."""
+    """Neighbours are drawn again, at random, at every moment."""
 
     name = "mean_field"
 
@@ -47,7 +47,7 @@ class MeanField(Closure):
         """Refuse laws that count past neighbours; see :meth:`Closure.supports`."""
         if law.memory == "cumulative" and visibility == "new":
             return (
-                f"be 'master' for {law} of new posts: neighbours drawn anew at every step have "
+                f"be 'master' for {law} of new posts: neighbours drawn again at every step have "
                 "no past to count"
             )
         return None

@@ -65,7 +65,7 @@ def solve(
 
     Three closures describe the neighbours of a susceptible agent:
 
-    - ``"mean_field"``: drawn anew from everybody, at every moment. The equations commonly
+    - ``"mean_field"``: drawn again from everybody, at every moment. The equations commonly
       written; far too fast on sparse networks.
     - ``"pair"``: infected independently, with a chance that is followed along the edges
       (Keeling 1999). On regular networks exact where contacts act independently; wrong for

@@ -195,7 +195,7 @@ def kind_of(value: Any) -> str:
 
 
 def problems_of_values(name: str, values: Sequence[Any], word: str) -> list[Problem]:
-    """Find the values of a parameter that are not plain values of one kind."""
+    """Return the values of a parameter that are not plain values of one kind."""
     if name in _RESERVED:
         return [Problem(name, "is not a parameter's name: it is the name of a result's column")]
     if not values:
@@ -219,7 +219,7 @@ def problems_of_values(name: str, values: Sequence[Any], word: str) -> list[Prob
 def problems_of(
     cells: pd.DataFrame, model: type[SpreadModel], rows_are_known: bool = True
 ) -> list[Problem]:
-    """Find everything in a design's cells that the model does not allow.
+    """Return everything in a design's cells that the model does not allow.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class Design:
     seed : int
         From which the runs' seeds are derived.
     seed_given : bool
-        Whether it was an argument, or drawn anew.
+        Whether it was an argument, or drawn at random.
     origin : dict
         How the cells were made, as plain values.
     model : type of SpreadModel or str

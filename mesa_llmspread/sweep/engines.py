@@ -68,7 +68,7 @@ def perform(
     ----------
     job : Job
     llm : mapping or None
-        Options of language models; None if there is none.
+        Options of language models; None for a sweep without language models.
     model : type of SpreadModel, optional
         What to run with the engine "mesa"; ``SpreadModel`` itself by default.
 

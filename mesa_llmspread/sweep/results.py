@@ -130,7 +130,7 @@ class Sweep:
         -------
         DataFrame
             The design's table with ``final`` (share of agents that have posted at the end),
-            ``half`` (the first step with half of the agents; NaN if there is none) and
+            ``half`` (the first step with half of the agents; NaN if it was never reached) and
             ``length`` (the last step).
         """
         counts = self._read("counts", self.done)

@@ -167,7 +167,7 @@ def begin(
 
 
 def run_states(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """Find what has become of each run.
+    """Return the state of each run.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def run_states(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         The same with ``status`` (``"done"``, ``"failed"``, ``"missing"``, or ``"damaged"`` if
-        its record is not whole) and ``error`` ("" if there was none).
+        its record is not complete) and ``error`` ("" without an error).
     """
     states = [_state(path, run, rng) for run, rng in zip(table["run"], table["rng"], strict=True)]
     status, error = zip(*states, strict=True)

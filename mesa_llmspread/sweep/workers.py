@@ -56,9 +56,9 @@ def workers(
     Yields
     ------
     callable
-        Called with jobs and the options of language models (None if there is none), it yields
-        their outcomes, in the order in which they are done. When a budget is used up, only the
-        jobs that are under way are finished.
+        Called with jobs and the options of language models (None for a sweep without), it
+        yields their outcomes, in the order in which they are done. When a budget is used up,
+        only the jobs that are under way are finished.
 
     Raises
     ------

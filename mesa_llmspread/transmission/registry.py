@@ -105,7 +105,7 @@ def resolve_law(
     UnknownNameError
         If a name is not known, or the class does not have the option.
     ArgumentTypeError
-        If it is none of these.
+        If it is something else.
 
     Examples
     --------
@@ -234,7 +234,7 @@ def parse_call(text: str, argument: str, wanted: str) -> tuple[str, list[Any], d
 
 
 def _find(name: str, argument: str) -> type[TransmissionLaw]:
-    """Find a class by name."""
+    """Return a class by name."""
     found = find_part(name, _LAWS, argument)
     if found is None:
         raise UnknownNameError(argument, name, _LAWS)

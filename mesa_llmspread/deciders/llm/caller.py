@@ -274,7 +274,7 @@ class Caller:
             limits.settle(most, cost)
 
     def _how_to_resume(self) -> str:
-        """Tell what is kept of a run that ended with an error."""
+        """Return what is kept of a run that ended with an error, in words."""
         if self.store is None:
             return "No answer is kept; use a store, such as store='calls.sqlite', to resume runs."
         return (

@@ -141,7 +141,7 @@ class Client:
         Returns
         -------
         Call
-            With what came back: an answer, or a completion that is none.
+            With what came back: an answer, or a completion without a usable answer.
 
         Raises
         ------

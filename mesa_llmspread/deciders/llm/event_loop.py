@@ -81,7 +81,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _portal() -> BlockingPortal:
-    """Return the portal to this process's loop; start the loop if there is none."""
+    """Return the portal to this process's loop; start the loop if it does not run yet."""
     global _background
     with _lock:
         if _background is None:
@@ -105,7 +105,7 @@ _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 @contextlib.contextmanager
 def stopped_by(stop: threading.Event) -> Iterator[None]:
-    """Let another thread stop the calls that this thread waits for.
+    """Allow another thread to stop the calls that this thread waits for.
 
     A context and not an argument, because any decider may stand between the step that is
     stopped and the calls.
