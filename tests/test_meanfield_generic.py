@@ -138,6 +138,18 @@ def test_latent_classes_have_the_likelihood_written_out(of_two_classes: SpreadDa
     check_profile(result, loglik)
 
 
+@pytest.mark.parametrize("seed", [5, 6, 7, 13])
+def test_a_profile_with_several_maxima_has_an_interval(seed: int) -> None:
+    """Few decisions: the search along a profile may end on another maximum at the same value."""
+    model = SpreadModel(
+        n=40, k=4, decider="TwoClass(0.05, 0.5, share_high=0.3)", initial_infected=3, rng=seed
+    )
+    result = fit(SpreadData.from_model(model.run(15)), "TwoClass", interval="profile")
+    for name, (low, high) in result.ci.items():
+        value = result.params[name]
+        assert np.isnan(value) or 0 <= low <= value <= high <= 1
+
+
 def check_profile(result: FitResult, loglik: Callable[[Any], float]) -> None:
     """Compare a fit with its log-likelihood written out, maximised by another optimiser."""
 

@@ -69,7 +69,8 @@ def plot_spread(analysis: Analysis) -> Figure:
     """
     columns = min(3, len(analysis.events))
     rows = -(-len(analysis.events) // columns)
-    width, height = 4.0 * columns, 2.6 * rows + 0.6
+    # The legend's three columns need this width, also for a single event.
+    width, height = max(4.0 * columns, 6.4), 2.6 * rows + 0.6
     figure, axes = _axes(width, height, rows, columns, sharex=True, sharey=True, squeeze=False)
     for axis, part in zip(axes.flat, analysis.events, strict=False):
         _draw_curves(axis, part)
@@ -129,7 +130,8 @@ def plot_fitted_rates(analysis: Analysis) -> Figure:
         ends = [fit.ci.get(parameter, (np.nan, np.nan)) for fit in fits]
         table = pd.DataFrame(ends, columns=["low", "high"]).assign(group=labels, rate=rates)
         _draw_points(axis, table)
-        axis.set(title=f"{name}: {parameter}", xlabel="probability per step")
+        unit = "share of agents" if parameter.startswith("share") else "probability per step"
+        axis.set(title=f"{name}: {parameter}", xlabel=unit)
     return figure
 
 
@@ -316,4 +318,5 @@ def _draw_points(axis: Axes, table: pd.DataFrame) -> None:
     axis.set_yticks(places, [str(group) for group in table["group"]], fontsize=8)
     if axis.get_xscale() == "linear":
         axis.set_xlim(0, None)
+        axis.locator_params(axis="x", nbins=5)
     axis.grid(axis="x", alpha=0.3)
