@@ -7,12 +7,9 @@ author's neighbours once, so a whole run does work in proportion to edges and de
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +26,10 @@ from mesa_llmspread._validation import (
 from mesa_llmspread.agent import SpreadAgent
 from mesa_llmspread.data import RunInfo
 from mesa_llmspread.data.collected import RECORD
+from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.deciders import Decider, Decision, Exposure, Outcome, as_decider
 from mesa_llmspread.deciders.base import check_decisions
-from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
+from mesa_llmspread.events import OfflineEvent, as_event
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -161,7 +159,7 @@ class SpreadModel(mesa.Model):
             raise ArgumentTypeError("agent_class", agent_class, "a subclass of SpreadAgent")
         self.feed = feed
         self.media_prob = checked_probability("media_prob", media_prob)
-        self.event = _as_event(event)
+        self.event = as_event(event)
 
         self.streams = Streams(seed)
         self.network = make_network(network, n, k, self.streams.network)
@@ -283,7 +281,7 @@ class SpreadModel(mesa.Model):
             decider=decider.pop("decider", type(self.decider).__name__),
             decider_info=decider,
             rng=self.streams.seed,
-            versions=dict(_versions()),
+            versions=package_versions(),
             profiles=_counts(agent.code for agent in self.spreaders),
             **self._given,
         )
@@ -362,25 +360,6 @@ class SpreadModel(mesa.Model):
         within_reach = self.in_reach or self.media_prob > 0 or self._asks_all
         self.running = bool(self.susceptible and within_reach)
         self.datacollector.collect(self)
-
-
-@cache
-def _versions() -> dict[str, str]:
-    """Return the versions of the packages that runs depend on."""
-    packages = ("mesa_llmspread", "mesa", "numpy", "networkx")
-    versions = {package: importlib.metadata.version(package) for package in packages}
-    return {**versions, "python": platform.python_version()}
-
-
-def _as_event(event: str | OfflineEvent | None) -> OfflineEvent:
-    """Return the event that an argument stands for."""
-    if event is None:
-        return bundled_events()[0]
-    if isinstance(event, str):
-        return get_event(event)
-    if not isinstance(event, OfflineEvent):
-        raise ArgumentTypeError("event", event, "an OfflineEvent or the id of a bundled one")
-    return event
 
 
 def _starters(

@@ -23,8 +23,8 @@ from mesa_llmspread.app.language_model import (
 )
 from mesa_llmspread.app.session import THREADS, Session
 from mesa_llmspread.app.settings import LLMSettings, Settings
-from mesa_llmspread.deciders.llm.client import key_variables
 from mesa_llmspread.deciders.llm.event_loop import stopped_by
+from mesa_llmspread.deciders.llm.providers import key_variables
 from mesa_llmspread.exceptions import (
     ArgumentError,
     BudgetExceededError,

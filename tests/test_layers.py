@@ -73,7 +73,7 @@ def test_deciders_load_no_language_model_library(loaded: dict[str, list[str]]) -
 LAYERS = """
 _words
 exceptions
-rng _validation io plugins
+rng _validation _watchdog io plugins
 profiles
 networks _random_regular _edgelist
 events

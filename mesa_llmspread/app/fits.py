@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import functools
 import os
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mesa_llmspread._watchdog import end_with
 from mesa_llmspread._words import p_words
 from mesa_llmspread.exceptions import LLMSpreadError
 
@@ -27,7 +26,6 @@ __all__ = ["Law", "fit_law", "submit"]
 
 # The process ends when it has had nothing to do for this long.
 _IDLE_SECONDS = 900
-_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -149,11 +147,4 @@ def _begin(server: int) -> None:
     """Leave the processor to steps and pages first, and end when the server does."""
     if hasattr(os, "nice"):
         os.nice(10)
-    threading.Thread(target=_end_with, args=(server,), daemon=True).start()
-
-
-def _end_with(server: int) -> None:
-    # A server that is stopped or killed tells nobody.
-    while os.getppid() == server:
-        time.sleep(_LOOK_SECONDS)
-    os._exit(0)
+    end_with(server)

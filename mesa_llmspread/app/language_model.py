@@ -17,7 +17,7 @@ import numpy as np
 
 from mesa_llmspread.app.settings import LLMSettings
 from mesa_llmspread.deciders import Decider, Decision, Exposure, LLMDecider
-from mesa_llmspread.deciders.llm.client import key_variables
+from mesa_llmspread.deciders.llm.providers import key_variables
 
 __all__ = ["Progress", "Watched", "allowed_address", "allowed_keys", "look_up", "refusal"]
 

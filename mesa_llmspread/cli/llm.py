@@ -101,7 +101,7 @@ def prompt(
     from mesa_llmspread.deciders.base import Exposure, Post
     from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages, with_marker
     from mesa_llmspread.deciders.llm.template import as_template
-    from mesa_llmspread.events import bundled_events, get_event
+    from mesa_llmspread.events import as_event
     from mesa_llmspread.profiles import Profile
 
     posts = tuple(Post(author, 0, words) for author, words in enumerate(post or (), start=1))
@@ -109,7 +109,7 @@ def prompt(
         step=1,
         agent=0,
         profile=Profile.from_code(profile),
-        event=bundled_events()[0] if event is None else get_event(event),
+        event=as_event(event),
         contacts=len(posts),
         cumulative=len(posts),
         exposure_count=checked_int("before", before, least=0) + 1,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Literal, Self
 
 from mesa_llmspread._validation import checked_int, checked_number, checked_probability
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 
-__all__ = ["RunInfo", "split_shared"]
+__all__ = ["RunInfo", "package_versions", "split_shared"]
 
 
 @dataclass(frozen=True)
@@ -200,3 +203,20 @@ def split_shared(
         if all(key in run and run[key] == value for run in runs)
     }
     return shared, [{key: run[key] for key in run if key not in shared} for run in runs]
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    packages = ("mesa_llmspread", "mesa", "numpy", "networkx", "numba", "pyarrow")
+    found = {package: importlib.metadata.version(package) for package in packages}
+    return {**found, "python": platform.python_version()}

@@ -396,6 +396,5 @@ def concat(data: Sequence[SpreadData]) -> SpreadData:
             runs = len(info) + np.searchsorted(part.runs, table["run"].to_numpy())
             parts.append(table.assign(run=runs))
         info |= dict(enumerate(part.info.values(), start=len(info)))
-    return SpreadData(
-        **{name: completed(name, pd.concat(parts)) for name, parts in tables.items()}, info=info
-    )
+    joined = {name: completed(name, pd.concat(parts)) for name, parts in tables.items()}
+    return SpreadData(**joined, info=info)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from mesa_llmspread.events.bundled import bundled_events, get_event
+from mesa_llmspread.events.bundled import as_event, bundled_events, get_event
 from mesa_llmspread.events.event import OfflineEvent
 from mesa_llmspread.events.news import EVENT_TYPES, compose_text
 from mesa_llmspread.events.readers import read_acled, read_events, read_ucdp
@@ -18,6 +18,7 @@ from mesa_llmspread.events.selection import events_frame, select_events
 __all__ = [
     "EVENT_TYPES",
     "OfflineEvent",
+    "as_event",
     "bundled_events",
     "compose_text",
     "events_frame",

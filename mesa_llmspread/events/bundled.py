@@ -12,8 +12,9 @@ from functools import cache
 
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.events.event import OfflineEvent
+from mesa_llmspread.exceptions import ArgumentTypeError
 
-__all__ = ["bundled_events", "get_event"]
+__all__ = ["as_event", "bundled_events", "get_event"]
 
 _ARMY, _POLICE = "Military Forces of Talvara", "Police Forces of Talvara"
 _FRONT, _SHELLING = "the River Front", "Shelling/artillery/missile attack"
@@ -82,3 +83,31 @@ def get_event(event_id: str) -> OfflineEvent:
     by_id = {event.event_id: event for event in bundled_events()}
     check_name("event_id", event_id, by_id)
     return by_id[event_id]
+
+
+def as_event(event: str | OfflineEvent | None) -> OfflineEvent:
+    """Return the event that an argument stands for.
+
+    Parameters
+    ----------
+    event : str, OfflineEvent or None
+        The id of a bundled event, an event, or None for the first bundled one.
+
+    Returns
+    -------
+    OfflineEvent
+
+    Raises
+    ------
+    UnknownNameError
+        If no bundled event has the id.
+    ArgumentTypeError
+        If it is something else.
+    """
+    if event is None:
+        return bundled_events()[0]
+    if isinstance(event, str):
+        return get_event(event)
+    if not isinstance(event, OfflineEvent):
+        raise ArgumentTypeError("event", event, "an OfflineEvent or the id of a bundled one")
+    return event

@@ -126,13 +126,13 @@ def _estimate(
     decider: LLMDecider, arguments: Mapping[str, Any], steps: int, assumptions: Mapping[str, Any]
 ) -> CostEstimate:
     """Estimate one run of a cell."""
-    from mesa_llmspread.events import bundled_events, get_event
+    from mesa_llmspread.events import as_event
 
     if steps == 0:
         return CostEstimate(0, 0, 0, 0, 0, 0, 0.0, 0.0)
     n, event = arguments["n"], arguments["event"]
     given = {
-        "event": bundled_events()[0] if event is None else get_event(event),
+        "event": as_event(event),
         "profiles": n if arguments["population"] == "continuous" else 32,
         **assumptions,
     }

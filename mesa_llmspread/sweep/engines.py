@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import traceback
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +11,7 @@ import pandas as pd
 
 from mesa_llmspread.data import RunInfo, SpreadData
 from mesa_llmspread.data.files import record_files
+from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.data.schema import EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, BudgetExceededError
 from mesa_llmspread.sweep.arguments import arguments_of, model_arguments
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
     from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["Job", "Outcome", "compiled_law", "failed", "perform", "versions"]
+__all__ = ["Job", "Outcome", "compiled_law", "failed", "perform"]
 
 
 class Job(NamedTuple):
@@ -92,14 +90,6 @@ def failed(job: Job, error: Exception) -> Outcome:
     return Outcome(job.run, error=text, traceback=traceback.format_exc())
 
 
-@cache
-def versions() -> dict[str, str]:
-    """Return the versions that results depend on, by package."""
-    packages = ("mesa_llmspread", "mesa", "numpy", "networkx", "numba", "pyarrow")
-    found = {package: importlib.metadata.version(package) for package in packages}
-    return {**found, "python": platform.python_version()}
-
-
 def compiled_law(arguments: Mapping[str, Any]) -> TransmissionLaw:
     """Return the law that the compiled engine runs for some arguments of the model.
 
@@ -156,7 +146,7 @@ def _mesa_run(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) 
 
 def _compiled_run(job: Job) -> SpreadData:
     """Run the compiled engine, with the network and starters that the seed draws for Mesa."""
-    from mesa_llmspread.events import get_event
+    from mesa_llmspread.events import as_event
     from mesa_llmspread.networks import make_network
     from mesa_llmspread.profiles import sample_profiles
     from mesa_llmspread.rng import Streams
@@ -206,10 +196,10 @@ def _compiled_run(job: Job) -> SpreadData:
         network=arguments["network"],
         initial_infected=len(starters),
         population=arguments["population"],
-        events=(get_event(arguments["event"]),) if arguments["event"] else (),
+        events=(as_event(arguments["event"]),),
         decider=arguments["decider"],
         rng=job.rng,
-        versions=versions(),
+        versions=package_versions(),
         starters=starters,
     )
     columns = {name: pd.Series(dtype=kind) for name, kind in EXPOSURE_COLUMNS.items()}

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mesa_llmspread.data.files import FORMAT, read_info
+from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.exceptions import ArgumentError, InputFileError, OutputError
 from mesa_llmspread.io import is_free, make_folder, new_folder, write_whole
 from mesa_llmspread.sweep.arguments import model_name
 from mesa_llmspread.sweep.design import Design
-from mesa_llmspread.sweep.engines import Outcome, versions
+from mesa_llmspread.sweep.engines import Outcome
 from mesa_llmspread.sweep.language import LIMITS, template_hashes
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def begin(
         "steps": steps,
         "llm": llm,
         "templates": template_hashes(design.cells, llm),
-        "versions": versions(),
+        "versions": package_versions(),
         "git": _git_commit(),
     }
     there = holds_sweep(path)

@@ -13,14 +13,13 @@ import os
 import pickle
 import platform
 import sys
-import threading
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
+from mesa_llmspread._watchdog import end_with
 from mesa_llmspread.exceptions import ArgumentError, WorkerLostError
 from mesa_llmspread.sweep.engines import Job, Outcome, failed, perform
 from mesa_llmspread.sweep.language import forget_deciders, share_of
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
 
 __all__ = ["dumps", "loads", "workers"]
-
-# How long a worker may outlive the process of its sweep.
-_WATCH_SECONDS = 0.2
 
 Outcomes = Generator[Outcome, None, None]
 
@@ -139,7 +135,7 @@ def _perform_elsewhere(
 ) -> Outcome:
     """Do a run in a worker; one of this machine ends with the process of its sweep."""
     if sweep is not None:
-        _end_with(sweep)
+        end_with(sweep)
     try:
         model = _unpacked(parts)
     except Exception as error:  # whatever a user's module raises
@@ -147,23 +143,8 @@ def _perform_elsewhere(
     return perform(job, llm, model)
 
 
-@cache
-def _end_with(parent: int) -> None:
-    """End this process when its parent ends, which cannot tell it if it is killed.
-
-    Otherwise it would go on to call a language model for a run that is done again by then.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCH_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _load_litellm() -> None:
-    from mesa_llmspread.deciders.llm.client import load_litellm
+    from mesa_llmspread.deciders.llm.providers import load_litellm
 
     load_litellm()
 

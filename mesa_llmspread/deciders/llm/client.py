@@ -11,31 +11,27 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import re
-import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 import pydantic
 import tenacity
 
 from mesa_llmspread.deciders.base import Outcome
-from mesa_llmspread.deciders.llm import event_loop
 from mesa_llmspread.deciders.llm.addresses import answers, public_address
 from mesa_llmspread.deciders.llm.call import ANSWER_VERSION, Answer, Call
 from mesa_llmspread.deciders.llm.faults import FailureKind, Fault, diagnose, presentable
 from mesa_llmspread.deciders.llm.pooling import token_repost_prob
 from mesa_llmspread.deciders.llm.prompts import Messages
+from mesa_llmspread.deciders.llm.providers import load_litellm, missing_keys, provider_of
 from mesa_llmspread.exceptions import (
-    ArgumentError,
     DeciderError,
     MissingKeyError,
     ServerUnreachableError,
 )
 
-__all__ = ["Client", "key_variables", "load_litellm"]
+__all__ = ["Client"]
 
 # Waits between attempts, in seconds: up to 0.5, 1, 2, ... drawn at random, so that calls that
 # failed together do not come back together.
@@ -98,7 +94,7 @@ class Client:
     @property
     def address(self) -> str:
         """The server's address, as an error may show it."""
-        provider, default = _provider(self.model)
+        provider, default = provider_of(self.model)
         address = self.api_base or default
         return public_address(address) if address else f"{provider}'s own address"
 
@@ -115,7 +111,7 @@ class Client:
             If no server answers at an address that is known.
         """
         self._key()
-        address = self.api_base or _provider(self.model)[1]
+        address = self.api_base or provider_of(self.model)[1]
         if address is not None and not answers(public_address(address)):
             raise ServerUnreachableError(self.model, self.address)
 
@@ -300,7 +296,7 @@ class Client:
     @functools.cached_property
     def _stand_in_key(self) -> str | None:
         """The key for a server that needs none; None if litellm finds the real one."""
-        missing = _missing_keys(self.model, self.api_base)
+        missing = missing_keys(self.model, self.api_base)
         if missing == ["OPENAI_API_KEY"] and self.api_base is not None:
             return "not-needed"
         if missing:
@@ -310,85 +306,6 @@ class Client:
     @functools.cached_property
     def _takes_seed(self) -> bool:
         return "seed" in (load_litellm().get_supported_openai_params(model=self.model) or ())
-
-
-def key_variables(model: str, api_base: str | None = None) -> dict[str, bool]:
-    """Return the environment variables that a model's key is read from.
-
-    Parameters
-    ----------
-    model : str
-        litellm's name of the model, ``provider/model``.
-    api_base : str, optional
-        Address of its server; the provider's own if not given.
-
-    Returns
-    -------
-    dict of str to bool
-        Whether each is set. Empty if no key is needed, or if everything that is needed is set
-        under names that do not begin with the provider's.
-
-    Raises
-    ------
-    ArgumentError
-        If litellm does not know the model's provider.
-    """
-    missing = _missing_keys(model, api_base)
-    if missing == ["OPENAI_API_KEY"] and api_base is not None:
-        return {}
-    if missing:
-        return dict.fromkeys(missing, False)
-    # litellm names only what is missing; what it found is named after the provider.
-    own = re.compile(rf"{re.escape(_provider(model)[0])}_(?:\w+_)?(?:KEY|TOKEN)", re.IGNORECASE)
-    return {name: True for name in sorted(os.environ) if own.fullmatch(name) and os.environ[name]}
-
-
-def _missing_keys(model: str, api_base: str | None) -> list[str]:
-    """Return the environment variables that a model needs and that are not set."""
-    provider, default = _provider(model)
-    if provider == "openai":
-        # Not left to litellm, which accepts an empty key.
-        return [] if os.environ.get("OPENAI_API_KEY") else ["OPENAI_API_KEY"]
-    missing = load_litellm().validate_environment(model)["missing_keys"]
-    if api_base is not None or default is not None:
-        missing = [name for name in missing if not name.endswith("_API_BASE")]
-    return list(missing)
-
-
-def _provider(model: str) -> tuple[str, str | None]:
-    """Return a model's provider, and its default address if litellm knows one."""
-    litellm = load_litellm()
-    try:
-        _, provider, _, address = litellm.get_llm_provider(model)
-    except litellm.BadRequestError:
-        raise ArgumentError(
-            "model", model, "be provider/model with a provider litellm knows, as in 'openai/gpt-4o'"
-        ) from None
-    return provider, address
-
-
-@functools.cache
-def load_litellm() -> ModuleType:
-    """Import litellm when it is first needed: it takes seconds and acts on the environment.
-
-    Returns
-    -------
-    module
-        litellm, set up.
-    """
-    # Without these it fetches a price list and loads .env from the working directory.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
-    import litellm
-
-    litellm.suppress_debug_info = True
-    with warnings.catch_warnings():
-        # Its types are built when first used, and pydantic warns of one of them.
-        warnings.simplefilter("ignore")
-        litellm.ModelResponse()
-    module: ModuleType = litellm
-    event_loop.at_close(module.close_litellm_async_clients)
-    return module
 
 
 def _failure(call: Call, kind: FailureKind, detail: str) -> Call:
