@@ -418,6 +418,17 @@ def test_two_runs_at_once_agree(scripted_server: ScriptedServer, path: Path) -> 
     assert results[0] == results[1]
 
 
+def test_a_file_that_another_process_is_just_making_is_waited_for(path: Path) -> None:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    release = threading.Timer(0.2, lambda: other.execute("ROLLBACK"))
+    release.start()
+    with DecisionStore(path) as store:
+        assert store.info()["calls"] == 0
+    release.join()
+    other.close()
+
+
 @pytest.mark.parametrize(
     ("options", "error", "argument"),
     [

@@ -14,6 +14,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -353,7 +354,7 @@ def _open(path: Path) -> sqlite3.Connection:
         if tables and version != _FORMAT:
             problem = f"is a store of format {version}; this version reads format {_FORMAT}"
             raise InputFileError(path, problem)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         # Survives a killed process; after a power cut the newest calls may be missing.
         connection.execute("PRAGMA synchronous = NORMAL")
         if not tables:
@@ -364,6 +365,23 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let readers and a writer work at once.
+
+    Of two processes that switch a new file at the same moment, SQLite refuses one at once,
+    without the patience that it has elsewhere, because both would wait for each other.
+    """
+    last = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > last:
+                raise
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager
