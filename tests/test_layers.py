@@ -94,6 +94,7 @@ data
 simulation
 meanfield
 inference
+tables
 deciders
 analysis
 agent model recorder record
