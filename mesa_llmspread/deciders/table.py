@@ -157,9 +157,9 @@ class _Surface:
         codes = [profile.code for profile in all_profiles()]
         measured = [code for code in codes if code in wide.index.get_level_values(0)]
         whole = pd.MultiIndex.from_product([measured, self.counts])
-        grids = wide.reindex(index=whole, columns=columns).to_numpy()
-        grids = grids.reshape(len(measured), len(self.counts), len(columns))
-        grids = np.array([_filled(grid, self.contacts) for grid in grids])
+        shape = (len(measured), len(self.counts), len(columns))
+        cells_of = wide.reindex(index=whole, columns=columns).to_numpy().reshape(shape)
+        grids = np.array([_filled(grid, self.contacts) for grid in cells_of])
         rows = [codes.index(code) for code in measured]
         self.grid = np.full((32, *grids.shape[1:]), np.nan)
         self.grid[rows] = grids

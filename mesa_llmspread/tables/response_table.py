@@ -144,7 +144,7 @@ class ResponseTable:
         events = [kinds[event] for event in frame["event"]]
         sources = {
             **{trait.value: traits[:, i] for i, trait in enumerate(Trait)},
-            "event type": pd.get_dummies([event.event_type for event in events]),
+            "event type": pd.get_dummies(pd.Series([event.event_type for event in events])),
             "fatalities": np.log10([1 + event.fatalities for event in events]),
             "other differences between events": pd.get_dummies(frame["event"]),
             "media or feed": frame["direct"],
