@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from mesa_llmspread.exceptions import InputFileError
+from mesa_llmspread.io import read_text
 
 __all__ = ["read_ends"]
 
@@ -31,7 +30,7 @@ def read_ends(path: str | Path) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]
     numbers: dict[str, int] = {}
     ends: list[tuple[int, int]] = []
     first_row = 0
-    for row, line in enumerate(io.StringIO(_read_text(path), newline=None), start=1):
+    for row, line in enumerate(io.StringIO(read_text(path), newline=None), start=1):
         line = line.strip()
         if not line or line[0] == "#":
             continue
@@ -46,26 +45,8 @@ def read_ends(path: str | Path) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]
     if not ends:
         raise InputFileError(path, "holds no edges")
     labels = tuple(numbers)
-    words = [not label.isdigit() for label in labels]
-    if words[0] and words[1] and len(labels) > 2 and not any(words[2:]):
+    numeric = [label.isdigit() for label in labels]
+    if not any(numeric[:2]) and numeric[2:] and all(numeric[2:]):
         problem = f"{labels[0]!r}, {labels[1]!r} looks like a header: begin the line with #"
         raise InputFileError(path, problem, row=first_row)
     return np.array(ends), labels
-
-
-def _read_text(path: str | Path) -> str:
-    """Read a text file, plain or gzipped."""
-    try:
-        content = Path(path).read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-        text = content.decode("utf-8-sig")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputFileError(path, f"is a broken gzip file: {error}") from error
-    except OSError as error:
-        raise InputFileError(path, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputFileError(path, "is not text in UTF-8, plain or gzipped") from error
-    if "\0" in text:
-        raise InputFileError(path, "is not text: it holds zero bytes")
-    return text

@@ -7,16 +7,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["simple_pairing"]
+__all__ = ["neighbours"]
 
 Ints = npt.NDArray[np.integer[Any]]
 
 
-def simple_pairing(n: int, k: int, rng: np.random.Generator) -> npt.NDArray[np.int32] | None:
+def neighbours(n: int, k: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:
+    """Draw the neighbours of agents who all have k, sorted, one agent after the other."""
+    dense = k > (n - 1) // 2
+    pairing = None
+    while pairing is None:
+        pairing = _simple_pairing(n, n - 1 - k if dense else k, rng)
+    if not dense:
+        return pairing.ravel()
+    rest = ~np.eye(n, dtype=bool)
+    np.put_along_axis(rest, pairing, False, axis=1)
+    return np.nonzero(rest)[1].astype(np.int32)
+
+
+def _simple_pairing(n: int, k: int, rng: np.random.Generator) -> npt.NDArray[np.int32] | None:
     """Pair n * k stubs, of which k belong to each agent, without loops and repeated edges.
 
-    Gives the neighbours, shape (n, k), sorted in each row; None if mending got stuck, which
-    happens in the smallest networks only.
+    Returns the neighbours, shape (n, k), sorted in each row; None if no pair to swap with was
+    found, which happens in the smallest networks only.
     """
     stubs = np.arange(n * k, dtype=np.int32 if n * k < 2**31 else np.int64)
     rng.shuffle(stubs)
@@ -34,7 +47,7 @@ def simple_pairing(n: int, k: int, rng: np.random.Generator) -> npt.NDArray[np.i
             if mate not in seen:
                 seen.add(mate)
                 continue
-            swapped = _mend(partner, k, stub, rng)
+            swapped = _swap(partner, k, stub, rng)
             if swapped is None:
                 return None
             touched |= swapped
@@ -43,10 +56,10 @@ def simple_pairing(n: int, k: int, rng: np.random.Generator) -> npt.NDArray[np.i
     return neighbours
 
 
-def _mend(partner: Ints, k: int, stub: int, rng: np.random.Generator) -> set[int] | None:
+def _swap(partner: Ints, k: int, stub: int, rng: np.random.Generator) -> set[int] | None:
     """Swap the ends of a loop or repeated edge with those of a random edge that allows it.
 
-    Gives the agents whose rows changed, or None where no such edge was found.
+    Returns the agents whose rows changed, or None where no such edge was found.
     """
     mate = int(partner[stub])
     here, there = stub // k, mate // k

@@ -1,46 +1,77 @@
-"""Taking plain values as arguments, or saying why not."""
+"""Checks of arguments: each returns the value as a plain one, or raises an error that names it."""
 
 from __future__ import annotations
 
+import functools
+import math
 import operator
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    ArgumentTypeError,
+    RenamedError,
+    UnknownNameError,
+)
 
 __all__ = [
     "check_contacts",
+    "check_name",
+    "checked_indices",
     "checked_int",
     "checked_level",
     "checked_number",
     "checked_probability",
+    "checked_shares",
     "checked_starters",
+    "renamed",
 ]
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-def checked_int(name: str, value: Any, least: int) -> int:
-    """Take a value as an int that is large enough.
+
+def renamed(**new_names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Make a function raise RenamedError where an argument is given by its old name.
 
     Parameters
     ----------
-    name : str
-        The argument's name.
-    value : object
-        What was given.
-    least : int
-        The smallest allowed value.
+    **new_names
+        The new name of each old one.
 
     Returns
     -------
-    int
+    callable
+        A decorator.
+    """
 
-    Raises
-    ------
-    ArgumentTypeError
-        If it is not an integer of Python, NumPy or another library.
-    ArgumentError
-        If it is less than ``least``.
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+            for old in new_names.keys() & kwargs.keys():
+                raise RenamedError(old, kwargs[old], new_names[old])
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+def check_name(argument: str, value: Any, known: Collection[str]) -> None:
+    """Raise UnknownNameError unless a value is one of the known names."""
+    if not (isinstance(value, str) and value in known):
+        raise UnknownNameError(argument, value, known)
+
+
+def checked_int(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return a value as an int within limits.
+
+    Raises ArgumentTypeError if it is not an integer of Python, NumPy or another library, and
+    ArgumentError if it is outside the limits.
 
     Examples
     --------
@@ -53,55 +84,77 @@ def checked_int(name: str, value: Any, least: int) -> int:
         number = operator.index(value)
     except TypeError:
         raise ArgumentTypeError(name, value, "an int") from None
+    if most is not None and not least <= number <= most:
+        raise ArgumentError(name, value, f"lie between {least} and {most}")
     if number < least:
         raise ArgumentError(name, value, f"be at least {least}")
     return number
 
 
-def checked_probability(name: str, value: Any) -> float:
-    """Take a value as a probability.
+def checked_number(name: str, value: Any, low: float, high: float = math.inf) -> float:
+    """Return a value as a float within limits; NaN is outside of all.
 
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : object
-        What was given.
+    Raises ArgumentTypeError if it is not a number, and ArgumentError if it is outside the limits.
 
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ArgumentTypeError
-        If it is not a number.
-    ArgumentError
-        If it does not lie within 0 and 1.
+    Examples
+    --------
+    >>> checked_number("x", 2, 0, 5)
+    2.0
     """
-    number = _as_float(name, value, "a probability")
-    if not 0 <= number <= 1:
-        raise ArgumentError(name, value, "be a probability between 0 and 1")
+    kind = "a probability" if (low, high) == (0, 1) else "a number"
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ArgumentTypeError(name, value, kind)
+    if not low <= value <= high:
+        limits = f"between {low:g} and {high:g}" if high < math.inf else f"of at least {low:g}"
+        raise ArgumentError(name, value, f"be {kind} {limits}")
+    return float(value)
+
+
+def checked_probability(name: str, value: Any) -> float:
+    """Return a value as a float within 0 and 1; errors as in :func:`checked_number`."""
+    return checked_number(name, value, 0, 1)
+
+
+def checked_level(value: Any) -> float:
+    """Return ``level``, the coverage of an interval, as a float between 0 and 1, both excluded."""
+    if (number := checked_number("level", value, 0, 1)) in (0, 1):
+        raise ArgumentError("level", value, "be above 0 and below 1")
     return number
 
 
+def checked_shares(name: str, given: Any, shares: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return shares that are not negative and sum to 1, without what rounding added."""
+    values = np.asarray(shares, dtype=float)
+    if not (values >= 0).all() or abs(values.sum() - 1) > 1e-6:
+        raise ArgumentError(
+            name, given, f"have shares of at least 0 that sum to 1, not to {values.sum():g}"
+        )
+    return values / float(values.sum())
+
+
+def checked_indices(name: str, given: Any, below: int) -> npt.NDArray[np.int64]:
+    """Return a sequence of ints from 0 to ``below - 1`` as an array."""
+    indices = np.asarray(given)
+    if indices.ndim != 1 or (indices.size and not np.issubdtype(indices.dtype, np.integer)):
+        raise ArgumentTypeError(name, given, "a sequence of ints")
+    if indices.size and not 0 <= indices.min() <= indices.max() < below:
+        raise ArgumentError(name, given, f"hold whole numbers from 0 to {below - 1}")
+    return indices.astype(np.int64)
+
+
 def checked_starters(value: Any, n: int, source: str, chance: float) -> int:
-    """Validate the number of agents who have posted at step 0.
+    """Return the number of agents who have posted at step 0, ``initial_infected``.
 
     Parameters
     ----------
     value : object
-        The number that was given as ``initial_infected``.
+        What was given.
     n : int
         Number of agents.
     source : str
         The parameter that shows agents the event itself: ``media_prob`` or ``alpha``.
     chance : float
-        Its value. Nobody has to have posted where it is above 0.
-
-    Returns
-    -------
-    int
+        Its value. Only if it is above 0 may the number be 0.
 
     Raises
     ------
@@ -110,8 +163,8 @@ def checked_starters(value: Any, n: int, source: str, chance: float) -> int:
     ArgumentError
         If it is not within 1 (0 where chance > 0) and n.
     """
-    number = checked_int("initial_infected", value, -(2**63))
     least = 0 if chance > 0 else 1
+    number = checked_int("initial_infected", value, -(2**63))
     if not least <= number <= n:
         unless = f", or be 0 with {source} > 0" if number == 0 else ""
         raise ArgumentError("initial_infected", value, f"lie between {least} and n={n}{unless}")
@@ -119,7 +172,7 @@ def checked_starters(value: Any, n: int, source: str, chance: float) -> int:
 
 
 def check_contacts(argument: str, value: Any, most: int, source: str, chance: float) -> None:
-    """Raise where no agent has a neighbour and the event itself is not seen either.
+    """Raise ArgumentError if nobody has a neighbour and nobody sees the event itself.
 
     Parameters
     ----------
@@ -131,75 +184,9 @@ def check_contacts(argument: str, value: Any, most: int, source: str, chance: fl
         The largest number of neighbours of an agent.
     source, chance : str, float
         As for :func:`checked_starters`.
-
-    Raises
-    ------
-    ArgumentError
-        If nobody could ever see the news.
     """
     if most == 0 and not chance > 0:
-        wanted = "be at least 1" if argument == "k" else "have at least one edge"
-        without = "be 0" if argument == "k" else "have none"
-        raise ArgumentError(argument, value, f"{wanted}, or {without} with {source} > 0")
-
-
-def checked_level(value: Any) -> float:
-    """Return the coverage of an interval, ``level``, as a number within 0 and 1.
-
-    Parameters
-    ----------
-    value : object
-        What was given.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ArgumentTypeError
-        If it is not a number.
-    ArgumentError
-        If it does not lie between 0 and 1, both excluded.
-    """
-    number = _as_float("level", value, "a number between 0 and 1")
-    if not 0 < number < 1:
-        raise ArgumentError("level", value, "lie between 0 and 1")
-    return number
-
-
-def checked_number(name: str, value: Any, low: float, high: float) -> float:
-    """Take a value as a number within limits.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : object
-        What was given.
-    low, high : float
-        The smallest and largest allowed value.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ArgumentTypeError
-        If it is not a number.
-    ArgumentError
-        If it does not lie within the limits.
-    """
-    if (low, high) == (0.0, 1.0):
-        return checked_probability(name, value)
-    number = _as_float(name, value, "a number")
-    if not low <= number <= high:
-        raise ArgumentError(name, value, f"lie between {low:g} and {high:g}")
-    return number
-
-
-def _as_float(name: str, value: Any, wanted: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ArgumentTypeError(name, value, wanted)
-    return float(value)
+        wanted = "have at least one edge, or have none"
+        if argument == "k":
+            wanted = "be at least 1, or be 0"
+        raise ArgumentError(argument, value, f"{wanted} with {source} > 0")

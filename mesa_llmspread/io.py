@@ -1,14 +1,16 @@
-"""Atomic writes that replace nothing unasked, and settings read from files."""
+"""Atomic writes that replace nothing unasked, text files, and settings read from them."""
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import itertools
 import json
 import os
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ __all__ = [
     "make_folder",
     "new_folder",
     "read_settings",
+    "read_text",
     "write_whole",
 ]
 
@@ -252,6 +255,40 @@ def _umask() -> int:
     return mask
 
 
+def read_text(path: str | Path, encodings: Sequence[str] = ("utf-8-sig",)) -> str:
+    """Read a text file, plain or gzipped.
+
+    Parameters
+    ----------
+    path : path-like
+    encodings : sequence of str
+        Those that are tried, one after the other.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read, or is not text.
+    """
+    try:
+        content = Path(path).read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            content = gzip.decompress(content)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputFileError(path, f"is a broken gzip file: {error}") from error
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read: {error.strerror}") from error
+    # UTF-16 and the files of spreadsheets hold zero bytes, text in the encodings does not.
+    if b"\0" not in content:
+        for encoding in encodings:
+            with contextlib.suppress(UnicodeDecodeError):
+                return content.decode(encoding)
+    raise InputFileError(path, "is not text; save it as text in UTF-8 (a table: as CSV UTF-8)")
+
+
 # A line that begins in the first column and has no colon: a name without a value.
 _STRAY = re.compile(r"""[^\s#:\[\]{}"'&*!|>%@`,?-][^:]*""")
 
@@ -277,12 +314,7 @@ def read_settings(path: Path, known: Sequence[str]) -> dict[str, Any]:
     """
     import yaml
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputFileError(path, error.strerror or "cannot be read") from error
-    except UnicodeDecodeError as error:
-        raise InputFileError(path, "is not text in UTF-8") from error
+    text = read_text(path)
     try:
         if path.suffix == ".json":
             settings = json.loads(text)

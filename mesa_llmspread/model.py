@@ -8,7 +8,6 @@ author's neighbours once, so a whole run does work in proportion to edges and de
 from __future__ import annotations
 
 import importlib.metadata
-import math
 import platform
 import threading
 from collections import Counter
@@ -18,7 +17,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import mesa
-import numpy as np
 from mesa.datacollection import DataCollector
 from mesa.space import NetworkGrid
 
@@ -27,8 +25,11 @@ from mesa_llmspread._validation import (
     checked_int,
     checked_probability,
     checked_starters,
+    renamed,
 )
 from mesa_llmspread.agent import SpreadAgent
+from mesa_llmspread.data import RunInfo
+from mesa_llmspread.data.collected import RECORD
 from mesa_llmspread.deciders import Decider, Decision, Exposure, Outcome, as_decider
 from mesa_llmspread.deciders.base import check_decisions
 from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
@@ -41,7 +42,7 @@ from mesa_llmspread.exceptions import (
 )
 from mesa_llmspread.networks import EdgeList, Network, make_network, node_names
 from mesa_llmspread.profiles import Population, sample_profiles
-from mesa_llmspread.record import RECORD, RunRecord
+from mesa_llmspread.record import RunRecord
 from mesa_llmspread.recorder import (
     Recorder,
     log_decisions,
@@ -110,6 +111,10 @@ class SpreadModel(mesa.Model):
         Indices of the agents that see the event itself at the coming step.
     in_reach : set of int
         Indices of the agents with a post in their feed who have not posted.
+    nodes : sequence
+        The names of the network's nodes, in the order of the agents.
+    info : RunInfo
+        What is known of the run, for its record.
     record : RunRecord
         All of it, as ``mesa.batch_run`` carries it.
 
@@ -125,6 +130,7 @@ class SpreadModel(mesa.Model):
     100
     """
 
+    @renamed(broadcast="media_prob")
     def __init__(
         self,
         n: int = 200,
@@ -171,10 +177,15 @@ class SpreadModel(mesa.Model):
             self.media_prob,
         )
         profiles = sample_profiles(self.n, population, self.streams.population)
-        nodes = node_names(network, self.n)
-        starters = _starters(initial_infected, nodes, self.streams, self.media_prob)
+        self.nodes = node_names(network, self.n)
+        starters = _starters(initial_infected, self.nodes, self.streams, self.media_prob)
         self.decider = decider
-        self._described = _describe(network, nodes, population, starters)
+        self._given: dict[str, Any] = {
+            "network": network if named else "given",
+            "population": _plain_population(population),
+            "initial_infected": len(starters),
+            "starters": tuple(starters),
+        }
 
         self.clock = 0
         self.susceptible, self.infected, self.new_infected = self.n, 0, 0
@@ -260,27 +271,23 @@ class SpreadModel(mesa.Model):
         return self
 
     @property
-    def manifest(self) -> dict[str, Any]:
-        """What is needed to repeat this run, and with what it was run, as plain values.
-
-        The nodes of a network that was given are listed by name under ``nodes``, in the order
-        of the agents, unless they are the numbers 0 to n - 1.
-        """
-        return {
-            # First, so that no word of a decider's own can stand for one of the run's.
-            **self._answerer.manifest(),
-            "n": self.n,
-            "k": float(self.network.degrees.mean()),
-            "degrees": _counts(self.network.degrees.tolist()),
-            "profiles": _counts(agent.code for agent in self.spreaders),
-            **self._described,
-            "starter_profiles": [self.spreaders[i].code for i in self._described["starters"]],
-            "feed": self.feed,
-            "media_prob": self.media_prob,
-            "event": self.event.to_dict(),
-            "rng": self.streams.seed,
-            "versions": dict(_versions()),
-        }
+    def info(self) -> RunInfo:
+        """What is needed to repeat this run, and with what it was run."""
+        decider = dict(self._answerer.manifest())
+        return RunInfo(
+            n=self.n,
+            k=float(self.network.degrees.mean()),
+            degrees=_counts(self.network.degrees.tolist()),
+            feed=self.feed,  # type: ignore[arg-type]
+            media_prob=self.media_prob,
+            events=(self.event,),
+            decider=decider.pop("decider", type(self.decider).__name__),
+            decider_info=decider,
+            rng=self.streams.seed,
+            versions=dict(_versions()),
+            profiles=_counts(agent.code for agent in self.spreaders),
+            **self._given,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copies and pickles: all but the lock and the record's link back."""
@@ -401,41 +408,13 @@ def _starters(
     return sorted(index[node] for node in chosen_nodes)
 
 
-def _describe(
-    network: Any, nodes: Sequence[Any], population: Population, starters: list[int]
-) -> dict[str, Any]:
-    """Name what was given, as plain values for the manifest."""
-    if isinstance(population, str):
-        described: Any = population
-    elif isinstance(population, dict):
-        described = {str(code): float(share) for code, share in population.items()}
-    else:
-        described = "given"
-    return {
-        "network": network if isinstance(network, str) else "given",
-        **_named_nodes(nodes, starters),
-        "population": described,
-        "initial_infected": len(starters),
-        "starters": starters,
-    }
+def _plain_population(population: Population) -> str | dict[str, float]:
+    """Return a population as plain values; "given" for a list of profiles."""
+    if isinstance(population, Mapping):
+        return {str(code): float(share) for code, share in population.items()}
+    return population if isinstance(population, str) else "given"
 
 
-def _named_nodes(nodes: Sequence[Any], starters: list[int]) -> dict[str, list[Any]]:
-    """List the names of a network's nodes by agent, unless they are the agents' numbers."""
-    names = [_plain_name(node) for node in nodes]
-    if [str(name) for name in names] == [str(i) for i in range(len(names))]:
-        return {}
-    return {"nodes": names, "starter_nodes": [names[i] for i in starters]}
-
-
-def _plain_name(node: Any) -> str | int | float:
-    """Turn a node's name into a value that JSON holds: itself, or else its text."""
-    if isinstance(node, np.generic):
-        node = node.item()
-    plain = isinstance(node, str | int) or (isinstance(node, float) and math.isfinite(node))
-    return node if plain else str(node)
-
-
-def _counts(values: Iterable[Any]) -> dict[str, int]:
-    """Count each value, in order, under its text."""
-    return {str(value): count for value, count in sorted(Counter(values).items())}
+def _counts(values: Iterable[Any]) -> dict[Any, int]:
+    """Count each value, in order."""
+    return dict(sorted(Counter(values).items()))

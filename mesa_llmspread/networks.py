@@ -7,8 +7,7 @@ from it.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,13 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mesa_llmspread._edgelist import read_ends
-from mesa_llmspread._random_regular import simple_pairing
+from mesa_llmspread._random_regular import neighbours
 from mesa_llmspread._validation import checked_int, checked_probability
-from mesa_llmspread.exceptions import (
-    ArgumentError,
-    ArgumentTypeError,
-    UnknownNameError,
-)
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.rng import RNGLike, as_generator
 
 if TYPE_CHECKING:
@@ -41,8 +36,6 @@ __all__ = [
     "small_world",
 ]
 
-Ints = npt.NDArray[np.integer[Any]]
-
 #: Names of the networks that :func:`make_network` can make.
 NETWORKS = ("random_regular", "small_world", "scale_free")
 
@@ -50,8 +43,8 @@ NETWORKS = ("random_regular", "small_world", "scale_free")
 class Network(NamedTuple):
     """An undirected simple network of n agents in compressed sparse rows.
 
-    It is the pair ``(indptr, indices)``. Make one with a function of this module:
-    :func:`as_network` checks what it is given, a ``Network`` is trusted.
+    It is the pair ``(indptr, indices)``. Build one with a function of this module:
+    :func:`as_network` validates what it is given, a ``Network`` is trusted.
 
     Attributes
     ----------
@@ -81,11 +74,11 @@ class Network(NamedTuple):
         return np.diff(self.indptr)
 
     def neighbours(self, i: int) -> npt.NDArray[np.int32]:
-        """Give the neighbours of agent i, in ascending order."""
+        """Return the neighbours of agent i, in ascending order."""
         return self.indices[self.indptr[i] : self.indptr[i + 1]]
 
     def edges(self) -> npt.NDArray[np.int64]:
-        """List the edges.
+        """Return the edges.
 
         Returns
         -------
@@ -97,35 +90,24 @@ class Network(NamedTuple):
         return np.column_stack([rows[once], self.indices[once]])
 
     def to_networkx(self) -> nx.Graph[int]:
-        """Make the networkx graph with nodes 0 to n - 1."""
+        """Return the network as a networkx graph with nodes 0 to n - 1."""
         import networkx as nx
 
         graph: nx.Graph[int] = nx.Graph()
         graph.add_nodes_from(range(self.n))
-        # What add_edges_from does, less its checks, which take most of the time.
-        rows = graph._adj  # type: ignore[attr-defined]
-        for u, v in self.edges().tolist():
-            rows[u][v] = rows[v][u] = {}
+        graph.add_edges_from(self.edges().tolist())
         return graph
 
 
 class EdgeList(NamedTuple):
-    """A network read from a file.
-
-    Attributes
-    ----------
-    network : Network
-        The network.
-    labels : tuple of str, length n
-        The name each agent has in the file.
-    """
+    """A ``network`` read from a file, and the ``labels`` that its agents have there."""
 
     network: Network
     labels: tuple[str, ...]
 
 
 def as_network(network: Any) -> Network:
-    """Take a network as compressed rows, whatever it is given as.
+    """Return a network as compressed rows, whatever it is given as.
 
     Parameters
     ----------
@@ -136,15 +118,13 @@ def as_network(network: Any) -> Network:
     Returns
     -------
     Network
-        A ``Network`` comes back as it is, unchecked.
+        A ``Network`` is returned as it is, unchecked.
 
     Raises
     ------
-    ArgumentTypeError
-        If it is none of these.
-    ArgumentError
-        If a graph is directed, a multigraph or empty, has self-loops, or a pair's arrays are
-        not an undirected simple network.
+    ArgumentError, ArgumentTypeError
+        If it is none of these, a graph is directed, a multigraph or empty, has self-loops, or a
+        pair's arrays are not an undirected simple network.
 
     Examples
     --------
@@ -160,26 +140,17 @@ def as_network(network: Any) -> Network:
     if isinstance(network, nx.Graph):
         return _from_graph(network)
     if isinstance(network, tuple | list) and len(network) == 2:
-        return _from_pair(network[0], network[1])
+        return _from_pair(network)
     raise ArgumentTypeError(
         "network", network, "a Network, a networkx.Graph or a pair (indptr, indices)"
     )
 
 
 def node_names(network: Any, n: int) -> Sequence[Any]:
-    """List the names of a network's nodes, in the order of the agents.
+    """Return the names of a network's nodes, in the order of its n agents.
 
-    Parameters
-    ----------
-    network : str, Network, EdgeList, networkx.Graph or pair of array_like
-        As :func:`make_network` takes it.
-    n : int
-        Number of agents.
-
-    Returns
-    -------
-    sequence
-        A graph's nodes, the names in a file, or the numbers 0 to n - 1.
+    These are a graph's nodes, the names in a file, or the numbers 0 to n - 1, for a network as
+    :func:`make_network` takes it.
     """
     if isinstance(network, EdgeList):
         return network.labels
@@ -187,83 +158,70 @@ def node_names(network: Any, n: int) -> Sequence[Any]:
 
 
 def _from_graph(graph: nx.Graph[Any]) -> Network:
-    """Convert a networkx graph in one pass over its adjacency."""
+    """Convert a networkx graph."""
+    import networkx as nx
+
     if graph.is_directed() or graph.is_multigraph():
         raise ArgumentError("network", graph, "be undirected and without parallel edges")
-    nodes = list(graph)
-    if not nodes:
+    if not graph:
         raise ArgumentError("network", graph, "have at least one node")
-    degrees = np.fromiter((len(row) for _, row in graph.adjacency()), np.int64, len(nodes))
-    names: Iterator[Any] = itertools.chain.from_iterable(row for _, row in graph.adjacency())
-    if nodes != list(range(len(nodes))):
-        names = map({node: i for i, node in enumerate(nodes)}.__getitem__, names)
-    indptr = np.concatenate([[0], np.cumsum(degrees)])
-    network = Network(indptr, np.fromiter(names, np.int32, int(indptr[-1])))
-    loop = _self_loop(network)
-    if loop is not None:
-        raise ArgumentError("network", graph, f"have no self-loops; node {nodes[loop]!r} has one")
-    return _transposed(network)
+    _check_loops(graph, (u for u, _ in nx.selfloop_edges(graph)))
+    return _from_matrix(nx.to_scipy_sparse_array(graph, weight=None))
 
 
-def _from_pair(given_indptr: Any, given_indices: Any) -> Network:
-    """Check that a pair is an undirected simple network."""
-    indptr, indices = np.asarray(given_indptr), np.asarray(given_indices)
-    for name, array in (("indptr", indptr), ("indices", indices)):
-        # An empty list becomes an array of floats; it is a fine list of no neighbours.
-        if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
-            raise ArgumentTypeError(f"network {name}", array, "a one-dimensional array of ints")
-    n, size = len(indptr) - 1, len(indices)
-    if n < 1 or indptr[0] != 0 or indptr[-1] != size or (indptr[1:] < indptr[:-1]).any():
-        raise ArgumentError("network indptr", indptr, f"rise from 0 to len(indices)={size}")
-    if size and not 0 <= indices.min() <= indices.max() < n:
-        raise ArgumentError("network indices", indices, f"lie within 0 and n - 1 = {n - 1}")
-    network = Network(indptr.astype(np.int64), indices.astype(np.int32))
-    loop = _self_loop(network)
-    if loop is not None:
-        raise ArgumentError("network", network, f"have no self-loops; agent {loop} has one")
-    reverse = _transposed(network)
-    network = _transposed(reverse)
-    same_degrees = np.array_equal(network.indptr, reverse.indptr)
-    if not (same_degrees and np.array_equal(network.indices, reverse.indices)):
-        raise ArgumentError("network", network, "hold every edge in the rows of both its agents")
-    ends_row = np.zeros(size, dtype=bool)
-    ends_row[network.indptr[1:][network.degrees > 0] - 1] = True
-    if ((np.diff(network.indices) == 0) & ~ends_row[:-1]).any():
-        raise ArgumentError("network", network, "have no edge twice")
-    return network
-
-
-def _self_loop(network: Network) -> int | None:
-    """Give the first agent that is its own neighbour."""
-    rows = np.repeat(np.arange(network.n, dtype=np.int32), network.degrees)
-    loops = np.flatnonzero(rows == network.indices)
-    return int(rows[loops[0]]) if len(loops) else None
-
-
-def _transposed(network: Network) -> Network:
-    """Turn every edge round, which sorts the rows."""
+def _from_pair(pair: Sequence[Any]) -> Network:
+    """Convert a pair of arrays that is an undirected simple network."""
     from scipy.sparse import csr_array
 
-    n, (indptr, indices) = network.n, network
-    matrix = csr_array((np.ones(len(indices), np.int8), indices, indptr), shape=(n, n)).tocsc()
+    indptr, indices = map(np.asarray, pair)
+    for array in (indptr, indices):
+        # An empty list becomes an array of floats; it is a fine list of no neighbours.
+        if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
+            raise ArgumentTypeError("network", pair, "a pair of one-dimensional arrays of ints")
+    n, size = len(indptr) - 1, len(indices)
+    if n < 1 or indptr[-1] != size:
+        raise ArgumentError("network", pair, f"have an indptr that ends with len(indices)={size}")
+    try:
+        rows = (np.ones(size, np.int32), indices.astype(np.int32), indptr.astype(np.int64))
+        matrix: Any = csr_array(rows, (n, n))
+        matrix.check_format()
+    except ValueError as error:
+        raise ArgumentError("network", pair, f"be compressed sparse rows: {error}") from error
+    _check_loops(pair, np.flatnonzero(matrix.diagonal()).tolist())
+    if (matrix != matrix.T).nnz:
+        raise ArgumentError("network", pair, "hold every edge in the rows of both its agents")
+    matrix.sum_duplicates()
+    if (matrix.data > 1).any():
+        raise ArgumentError("network", pair, "have no edge twice")
+    return _from_matrix(matrix)
+
+
+def _check_loops(network: Any, loops: Iterable[Any]) -> None:
+    """Raise if there is a node that is its own neighbour."""
+    for node in loops:
+        raise ArgumentError("network", network, f"have no self-loops; node {node!r} has one")
+
+
+def _from_edges(n: int, ends: npt.NDArray[np.int64]) -> Network:
+    """Build the network of an edge array of shape (m, 2); an edge may stand in it repeatedly."""
+    from scipy.sparse import coo_array
+
+    both = np.concatenate([ends, ends[:, ::-1]]).T
+    return _from_matrix(coo_array((np.ones(both.shape[1], np.int32), both), (n, n)).tocsr())
+
+
+def _from_matrix(matrix: Any) -> Network:
+    """Convert a symmetric adjacency matrix in compressed rows."""
+    matrix.sort_indices()
     return Network(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32))
-
-
-def _from_edges(n: int, ends: Ints) -> Network:
-    """Make the network of an edge array of shape (m, 2); an edge may stand in it repeatedly."""
-    u, v = ends.astype(np.int64).T
-    keys = np.unique(np.concatenate([u * n + v, v * n + u]))
-    rows, columns = np.divmod(keys, n)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
-    return Network(indptr, columns.astype(np.int32))
 
 
 def random_regular(n: int, k: int, rng: RNGLike = None) -> Network:
     """Draw a random network in which every agent has exactly k neighbours.
 
-    The configuration model (Bollobas 1980, doi:10.1016/S0195-6698(80)80030-8): k stubs an
-    agent, paired at random. The few pairs that make a self-loop or repeat an edge (about
-    k**2 / 4, whatever n is) are mended by swapping ends with random other pairs; what this
+    The configuration model (Bollobas 1980, doi:10.1016/S0195-6698(80)80030-8): k stubs
+    per agent, paired at random. The few pairs that make a self-loop or repeat an edge (about
+    k**2 / 4, whatever n is) are replaced by swapping ends with random other pairs; what this
     adds to the uniform law vanishes as n grows. Where k exceeds half of n, the complement
     is drawn.
 
@@ -282,10 +240,8 @@ def random_regular(n: int, k: int, rng: RNGLike = None) -> Network:
 
     Raises
     ------
-    ArgumentError
-        If n < 2, k < 0, k >= n, or n * k is odd.
-    ArgumentTypeError
-        If n or k is not an int.
+    ArgumentError, ArgumentTypeError
+        If n < 2, k < 0, k >= n, n * k is odd, or one of them is not an int.
 
     Examples
     --------
@@ -298,17 +254,7 @@ def random_regular(n: int, k: int, rng: RNGLike = None) -> Network:
         raise ArgumentError("k", k, f"be less than n={n}")
     if n * k % 2:
         raise ArgumentError("k", k, f"make n * k even; with n={n}, k={k} neighbours do not pair up")
-    generator = as_generator(rng)
-    dense = k > (n - 1) // 2
-    pairing = None
-    while pairing is None:
-        pairing = simple_pairing(n, n - 1 - k if dense else k, generator)
-    neighbours = pairing.ravel()
-    if dense:
-        rest = ~np.eye(n, dtype=bool)
-        np.put_along_axis(rest, pairing, False, axis=1)
-        neighbours = np.nonzero(rest)[1].astype(np.int32)
-    return Network(np.arange(n + 1, dtype=np.int64) * k, neighbours)
+    return Network(np.arange(n + 1, dtype=np.int64) * k, neighbours(n, k, as_generator(rng)))
 
 
 def small_world(n: int, k: int, rewire: float = 0.1, rng: RNGLike = None) -> Network:
@@ -331,10 +277,9 @@ def small_world(n: int, k: int, rewire: float = 0.1, rng: RNGLike = None) -> Net
 
     Raises
     ------
-    ArgumentError
-        If n < 3, k < 2, k >= n, k is odd, or rewire is outside [0, 1].
-    ArgumentTypeError
-        If n or k is not an int, or rewire is not a number.
+    ArgumentError, ArgumentTypeError
+        If n < 3, k < 2, k >= n, k is odd, one of them is not an int, or rewire is not a
+        probability.
 
     References
     ----------
@@ -369,10 +314,8 @@ def scale_free(n: int, m: int, rng: RNGLike = None) -> Network:
 
     Raises
     ------
-    ArgumentError
-        If n < 2, m < 1 or m >= n.
-    ArgumentTypeError
-        If n or m is not an int.
+    ArgumentError, ArgumentTypeError
+        If n < 2, m < 1, m >= n, or one of them is not an int.
 
     References
     ----------
@@ -389,7 +332,7 @@ def scale_free(n: int, m: int, rng: RNGLike = None) -> Network:
 
 
 def make_network(network: Any, n: int, k: int, rng: RNGLike = None) -> Network:
-    """Make the network that a name stands for, or take the one given.
+    """Build the network that a name stands for, or return the one given.
 
     Parameters
     ----------
@@ -432,7 +375,7 @@ def make_network(network: Any, n: int, k: int, rng: RNGLike = None) -> Network:
 def read_edgelist(path: str | Path) -> EdgeList:
     """Read a network from a file of edges, plain or gzipped.
 
-    One edge a line: two names, separated by a comma or by blanks; further columns, such as
+    One edge per line: two names, separated by a comma or by blanks; further columns, such as
     weights, are not used. Lines that begin with ``#`` are comments. An edge that stands
     there several times, or in both directions, is one edge.
 

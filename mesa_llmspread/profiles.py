@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Literal
@@ -18,8 +19,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from mesa_llmspread._validation import check_name, checked_int, checked_number, checked_shares
 from mesa_llmspread._words import html_table
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.rng import RNGLike, as_generator
 
 __all__ = [
@@ -28,9 +30,11 @@ __all__ = [
     "Profile",
     "Trait",
     "all_profiles",
+    "by_code",
     "codes",
     "norm_shares",
     "sample_profiles",
+    "trait_levels",
 ]
 
 
@@ -49,44 +53,29 @@ class Trait(enum.Enum):
         return self.value[0].upper()
 
 
-# Adjective pairs (low pole, high pole) a trait: a selection of the Big-Five markers of
-# Goldberg (1992), doi:10.1037/1040-3590.4.1.26, as collected for language models by
+# Adjectives of the low and of the high pole of every trait: a selection of the Big-Five markers
+# of Goldberg (1992), doi:10.1037/1040-3590.4.1.26, as collected for language models by
 # Serapio-Garcia et al. (2023), arXiv 2307.00184 (CC BY 4.0).
-_MARKERS: dict[Trait, tuple[tuple[str, str], ...]] = {
+_MARKERS = {
     Trait.OPENNESS: (
-        ("unimaginative", "imaginative"),
-        ("uncreative", "creative"),
-        ("uninquisitive", "curious"),
-        ("unreflective", "reflective"),
-        ("predictable", "spontaneous"),
+        "unimaginative, uncreative, uninquisitive, unreflective and predictable",
+        "imaginative, creative, curious, reflective and spontaneous",
     ),
     Trait.CONSCIENTIOUSNESS: (
-        ("disorganized", "organized"),
-        ("irresponsible", "responsible"),
-        ("careless", "thorough"),
-        ("lazy", "hardworking"),
-        ("undisciplined", "self-disciplined"),
+        "disorganized, irresponsible, careless, lazy and undisciplined",
+        "organized, responsible, thorough, hardworking and self-disciplined",
     ),
     Trait.EXTRAVERSION: (
-        ("introverted", "extraverted"),
-        ("silent", "talkative"),
-        ("timid", "bold"),
-        ("unenergetic", "energetic"),
-        ("unassertive", "assertive"),
+        "introverted, silent, timid, unenergetic and unassertive",
+        "extraverted, talkative, bold, energetic and assertive",
     ),
     Trait.AGREEABLENESS: (
-        ("unkind", "kind"),
-        ("uncooperative", "cooperative"),
-        ("distrustful", "trustful"),
-        ("selfish", "unselfish"),
-        ("unsympathetic", "sympathetic"),
+        "unkind, uncooperative, distrustful, selfish and unsympathetic",
+        "kind, cooperative, trustful, unselfish and sympathetic",
     ),
     Trait.NEUROTICISM: (
-        ("relaxed", "tense"),
-        ("at ease", "nervous"),
-        ("patient", "irritable"),
-        ("easygoing", "anxious"),
-        ("emotionally stable", "emotionally unstable"),
+        "relaxed, at ease, patient, easygoing and emotionally stable",
+        "tense, nervous, irritable, anxious and emotionally unstable",
     ),
 }
 
@@ -94,9 +83,7 @@ _MARKERS: dict[Trait, tuple[tuple[str, str], ...]] = {
 _QUALIFIERS = ((1.5, "extremely"), (0.75, "very"), (0.25, "somewhat"))
 
 
-def _join(words: Sequence[str]) -> str:
-    """List words as ``a, b and c``."""
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+_LEVELS = operator.attrgetter(*(trait.value for trait in Trait))
 
 
 @dataclass(frozen=True)
@@ -130,16 +117,12 @@ class Profile:
 
     def __post_init__(self) -> None:
         for trait in Trait:
-            level = getattr(self, trait.value)
-            if isinstance(level, bool) or not isinstance(level, int | float | np.number):
-                raise ArgumentTypeError(trait.value, level, "a number of standard deviations")
-            if not -5 <= level <= 5:
-                raise ArgumentError(trait.value, level, "lie within -5 and 5 standard deviations")
-            object.__setattr__(self, trait.value, float(level))
+            level = checked_number(trait.value, getattr(self, trait.value), -5, 5)
+            object.__setattr__(self, trait.value, level)
 
     @classmethod
     def from_code(cls, code: str) -> Profile:
-        """Make a binary profile from its code.
+        """Build a binary profile from its code.
 
         Parameters
         ----------
@@ -155,13 +138,9 @@ class Profile:
         ArgumentError
             If the code is not the five letters in that order.
         """
-        letters = "".join(trait.letter for trait in Trait)
-        if not isinstance(code, str) or code.upper() != letters:
-            raise ArgumentError(
-                "code",
-                code,
-                "be the letters o c e a n in this order, a capital for high, as in 'OceAn'",
-            )
+        if code not in codes():
+            allowed = "be the letters o c e a n in this order, a capital for high, as in 'OceAn'"
+            raise ArgumentError("code", code, allowed)
         return cls(*(1.0 if letter.isupper() else -1.0 for letter in code))
 
     def __repr__(self) -> str:
@@ -176,13 +155,8 @@ class Profile:
     @property
     def levels(self) -> tuple[float, float, float, float, float]:
         """The five levels in the order O C E A N."""
-        return (
-            self.openness,
-            self.conscientiousness,
-            self.extraversion,
-            self.agreeableness,
-            self.neuroticism,
-        )
+        levels: tuple[float, float, float, float, float] = _LEVELS(self)
+        return levels
 
     @cached_property
     def code(self) -> str:
@@ -196,7 +170,7 @@ class Profile:
         return 16 * (o > 0) + 8 * (c > 0) + 4 * (e > 0) + 2 * (a > 0) + (n > 0)
 
     def describe(self) -> str:
-        """Put the profile in words, as a persona for a language model.
+        """Return the profile as text, a persona for a language model.
 
         Each trait becomes one sentence of adjective markers (Goldberg 1992) with a
         qualifier by its level: "very" at one standard deviation, "somewhat" at half of
@@ -214,8 +188,7 @@ class Profile:
             if word is None:
                 sentences.append(f"You are average in {trait.value}.")
             else:
-                adjectives = [pair[level > 0] for pair in _MARKERS[trait]]
-                sentences.append(f"You are {word} {_join(adjectives)}.")
+                sentences.append(f"You are {word} {_MARKERS[trait][level > 0]}.")
         return " ".join(sentences)
 
 
@@ -232,10 +205,7 @@ def all_profiles() -> tuple[Profile, ...]:
     >>> [profile.code for profile in all_profiles()[:3]]
     ['ocean', 'oceaN', 'oceAn']
     """
-    return tuple(
-        Profile(*(1.0 if index >> (4 - place) & 1 else -1.0 for place in range(5)))
-        for index in range(32)
-    )
+    return tuple(Profile.from_code(code) for code in codes())
 
 
 @cache
@@ -243,6 +213,17 @@ def codes() -> tuple[str, ...]:
     """List the codes of the 32 binary profiles, in the order of :func:`all_profiles`."""
     letters = ((trait.letter.lower(), trait.letter) for trait in Trait)
     return tuple("".join(code) for code in itertools.product(*letters))
+
+
+@cache
+def trait_levels() -> npt.NDArray[np.float64]:
+    """Return the trait levels of the 32 binary profiles, shape (32, 5)."""
+    return np.array([profile.levels for profile in all_profiles()])
+
+
+def by_code(values: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Return values by profile code as an array of 32; 0 for codes that are missing."""
+    return np.array([values.get(code, 0) for code in codes()], dtype=float)
 
 
 # Correlations of the five traits (O C E A N) in 2,800 people who answered 25 IPIP items:
@@ -269,7 +250,7 @@ NORM_SHARES: tuple[float, ...] = (
 
 
 def norm_shares() -> npt.NDArray[np.float64]:
-    """Give the shares of the 32 binary profiles in people.
+    """Return the shares of the 32 binary profiles among people.
 
     Returns
     -------
@@ -288,22 +269,12 @@ Population = (
 )
 
 
-def _shares_from_mapping(population: Mapping[str, float]) -> npt.NDArray[np.float64]:
-    """Turn a mapping code -> share into 32 shares, checked."""
-    shares = np.zeros(32)
+def _shares(population: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Validate shares by code and return them as an array of 32."""
     for code, share in population.items():
-        if code not in codes():
-            raise UnknownNameError("population", code, codes())
-        if isinstance(share, bool) or not isinstance(share, int | float | np.number):
-            raise ArgumentTypeError(f"population[{code!r}]", share, "a share between 0 and 1")
-        if not 0 <= share <= 1:
-            raise ArgumentError(f"population[{code!r}]", share, "be a share between 0 and 1")
-        shares[codes().index(code)] = share
-    if abs(shares.sum() - 1) > 1e-6:
-        raise ArgumentError(
-            "population", dict(population), f"have shares that sum to 1, not {shares.sum():g}"
-        )
-    return shares / shares.sum()
+        check_name("population", code, codes())
+        checked_number(f"population[{code!r}]", share, 0, 1)
+    return checked_shares("population", dict(population), by_code(population))
 
 
 def sample_profiles(
@@ -338,46 +309,34 @@ def sample_profiles(
     >>> [profile.code for profile in sample_profiles(3, "OceAn")]
     ['OceAn', 'OceAn', 'OceAn']
     """
-    if n < 1:
-        raise ArgumentError("n", n, "be at least 1")
+    n = checked_int("n", n, 1)
     rng = as_generator(rng)
-    if isinstance(population, Mapping):
-        shares = _shares_from_mapping(population)
-    elif not isinstance(population, str):
+    if not isinstance(population, str | Mapping):
         return _checked_sequence(n, population)
-    elif population == "continuous":
+    if population == "continuous":
         # Not `@`: BLAS takes other paths for other n, and the first profiles must not change.
         factor = np.linalg.cholesky(_NORM_CORRELATIONS)
         normal = np.einsum("ij,kj->ik", rng.standard_normal((n, 5)), factor)
         return tuple(Profile(*levels) for levels in np.clip(normal, -3, 3))
-    elif population == "uniform":
-        shares = np.full(32, 1 / 32)
-    elif population == "norms":
-        shares = norm_shares()
-    elif population in codes():
+    if population in codes():
         return (Profile.from_code(population),) * n
+    if isinstance(population, Mapping):
+        shares = _shares(population)
     else:
-        raise UnknownNameError(
-            "population", population, ("uniform", "norms", "continuous", *codes())
-        )
+        check_name("population", population, ("uniform", "norms", "continuous", *codes()))
+        shares = norm_shares() if population == "norms" else np.full(32, 1 / 32)
     cells = np.searchsorted(np.cumsum(shares)[:-1], rng.random(n), side="right")
     return tuple(all_profiles()[cell] for cell in cells)
 
 
 def _checked_sequence(n: int, population: Sequence[Profile]) -> tuple[Profile, ...]:
-    """Take n profiles as they are."""
-    try:
-        profiles = tuple(population)
-    except TypeError:
-        profiles = ()
+    """Return n profiles as they are."""
+    profiles = tuple(population) if isinstance(population, Iterable) else ()
     if not profiles or not all(isinstance(profile, Profile) for profile in profiles):
-        raise ArgumentTypeError(
-            "population",
-            population,
-            "a name, a profile code, a mapping code -> share or a sequence of Profile",
-        )
+        allowed = "a name, a profile code, a mapping code -> share or a sequence of Profile"
+        raise ArgumentTypeError("population", population, allowed)
     if len(profiles) != n:
         raise ArgumentError(
-            "population", population, f"hold one profile an agent: {n}, not {len(profiles)}"
+            "population", population, f"hold one profile per agent: {n}, not {len(profiles)}"
         )
     return profiles

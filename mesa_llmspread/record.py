@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mesa_llmspread.data import SpreadData
+
 if TYPE_CHECKING:
-    from mesa_llmspread.data import SpreadData
     from mesa_llmspread.model import SpreadModel
 
-__all__ = ["RECORD", "RunRecord"]
-
-#: Column of a :class:`RunRecord` in the rows of ``batch_run``.
-RECORD = "Record"
+__all__ = ["RunRecord"]
 
 
 class RunRecord:
@@ -30,9 +28,7 @@ class RunRecord:
         self._source = source
 
     def data(self) -> SpreadData:
-        """Give the run's tables and what is known of it, as :meth:`SpreadData.from_model` does."""
-        from mesa_llmspread.data import SpreadData
-
+        """Return the record so far, as :meth:`SpreadData.from_model` does."""
         source = self._source
         return source if isinstance(source, SpreadData) else SpreadData.from_model(source)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mesa.datacollection import DataCollector
 
+from mesa_llmspread.data.collected import RECORD
 from mesa_llmspread.data.spread_data import EXPOSURE_COLUMNS
 from mesa_llmspread.deciders.base import Decision, Exposure
-from mesa_llmspread.record import RECORD
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -163,7 +163,7 @@ def test_a_named_variables_key_goes_to_the_server_and_nowhere_else(
     assert len(kept) >= 4
     assert not [path for path in kept if KEY.encode() in path.read_bytes()]
     assert KEY.encode() not in pickle.dumps(decider)
-    assert KEY not in repr(decider.endpoint) + json.dumps(model.manifest)
+    assert KEY not in repr(decider.endpoint) + json.dumps(model.info.to_dict())
 
     scripted_server.reset(Reply(status=401, error=f"Incorrect API key provided: {KEY}"))
     with pytest.raises(DeciderError) as caught:

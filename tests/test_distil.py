@@ -206,7 +206,7 @@ def test_a_distilled_decider_is_a_plain_one_with_a_source(distilled):
     assert manifest["decider"] == "distilled"
     assert manifest["distilled_from"]["decider"] == "traits"
     assert manifest["parameters"]["link"] == "cloglog"
-    assert SpreadModel(n=50, decider=distilled, rng=1).run(3).manifest["decider"] == "distilled"
+    assert SpreadModel(n=50, decider=distilled, rng=1).run(3).info.decider == "distilled"
 
 
 def test_records_that_say_nothing_are_refused():

@@ -217,7 +217,7 @@ def test_a_key_is_nowhere_to_be_found(
     assert any(SECRET in key for key in scripted_server.keys)
     out, err = capfd.readouterr()
     shown = [str(caught.value), repr(caught.value), repr(who), caplog.text, out, err]
-    shown += [json.dumps(model.manifest), json.dumps(who.manifest())]
+    shown += [json.dumps(model.info.to_dict()), json.dumps(who.manifest())]
     assert not [text for text in shown if SECRET in text]
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert {"calls.sqlite", "calls.jsonl", "manifest.json"} <= {file.name for file in files}

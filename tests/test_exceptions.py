@@ -22,6 +22,7 @@ from mesa_llmspread.exceptions import (
     LLMSpreadError,
     MissingKeyError,
     OutputError,
+    RenamedError,
     ReplayMissError,
     RunError,
     ServerUnreachableError,
@@ -44,7 +45,7 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
     ),
     (
         DesignError(["k: has no value: give at least one", "row 3, n: must be at least 1"]),
-        "the design has 2 problem(s):\n  k: has no value: give at least one\n  row 3, n: must be "
+        "the design has 2 problems:\n  k: has no value: give at least one\n  row 3, n: must be "
         "at least 1",
         {"problems": ("k: has no value: give at least one", "row 3, n: must be at least 1")},
     ),
@@ -52,6 +53,11 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
         UndefinedClosureError("time", "continuous", "be 'discrete' for this law"),
         "time='continuous': must be 'discrete' for this law",
         {"argument": "time", "allowed": "be 'discrete' for this law"},
+    ),
+    (
+        RenamedError("broadcast", 0.3, "media_prob"),
+        "broadcast=0.3: must be given as media_prob, the argument's name now",
+        {"argument": "broadcast", "value": 0.3, "new": "media_prob"},
     ),
     (
         UnknownNameError("network", "Smal_world", ["random_regular", "small_world"]),
@@ -83,9 +89,9 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
     ),
     (
         WorkerLostError({9, 7}, "TerminatedWorkerError"),
-        "workers, or the scheduler, died (TerminatedWorkerError) under 2 run(s): 7, 9; often "
-        "for want of memory. What is done is kept: start the sweep again, perhaps with a "
-        "smaller n_jobs",
+        "workers, or the scheduler, died (TerminatedWorkerError) under 2 runs: 7, 9; often "
+        "because memory ran out. Runs that are done are kept: start the sweep again, perhaps "
+        "with a smaller n_jobs",
         {"runs": [7, 9], "cause": "TerminatedWorkerError"},
     ),
     (DeciderError("no answer"), "no answer", {}),
@@ -103,13 +109,13 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
     (
         TooManyFailuresError(7, 40, 0.05, "5 timeouts, 2 refusals"),
         "7 of 40 decisions failed (5 timeouts, 2 refusals), more than max_failed=0.05 allows; "
-        "mend the cause or raise max_failed",
+        "fix the cause or raise max_failed",
         {"failed": 7, "decided": 40, "max_failed": 0.05, "reasons": "5 timeouts, 2 refusals"},
     ),
     (
         BudgetExceededError("max_calls", 100, 100),
         "max_calls=100 is used up (100 spent, calls under way included); raise max_calls and run "
-        "again: a store answers what it has kept",
+        "again: a store answers the calls that it has kept",
         {"argument": "max_calls", "limit": 100, "spent": 100},
     ),
     (

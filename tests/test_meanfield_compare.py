@@ -29,7 +29,7 @@ TRUTHS = {
     "SI": "SI(0.05)",
     "OnlineOffline": "OnlineOffline(0.1, 0.04)",
     "FirstRepeat": "FirstRepeat(0.2, 0.04)",
-    "FirstRepeatStep": "FirstRepeatStep(0.3, 0.1)",
+    'FirstRepeat(per="occasion")': "FirstRepeat(0.3, 0.1, per='occasion')",
     "SingleMultiple": "SingleMultiple(0.05, 0.2)",
     "TwoClass": "TwoClass(0.02, 0.3, share_high=0.3)",
     "ByProfile": f"ByProfile({list(PROFILES.betas)})",
@@ -175,8 +175,8 @@ def test_ties_go_to_the_simpler_law() -> None:
             "outcome": ["repost", "decline", "decline"] * 20,
         }
     )
-    comparison = compare(as_data(rows), ["FirstRepeatStep", "FirstRepeat", "SI"])
-    assert list(comparison.results) == ["SI", "FirstRepeatStep", "FirstRepeat"]
+    comparison = compare(as_data(rows), ['FirstRepeat(per="occasion")', "FirstRepeat", "SI"])
+    assert list(comparison.results) == ["SI", 'FirstRepeat(per="occasion")', "FirstRepeat"]
     single = pd.DataFrame({"contacts": [1], "outcome": ["decline"]})
     assert compare(as_data(single)).best.name == "SI"
 
@@ -188,7 +188,7 @@ def test_nobody_or_everybody(outcome: str) -> None:
     comparison = compare(as_data(rows))
     assert comparison.best.name == "SI"
     # Repeats never happened, so laws about them are not in the running.
-    assert list(comparison.table["law"])[-2:] == ["FirstRepeat", "FirstRepeatStep"]
+    assert list(comparison.table["law"])[-2:] == ["FirstRepeat", 'FirstRepeat(per="occasion")']
     assert comparison.verdict.startswith(f"One rate is enough: {int(outcome == 'repost')} [")
 
 

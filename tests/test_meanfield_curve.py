@@ -16,7 +16,7 @@ LAWS = (
     "SI(0.05)",
     "OnlineOffline(0.02, 0.04)",
     "FirstRepeat(0.2, 0.04)",
-    "FirstRepeatStep(0.3, 0.1)",
+    "FirstRepeat(0.3, 0.1, per='occasion')",
     "SingleMultiple(0.05, 0.2)",
     "TwoClass(0.02, 0.3, share_high=0.3)",
 )

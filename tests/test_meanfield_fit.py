@@ -174,7 +174,7 @@ def test_agrees_with_statsmodels(golden_data: SpreadData) -> None:
     [
         ("SI(0.06)", "SI", {}),
         ("FirstRepeat(0.2, 0.04)", "FirstRepeat", {}),
-        ("FirstRepeatStep(0.3, 0.1)", "FirstRepeatStep", {}),
+        ("FirstRepeat(0.3, 0.1, per='occasion')", 'FirstRepeat(per="occasion")', {}),
         ("SingleMultiple(0.05, 0.2)", "SingleMultiple", {}),
         ("TwoClass(0.02, 0.3, share_high=0.3)", "TwoClass", {}),
         ("TwoClass(0.02, 0.2, high={'OCEAN', 'oceaN'})", "TwoClass", {"high": {"OCEAN", "oceaN"}}),
@@ -273,9 +273,9 @@ def test_a_repost_without_contacts_is_beyond_contact_laws() -> None:
 LAWS = (
     "SI",
     "FirstRepeat",
-    "FirstRepeatStep",
+    'FirstRepeat(per="occasion")',
     "SingleMultiple",
-    "SingleMultipleCumulative",
+    'SingleMultiple(count="cumulative")',
     "TwoClass",
     "ByProfile",
     "OnlineOffline",

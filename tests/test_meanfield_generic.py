@@ -25,7 +25,7 @@ from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.inference.generic import generic_problem
 from mesa_llmspread.inference.likelihood import Log
 from mesa_llmspread.inference.maximise import maximise
-from mesa_llmspread.transmission import law_names, resolve_law
+from mesa_llmspread.transmission import resolve_law
 
 
 def record(decider: Any, runs: int = 3, steps: int = 40, **settings: Any) -> SpreadData:
@@ -34,18 +34,13 @@ def record(decider: Any, runs: int = 3, steps: int = 40, **settings: Any) -> Spr
 
 
 FAMILY = [
-    name
-    for name in law_names()
-    if name
-    in (
-        "SI",
-        "OnlineOffline",
-        "FirstRepeat",
-        "FirstRepeatStep",
-        "SingleMultiple",
-        "SingleMultipleCumulative",
-        "TwoClass",
-    )
+    "SI",
+    "OnlineOffline",
+    "FirstRepeat",
+    'FirstRepeat(per="occasion")',
+    "SingleMultiple",
+    'SingleMultiple(count="cumulative")',
+    "TwoClass",
 ]
 
 
@@ -107,7 +102,7 @@ class Mixed(TransmissionLaw):
 
     def mixture_components(self) -> list[tuple[float, TransmissionLaw]]:
         count = resolve_law("SI").replace({"beta": self.beta})
-        once = resolve_law("FirstRepeatStep").replace(
+        once = resolve_law('FirstRepeat(per="occasion")').replace(
             {"beta_first": self.easy, "beta_repeat": self.easy}
         )
         return [(1 - self.share, count), (self.share, once)]

@@ -495,9 +495,12 @@ def test_infected_grow_from_the_starters_to_at_most_all(
         "steps": data.draw(st.integers(0, 20)),
     }
     for closure, time, feed in COMBINATIONS:
-        if time == "continuous" and law.name == "FirstRepeatStep":
+        if time == "continuous" and law.name == 'FirstRepeat(per="occasion")':
             continue
-        if (closure, feed) == ("mean_field", "new") and law.name == "SingleMultipleCumulative":
+        if (closure, feed) == (
+            "mean_field",
+            "new",
+        ) and law.name == 'SingleMultiple(count="cumulative")':
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ClosureWarning)
@@ -580,7 +583,7 @@ def test_bad_arguments(changes: dict[str, Any], error: type[Exception], words: s
         (
             FirstRepeat(0.2, 0.1, per="occasion"),
             {"time": "continuous"},
-            "be 'discrete' for FirstRepeatStep",
+            "be 'discrete' for FirstRepeat",
         ),
         (SI(1.0), {"time": "continuous"}, "infinite rate"),
         (OnlineOffline(1.0, 0.1), {"time": "continuous"}, "infinite rate"),

@@ -32,6 +32,7 @@ from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
     DeciderError,
+    RenamedError,
     StepInProgressError,
     UnknownNameError,
 )
@@ -69,12 +70,12 @@ def check_exact(shared: Path, graph_name: str, law: str, feed: str, number: int)
     ordered.add_nodes_from(sorted(graph))
     ordered.add_edges_from(edges)
     n = len(ordered)
-    structure = LAWS[law](*map(float, str(table["params"].iloc[0]).split(";")))
+    written = LAWS[law](*map(float, str(table["params"].iloc[0]).split(";")))
     low, high = Profile.from_code("ocean"), Profile.from_code("OCEAN")
     model = SpreadModel(
         network=copies(ordered, number),
         population=[high if i % 2 else low for i in range(n)] * number,
-        decider=structure,
+        decider=written,
         initial_infected=list(range(0, n * number, n)),
         feed=feed,
         media_prob=1.0 if law == "OnOff" else 0.0,
@@ -151,7 +152,7 @@ def test_the_same_seed_gives_the_same_run(decider: str) -> None:
 
 def test_a_generator_is_taken_and_recorded_as_a_seed() -> None:
     model = SpreadModel(n=60, k=4, rng=np.random.default_rng(3)).run(5)
-    again = SpreadModel(n=60, k=4, rng=model.manifest["rng"]).run(5)
+    again = SpreadModel(n=60, k=4, rng=model.info.rng).run(5)
     pd.testing.assert_frame_equal(log(model), log(again))
 
 
@@ -234,7 +235,13 @@ def test_failed_decisions_leave_agents_as_they_were() -> None:
     assert log(model)["outcome"].tolist() == ["failed", "repost"]
 
 
-def test_broadcast_shows_the_event_itself() -> None:
+def test_an_old_argument_gives_the_new_one() -> None:
+    with pytest.raises(RenamedError) as caught:
+        SpreadModel(broadcast=0.3)  # type: ignore[call-arg]
+    assert (caught.value.argument, caught.value.new) == ("broadcast", "media_prob")
+
+
+def test_media_prob_shows_the_event_itself() -> None:
     decider = ScriptedDecider(lambda e: False)
     SpreadModel(n=1000, k=4, initial_infected=1, media_prob=0.3, decider=decider, rng=2).run(5)
     exposures = [e for e, _ in decider.history]
@@ -339,15 +346,15 @@ def test_a_given_graph_keeps_its_names_for_starters() -> None:
     assert "agent" not in graph.nodes["a"]
 
 
-def test_the_manifest_says_what_was_run() -> None:
-    manifest = SpreadModel(n=40, k=4, decider="FirstRepeat(0.2, 0.1)", rng=11).manifest
-    assert manifest["n"] == 40
-    assert manifest["degrees"] == {"4": 40}
-    assert sum(manifest["profiles"].values()) == 40
-    assert manifest["parameters"] == {"beta_first": 0.2, "beta_repeat": 0.1}
-    assert manifest["event"]["event_id"] == bundled_events()[0].event_id
-    assert (manifest["rng"], manifest["initial_infected"]) == (11, 10)
-    assert manifest["versions"]["mesa"] == mesa.__version__
+def test_info_describes_the_run() -> None:
+    info = SpreadModel(n=40, k=4, decider="FirstRepeat(0.2, 0.1)", rng=11).info
+    assert info.n == 40
+    assert info.degrees == {4: 40}
+    assert sum(info.profiles.values()) == 40
+    assert info.decider_info["parameters"] == {"beta_first": 0.2, "beta_repeat": 0.1}
+    assert info.event == bundled_events()[0]
+    assert (info.rng, info.initial_infected) == (11, 10)
+    assert info.versions["mesa"] == mesa.__version__
 
 
 @pytest.mark.parametrize(

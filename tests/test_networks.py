@@ -114,28 +114,30 @@ def test_any_simple_graph_survives_as_a_pair(case: tuple[int, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_network", "message"),
+    ("given_network", "allowed"),
     [
         (nx.path_graph(3, create_using=nx.DiGraph), "be undirected"),
         (nx.MultiGraph([(0, 1), (0, 1)]), "parallel edges"),
-        (nx.Graph([("a", "b"), ("b", "b")]), "self-loops; node 'b'"),
+        (nx.Graph([("a", "b"), ("b", "b")]), "self-loops; node 'b' has one"),
         (nx.Graph(), "at least one node"),
-        (([], []), "indptr=.*rise from 0"),
-        (([0], []), "indptr=.*rise from 0"),
-        (([1, 2], [0, 0]), "indptr=.*rise from 0"),
-        (([0, 1], [0, 0]), r"rise from 0 to len\(indices\)=2"),
-        (([0, 2, 1, 2], [1, 2]), "indptr=.*rise from 0"),
-        (([0, 1, 2], [1, 2]), "indices=.*within 0 and n - 1 = 1"),
-        (([0, 1, 2], [1, -1]), "indices=.*within 0"),
-        (([0, 2, 3], [0, 1, 0]), "self-loops; agent 0"),
+        (([], []), "ends with len(indices)=0"),
+        (([0], []), "ends with len(indices)=0"),
+        (([1, 2], [0, 0]), "be compressed sparse rows"),
+        (([0, 1], [0, 0]), "ends with len(indices)=2"),
+        (([0, 2, 1, 2], [1, 2]), "be compressed sparse rows"),
+        (([0, 1, 2], [1, 2]), "be compressed sparse rows"),
+        (([0, 1, 2], [1, -1]), "be compressed sparse rows"),
+        (([0, 2, 3], [0, 1, 0]), "self-loops; node 0 has one"),
         (([0, 1, 1], [1]), "rows of both"),
         (([0, 1, 2, 3], [1, 2, 0]), "rows of both"),
         (([0, 2, 4], [1, 1, 0, 0]), "no edge twice"),
     ],
 )
-def test_what_is_no_undirected_simple_network_is_refused(given_network: Any, message: str) -> None:
-    with pytest.raises(ArgumentError, match=message):
+def test_what_is_no_undirected_simple_network_is_refused(given_network: Any, allowed: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
         as_network(given_network)
+    assert (caught.value.argument, caught.value.value) == ("network", given_network)
+    assert allowed in caught.value.allowed
 
 
 @pytest.mark.parametrize(
@@ -143,8 +145,9 @@ def test_what_is_no_undirected_simple_network_is_refused(given_network: Any, mes
     [None, 5, [[0, 1], [1, 0], [1, 2]], ([0.0, 1.0], [0.0]), ([[0, 1]], [0]), ([0, 1], "a")],
 )
 def test_what_is_no_network_at_all_is_refused(given_network: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match="network"):
+    with pytest.raises(ArgumentTypeError) as caught:
         as_network(given_network)
+    assert caught.value.argument == "network"
 
 
 # --- random regular -----------------------------------------------------------------------
@@ -193,24 +196,19 @@ def test_there_are_as_many_triangles_as_in_the_uniform_law() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "k", "message"),
-    [
-        (1, 0, "n=1: must be at least 2"),
-        (-5, 2, "n=-5"),
-        (10, -1, "k=-1: must be at least 0"),
-        (10, 10, "k=10: must be less than n=10"),
-        (5, 3, r"k=3: must make n \* k even"),
-    ],
+    ("n", "k", "argument"), [(1, 0, "n"), (-5, 2, "n"), (10, -1, "k"), (10, 10, "k"), (5, 3, "k")]
 )
-def test_impossible_regular_networks_are_refused(n: int, k: int, message: str) -> None:
-    with pytest.raises(ArgumentError, match=message):
+def test_impossible_regular_networks_are_refused(n: int, k: int, argument: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
         random_regular(n, k)
+    assert (caught.value.argument, caught.value.value) == (argument, {"n": n, "k": k}[argument])
 
 
 @pytest.mark.parametrize(("n", "k"), [(10.0, 2), ("10", 2), (10, 2.0), (10, None), (True, 0)])
 def test_numbers_of_agents_and_neighbours_are_ints(n: Any, k: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match="an int"):
+    with pytest.raises(ArgumentTypeError) as caught:
         random_regular(n, k)
+    assert caught.value.expected == "an int"
 
 
 # --- other networks -----------------------------------------------------------------------
@@ -239,27 +237,30 @@ def test_a_scale_free_network_has_hubs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "argument", "value"),
     [
-        (lambda: small_world(2, 2), "n=2: must be at least 3"),
-        (lambda: small_world(10, 0), "k=0: must be at least 2"),
-        (lambda: small_world(10, 3), "k=3: must be even"),
-        (lambda: small_world(10, 10), "k=10: .*less than n=10"),
-        (lambda: small_world(10, 4, 1.5), "rewire=1.5"),
-        (lambda: small_world(10, 4, -0.1), "rewire=-0.1"),
-        (lambda: scale_free(1, 1), "n=1: must be at least 2"),
-        (lambda: scale_free(10, 0), "m=0: must be at least 1"),
-        (lambda: scale_free(10, 10), "m=10: must be less than n=10"),
+        (lambda: small_world(2, 2), "n", 2),
+        (lambda: small_world(10, 0), "k", 0),
+        (lambda: small_world(10, 3), "k", 3),
+        (lambda: small_world(10, 10), "k", 10),
+        (lambda: small_world(10, 4, 1.5), "rewire", 1.5),
+        (lambda: small_world(10, 4, -0.1), "rewire", -0.1),
+        (lambda: scale_free(1, 1), "n", 1),
+        (lambda: scale_free(10, 0), "m", 0),
+        (lambda: scale_free(10, 10), "m", 10),
+        (lambda: make_network("scale_free", 10, 1), "k", 1),
     ],
 )
-def test_impossible_networks_are_refused(make: Any, message: str) -> None:
-    with pytest.raises(ArgumentError, match=message):
+def test_impossible_networks_are_refused(make: Any, argument: str, value: float) -> None:
+    with pytest.raises(ArgumentError) as caught:
         make()
+    assert (caught.value.argument, caught.value.value) == (argument, value)
 
 
 def test_rewire_is_a_number() -> None:
-    with pytest.raises(ArgumentTypeError, match="rewire"):
+    with pytest.raises(ArgumentTypeError) as caught:
         small_world(10, 4, "0.1")  # type: ignore[arg-type]
+    assert caught.value.argument == "rewire"
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -279,13 +280,9 @@ def test_a_given_network_is_taken() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'small_world'"):
+    with pytest.raises(UnknownNameError) as caught:
         make_network("smallworld", 10, 2)
-
-
-def test_a_scale_free_network_needs_two_neighbours() -> None:
-    with pytest.raises(ArgumentError, match="k=1: must be at least 2"):
-        make_network("scale_free", 10, 1)
+    assert (caught.value.argument, caught.value.known) == ("network", NETWORKS)
 
 
 # --- files --------------------------------------------------------------------------------
@@ -354,7 +351,7 @@ def test_any_file_is_read_as_networkx_would(
 
 
 @pytest.mark.parametrize(
-    ("content", "row", "message"),
+    ("content", "row", "problem"),
     [
         (b"", None, "holds no edges"),
         (b"# only\n\n# comments\n", None, "holds no edges"),
@@ -363,27 +360,26 @@ def test_any_file_is_read_as_networkx_would(
         (b"a,b\n,c\n", 2, "two names"),
         (b"# x\na b\n\nb b 1\n", 4, "self-loop at 'b'"),
         (b"source,target,weight\n1,2,0.5\n", 1, "'source', 'target' looks like a header"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", None, "not text in UTF-8"),
-        (b"a b\x00c\n", None, "zero bytes"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", None, "is not text"),
+        (b"a b\x00c\n", None, "is not text"),
         (b"\x1f\x8bnonsense", None, "broken gzip"),
         (gzip.compress(b"a b\n" * 1000)[:-12], None, "broken gzip"),
         (gzip.compress(b"a b\nc\n"), 2, "two names"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_row(
-    tmp_path: Path, content: bytes, row: int | None, message: str
+    tmp_path: Path, content: bytes, row: int | None, problem: str
 ) -> None:
     path = tmp_path / "edges.txt"
     path.write_bytes(content)
-    with pytest.raises(InputFileError, match=message) as caught:
+    with pytest.raises(InputFileError) as caught:
         read_edgelist(path)
-    assert caught.value.path == path
-    assert caught.value.row == row
-    assert str(path) in str(caught.value)
+    assert (caught.value.path, caught.value.row) == (path, row)
+    assert problem in caught.value.problem
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="cannot be read: No such file"):
-        read_edgelist(tmp_path / "none.txt")
-    with pytest.raises(InputFileError, match="cannot be read"):
-        read_edgelist(tmp_path)
+    for path in (tmp_path / "none.txt", tmp_path):
+        with pytest.raises(InputFileError) as caught:
+            read_edgelist(path)
+        assert caught.value.path == path

@@ -69,23 +69,25 @@ def test_code_and_index_agree_for_any_levels(values: tuple[float, ...]) -> None:
 
 @pytest.mark.parametrize("code", ["", "ocea", "oceann", "naeco", "OCEA1", "o c e a n", None, 5])
 def test_a_wrong_code_is_refused(code: Any) -> None:
-    with pytest.raises(ArgumentError, match="the letters o c e a n in this order"):
+    with pytest.raises(ArgumentError) as caught:
         Profile.from_code(code)
+    assert (caught.value.argument, caught.value.value) == ("code", code)
 
 
 @pytest.mark.parametrize("level", [5.01, -6, float("nan"), float("inf")])
 @pytest.mark.parametrize("trait", [trait.value for trait in Trait])
 def test_a_level_out_of_range_is_refused(trait: str, level: float) -> None:
     fields = {each.value: 0.0 for each in Trait} | {trait: level}
-    with pytest.raises(ArgumentError, match=trait) as caught:
+    with pytest.raises(ArgumentError) as caught:
         Profile(**fields)
     assert caught.value.argument == trait
 
 
 @pytest.mark.parametrize("level", ["1", None, True, [1.0]])
 def test_a_level_that_is_no_number_is_refused(level: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match="extraversion"):
+    with pytest.raises(ArgumentTypeError) as caught:
         Profile(0, 0, level, 0, 0)
+    assert caught.value.argument == "extraversion"
 
 
 def test_levels_become_plain_floats_so_that_equal_profiles_are_equal() -> None:
@@ -238,31 +240,39 @@ def test_a_population_follows_its_seed(population: str) -> None:
 
 @pytest.mark.parametrize("n", [0, -3])
 def test_nobody_is_no_population(n: int) -> None:
-    with pytest.raises(ArgumentError, match=r"n=.*at least 1"):
+    with pytest.raises(ArgumentError) as caught:
         sample_profiles(n)
+    assert caught.value.argument == "n"
 
 
 @pytest.mark.parametrize(
-    ("population", "error", "words"),
+    ("population", "error", "argument", "value"),
     [
-        ("norm", UnknownNameError, "did you mean 'norms'"),
-        ("OCEAM", UnknownNameError, "did you mean"),
-        ({"OCEAM": 1.0}, UnknownNameError, "OCEAM"),
-        ({"OCEAN": 0.5}, ArgumentError, "sum to 1, not 0.5"),
-        ({}, ArgumentError, "sum to 1, not 0"),
-        ({"OCEAN": 1.5, "ocean": -0.5}, ArgumentError, "between 0 and 1"),
-        ({"OCEAN": float("nan")}, ArgumentError, "between 0 and 1"),
-        ({"OCEAN": "all"}, ArgumentTypeError, "a share between 0 and 1"),
-        ({"OCEAN": True}, ArgumentTypeError, "a share between 0 and 1"),
-        (None, ArgumentTypeError, "a sequence of Profile"),
-        (3, ArgumentTypeError, "a sequence of Profile"),
-        ([], ArgumentTypeError, "a sequence of Profile"),
-        (["OCEAN", "ocean"], ArgumentTypeError, "a sequence of Profile"),
-        (all_profiles()[:3], ArgumentError, "one profile an agent: 2, not 3"),
+        ("norm", UnknownNameError, "population", "norm"),
+        ({"OCEAM": 1.0}, UnknownNameError, "population", "OCEAM"),
+        ({"OCEAN": 0.5}, ArgumentError, "population", {"OCEAN": 0.5}),
+        ({}, ArgumentError, "population", {}),
+        ({"OCEAN": 1.5, "ocean": -0.5}, ArgumentError, "population['OCEAN']", 1.5),
+        ({"OCEAN": "all"}, ArgumentTypeError, "population['OCEAN']", "all"),
+        ({"OCEAN": True}, ArgumentTypeError, "population['OCEAN']", True),
+        (None, ArgumentTypeError, "population", None),
+        (3, ArgumentTypeError, "population", 3),
+        ([], ArgumentTypeError, "population", []),
+        (["OCEAN", "ocean"], ArgumentTypeError, "population", ["OCEAN", "ocean"]),
+        (all_profiles()[:3], ArgumentError, "population", all_profiles()[:3]),
     ],
     ids=str,
 )
-def test_a_wrong_population_is_refused(population: Any, error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=words) as caught:
+def test_a_wrong_population_is_refused(
+    population: Any, error: type[ArgumentError | ArgumentTypeError], argument: str, value: Any
+) -> None:
+    with pytest.raises(error) as caught:
         sample_profiles(2, population, rng=1)
+    assert (caught.value.argument, caught.value.value) == (argument, value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_share_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(ArgumentError) as caught:
+        sample_profiles(2, {"OCEAN": float("nan")})
+    assert caught.value.argument == "population['OCEAN']"

@@ -140,7 +140,7 @@ def test_any_integer_is_a_whole_number(kind: Callable[[int], Any]) -> None:
     model = SpreadModel(n=n, k=k, initial_infected=number, decider="SI(0.1)", rng=1).run(steps)
     plain = SpreadModel(n=50, k=4, initial_infected=5, decider="SI(0.1)", rng=1).run(3)
     assert SpreadData.from_model(model).counts.equals(SpreadData.from_model(plain).counts)
-    json.dumps(model.manifest)
+    json.dumps(model.info.to_dict())
     curve = solve(SI(0.1), n=n, k=k, initial_infected=number, steps=steps)
     assert curve.equals(solve(SI(0.1), n=50, k=4, initial_infected=5, steps=3))
     drawn = simulate(SI(0.1), random_regular(n, k, rng=1), number, steps, kind(2), rng=1)
@@ -173,11 +173,10 @@ def test_the_record_keeps_the_names_of_nodes(tmp_path: Path) -> None:
 
 def test_nodes_that_are_the_agents_numbers_have_no_other_names() -> None:
     for network in ("random_regular", nx.path_graph(20), random_regular(20, 4)):
-        manifest = SpreadModel(n=20, k=4, network=network, rng=1).manifest
-        assert "nodes" not in manifest
-        assert "starter_nodes" not in manifest
-    turned = nx.Graph([(1, 0), (0, 2)])
-    assert SpreadModel(network=turned, initial_infected=[1]).manifest["nodes"] == [1, 0, 2]
+        model = SpreadModel(n=20, k=4, network=network, rng=1)
+        assert list(model.nodes) == list(range(20))
+    turned = SpreadModel(network=nx.Graph([(1, 0), (0, 2)]), initial_infected=[1])
+    assert SpreadData.from_model(turned).agents["node"].tolist() == ["1", "0", "2"]
 
 
 def test_names_of_a_file_of_edges(tmp_path: Path) -> None:
@@ -185,8 +184,8 @@ def test_names_of_a_file_of_edges(tmp_path: Path) -> None:
     edges.write_text("17,4\n4,25\n25,ann\n")
     read = read_edgelist(edges)
     model = SpreadModel(network=read, initial_infected=["25"], decider="SI(0.1)", rng=1)
-    assert model.manifest["nodes"] == ["17", "4", "25", "ann"]
-    assert model.manifest["starters"] == [2]
+    assert list(model.nodes) == ["17", "4", "25", "ann"]
+    assert model.info.starters == (2,)
     config = tmp_path / "run.yaml"
     config.write_text(f"network: {edges}\ninitial_infected: [25, ann]\ndecider: SI(0.1)\nrng: 1\n")
     call("run", tmp_path / "out", "--config", config)
@@ -383,7 +382,7 @@ def test_a_bad_design_file_is_one_line(tmp_path: Path, text: str, words: str) ->
 def test_files_that_are_no_settings(tmp_path: Path) -> None:
     for name, content, words in (
         ("a.json", b'{"n": 50,\n "k" 4}', "row 2: is not valid JSON: Expecting ':' delimiter"),
-        ("b.yaml", b"\xff\xfe", "is not text in UTF-8"),
+        ("b.yaml", b"\xff\xfe", "is not text"),
         ("c.yaml", b"n: \x01", "is not valid YAML"),
         ("d.json", b"[" * 100_000, "is not valid"),
     ):

@@ -22,7 +22,7 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders.traits import TraitDecider
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.likelihood import decisions_of, profile_indices
-from mesa_llmspread.profiles import Trait, all_profiles
+from mesa_llmspread.profiles import Trait, trait_levels
 from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.transmission import probability_to_rate, rate_to_probability
 
@@ -197,7 +197,7 @@ def fit_traits(data: SpreadData, *, folds: int = 5, rng: RNGLike = 0) -> Distill
 
 def _terms(decisions: pd.DataFrame, data: SpreadData) -> pd.DataFrame:
     """Give what each decision rests on, as :class:`TraitDecider` names it."""
-    levels = np.array([profile.levels for profile in all_profiles()])[profile_indices(decisions)]
+    levels = trait_levels()[profile_indices(decisions)]
     events = pd.DataFrame({run: info.event.to_dict() for run, info in data.info.items()}).T
     event = events.loc[decisions["run"]].set_index(decisions.index)
     columns = {

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from mesa_llmspread.data.spread_data import AGENT_COLUMNS, COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.profiles import Trait
 
-__all__ = ["model_tables"]
+__all__ = ["RECORD", "agents_of", "model_tables"]
+
+#: Column of a run's record in the rows of Mesa's ``batch_run``.
+RECORD = "Record"
 
 # What the model's collector calls the columns of ``counts``.
 _SERIES = {
@@ -27,6 +32,7 @@ def model_tables(model: Any) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     Parameters
     ----------
     model : SpreadModel
+        Its ``datacollector``, ``spreaders`` and ``nodes`` are read.
 
     Returns
     -------
@@ -46,12 +52,17 @@ def model_tables(model: Any) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     exposures = pd.DataFrame({name: column[:rows] for name, column in logged.items()})
     exposures.insert(0, "run", 0)
     exposures = exposures[exposures["step"] < len(counts)].astype(EXPOSURE_COLUMNS)
-    nodes = model.manifest.get("nodes", range(model.n))
-    agents = pd.DataFrame(
-        [
-            (0, agent.index, str(node), agent.profile.code, *agent.profile.levels)
-            for agent, node in zip(model.spreaders, nodes, strict=True)
-        ],
-        columns=list(AGENT_COLUMNS),
-    ).astype(AGENT_COLUMNS)
+    agents = pd.DataFrame({"run": 0, **agents_of(model)}).astype(AGENT_COLUMNS)
     return exposures, counts, agents
+
+
+def agents_of(model: Any) -> dict[str, Sequence[Any]]:
+    """Return the columns of ``agents`` for a model, without ``run``."""
+    profiles = [agent.profile for agent in model.spreaders]
+    levels = zip(*(profile.levels for profile in profiles), strict=True)
+    return {
+        "agent": range(len(profiles)),
+        "node": [str(node) for node in model.nodes],
+        "profile": [profile.code for profile in profiles],
+        **dict(zip((trait.value for trait in Trait), levels, strict=True)),
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from mesa_llmspread.data.spread_data import (
     COUNT_COLUMNS,
     EXPOSURE_COLUMNS,
     OUTCOMES,
+    UNKNOWN,
     SpreadData,
 )
 from mesa_llmspread.data.tables import agents_that_decided
@@ -27,6 +29,9 @@ __all__ = ["FORMAT", "read_record", "write_record"]
 #: Version of the format that is written. Earlier ones (2, 1, none) had one flat manifest and no
 #: table of agents; before 2, no posts and reasons either.
 FORMAT = 3
+
+# What a flat manifest says about nodes: the table of agents holds it now.
+_ABOUT_NODES = ("nodes", "starter_nodes", "starter_profiles")
 
 _TABLES = ("exposures", "counts", "agents")
 
@@ -64,8 +69,8 @@ def read_record(folder: Path) -> SpreadData:
         manifests = {
             run: {**shared, **own} for run, own in zip(numbers, manifest["runs"], strict=True)
         }
-        info = _infos(path, manifests, RunInfo.from_manifest)
-        agents = agents_that_decided(exposures, info, manifests)
+        info = _infos(path, manifests, _info_of_old)
+        agents = agents_that_decided(exposures, info, _agents_of_old(manifests))
     else:
         own = {run.pop("run"): {**manifest["shared"], **run} for run in manifest["runs"]}
         info = _infos(path, own, RunInfo.from_dict)
@@ -137,6 +142,33 @@ def _infos(
         return {run: build(values) for run, values in runs.items()}
     except LLMSpreadError as error:
         raise InputFileError(path, f"does not describe runs: {error}") from error
+
+
+def _info_of_old(manifest: Mapping[str, Any]) -> RunInfo:
+    """Build a RunInfo from a flat manifest: what is not a run's own field is the decider's."""
+    values = {name: value for name, value in manifest.items() if name not in _ABOUT_NODES}
+    if "event" in values:
+        values["events"] = [values.pop("event")]
+    if "broadcast" in values:
+        values["media_prob"] = values.pop("broadcast")
+    known = {part.name for part in fields(RunInfo)}
+    rest = {name: values.pop(name) for name in list(values) if name not in known}
+    return RunInfo.from_dict({**values, "decider_info": rest})
+
+
+def _agents_of_old(manifests: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
+    """List the agents that flat manifests name: all nodes by name, starters by profile."""
+    rows = {}
+    for run, manifest in manifests.items():
+        for agent, node in enumerate(manifest.get("nodes", ())):
+            rows[run, agent] = (str(node), UNKNOWN)
+        starters = manifest.get("starters", ())
+        profiles = manifest.get("starter_profiles", [UNKNOWN] * len(starters))
+        for agent, profile in zip(starters, profiles, strict=True):
+            rows[run, agent] = (rows.get((run, agent), (str(agent),))[0], profile)
+    return pd.DataFrame(
+        [(*key, *row) for key, row in rows.items()], columns=["run", "agent", "node", "profile"]
+    ).astype({"run": "int64", "agent": "int64"})
 
 
 def _load_table(path: Path, lengths: Mapping[str, int], columns: Iterable[str]) -> pd.DataFrame:

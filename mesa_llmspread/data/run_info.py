@@ -13,9 +13,6 @@ from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownN
 
 __all__ = ["RunInfo", "split_shared"]
 
-# What the manifest of a model says about the nodes: the table of agents holds it.
-_ABOUT_NODES = ("nodes", "starter_nodes", "starter_profiles")
-
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -183,30 +180,6 @@ class RunInfo:
             if name not in known:
                 raise UnknownNameError("info", name, known)
         return cls(**{"n": None, "k": None, **values})
-
-    @classmethod
-    def from_manifest(cls, manifest: Mapping[str, Any]) -> Self:
-        """Build a record of a run from a model's flat manifest.
-
-        Parameters
-        ----------
-        manifest : mapping of str to object
-            ``SpreadModel.manifest``, or what a record of the first edition kept; what is not a
-            run's own field is the decider's.
-
-        Returns
-        -------
-        RunInfo
-        """
-        values = {name: value for name, value in manifest.items() if name not in _ABOUT_NODES}
-        if "event" in values:
-            values["events"] = [values.pop("event")]
-        if "broadcast" in values:
-            values["media_prob"] = values.pop("broadcast")
-        known = {part.name for part in fields(cls)}
-        own = {name: values[name] for name in values if name in known}
-        rest = {name: values[name] for name in values if name not in known}
-        return cls.from_dict({**own, "decider_info": rest})
 
 
 def split_shared(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,6 @@ from mesa_llmspread.data.run_info import RunInfo
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.profiles import Trait
-from mesa_llmspread.record import RECORD, RunRecord
-
-if TYPE_CHECKING:
-    from mesa_llmspread.model import SpreadModel
 
 __all__ = [
     "AGENT_COLUMNS",
@@ -130,8 +126,8 @@ class SpreadData:
                 raise ArgumentError("info", self.runs, f"have run {min(unknown)} of {name}")
 
     @classmethod
-    def from_model(cls, model: SpreadModel) -> SpreadData:
-        """Take the record of a model's run, so far.
+    def from_model(cls, model: Any) -> SpreadData:
+        """Read the record of a model's run, so far.
 
         Parameters
         ----------
@@ -148,16 +144,16 @@ class SpreadData:
             If it is not a SpreadModel.
         """
         from mesa_llmspread.data.collected import model_tables
-        from mesa_llmspread.model import SpreadModel
 
-        if not isinstance(model, SpreadModel):
+        collected = getattr(model, "datacollector", None)
+        if "exposures" not in getattr(collected, "tables", ()) or not hasattr(model, "info"):
             raise ArgumentTypeError("model", model, "a SpreadModel")
         exposures, counts, agents = model_tables(model)
-        return cls(exposures, counts, {0: RunInfo.from_manifest(model.manifest)}, agents)
+        return cls(exposures, counts, {0: model.info}, agents)
 
     @classmethod
     def from_batch_run(cls, rows: Sequence[Mapping[str, Any]]) -> SpreadData:
-        """Take the records of all runs from what Mesa's ``batch_run`` returns.
+        """Read the records of all runs from what Mesa's ``batch_run`` returns.
 
         Parameters
         ----------
@@ -174,6 +170,8 @@ class SpreadData:
         ArgumentError
             If there is no row, or a row has no record: it is not from a SpreadModel, or went
             through a text file.
+        ArgumentTypeError
+            If ``rows`` is not a list of rows.
 
         Examples
         --------
@@ -183,11 +181,17 @@ class SpreadData:
         >>> SpreadData.from_batch_run(rows).runs
         [0, 1]
         """
+        from mesa_llmspread.data.collected import RECORD
+
+        if isinstance(rows, str) or not isinstance(rows, Iterable):
+            raise ArgumentTypeError("rows", rows, "the rows that batch_run returns")
         records = {}
         for i, row in enumerate(rows):
-            if not isinstance(row.get(RECORD), RunRecord):
+            if not isinstance(row, Mapping):
+                raise ArgumentTypeError(f"rows[{i}]", row, "a row that batch_run returns")
+            if not hasattr(row.get(RECORD), "data"):
                 raise ArgumentError(
-                    f"rows[{i}]", row, f"have a {RECORD!r}, as batch_run gives of a SpreadModel"
+                    f"rows[{i}]", row, f"have a {RECORD!r}, as batch_run writes for a SpreadModel"
                 )
             records[row["RunId"]] = row[RECORD]
         return concat([records[run].data() for run in sorted(records)])

@@ -18,7 +18,7 @@ from mesa_llmspread.data.spread_data import (
     UNKNOWN,
 )
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.profiles import all_profiles, codes
+from mesa_llmspread.profiles import codes, trait_levels
 
 __all__ = [
     "agents_that_decided",
@@ -162,9 +162,7 @@ def _whole(table: str, column: pd.Series[Any], least: int) -> pd.Series[int]:
 
 
 def agents_that_decided(
-    exposures: pd.DataFrame,
-    info: Mapping[int, RunInfo],
-    manifests: Mapping[int, Mapping[str, Any]] | None = None,
+    exposures: pd.DataFrame, info: Mapping[int, RunInfo], others: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """List the agents that a record without a table of agents knows.
 
@@ -174,8 +172,9 @@ def agents_that_decided(
         The decisions.
     info : mapping of int to RunInfo
         Names the starters of each run.
-    manifests : mapping of int to mapping, optional
-        The runs' flat manifests, which may know names of nodes and profiles of starters.
+    others : DataFrame, optional
+        Agents besides those that decided: ``run, agent, node, profile``. By default the
+        starters.
 
     Returns
     -------
@@ -183,29 +182,17 @@ def agents_that_decided(
         The columns of a record's agents. Trait levels are those of the profile's code; NaN
         where the code is unknown, or may stand for other levels.
     """
-    columns = ["run", "agent", "profile"]
-    names: dict[tuple[int, int], str] = {}
-    listed: list[tuple[int, int, str]] = []
-    for run, known in info.items():
-        manifest = (manifests or {}).get(run, {})
-        starters = known.starters or ()
-        profiles = manifest.get("starter_profiles", [UNKNOWN] * len(starters))
-        listed += [(run, *pair) for pair in zip(starters, profiles, strict=True)]
-        nodes = [str(node) for node in manifest.get("nodes", ())]
-        listed += [(run, agent, UNKNOWN) for agent in range(len(nodes))]
-        names |= {(run, agent): node for agent, node in enumerate(nodes)}
-    others = pd.DataFrame(listed, columns=columns).astype(
-        {"run": "int64", "agent": "int64", "profile": "str"}
-    )
-    agents = pd.concat([exposures[columns], others]).drop_duplicates(["run", "agent"])
-    agents = agents.sort_values(["run", "agent"], ignore_index=True)
-    agents["node"] = agents["agent"].astype("str")
-    if names:
-        pairs = zip(agents["run"], agents["agent"], agents["node"], strict=True)
-        agents["node"] = [names.get((run, agent), node) for run, agent, node in pairs]
+    if others is None:
+        starters = [(run, i) for run, known in info.items() for i in known.starters or ()]
+        others = pd.DataFrame(starters, columns=["run", "agent"], dtype="int64")
+        others = others.assign(node=others["agent"].astype("str"), profile=UNKNOWN)
+    decided = exposures[["run", "agent", "profile"]].drop_duplicates(["run", "agent"])
+    agents = decided.merge(others, "outer", on=["run", "agent"], suffixes=("", "_other"))
+    agents["profile"] = agents["profile"].fillna(agents["profile_other"])
+    agents["node"] = agents["node"].fillna(agents["agent"].astype("str"))
     binary = agents["run"].map({run: _is_binary(known.population) for run, known in info.items()})
     # The last row is for unknown codes: their index is -1.
-    levels = np.array([*(profile.levels for profile in all_profiles()), [np.nan] * 5])
+    levels = np.vstack([trait_levels(), np.full(5, np.nan)])
     index = pd.Index(codes()).get_indexer(pd.Index(agents["profile"]))
     traits = levels[np.where(binary.to_numpy(dtype=bool), index, -1)]
     for name, values in zip(list(AGENT_COLUMNS)[-5:], traits.T, strict=True):

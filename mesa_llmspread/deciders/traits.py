@@ -17,7 +17,7 @@ from scipy.special import expit
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, coins
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import UnknownNameError
-from mesa_llmspread.profiles import Trait, all_profiles
+from mesa_llmspread.profiles import Trait, trait_levels
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw, rate_to_probability
 
 __all__ = ["LINKS", "TraitDecider", "TraitLaw"]
@@ -255,7 +255,7 @@ class TraitLaw(TransmissionLaw):
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        levels = np.array([profile.levels for profile in all_profiles()])
+        levels = trait_levels()
         index = seen.profile if self.only is None else np.full_like(seen.profile, self.only)
         chance = self.decider._chance(
             levels[index],

@@ -96,9 +96,9 @@ def candidates(data: SpreadData) -> list[str]:
     list of str
     """
     decisions = decisions_of(data.exposures)
-    names = ["SI", "FirstRepeat", "FirstRepeatStep", "SingleMultiple", "TwoClass"]
+    names = ["SI", "FirstRepeat", 'FirstRepeat(per="occasion")', "SingleMultiple", "TwoClass"]
     if (decisions["cumulative"] != decisions["contacts"]).any():
-        names.append("SingleMultipleCumulative")
+        names.append('SingleMultiple(count="cumulative")')
     if decisions["profile"].nunique() > 1:
         names.append("ByProfile")
     if decisions["direct"].any():

@@ -24,7 +24,7 @@ from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
 from mesa_llmspread.meanfield.solve import ClosureWarning, solve
-from mesa_llmspread.profiles import codes
+from mesa_llmspread.profiles import by_code
 from mesa_llmspread.transmission import SI, TransmissionLaw, rate_to_probability
 
 __all__ = ["fit_curve"]
@@ -198,8 +198,7 @@ def _curves(data: SpreadData, law: TransmissionLaw) -> list[_Curve]:
 
 def _profile_shares(counts: Mapping[str, int]) -> Floats:
     """Share of each of the 32 profiles among a run's agents."""
-    number = np.array([counts.get(code, 0) for code in codes()], dtype=float)
-    return np.asarray(number / number.sum())
+    return by_code(counts) / sum(counts.values())
 
 
 @dataclass(frozen=True)

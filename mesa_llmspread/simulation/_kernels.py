@@ -26,7 +26,7 @@ __all__ = ["Law", "spread"]
 
 
 class Law(NamedTuple):
-    """A structure and a feed, as the loop needs them.
+    """A law and a feed, as the loop needs them.
 
     Attributes
     ----------

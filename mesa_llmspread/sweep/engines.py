@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from mesa_llmspread.data import RunInfo
+from mesa_llmspread.data.collected import agents_of
 from mesa_llmspread.exceptions import ArgumentError, BudgetExceededError
 from mesa_llmspread.sweep.checks import arguments_of
 from mesa_llmspread.sweep.language import decider_of
@@ -147,8 +149,7 @@ def _mesa(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) -> b
     model = (kind or SpreadModel)(**arguments, rng=job.rng)
     try:
         model.run(job.steps)
-        collected = model.datacollector
-        series = collected.model_vars
+        series = model.datacollector.model_vars
         counts = {
             "step": range(model.clock + 1),
             "susceptible": series["Susceptible"],
@@ -157,7 +158,8 @@ def _mesa(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) -> b
             "exposures": series["Exposures"],
             "failed": series["Failed"],
         }
-        return encode(job.run, counts, collected.tables["exposures"], model.manifest)
+        exposures = model.datacollector.tables["exposures"]
+        return encode(job.run, counts, exposures, agents_of(model), model.info)
     finally:
         _forget(model)
 
@@ -254,9 +256,19 @@ def _ensemble(job: Job, *_: Any) -> bytes:
         "exposures": pa.nulls(end, pa.int64()),
         "failed": np.zeros(end, int),
     }
-    described = {name: value for name, value in full.items() if value is not None}
-    manifest = {**described, "engine": "ensemble", "rng": job.rng, "versions": versions()}
-    return encode(job.run, counts, {}, manifest)
+    info = RunInfo(
+        n=network.n,
+        k=float(network.degrees.mean()),
+        feed=full["feed"],
+        media_prob=full["media_prob"],
+        network=full["network"],
+        initial_infected=len(starters),
+        population=full["population"],
+        decider=full["decider"],
+        rng=job.rng,
+        versions=versions(),
+    )
+    return encode(job.run, counts, {}, {}, info)
 
 
 #: What runs a job, by name.

@@ -15,12 +15,10 @@ import pyarrow.dataset as ds
 
 from mesa_llmspread._validation import checked_int
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.data.run_info import RunInfo
-from mesa_llmspread.data.spread_data import EXPOSURE_COLUMNS
-from mesa_llmspread.data.tables import agents_that_decided
+from mesa_llmspread.data.spread_data import AGENT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.sweep.design import Design
-from mesa_llmspread.sweep.runfile import SCHEMA, TABLES, read_manifest
+from mesa_llmspread.sweep.runfile import SCHEMA, TABLES, read_info
 from mesa_llmspread.sweep.storage import Folder
 
 __all__ = ["Sweep", "load", "read_record"]
@@ -85,8 +83,8 @@ class Sweep:
         Returns
         -------
         DataFrame
-            Counts and exposures below each other, told apart by the column ``table``, with
-            the design's columns; empty where a column belongs to the other table.
+            Counts, exposures and agents below each other, told apart by the column ``table``,
+            with the design's columns; empty where a column belongs to another table.
         """
         return self._with_design(self.dataset.to_table().to_pandas())
 
@@ -97,7 +95,7 @@ class Sweep:
 
         Parameters
         ----------
-        table : {"exposures", "counts"}
+        table : {"exposures", "counts", "agents"}
         columns : sequence of str, optional
             Which of the table's columns; all by default. The design's are always there.
         runs : int, default 100
@@ -173,7 +171,7 @@ class Sweep:
     def _read(
         self, table: str, runs: Sequence[int], columns: Sequence[str] | None = None
     ) -> pd.DataFrame:
-        """Read one of the two tables of some runs, in order of run."""
+        """Read one of the tables of some runs, in order of run."""
         wanted = list(TABLES[table] if columns is None else columns)
         wanted = wanted if "run" in wanted else ["run", *wanted]
         return _read(table, [self.file(run) for run in runs], wanted)
@@ -222,9 +220,8 @@ def read_record(files: Sequence[Path]) -> SpreadData:
     counts = _read("counts", files, TABLES["counts"])
     exposures = exposures.fillna({"post": "", "reason": ""}).astype(EXPOSURE_COLUMNS)
     numbers = counts["run"].unique().tolist()
-    manifests = dict(zip(numbers, map(read_manifest, files), strict=True))
-    info = {run: RunInfo.from_manifest(manifest) for run, manifest in manifests.items()}
-    agents = agents_that_decided(exposures, info, manifests)
+    agents = _read("agents", files, TABLES["agents"]).astype(AGENT_COLUMNS)
+    info = dict(zip(numbers, map(read_info, files), strict=True))
     return SpreadData(exposures, counts, info, agents)
 
 
@@ -233,7 +230,7 @@ def _dataset(files: Sequence[Path]) -> ds.Dataset:
 
 
 def _read(table: str, files: Sequence[Path], columns: Sequence[str]) -> pd.DataFrame:
-    """Read one of the two tables of some runs, in order of file."""
+    """Read one of the tables of some runs, in order of file."""
     if not files:
         return pd.DataFrame({name: [] for name in columns})
     rows = pc.field("table") == table

@@ -1,6 +1,6 @@
-"""The file of one run: its counts, then its exposures, as one Parquet table.
+"""The file of one run: its counts, exposures and agents, as one Parquet table.
 
-The column ``table`` says which of the two a row belongs to, and each has a row group of its
+The column ``table`` says which of the three a row belongs to, and each has a row group of its
 own, so that reading the counts of many runs does not touch the exposures. What is known of
 the run stands in the file's metadata.
 """
@@ -15,15 +15,20 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mesa_llmspread.data.spread_data import COUNT_COLUMNS, EXPOSURE_COLUMNS
-from mesa_llmspread.exceptions import InputFileError
+from mesa_llmspread.data import RunInfo
+from mesa_llmspread.data.spread_data import AGENT_COLUMNS, COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.exceptions import InputFileError, LLMSpreadError
 
-__all__ = ["SCHEMA", "TABLES", "encode", "read_manifest"]
+__all__ = ["SCHEMA", "TABLES", "encode", "read_info"]
 
-#: Columns of each of the two tables in a run's file.
-TABLES = {"counts": tuple(COUNT_COLUMNS), "exposures": tuple(EXPOSURE_COLUMNS)}
+#: Columns of each of the tables in a run's file.
+TABLES = {
+    "counts": tuple(COUNT_COLUMNS),
+    "exposures": tuple(EXPOSURE_COLUMNS),
+    "agents": tuple(AGENT_COLUMNS),
+}
 
-_TYPES = {"int64": pa.int64(), "str": pa.string(), "bool": pa.bool_()}
+_TYPES = {"float64": pa.float64(), "int64": pa.int64(), "str": pa.string(), "bool": pa.bool_()}
 
 SCHEMA = pa.schema(
     [
@@ -32,7 +37,7 @@ SCHEMA = pa.schema(
         *((name, pa.int64()) for name in COUNT_COLUMNS if name != "run"),
         *(
             (name, _TYPES[kind])
-            for name, kind in EXPOSURE_COLUMNS.items()
+            for name, kind in {**EXPOSURE_COLUMNS, **AGENT_COLUMNS}.items()
             if name not in COUNT_COLUMNS
         ),
     ]
@@ -45,7 +50,11 @@ _CHOSEN_BY = ["run", "table"]
 
 
 def encode(
-    run: int, counts: Mapping[str, Any], exposures: Mapping[str, Any], manifest: Mapping[str, Any]
+    run: int,
+    counts: Mapping[str, Any],
+    exposures: Mapping[str, Any],
+    agents: Mapping[str, Any],
+    info: RunInfo,
 ) -> bytes:
     """Put a run into the content of its file.
 
@@ -53,27 +62,27 @@ def encode(
     ----------
     run : int
         Its number.
-    counts, exposures : mapping of str to sequence
+    counts, exposures, agents : mapping of str to sequence
         The tables by column, without ``run``; empty where nothing was recorded.
-    manifest : mapping
-        What is known of the run, as plain values.
+    info : RunInfo
+        What is known of the run.
 
     Returns
     -------
     bytes
     """
-    text = json.dumps(dict(manifest), allow_nan=False)
+    text = json.dumps(info.to_dict(), allow_nan=False)
     sink = pa.BufferOutputStream()
     schema = SCHEMA.with_metadata({_KEY: text.encode()})
     with pq.ParquetWriter(sink, schema, write_statistics=_CHOSEN_BY) as writer:
-        for name, columns in (("counts", counts), ("exposures", exposures)):
+        for name, columns in zip(TABLES, (counts, exposures, agents), strict=True):
             writer.write_table(_laid_out(run, name, columns))
     return sink.getvalue().to_pybytes()
 
 
 def _laid_out(run: int, name: str, columns: Mapping[str, Any]) -> pa.Table:
-    """Give a table the columns that both have."""
-    rows = len(columns.get("step", ()))
+    """Give a table the columns that all have."""
+    rows = len(next(iter(columns.values()), ()))
     fixed = {"run": pa.repeat(run, rows), "table": pa.repeat(name, rows)}
     arrays = []
     for field in SCHEMA:
@@ -86,7 +95,7 @@ def _laid_out(run: int, name: str, columns: Mapping[str, Any]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
+def read_info(path: Path) -> RunInfo:
     """Read what is known of a run from its file.
 
     Parameters
@@ -95,7 +104,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
     Returns
     -------
-    dict
+    RunInfo
 
     Raises
     ------
@@ -103,6 +112,6 @@ def read_manifest(path: Path) -> dict[str, Any]:
         If the file is not whole, or not of a run.
     """
     try:
-        return dict(json.loads(pq.read_schema(path).metadata[_KEY]))
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        return RunInfo.from_dict(json.loads(pq.read_schema(path).metadata[_KEY]))
+    except (LLMSpreadError, OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise InputFileError(path, f"is not the whole file of a run: {error}") from error

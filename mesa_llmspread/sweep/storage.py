@@ -20,7 +20,7 @@ from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Outcome, versions
 from mesa_llmspread.sweep.language import LIMITS, template_hashes
 from mesa_llmspread.sweep.models import PLAIN, model_name
-from mesa_llmspread.sweep.runfile import read_manifest
+from mesa_llmspread.sweep.runfile import read_info
 
 if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
@@ -201,7 +201,7 @@ class Folder:
         path = self.run_path(run)
         if path.exists():
             try:
-                same = read_manifest(path)["rng"] == rng
+                same = read_info(path).rng == rng
             except InputFileError as error:
                 return "damaged", str(error)
             return ("done", "") if same else ("damaged", f"{path}: is of a run with another seed")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread.profiles import all_profiles
+from mesa_llmspread.profiles import trait_levels
 
 __all__ = ["ExposureArrays"]
 
@@ -93,7 +92,7 @@ class ExposureArrays:
     @property
     def traits(self) -> Floats:
         """The profiles' trait levels, shape (n, 5), in the order O C E A N."""
-        return _levels()[self.profile]
+        return trait_levels()[self.profile]
 
     def __len__(self) -> int:
         return len(self.contacts)
@@ -104,9 +103,3 @@ class ExposureArrays:
         for name in self.__slots__:
             setattr(chosen, name, getattr(self, name)[kept])
         return chosen
-
-
-@cache
-def _levels() -> Floats:
-    """Trait levels of the 32 profiles."""
-    return np.array([profile.levels for profile in all_profiles()])

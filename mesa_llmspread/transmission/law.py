@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mesa_llmspread._validation import checked_number
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, RenamedError
 from mesa_llmspread.profiles import all_profiles
 from mesa_llmspread.transmission.exposures import ExposureArrays
 
@@ -39,7 +40,7 @@ class TransmissionLaw(ABC):
     bounds : mapping of str to (float, float)
         The smallest and largest value of a parameter; 0 and 1 where none are given.
     labels : mapping of str to str
-        How to read each parameter, in words.
+        What each parameter is, for readers.
     memory : {"none", "first_repeat", "cumulative"}
         What :meth:`prob` depends on besides what is visible now: nothing; whether
         ``exposure_count`` is 1 or larger; or ``cumulative``, in place of the number of visible
@@ -72,6 +73,11 @@ class TransmissionLaw(ABC):
     uses_profile: ClassVar[bool] = False
     nested_in: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "words" in vars(cls):
+            raise RenamedError(f"{cls.__name__}.words", vars(cls)["words"], "labels")
+
     def __post_init__(self) -> None:
         limits = self.parameter_bounds
         for name, value in self.parameters.items():
@@ -95,8 +101,9 @@ class TransmissionLaw(ABC):
 
     @property
     def name(self) -> str:
-        """The law's name, as :func:`law_names` lists it."""
-        return type(self).__name__
+        """The class's name, with the options that are not defaults in parentheses."""
+        options = ", ".join(self._changed_options())
+        return f"{type(self).__name__}({options})" if options else type(self).__name__
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -326,13 +333,28 @@ class TransmissionLaw(ABC):
             )
         return chance.clip(0.0, 1.0)
 
+    def _changed_options(self) -> list[str]:
+        """Return the options that are not defaults as text that :func:`parse_law` reads."""
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        return [
+            f"{name}={_as_text(value)}"
+            for name, value in self.options.items()
+            if value != defaults[name]
+        ]
+
     def __str__(self) -> str:
-        values = ", ".join(f"{name}={value:g}" for name, value in self.parameters.items())
-        return f"{self.name}({values})"
+        values = [f"{name}={value:g}" for name, value in self.parameters.items()]
+        return f"{type(self).__name__}({', '.join([*values, *self._changed_options()])})"
 
 
 def _is_parameter(field: dataclasses.Field[Any]) -> bool:
     return field.type in (float, "float")
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return repr(sorted(value) if isinstance(value, frozenset) else value)
 
 
 def _middle(low: float, high: float) -> float:
@@ -354,6 +376,9 @@ class _AtProfile(TransmissionLaw):
     @property
     def name(self) -> str:
         return f"{self.law.name}[{all_profiles()[self.profile].code}]"
+
+    def __str__(self) -> str:
+        return f"{self.law}[{all_profiles()[self.profile].code}]"
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -101,7 +101,7 @@ class OnlineOffline(TransmissionLaw):
 class FirstRepeat(TransmissionLaw):
     """Novelty: one probability for the first time an agent sees the news, another for again.
 
-    Per contact, ``p = 1 - (1 - b)**m``; per step, ``p = b`` if ``m >= 1``; with
+    Per contact, ``p = 1 - (1 - b)**m``; per occasion, ``p = b`` if ``m >= 1``; with
     ``b = beta_first`` at the first exposure occasion and ``beta_repeat`` after it.
 
     Parameters
@@ -132,11 +132,6 @@ class FirstRepeat(TransmissionLaw):
         super().__post_init__()
         if self.per not in ("contact", "occasion"):
             raise UnknownNameError("per", self.per, ("contact", "occasion"))
-
-    @property
-    def name(self) -> str:
-        """The law's name, as :func:`law_names` lists it."""
-        return "FirstRepeat" if self.per == "contact" else "FirstRepeatStep"
 
     @property
     def independent_contacts(self) -> bool:  # type: ignore[override]
@@ -190,11 +185,6 @@ class SingleMultiple(TransmissionLaw):
         super().__post_init__()
         if self.count not in ("current", "cumulative"):
             raise UnknownNameError("count", self.count, ("current", "cumulative"))
-
-    @property
-    def name(self) -> str:
-        """The law's name, as :func:`law_names` lists it."""
-        return "SingleMultiple" if self.count == "current" else "SingleMultipleCumulative"
 
     @property
     def memory(self) -> str:  # type: ignore[override]
@@ -260,7 +250,7 @@ class TwoClass(TransmissionLaw):
 
     @property
     def name(self) -> str:
-        """The law's name, as :func:`law_names` lists it."""
+        """``TwoClass``, or ``TwoClassKnown`` where the classes are known."""
         return "TwoClass" if self.high is None else "TwoClassKnown"
 
     @property

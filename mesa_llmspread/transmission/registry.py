@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
@@ -23,16 +22,9 @@ __all__ = ["law_names", "parse_call", "parse_law", "register_law", "resolve_law"
 
 LawType = TypeVar("LawType", bound=type[TransmissionLaw])
 
-# Classes, and the options that a name stands for.
-_LAWS: dict[str, tuple[type[TransmissionLaw], dict[str, Any]]] = {
-    "SI": (SI, {}),
-    "OnlineOffline": (OnlineOffline, {}),
-    "FirstRepeat": (FirstRepeat, {}),
-    "FirstRepeatStep": (FirstRepeat, {"per": "occasion"}),
-    "SingleMultiple": (SingleMultiple, {}),
-    "SingleMultipleCumulative": (SingleMultiple, {"count": "cumulative"}),
-    "TwoClass": (TwoClass, {}),
-    "ByProfile": (ByProfile, {}),
+_LAWS: dict[str, type[TransmissionLaw]] = {
+    law.__name__: law
+    for law in (SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile)
 }
 
 _BUILT_IN = frozenset(_LAWS)
@@ -62,17 +54,17 @@ def register_law(law: LawType) -> LawType:
         raise ArgumentTypeError("law", law, "a subclass of TransmissionLaw")
     if law.__name__ in _BUILT_IN:
         raise ArgumentError("law", law.__name__, "have a name that no law of the package has")
-    _LAWS[law.__name__] = (law, {})
+    _LAWS[law.__name__] = law
     return law
 
 
 def registered_laws() -> dict[str, type[TransmissionLaw]]:
     """Return the laws of one's own that are registered in this process, by name."""
-    return {name: law for name, (law, _) in _LAWS.items() if name not in _BUILT_IN}
+    return {name: law for name, law in _LAWS.items() if name not in _BUILT_IN}
 
 
 def law_names() -> list[str]:
-    """List the laws that are known by name: what :func:`~mesa_llmspread.fit` can fit.
+    """List the laws that are known by name.
 
     Returns
     -------
@@ -81,7 +73,7 @@ def law_names() -> list[str]:
     Examples
     --------
     >>> sorted(law_names())[:3]
-    ['ByProfile', 'FirstRepeat', 'FirstRepeatStep']
+    ['ByProfile', 'FirstRepeat', 'OnlineOffline']
     """
     return list(_LAWS)
 
@@ -94,7 +86,8 @@ def resolve_law(
     Parameters
     ----------
     law : str, type of TransmissionLaw or TransmissionLaw
-        A name as in :func:`law_names`, ``package.module:Object``, a class, or a law.
+        A name of :func:`law_names` or ``package.module:Object``, with options in parentheses
+        where they are not defaults; a class; or a law.
     **options
         Fields of the class that are not parameters: ``per``, ``count`` or ``high``.
 
@@ -113,11 +106,17 @@ def resolve_law(
     Examples
     --------
     >>> resolve_law("FirstRepeat", per="occasion").name
-    'FirstRepeatStep'
+    'FirstRepeat(per="occasion")'
     """
     if isinstance(law, str):
-        kind, given = _find(law, "law")
-        options = {**given, **options}
+        if "(" not in law:
+            kind = _find(law, "law")
+        else:
+            name, args, given = parse_call(law, "law", "be the name of a law")
+            kind = _find(name, "law")
+            if args or not given.keys() <= kind.option_names():
+                return resolve_law(parse_law(law), **options)
+            options = {**given, **options}
     elif isinstance(law, TransmissionLaw):
         if not options:
             return law
@@ -174,19 +173,17 @@ def parse_law(text: str, argument: str = "law") -> TransmissionLaw:
     name, args, keywords = parse_call(
         text, argument, "be a law with its values, such as 'SI(0.05)' or 'FirstRepeat(0.2, 0.04)'"
     )
-    kind, options = _find(name, argument)
-    values = {**options, **keywords}
+    kind = _find(name, argument)
     signature = inspect.signature(kind)
     try:
-        signature.bind(*args, **values)
+        signature.bind(*args, **keywords)
     except TypeError as error:
         wanted = ", ".join(
             field if given.default is given.empty else f"{field}={given.default!r}"
             for field, given in signature.parameters.items()
-            if field not in options
         )
         raise ArgumentError(argument, text, f"be {name}({wanted}): {error}") from error
-    return kind(*args, **values)
+    return kind(*args, **keywords)
 
 
 def parse_call(text: str, argument: str, wanted: str) -> tuple[str, list[Any], dict[str, Any]]:
@@ -245,12 +242,11 @@ def parse_call(text: str, argument: str, wanted: str) -> tuple[str, list[Any], d
     return name, args, keywords
 
 
-def _find(name: str, argument: str) -> tuple[type[TransmissionLaw], Mapping[str, Any]]:
-    """Find a class by name, and the options that the name stands for."""
+def _find(name: str, argument: str) -> type[TransmissionLaw]:
+    """Find a class by name."""
     found = find_part(name, _LAWS, argument)
     if found is None:
         raise UnknownNameError(argument, name, _LAWS)
-    kind, options = found if isinstance(found, tuple) else (found, {})
-    if not (isinstance(kind, type) and issubclass(kind, TransmissionLaw)):
-        raise ArgumentTypeError(argument, kind, "a subclass of TransmissionLaw")
-    return kind, options
+    if not (isinstance(found, type) and issubclass(found, TransmissionLaw)):
+        raise ArgumentTypeError(argument, found, "a subclass of TransmissionLaw")
+    return found

@@ -94,7 +94,7 @@ def FittedCurve(model: SpreadModel) -> None:
                 law,
                 n=model.n,
                 k=model.network.degrees,
-                initial_infected=model.manifest["initial_infected"],
+                initial_infected=int(data.counts["infected"][0]),
                 steps=model.clock,
                 closure=closure,
             )
