@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mesa_llmspread.app import Page, prepare
+from mesa_llmspread.app.page import Page
+from mesa_llmspread.app.session import prepare
 
 prepare()
 page = Page()

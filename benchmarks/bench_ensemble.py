@@ -1,4 +1,4 @@
-"""The compiled ensemble beside EoN, NDlib, Mesa and a SciPy product a step, on the same networks.
+"""The compiled ensemble, EoN, NDlib, Mesa and one SciPy product per step on the same networks.
 
 ``python benchmarks/bench_ensemble.py`` takes about six minutes; with ``--quick`` the networks
 are smaller and it takes about two minutes. NDlib (``pip install ndlib``) is left out where it is
@@ -111,7 +111,7 @@ def with_ensemble(network: Network, runs: int, threads: int = 1) -> None:
 
 
 def competitors(network: Network) -> dict[str, tuple[Callable[[int], None], int]]:
-    """Give every competitor's function of a number of runs, and the most agents it is asked for."""
+    """Return each competitor's function of a number of runs, and the most agents it is run with."""
     graph = network.to_networkx()
     found = {
         "SciPy product a step": (lambda runs: with_scipy(network, runs), 10**7),

@@ -26,8 +26,8 @@ from _peer import served
 
 from mesa_llmspread.deciders import LLMDecider
 from mesa_llmspread.deciders.base import Exposure, Post
-from mesa_llmspread.deciders.llm import loop
-from mesa_llmspread.deciders.llm.replies import Answer
+from mesa_llmspread.deciders.llm import event_loop
+from mesa_llmspread.deciders.llm.call import Answer
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.profiles import all_profiles
 
@@ -128,7 +128,7 @@ def whole_path(address: str, n: int, concurrency: int) -> Iterator[Callable[[int
             "openai/tiny", address, max_concurrency=concurrency, store=Path(folder) / "calls.sqlite"
         ).for_run(n, np.random.default_rng(1))
         yield lambda some: decider.decide(exposures(some, next(step)), np.random.default_rng(0))
-        loop.run(close_litellm())
+        event_loop.run(close_litellm)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Making, converting and reading networks, beside networkx on the same task.
+"""Drawing, converting and reading networks, compared with networkx on the same task.
 
 ``python benchmarks/bench_networks.py`` takes about five minutes, most of it networkx; with
 ``--quick`` the networks are smaller and it takes about twenty seconds.

@@ -1,4 +1,4 @@
-"""Numbers in words: what stands in reports, tables and sentences."""
+"""Numbers as text: what stands in reports, tables and sentences."""
 
 from __future__ import annotations
 

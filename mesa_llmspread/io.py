@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import zlib
@@ -30,14 +31,16 @@ __all__ = [
 
 _SQLITE = b"SQLite format 3\0"
 
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all.
+    """Write a file atomically: all of it, or nothing.
 
     Parameters
     ----------
     path : Path
-        The file; one that is there is replaced.
+        The file; an existing one is replaced.
     content : bytes
 
     Raises
@@ -45,23 +48,36 @@ def write_whole(path: Path, content: bytes) -> None:
     OutputError
         If it cannot be written; an old file stays as it was.
     """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = _beside(path)
+    with _raising_output_errors(path):
         try:
-            with os.fdopen(handle, "wb") as file:
+            # Not tempfile.mkstemp, which makes files that only their owner reads.
+            with os.fdopen(os.open(temporary, _NEW_FILE, 0o666), "wb") as file:
                 file.write(content)
-            # mkstemp makes files that only the owner reads; give it what a new file has.
-            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            temporary.unlink(missing_ok=True)
             raise
+
+
+def _beside(path: Path) -> Path:
+    """Return a new hidden name in the same folder."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+@contextlib.contextmanager
+def _raising_output_errors(path: str | Path) -> Iterator[None]:
+    """Turn what the system raises into OutputError."""
+    try:
+        yield
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(path, error.strerror or str(error)) from error
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder, and make sure that files can be written into it.
+    """Create a folder, and make sure that files can be written into it.
 
     Parameters
     ----------
@@ -75,14 +91,11 @@ def make_folder(folder: Path) -> Path:
     Raises
     ------
     OutputError
-        If it cannot be made or written into.
+        If it cannot be created or written into.
     """
-    try:
+    with _raising_output_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(folder, error.strerror or str(error)) from error
+        _probe(folder)
     return folder
 
 
@@ -118,7 +131,7 @@ def first_free(folder: Path) -> Path:
 
 
 def check_new_folder(folder: str | Path, force: bool = False) -> Path:
-    """Check that :func:`new_folder` can write a folder; changes nothing on disk.
+    """Validate that :func:`new_folder` can write a folder; changes nothing on disk.
 
     Parameters
     ----------
@@ -139,11 +152,9 @@ def check_new_folder(folder: str | Path, force: bool = False) -> Path:
         written.
     """
     target = Path(folder).resolve()
-    try:
-        _probe(target)
+    with _raising_output_errors(folder):
+        _probe(next(parent for parent in (*target.parents, target) if parent.exists()))
         free = is_free(target)
-    except OSError as error:
-        raise OutputError(folder, error.strerror or str(error)) from error
     if not free and not target.is_dir():
         raise OutputError(folder, "is a file; name a folder")
     for place, name in ((Path.cwd(), "current"), (Path(os.path.expanduser("~")), "home")):
@@ -164,7 +175,7 @@ def check_new_folder(folder: str | Path, force: bool = False) -> Path:
 
 @contextlib.contextmanager
 def new_folder(folder: str | Path, force: bool = False) -> Iterator[Path]:
-    """Write a folder so that it appears whole or not at all.
+    """Write a folder atomically: all of it, or nothing.
 
     Parameters
     ----------
@@ -185,18 +196,13 @@ def new_folder(folder: str | Path, force: bool = False) -> Iterator[Path]:
         As :func:`check_new_folder`; whatever was there stays as it was.
     """
     target = check_new_folder(folder, force)
+    built = _beside(target)
+    with _raising_output_errors(folder):
+        built.mkdir(parents=True)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        built = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    except OSError as error:
-        raise OutputError(folder, error.strerror or str(error)) from error
-    try:
-        os.chmod(built, 0o777 & ~_umask())
         yield built
-        try:
+        with _raising_output_errors(folder):
             _move(built, target, force)
-        except OSError as error:
-            raise OutputError(folder, error.strerror or str(error)) from error
     except BaseException:
         shutil.rmtree(built, ignore_errors=True)
         raise
@@ -209,7 +215,7 @@ def _move(built: Path, target: Path, force: bool) -> None:
             target.rmdir()
         os.rename(built, target)
         return
-    old = built.with_name(f"{built.name}.old")
+    old = _beside(target)
     os.rename(target, old)
     try:
         os.rename(built, target)
@@ -219,10 +225,9 @@ def _move(built: Path, target: Path, force: bool) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _probe(target: Path) -> None:
-    """Raise OSError unless files can be made where a folder is to be."""
-    there = next(parent for parent in (*target.parents, target) if parent.exists())
-    with tempfile.TemporaryFile(dir=there):
+def _probe(folder: Path) -> None:
+    """Raise OSError unless files can be written into a folder."""
+    with tempfile.TemporaryFile(dir=folder):
         pass
 
 
@@ -237,22 +242,11 @@ def _not_a_record(folder: Path) -> str:
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             return f"{path.name} is a folder: move it first"
-        if path.is_file() and _begins_with(path, _SQLITE):
-            return f"{path.name} holds kept calls: move it first"
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(len(_SQLITE)) == _SQLITE:
+                    return f"{path.name} holds kept calls: move it first"
     return ""
-
-
-def _begins_with(path: Path, start: bytes) -> bool:
-    """Return whether a file begins with some bytes."""
-    with path.open("rb") as file:
-        return file.read(len(start)) == start
-
-
-def _umask() -> int:
-    """Return the mask of this process for new files."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def read_text(path: str | Path, encodings: Sequence[str] = ("utf-8-sig",)) -> str:
@@ -281,8 +275,8 @@ def read_text(path: str | Path, encodings: Sequence[str] = ("utf-8-sig",)) -> st
         raise InputFileError(path, f"is a broken gzip file: {error}") from error
     except OSError as error:
         raise InputFileError(path, f"cannot be read: {error.strerror}") from error
-    # UTF-16 and the files of spreadsheets hold zero bytes, text in the encodings does not.
-    if b"\0" not in content:
+    # UTF-16 and old spreadsheets hold zero bytes, newer spreadsheets begin as a zip file does.
+    if b"\0" not in content and not content.startswith(b"PK\x03\x04"):
         for encoding in encodings:
             with contextlib.suppress(UnicodeDecodeError):
                 return content.decode(encoding)

@@ -1,4 +1,4 @@
-"""Parts of one's own by name: registered, on an import path, or of an installed package.
+"""Parts of your own by name: registered, on an import path, or of an installed package.
 
 Wherever a name is taken (``batch_run``, sweeps, the command line, the page), three kinds work:
 the name of a part that was registered in this process, ``package.module:Object``, and the name
@@ -21,7 +21,7 @@ GROUP = "mesa_llmspread"
 
 
 def find_part(name: str, registered: Mapping[str, Any], argument: str) -> Any | None:
-    """Find a part by its name.
+    """Return a part by its name.
 
     Parameters
     ----------

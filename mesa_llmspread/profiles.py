@@ -11,9 +11,11 @@ from __future__ import annotations
 import enum
 import itertools
 import operator
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -53,33 +55,12 @@ class Trait(enum.Enum):
         return self.value[0].upper()
 
 
-# Adjectives of the low and of the high pole of every trait: a selection of the Big-Five markers
-# of Goldberg (1992), doi:10.1037/1040-3590.4.1.26, as collected for language models by
-# Serapio-Garcia et al. (2023), arXiv 2307.00184 (CC BY 4.0).
-_MARKERS = {
-    Trait.OPENNESS: (
-        "unimaginative, uncreative, uninquisitive, unreflective and predictable",
-        "imaginative, creative, curious, reflective and spontaneous",
-    ),
-    Trait.CONSCIENTIOUSNESS: (
-        "disorganized, irresponsible, careless, lazy and undisciplined",
-        "organized, responsible, thorough, hardworking and self-disciplined",
-    ),
-    Trait.EXTRAVERSION: (
-        "introverted, silent, timid, unenergetic and unassertive",
-        "extraverted, talkative, bold, energetic and assertive",
-    ),
-    Trait.AGREEABLENESS: (
-        "unkind, uncooperative, distrustful, selfish and unsympathetic",
-        "kind, cooperative, trustful, unselfish and sympathetic",
-    ),
-    Trait.NEUROTICISM: (
-        "relaxed, at ease, patient, easygoing and emotionally stable",
-        "tense, nervous, irritable, anxious and emotionally unstable",
-    ),
-}
+_DATA = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
-# Qualifiers by the size of a level, largest first: (at least this many sd, word).
+#: Shares of the profiles ``ocean`` to ``oCEAN`` among people; see :func:`norm_shares`.
+NORM_SHARES: tuple[float, ...] = tuple(_DATA["norms"]["shares"])
+
+# Qualifiers by the size of a level, largest first: at least this many sd, and the word.
 _QUALIFIERS = ((1.5, "extremely"), (0.75, "very"), (0.25, "somewhat"))
 
 
@@ -188,13 +169,14 @@ class Profile:
             if word is None:
                 sentences.append(f"You are average in {trait.value}.")
             else:
-                sentences.append(f"You are {word} {_MARKERS[trait][level > 0]}.")
+                adjectives = _DATA["markers"][trait.value][level > 0]
+                sentences.append(f"You are {word} {adjectives}.")
         return " ".join(sentences)
 
 
 @cache
 def all_profiles() -> tuple[Profile, ...]:
-    """List the 32 binary profiles in binary order, from ``ocean`` to ``OCEAN``.
+    """Return the 32 binary profiles in binary order, from ``ocean`` to ``OCEAN``.
 
     Returns
     -------
@@ -210,7 +192,7 @@ def all_profiles() -> tuple[Profile, ...]:
 
 @cache
 def codes() -> tuple[str, ...]:
-    """List the codes of the 32 binary profiles, in the order of :func:`all_profiles`."""
+    """Return the codes of the 32 binary profiles, in the order of :func:`all_profiles`."""
     letters = ((trait.letter.lower(), trait.letter) for trait in Trait)
     return tuple("".join(code) for code in itertools.product(*letters))
 
@@ -224,29 +206,6 @@ def trait_levels() -> npt.NDArray[np.float64]:
 def by_code(values: Mapping[str, float]) -> npt.NDArray[np.float64]:
     """Return values by profile code as an array of 32; 0 for codes that are missing."""
     return np.array([values.get(code, 0) for code in codes()], dtype=float)
-
-
-# Correlations of the five traits (O C E A N) in 2,800 people who answered 25 IPIP items:
-# the `bfi` data of the R package psychTools (SAPA project).
-_NORM_CORRELATIONS = np.array(
-    [
-        [1.0, 0.1952, 0.2140, 0.1479, -0.0859],
-        [0.1952, 1.0, 0.2628, 0.2582, -0.2329],
-        [0.2140, 0.2628, 1.0, 0.4612, -0.2203],
-        [0.1479, 0.2582, 0.4612, 1.0, -0.1852],
-        [-0.0859, -0.2329, -0.2203, -0.1852, 1.0],
-    ]
-)
-
-# Orthant probabilities of the multivariate normal with these correlations, for the profiles
-# `ocean` to `oCEAN`; by symmetry the profile with every trait flipped has the same share.
-# Written out so that a population never depends on the SciPy version; a test computes them.
-# fmt: off
-NORM_SHARES: tuple[float, ...] = (
-    0.044491, 0.083980, 0.021052, 0.029435, 0.020070, 0.024689, 0.029472, 0.028080,
-    0.029821, 0.033828, 0.022278, 0.019439, 0.020764, 0.015983, 0.048364, 0.028254,
-)
-# fmt: on
 
 
 def norm_shares() -> npt.NDArray[np.float64]:
@@ -315,7 +274,7 @@ def sample_profiles(
         return _checked_sequence(n, population)
     if population == "continuous":
         # Not `@`: BLAS takes other paths for other n, and the first profiles must not change.
-        factor = np.linalg.cholesky(_NORM_CORRELATIONS)
+        factor = np.linalg.cholesky(_DATA["norms"]["correlations"])
         normal = np.einsum("ij,kj->ik", rng.standard_normal((n, 5)), factor)
         return tuple(Profile(*levels) for levels in np.clip(normal, -3, 3))
     if population in codes():

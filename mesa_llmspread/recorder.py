@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mesa.datacollection import DataCollector
 
-from mesa_llmspread.data.collected import RECORD
-from mesa_llmspread.data.spread_data import EXPOSURE_COLUMNS
+from mesa_llmspread.data.collected import COLUMNS, RECORD
+from mesa_llmspread.data.schema import EXPOSURE_COLUMNS
 from mesa_llmspread.deciders.base import Decision, Exposure
 
 if TYPE_CHECKING:
@@ -24,15 +24,7 @@ __all__ = [
 ]
 
 #: Columns of every model's collector, and the attributes that they report.
-REPORTERS = {
-    "Step": "clock",
-    "Susceptible": "susceptible",
-    "Infected": "infected",
-    "NewInfected": "new_infected",
-    "Exposures": "exposures",
-    "Failed": "failed",
-    RECORD: "record",
-}
+REPORTERS = {column: name for name, column in COLUMNS.items()} | {"Step": "clock", RECORD: "record"}
 
 # Columns of the table of decisions; the run is counted by whoever reads several.
 _LOGGED = tuple(column for column in EXPOSURE_COLUMNS if column != "run")

@@ -1,4 +1,4 @@
-"""What several test modules share."""
+"""Fixtures and settings of several test modules."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# Before NumPy is loaded: on small problems a second thread of OpenBLAS only spins, and beside
-# busy processes everything waits for it.
+# Before NumPy is loaded: on small problems a second thread of OpenBLAS only waits actively, which
+# slows all processes where the machine is busy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 pytest_plugins = ["servers"]
@@ -16,8 +16,8 @@ pytest_plugins = ["servers"]
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder of reference numbers and real data that is not part of the project."""
+    """Return the folder of reference numbers and real data that are not part of the project."""
     folder = Path(__file__).parents[2] / "shared"
     if not folder.is_dir():
-        pytest.skip(f"reference data is not here: {folder}")
+        pytest.skip(f"the reference data is missing: {folder}")
     return folder

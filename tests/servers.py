@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from mesa_llmspread.deciders import LLMDecider
+
 __all__ = [
     "Reply",
     "ScriptedServer",
     "answer",
+    "impatient",
     "llama_server",
     "make_tiny_model",
     "scripted_server",
@@ -76,6 +79,16 @@ class Reply:
 def answer(repost: bool = True, post: str = "Look at this.", reason: str = "It matters.") -> Reply:
     """A reply that follows the schema."""
     return Reply(json.dumps({"repost": repost, "post": post, "reason": reason}))
+
+
+async def _no_wait(seconds: float) -> None:
+    """Stand in for the wait between two attempts."""
+
+
+def impatient(decider: LLMDecider) -> LLMDecider:
+    """Return a decider that does not wait between attempts."""
+    decider.caller.client = replace(decider.client, sleep=_no_wait)
+    return decider
 
 
 Script = Reply | Sequence[Reply] | Callable[[dict[str, Any]], Reply]

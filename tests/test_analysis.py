@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -23,9 +24,11 @@ from mesa_llmspread import (
     compare,
     concat,
     fit,
+    fit_traits,
     solve,
 )
 from mesa_llmspread.analysis.cascades import cascade
+from mesa_llmspread.analysis.costs import spending
 from mesa_llmspread.analysis.descriptive import GROUPINGS, prevalence, repost_rates
 from mesa_llmspread.analysis.event_analysis import (
     CURVES,
@@ -37,7 +40,7 @@ from mesa_llmspread.analysis.event_analysis import (
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.networks import random_regular
 from mesa_llmspread.reporting.plots import plot_spread
-from mesa_llmspread.reporting.report import figures, save_figures, write_report
+from mesa_llmspread.reporting.report import figures, write_report
 from models.armed_conflict.run import show
 
 
@@ -193,8 +196,9 @@ def test_the_table_has_a_line_an_event(data: SpreadData) -> None:
 )
 def test_the_whole_way_for_every_kind_of_run(tmp_path: Path, settings: dict) -> None:
     analysis = analyse(record(**settings))
-    pictures = save_figures(figures(analysis), tmp_path)
-    page = write_report(analysis, pictures, tmp_path / "report.html").read_text()
+    page = write_report(analysis, tmp_path).read_text()
+    pictures = {path.stem: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert pictures.keys() == figures(analysis).keys()
     assert page.count("data:image/png;base64,") == len(pictures)
     assert ("hazard_ratios" in pictures) is (analysis.traits is not None)
     assert all(png.startswith(b"\x89PNG") for png in pictures.values())
@@ -216,8 +220,7 @@ def test_a_law_that_does_not_fit_is_said_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     analysis = analyse(record(n=400, k=8, decider=ScriptedDecider(odd_ones)))
-    pictures = save_figures(figures(analysis), tmp_path)
-    page = write_report(analysis, pictures, tmp_path / "report.html")
+    page = write_report(analysis, tmp_path)
     lead = page.read_text().split('<p class="lead">')[1].split("</p>")[0]
     said = "does not fit the decisions (goodness of fit: p &lt; 0.001)"
     assert said in lead
@@ -237,8 +240,7 @@ def test_a_law_that_does_not_fit_is_said_first(
 def test_a_law_that_fits_is_not_said_not_to(tmp_path: Path) -> None:
     model = SpreadModel(n=300, decider="FirstRepeat(0.2, 0.05)", rng=1)
     analysis = analyse(SpreadData.from_model(model.run(25)))
-    pictures = save_figures(figures(analysis), tmp_path)
-    assert "does not fit" not in write_report(analysis, pictures, tmp_path / "r.html").read_text()
+    assert "does not fit" not in write_report(analysis, tmp_path).read_text()
 
 
 def test_what_a_small_run_cannot_tell_is_said(
@@ -247,8 +249,7 @@ def test_what_a_small_run_cannot_tell_is_said(
     # One step: nobody has seen the news twice.
     settings = {"n": 30, "k": 4, "initial_infected": 1, "decider": "SI(1.0)"}
     analysis = analyse(SpreadData.from_model(SpreadModel(**settings, rng=1).run(1)))
-    pictures = save_figures(figures(analysis), tmp_path)
-    text = read(write_report(analysis, pictures, tmp_path / "report.html"))
+    text = read(write_report(analysis, tmp_path))
     assert "1 run about 1 event; 4 decisions by" in text
     assert "beta_repeat not estimable" in text
     assert "beta_repeat is not identifiable: no decision says anything about it." in text
@@ -267,11 +268,29 @@ def test_text_from_outside_is_text(tmp_path: Path) -> None:
     )
     run = SpreadData.from_model(SpreadModel(n=40, k=4, event=hostile, rng=1).run(10))
     analysis = analyse(run)
-    page = write_report(analysis, save_figures(figures(analysis), tmp_path), tmp_path / "r.html")
+    page = write_report(analysis, tmp_path)
     text = page.read_text()
     assert "<script" not in text
     assert "<img src=x" not in text
     assert "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        prevalence,
+        analyse,
+        cascade,
+        fit_traits,
+        spending,
+        lambda data: repost_rates(data, "profile"),
+    ],
+)
+def test_what_is_no_record_is_refused(use: Any) -> None:
+    for wrong in (5, None, "run", SpreadModel):
+        with pytest.raises(ArgumentTypeError) as caught:
+            use(wrong)
+        assert (caught.value.argument, caught.value.value) == ("data", wrong)
 
 
 @pytest.mark.parametrize("level", ["0.95", None, [0.9], True])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
-import time
+import json
+import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +17,43 @@ import pytest
 import solara
 from waiting import eventually
 
-from mesa_llmspread import Exposure, ScriptedDecider, SpreadData, SpreadModel, all_profiles
-from mesa_llmspread.app.event_form import MOST_BYTES, UploadError, read_upload
-from mesa_llmspread.app.export import report, zipped
-from mesa_llmspread.app.fitting import fit_law
-from mesa_llmspread.app.forms import _FEEDS
-from mesa_llmspread.app.lesson import LESSONS, applied
-from mesa_llmspread.app.profiles_view import profile_rates
-from mesa_llmspread.app.session import Session, View
-from mesa_llmspread.app.settings import LAWS, Settings
-from mesa_llmspread.app.stage import layout
+from mesa_llmspread import (
+    Decider,
+    Decision,
+    Exposure,
+    ScriptedDecider,
+    SpreadData,
+    SpreadModel,
+    Trait,
+)
+from mesa_llmspread.app import page
+from mesa_llmspread.app.fits import fit_law
+from mesa_llmspread.app.forms import MOST_BYTES, read_upload
+from mesa_llmspread.app.layout import layout
+from mesa_llmspread.app.lesson import LESSONS
+from mesa_llmspread.app.panels import profile_rates, report, zipped
+from mesa_llmspread.app.session import THREADS, Session, View
+from mesa_llmspread.app.settings import CONTROLS, LAWS, Settings
+from mesa_llmspread.exceptions import InputFileError
 from mesa_llmspread.model import FEEDS
-from mesa_llmspread.networks import make_network
+from mesa_llmspread.networks import NETWORKS, make_network
 
 DATA = Path(__file__).parent / "data"
 
 
 def until(session: Session, wanted: Callable[[View], bool], seconds: float = 60.0) -> View:
     """Wait for a view of a session."""
-    end = time.monotonic() + seconds
-    while not wanted(session.view):
-        assert time.monotonic() < end, session.view
-        session.wait(session.view.version, 0.1)
+    eventually(lambda: wanted(session.view), seconds)
     return session.view
 
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    session = Session(Settings(n=60, decider="FirstRepeat"))
-    session.pause = 0.0
+    session = Session(Settings(n=60, decider="FirstRepeat"), pause=0.0)
     until(session, lambda view: view.model is not None)
     yield session
     session.close()
-    session._thread.join(60)
-    assert not session._thread.is_alive()
+    eventually(lambda: THREADS not in [thread.name for thread in threading.enumerate()])
 
 
 @pytest.mark.parametrize("decider", ["traits", *LAWS])
@@ -65,8 +69,9 @@ def test_settings_make_the_model_that_their_lines_make(decider: str) -> None:
     assert printed.getvalue().strip()
 
 
-def test_the_form_offers_every_feed() -> None:
-    assert tuple(_FEEDS) == FEEDS
+def test_the_form_offers_every_feed_and_network() -> None:
+    assert tuple(CONTROLS["feed"].choices) == FEEDS
+    assert set(CONTROLS["network"].choices) == set(NETWORKS)
 
 
 def test_shares_of_traits_are_shares_of_profiles() -> None:
@@ -79,7 +84,7 @@ def test_shares_of_traits_are_shares_of_profiles() -> None:
 def test_every_lesson_can_be_shown() -> None:
     assert len(LESSONS) == 5
     for step in LESSONS:
-        assert applied(step).make_model().running
+        assert step.settings.make_model().running
 
 
 @pytest.mark.parametrize("kind", ["random_regular", "small_world", "scale_free"])
@@ -101,20 +106,20 @@ def test_a_session_steps_runs_and_resets(session: Session) -> None:
     assert len(first) == 2
     session.run()
     # Fits have the lowest priority, so beside busy processes they take long.
-    view = until(session, lambda view: view.ended and view.law.complete, seconds=120)
+    view = until(session, lambda view: view.ended and view.law.step == view.clock, seconds=120)
     assert view.clock > 5
     assert view.infected == [int(i) for i in view.data.counts["infected"]]
-    assert view.law.verdict
+    assert view.law.rows
     session.draw("FirstRepeat")
     view = until(session, lambda view: view.law.drawn == "FirstRepeat")
-    names = [curve.name for curve in view.law.curves]
+    names = [curve["name"] for curve in view.law.curves]
     assert "master equations" in names
     assert "pair approximation" not in names
     assert view.law.missing.endswith("pair approximation.")
-    assert len(view.law.curves[0].infected) == view.clock + 1
+    assert len(view.law.curves[0]["y"]) == view.clock + 1
     session.draw("SI")
     view = until(session, lambda view: view.law.drawn == "SI", seconds=120)
-    assert {"pair approximation", "master equations"} < {curve.name for curve in view.law.curves}
+    assert {"pair approximation", "master equations"} < {curve["name"] for curve in view.law.curves}
     assert view.law.missing == ""
     session.reset()
     until(session, lambda view: view.clock == 0 and not view.busy)
@@ -144,37 +149,51 @@ def test_what_is_wrong_is_a_sentence(session: Session) -> None:
     assert until(session, lambda view: view.model is not None).problem == ""
 
 
-def test_an_unforeseen_error_says_nothing_it_should_not(
-    session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken() -> None:
+class Faulty(Decider):
+    """An operator's own decider with a fault."""
+
+    def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         raise RuntimeError("sk-secret")
 
-    assert session.view.model is not None
-    monkeypatch.setattr(session.view.model, "step", broken)
-    session.step()
-    view = until(session, lambda view: bool(view.problem))
+
+def test_an_unforeseen_error_says_nothing_it_should_not(session: Session) -> None:
+    session.apply(Settings(n=60, decider=f"{__name__}:Faulty"), run=True)
+    view = until(session, lambda view: bool(view.problem) and not view.busy)
     assert view.problem == "Something went wrong in the program (RuntimeError)."
+    assert view.model is not None
+    session.reset()
+    assert until(session, lambda view: not view.busy).problem == ""
+
+
+def test_the_last_choice_counts(session: Session) -> None:
+    for seed in range(2, 6):
+        session.apply(Settings(n=60, rng=seed), run=seed < 5)
+    view = until(session, lambda view: not view.busy)
+    assert (view.settings.rng, view.clock) == (5, 0)
+    assert view.model is not None
+    assert view.model.info.rng == 5
 
 
 def test_a_visitors_file() -> None:
     source = next(DATA.glob("ucdp*.csv"))
     assert read_upload("mine.csv", source.stat().st_size, source.read_bytes())
-    with pytest.raises(UploadError, match=r"^mine\.csv"):
-        read_upload("mine.csv", 5, b"a,b\n1,2\n")
-    with pytest.raises(UploadError, match="at most 5 MB"):
-        read_upload("mine.csv", MOST_BYTES + 1, b"")
+    for size, content, row in ((8, b"a,b\n1,2\n", 1), (MOST_BYTES + 1, b"", None)):
+        with pytest.raises(InputFileError) as caught:
+            read_upload("mine.csv", size, content)
+        assert (caught.value.path, caught.value.row) == (Path("mine.csv"), row)
 
 
-def test_profiles_are_a_grid_of_32() -> None:
+def test_repost_rates_are_plain_values() -> None:
     model = SpreadModel(n=100, rng=1)
-    assert profile_rates(SpreadData.from_model(model)) is None
-    rates = profile_rates(SpreadData.from_model(model.run(10)))
-    assert rates is not None
-    sides, cells = rates
-    assert len(sides) == 5
-    assert [cell["code"] for cell in cells] == [profile.code for profile in all_profiles()]
-    assert all(cell["low"] <= cell["rate"] <= cell["high"] for cell in cells if cell["decisions"])
+    assert profile_rates(SpreadData.from_model(model)) == {"by_trait": {}, "by_profile": {}}
+    data = SpreadData.from_model(model.run(10))
+    rates = profile_rates(data)
+    sides = [f"{trait.value} {side}" for trait in Trait for side in ("low", "high")]
+    assert list(rates["by_trait"]) == sides
+    assert set(rates["by_profile"]) == set(data.exposures["profile"])
+    for cell in [*rates["by_trait"].values(), *rates["by_profile"].values()]:
+        assert cell["low"] <= cell["rate"] <= cell["high"]
+    json.dumps(rates)
 
 
 def test_the_export_can_be_read_back(tmp_path: Path) -> None:
@@ -185,9 +204,7 @@ def test_the_export_can_be_read_back(tmp_path: Path) -> None:
 
 
 def test_the_page_renders() -> None:
-    from mesa_llmspread.app import Page
-
-    box, context = solara.render(solara.AppLayout(children=[Page()]), handle_error=False)
+    box, context = solara.render(solara.AppLayout(children=[page.Page()]), handle_error=False)
     try:
         eventually(lambda: "agents have posted the news" in shown(box))
         assert "cannot be shown" not in shown(box)
@@ -204,10 +221,8 @@ def Broken(*_: Any, **__: Any) -> None:
 def test_the_buttons_outlive_whatever_cannot_be_shown(
     part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mesa_llmspread.app import Page, page
-
     monkeypatch.setattr(page, part, Broken)
-    box, context = solara.render(solara.AppLayout(children=[Page()]), handle_error=False)
+    box, context = solara.render(solara.AppLayout(children=[page.Page()]), handle_error=False)
     try:
         eventually(lambda: "This panel cannot be shown (RuntimeError)." in shown(box))
         for button in ("Step", "Run", "Stop", "Reset"):
@@ -220,10 +235,9 @@ def test_the_buttons_outlive_whatever_cannot_be_shown(
 def test_a_law_says_at_once_that_it_does_not_fit() -> None:
     model = SpreadModel(n=300, decider=ScriptedDecider(odd_ones), rng=1).run(20)
     data = SpreadData.from_model(model)
-    for complete in (False, True):
-        law = fit_law(data, model.network, complete=complete)
-        assert "does not fit the decisions (goodness of fit: p < 0.001)" in law.verdict
-        assert law.rows[0]["fit"] == "p < 0.001"
+    law = fit_law(data, model.network)
+    assert "does not fit the decisions (goodness of fit: p < 0.001)" in law.verdict
+    assert law.rows[0]["goodness of fit"] == "p < 0.001"
     model = SpreadModel(n=300, decider="FirstRepeat(0.2, 0.04)", rng=1).run(20)
     law = fit_law(SpreadData.from_model(model), model.network)
     assert "does not fit" not in law.verdict

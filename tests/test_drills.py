@@ -18,13 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import tenacity
-from servers import Reply, ScriptedServer, answer
+from servers import Reply, ScriptedServer, answer, impatient
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders import DecisionStore, LLMDecider, Outcome
 from mesa_llmspread.deciders.base import Exposure, Post
-from mesa_llmspread.deciders.llm import calls
 from mesa_llmspread.deciders.llm.template import SHIPPED, as_template
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import DeciderError
@@ -35,9 +33,8 @@ SECRET = "sk-proj-veryverysecretveryverysecret0123"
 
 
 @pytest.fixture(autouse=True)
-def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr(calls, "_backoff", tenacity.wait_none())
 
 
 def exposures(n: int, *posts: str, text: str | None = None) -> list[Exposure]:
@@ -94,7 +91,7 @@ def test_a_faulty_server_changes_no_answer_that_came(
     def decide(script: Any, **options: Any) -> tuple[LLMDecider, list[Any]]:
         scripted_server.reset(script)
         who = LLMDecider("openai/tiny", scripted_server.api_base, max_failed=1.0, **options)
-        run = who.for_run(n, np.random.default_rng(1))
+        run = impatient(who).for_run(n, np.random.default_rng(1))
         return run, run.decide(exposures(n), np.random.default_rng(0))
 
     _, sound = decide(by_seed)
@@ -206,6 +203,7 @@ def test_a_key_is_nowhere_to_be_found(
         max_failed=1.0,
         max_attempts=2,
     )
+    impatient(who)
     with caplog.at_level(logging.DEBUG):
         model = SpreadModel(n=30, k=4, decider=who, rng=1).run(steps=2)
         SpreadData.from_model(model).save(tmp_path / "record")
@@ -265,8 +263,8 @@ HOSTILE = {
 def frame(messages: list[dict[str, str]], name: str = "standard") -> tuple[Any, ...]:
     """All of a prompt that nobody's words may change."""
     template = as_template(name)
-    borders = [template.say(line, marker="M") for line in ("begin", "end")]
-    starts = tuple(template.say("post", number=number, text="") for number in (1, 2))
+    borders = [template.words[line].format(marker="M") for line in ("begin", "end")]
+    starts = tuple(template.words["post"].format(number=number, text="") for number in (1, 2))
     system, user = messages
     lines = user["content"].splitlines()
     marker = re.findall("[0-9a-f]{12}", lines[0])[0]

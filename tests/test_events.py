@@ -213,9 +213,9 @@ def test_bundled_events_of_one_type_differ_in_the_toll_alone() -> None:
 
 def test_bundled_events_are_found_by_id() -> None:
     assert all(get_event(each.event_id) is each for each in bundled_events())
-    with pytest.raises(UnknownNameError, match="did you mean 'battles-40'") as caught:
+    with pytest.raises(UnknownNameError) as caught:
         get_event("batles-40")
-    assert caught.value.argument == "event_id"
+    assert (caught.value.argument, caught.value.value) == ("event_id", "batles-40")
 
 
 def test_events_become_a_table() -> None:
@@ -273,5 +273,6 @@ def test_a_choice_without_need_takes_all() -> None:
     ("limit", "error"), [(0, ArgumentError), (2.0, ArgumentTypeError), (True, ArgumentTypeError)]
 )
 def test_a_choice_of_no_number_is_refused(limit: object, error: type[ArgumentError]) -> None:
-    with pytest.raises(error, match="limit"):
+    with pytest.raises(error) as caught:
         select_events(bundled_events(), limit)  # type: ignore[arg-type]
+    assert caught.value.argument == "limit"

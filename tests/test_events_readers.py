@@ -161,13 +161,15 @@ def test_acled_legacy_and_numeric_columns_make_no_difference(tmp_path: Path) -> 
 
 
 def test_acled_with_a_second_actor_alone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="'actor1': is blank, although 'actor2' is not"):
+    with pytest.raises(InputFileError) as caught:
         read_acled(changed(ACLED, tmp_path, "actor1", ""))
+    assert (caught.value.row, caught.value.column) == (2, "actor1")
 
 
 def test_acled_with_an_unknown_word_for_targeting_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="'maybe' must be one of civilian targeting, blank"):
+    with pytest.raises(InputFileError) as caught:
         read_acled(changed(ACLED, tmp_path, "civilian_targeting", "maybe"))
+    assert (caught.value.row, caught.value.column) == (2, "civilian_targeting")
 
 
 def test_own_columns(tmp_path: Path) -> None:
@@ -291,7 +293,7 @@ def test_any_day_is_read_in_every_form(
     ],
 )
 def test_a_bad_date_is_named(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InputFileError, match="must be a date such as") as caught:
+    with pytest.raises(InputFileError) as caught:
         read_events(changed(UCDP, tmp_path, "date_start", text, index=2))
     assert (caught.value.row, caught.value.column) == (4, "date_start")
 
@@ -301,10 +303,10 @@ def test_a_bad_date_is_named(tmp_path: Path, text: str) -> None:
     [
         (b"", "is empty"),
         (b"\xef\xbb\xbf \r\n\n", "is empty"),
-        (b"PK\x03\x04 a spreadsheet", "save the table as CSV"),
-        ("event_id;date".encode("utf-16"), "save the table as CSV"),
-        (b"\xd0\xcf\x11\xe0\x00\x00", "save the table as CSV"),
-        (b"event_id,caf\x81", "neither UTF-8 nor Windows-1252"),
+        (b"PK\x03\x04 a spreadsheet", "is not text"),
+        ("event_id;date".encode("utf-16"), "is not text"),
+        (b"\xd0\xcf\x11\xe0\x00\x00", "is not text"),
+        (b"event_id,caf\x81", "is not text"),
         (b"just some words", "the columns of no known table: UCDP GED (id, date_start"),
         (b",,\n,,\n", "the columns of no known table"),
         (b"a,b\n1,2\n", "own columns (event_id, date"),
@@ -321,20 +323,22 @@ def test_a_file_that_is_no_table_of_events(tmp_path: Path, content: bytes, probl
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match=r"none\.csv: does not exist"):
-        read_events(tmp_path / "none.csv")
-    with pytest.raises(InputFileError, match="cannot be read: Is a directory"):
-        read_events(tmp_path)
-    with pytest.raises(ArgumentTypeError, match="path=7: must be the path of a file"):
+    for path in (tmp_path / "none.csv", tmp_path):
+        with pytest.raises(InputFileError) as caught:
+            read_events(path)
+        assert caught.value.path == path
+    with pytest.raises(ArgumentTypeError) as wrong:
         read_events(7)  # type: ignore[arg-type]
+    assert (wrong.value.argument, wrong.value.value) == ("path", 7)
 
 
 @pytest.mark.parametrize("source", [ACLED, UCDP], ids=["acled", "ucdp"])
 def test_a_header_alone_is_no_event(tmp_path: Path, source: Path) -> None:
     path = tmp_path / "header.csv"
     path.write_bytes(csv_text(table_of(source)[0], []).encode())
-    with pytest.raises(InputFileError, match="holds a header but no events"):
+    with pytest.raises(InputFileError) as caught:
         read_events(path)
+    assert (caught.value.path, caught.value.row) == (path, None)
 
 
 def test_all_missing_columns_are_named_with_the_table_they_belong_to(tmp_path: Path) -> None:
@@ -363,7 +367,7 @@ def test_columns_of_the_same_name_are_refused(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("text", ["", "-1", "many", "2.5", "1e3", "1,000", "nan", "٣", "9" * 5000])
 def test_a_bad_number_is_named(tmp_path: Path, source: Path, column: str, text: str) -> None:
-    with pytest.raises(InputFileError, match="must be a whole number, at least 0") as caught:
+    with pytest.raises(InputFileError) as caught:
         read_events(changed(source, tmp_path, column, text, index=1))
     assert (caught.value.row, caught.value.column) == (3, column)
     assert len(str(caught.value)) < 300
@@ -390,20 +394,22 @@ def test_an_unknown_type_of_violence_is_named(tmp_path: Path, text: str) -> None
 
 def test_an_id_used_twice_is_named_with_both_rows(tmp_path: Path) -> None:
     path = changed(ACLED, tmp_path, "event_id_cnty", "OST101", index=4)
-    with pytest.raises(InputFileError, match="'OST101' is used already in row 2") as caught:
+    with pytest.raises(InputFileError, match="row 2") as caught:
         read_events(path)
     # Row index 2 spans two lines, so the fifth event begins on line 7.
     assert (caught.value.row, caught.value.column) == (7, "event_id_cnty")
 
 
 def test_a_blank_id_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="'id': is blank"):
+    with pytest.raises(InputFileError) as caught:
         read_events(changed(UCDP, tmp_path, "id", "  "))
+    assert (caught.value.row, caught.value.column) == (2, "id")
 
 
 def test_a_bad_flag_of_ones_own_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="'' must be one of true, yes, 1, false, no, 0"):
+    with pytest.raises(InputFileError) as caught:
         read_events(own_file(tmp_path, {"civilian_targeting": ""}))
+    assert (caught.value.row, caught.value.column) == (2, "civilian_targeting")
 
 
 def test_the_row_is_the_line_on_which_the_event_begins(tmp_path: Path) -> None:
@@ -420,15 +426,17 @@ def test_the_row_is_the_line_on_which_the_event_begins(tmp_path: Path) -> None:
 def test_a_row_of_another_length_is_named(tmp_path: Path, cells: int) -> None:
     path = own_file(tmp_path, {})
     path.write_text(path.read_text("utf-8") + ",".join("x" * cells) + "\n", encoding="utf-8")
-    with pytest.raises(InputFileError, match=f"row 3: has {cells} cells, but the header has 10"):
+    with pytest.raises(InputFileError) as caught:
         read_events(path)
+    assert (caught.value.row, caught.value.column) == (3, None)
 
 
 def test_a_quote_that_is_never_closed_is_named(tmp_path: Path) -> None:
     path = own_file(tmp_path, {"event_id": "e1"}, {"event_id": "e2"})
     path.write_text(path.read_text("utf-8").replace("e2,", '"e2,'), encoding="utf-8")
-    with pytest.raises(InputFileError, match="row 3: is not a well-formed CSV row"):
+    with pytest.raises(InputFileError) as caught:
         read_events(path)
+    assert caught.value.row == 3
 
 
 @given(st.binary(max_size=200))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from mesa_llmspread import RunInfo, SpreadData, SpreadModel, concat, fit
-from mesa_llmspread.data.spread_data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data.schema import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.inference.trials import Trials, one_rate
 from mesa_llmspread.profiles import codes

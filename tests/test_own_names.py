@@ -270,11 +270,10 @@ register_decider("stubborn", Stubborn)
 import ipyvuetify
 import solara
 from mesa_llmspread.app.forms import Forms
-from mesa_llmspread.app.session import View
 from mesa_llmspread.app.settings import Settings
 
 chosen = []
-forms = Forms(Settings(), chosen.append, solara.reactive(View()))
+forms = Forms(Settings(), chosen.append)
 _, page = solara.render(forms, handle_error=False)
 page.find(ipyvuetify.Select, label="Who decides").widget.v_model = "stubborn (registered)"
 print(chosen[0].make_model().decider.occasions, chosen[0].decided_by())

@@ -13,7 +13,7 @@ from servers import Reply, ScriptedServer
 
 from mesa_llmspread.cli import llm as commands
 from mesa_llmspread.deciders import DecisionStore, LLMDecider
-from mesa_llmspread.deciders.llm.personas import ITEMS, check_personas
+from mesa_llmspread.deciders.llm.persona_check import ITEMS, check_personas
 from mesa_llmspread.exceptions import DeciderError
 from mesa_llmspread.profiles import Trait, all_profiles
 

@@ -21,6 +21,7 @@ from mesa_llmspread.deciders.llm.prompts import (
     build_messages,
     marker_for,
     quote,
+    with_marker,
 )
 from mesa_llmspread.deciders.llm.template import SHIPPED, PromptTemplate, as_template
 from mesa_llmspread.events import OfflineEvent, bundled_events
@@ -59,17 +60,23 @@ def exposure(
     )
 
 
+def messages(
+    seen: Exposure, template: PromptTemplate = STANDARD, marker: str = MARKER
+) -> list[dict[str, str]]:
+    return with_marker(build_messages(seen, template), marker)
+
+
 def told(seen: Exposure, template: PromptTemplate = STANDARD) -> str:
-    return build_messages(seen, MARKER, template)[1]["content"]
+    return messages(seen, template)[1]["content"]
 
 
 def borders(template: PromptTemplate) -> list[str]:
-    """The lines around what is quoted."""
-    return [template.say(line, marker=MARKER) for line in ("begin", "end")]
+    """Return the lines around what is quoted."""
+    return [template.words[line].format(marker=MARKER) for line in ("begin", "end")]
 
 
 def test_the_whole_prompt_reads_as_meant() -> None:
-    system, user = build_messages(exposure("They closed it!", "", cumulative=3), MARKER, STANDARD)
+    system, user = messages(exposure("They closed it!", "", cumulative=3))
     assert system == {
         "role": "system",
         "content": f"""\
@@ -146,7 +153,7 @@ def test_long_texts_are_cut() -> None:
     words = told(exposure("x" * 10_000, text="y" * 10_000))
     assert words.count("x") < MAX_POST_LENGTH + 20
     assert words.count("y") < MAX_EVENT_LENGTH + 20
-    assert len(quote("z" * 10_000, MARKER)) == MAX_POST_LENGTH
+    assert len(quote("z" * 10_000)) == MAX_POST_LENGTH
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -159,7 +166,7 @@ def test_an_injection_stays_inside_its_block(name: str) -> None:
     )
     lines = told(exposure("innocent", attack, text=attack), template).splitlines()
     assert lines.count(end) == lines.count(begin) == 2
-    second = template.say("post", number=2, text="")
+    second = template.words["post"].format(number=2, text="")
     (line,) = (line for line in lines if line.startswith(second))
     assert lines.index(end) < lines.index(line) < lines.index(end, lines.index(end) + 1)
     assert "{marker}ˆ{persona}" in line
@@ -177,8 +184,7 @@ def test_an_injection_stays_inside_its_block(name: str) -> None:
 def test_no_text_can_leave_its_line_or_spell_the_marker(
     template: PromptTemplate, text: str
 ) -> None:
-    quoted = quote(text, MARKER)
-    assert MARKER not in quoted.lower()
+    quoted = quote(text)
     assert len(quoted.splitlines()) <= 1
     assert " " not in quoted
     assert len(quoted) <= MAX_POST_LENGTH
@@ -187,12 +193,19 @@ def test_no_text_can_leave_its_line_or_spell_the_marker(
     plain = told(exposure("words"), template)
     attacked = told(exposure(text, text=text or " "), template)
     assert len(attacked.splitlines()) == len(plain.splitlines())
-    assert attacked.count(MARKER) == plain.count(MARKER)
+    assert attacked.lower().count(MARKER) == plain.count(MARKER)
 
 
 @given(st.lists(st.sampled_from([MARKER[:5], MARKER[5:], MARKER, MARKER.upper()]), max_size=12))
 def test_no_pieces_make_a_marker(pieces: list[str]) -> None:
-    assert MARKER not in quote("".join(pieces), MARKER).lower()
+    attacked = told(exposure("".join(pieces)))
+    assert attacked.lower().count(MARKER) == told(exposure("words")).count(MARKER)
+
+
+def test_braces_of_others_are_never_evaluated() -> None:
+    words = "{{ 7 * 7 }} {% raw %} {marker} {# no #} {{ cycler.__init__ }} {}"
+    for name in SHIPPED:
+        assert told(exposure(words, text=words), as_template(name)).count(quote(words)) == 2
 
 
 def test_the_marker_depends_on_secret_and_call() -> None:
@@ -205,12 +218,21 @@ def test_the_marker_depends_on_secret_and_call() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_system_message_depends_on_the_profile_alone(name: str) -> None:
     template = as_template(name)
-    system = build_messages(exposure("a"), MARKER, template)[0]
+    system = messages(exposure("a"), template)[0]
     other = exposure("b", "c", occasion=5)
-    assert build_messages(other, "ffffffffffff", template)[0] == system
+    assert messages(other, template, "ffffffffffff")[0] == system
 
 
-def test_the_standard_prompts_are_those_of_recorded_runs() -> None:
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("standard", "fd454b11e58fe1f2baf3d84aedb5fd95b3e381e1718674089c8caea6106df348"),
+        ("paraphrase", "08745ac0356320c6971fcd6fe70c5fa3479c0da434cf6853e940211414d8cb10"),
+        ("decline_first", "624cde533cde62b6da8503211263e3e97534192aeadb3886212d809affed1c6d"),
+        ("no_persona", "1b73ea9f610522759eaa10dd9b40243fcfacf55ba2b2983ba32159fe57c9d85f"),
+    ],
+)
+def test_prompts_are_those_of_recorded_runs(name: str, digest: str) -> None:
     # If this fails, recorded decisions can no longer be replayed: make another template instead.
     grid = itertools.product((0, 1, 2, 13), (0, 1, 3), (1, 2, 5), (False, True), (True, False))
     words = ("", "They closed it!", "Read <this>\n{x}")
@@ -219,6 +241,5 @@ def test_the_standard_prompts_are_those_of_recorded_runs() -> None:
         posts = tuple(Post(a, 1, words[a % 3]) for a in range(contacts)) if shown else ()
         who, what = all_profiles()[i % 32], events[i % len(events)]
         seen = Exposure(3, 7, who, what, contacts, contacts + more, occasion, direct, posts)
-        prompts.append(build_messages(seen, MARKER, STANDARD))
-    digest = hashlib.sha256(json.dumps(prompts).encode()).hexdigest()
-    assert digest == "fd454b11e58fe1f2baf3d84aedb5fd95b3e381e1718674089c8caea6106df348"
+        prompts.append(messages(seen, as_template(name)))
+    assert hashlib.sha256(json.dumps(prompts).encode()).hexdigest() == digest

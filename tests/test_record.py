@@ -30,7 +30,7 @@ from mesa_llmspread import (
 from mesa_llmspread.analysis.cascades import cascade
 from mesa_llmspread.analysis.descriptive import prevalence, repost_rates
 from mesa_llmspread.analysis.event_analysis import analyse
-from mesa_llmspread.data.spread_data import AGENT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data.schema import AGENT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -261,27 +261,29 @@ def test_counts_may_come_from_elsewhere_too(known: SpreadData) -> None:
     pd.testing.assert_frame_equal(data.exposures, part.exposures)
     pd.testing.assert_frame_equal(prevalence(data), prevalence(part))
     assert fit(data, "SI", method="curve").params == fit(part, "SI", method="curve").params
-    with pytest.raises(ArgumentError, match=r"counts\['step'\].*once each in run 1"):
+    with pytest.raises(ArgumentError) as caught:
         SpreadData.from_tables(part.exposures, part.counts.iloc[1:])
+    assert caught.value.argument == "counts['step']"
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "argument"),
     [
-        ({"step": 0}, r"exposures\['step'\]=0: must be a whole number, at least 1"),
-        ({"contacts": 1.5}, r"exposures\['contacts'\]=1.5: must be a whole number"),
-        ({"agent": "ann"}, r"exposures\['agent'\]='ann': must be a whole number"),
-        ({"contacts": np.nan}, r"exposures\['contacts'\]=nan"),
-        ({"outcome": "yes"}, "must be repost, decline or failed"),
-        ({"outcome": None}, "must be repost, decline or failed"),
-        ({"direct": "no"}, "must be True or False"),
-        ({"step": 1}, "must hold one decision per run, event, step and agent"),
-        ({"exposure": 1}, "call the column 'exposure' exposure_count"),
+        ({"step": 0}, "exposures['step']"),
+        ({"contacts": 1.5}, "exposures['contacts']"),
+        ({"agent": "ann"}, "exposures['agent']"),
+        ({"contacts": np.nan}, "exposures['contacts']"),
+        ({"outcome": "yes"}, "exposures['outcome']"),
+        ({"outcome": None}, "exposures['outcome']"),
+        ({"direct": "no"}, "exposures['direct']"),
+        ({"step": 1}, "exposures"),
+        ({"exposure": 1}, "exposures"),
     ],
 )
-def test_tables_that_are_refused(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ArgumentError, match=message):
+def test_tables_that_are_refused(change: dict[str, Any], argument: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
         SpreadData.from_tables(LEAST.assign(**change))
+    assert caught.value.argument == argument
 
 
 def test_other_arguments_that_are_refused() -> None:
@@ -345,7 +347,7 @@ def test_records_of_earlier_versions_are_read(
     known: SpreadData, tmp_path: Path, version: int | None
 ) -> None:
     save_as_before(known, tmp_path / "old", version)
-    with pytest.warns(OldFormatWarning, match="save it anew"):
+    with pytest.warns(OldFormatWarning):
         old = SpreadData.load(tmp_path / "old")
     pd.testing.assert_frame_equal(old.exposures, known.exposures)
     pd.testing.assert_frame_equal(old.counts, known.counts)

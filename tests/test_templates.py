@@ -6,7 +6,6 @@ import json
 import pickle
 import re
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,9 @@ from mesa_llmspread.deciders import (
     as_decider,
 )
 from mesa_llmspread.deciders.llm import template as template_module
-from mesa_llmspread.deciders.llm.personas import check_personas
-from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages
-from mesa_llmspread.deciders.llm.template import SHIPPED, as_template
-from mesa_llmspread.deciders.llm.template_persona import PersonaWords, TraitWords
+from mesa_llmspread.deciders.llm.persona_check import check_personas
+from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages, with_marker
+from mesa_llmspread.deciders.llm.template import PIECES, SHIPPED, as_template
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import (
     ArgumentError,
@@ -43,9 +41,7 @@ from mesa_llmspread.profiles import Profile, Trait, all_profiles
 
 STANDARD = as_template("standard")
 FOLDER = Path(template_module.__file__).with_name("templates")
-PIECES = {
-    entry.name: entry.metadata["placeholders"] for entry in fields(PromptTemplate) if entry.metadata
-}
+SAMPLE = {name: "VALUE" for names in PIECES.values() for name in names}
 
 GERMAN = """
 [persona]
@@ -89,14 +85,20 @@ def exposure(*posts: str, profile: str = "OceAn") -> Exposure:
 
 
 def prompt(template: PromptTemplate, seen: Exposure) -> list[str]:
-    return [message["content"] for message in build_messages(seen, SHOWN_MARKER, template)]
+    messages = with_marker(build_messages(seen, template), SHOWN_MARKER)
+    return [message["content"] for message in messages]
+
+
+def changed(template: PromptTemplate = STANDARD, **pieces: Any) -> PromptTemplate:
+    """Return a template with other pieces."""
+    return PromptTemplate("mine", template.version, {**template.words, **pieces})
 
 
 # The shipped ones
 
 
 def test_the_shipped_templates_are_those_in_the_folder() -> None:
-    assert {path.stem for path in FOLDER.iterdir()} == set(SHIPPED)
+    assert {path.stem for path in FOLDER.glob("*.toml")} == set(SHIPPED)
     assert [as_template(name).name for name in SHIPPED] == list(SHIPPED)
     assert len({as_template(name).hash for name in SHIPPED}) == len(SHIPPED)
 
@@ -112,21 +114,21 @@ def test_other_words_are_another_version() -> None:
 
 
 def test_the_paraphrase_has_no_sentence_of_the_standard_one() -> None:
-    paraphrase = asdict(as_template("paraphrase"))
-    assert not {name for name in PIECES if paraphrase[name] == asdict(STANDARD)[name]}
+    paraphrase = as_template("paraphrase").words
+    assert not {name for name in PIECES if paraphrase[name] == STANDARD.words[name]}
     for profile in all_profiles():
         persona = as_template("paraphrase").describe(profile)
         assert not [words for words in profile.describe().split(". ") if words in persona]
 
 
 def test_decline_first_names_declining_first_wherever_there_is_a_choice() -> None:
-    template = as_template("decline_first")
-    assert re.search("pass it by.*repost it.*Passing by.*reposting", template.task)
-    assert template.answer.index("false if") < template.answer.index("true if")
-    assert template.answer.index('""') < template.answer.index("the words you put")
-    assert template.question.index("pass") < template.question.index("repost")
-    changed = {name for name in PIECES if asdict(template)[name] != asdict(STANDARD)[name]}
-    assert changed == {"task", "answer", "question"}
+    words = as_template("decline_first").words
+    assert re.search("pass it by.*repost it.*Passing by.*reposting", words["task"])
+    assert words["answer"].index("false if") < words["answer"].index("true if")
+    assert words["answer"].index('""') < words["answer"].index("the words you put")
+    assert words["question"].index("pass") < words["question"].index("repost")
+    different = {name for name in PIECES if words[name] != STANDARD.words[name]}
+    assert different == {"task", "answer", "question"}
 
 
 def test_without_personas_all_profiles_read_the_same_and_the_rest_is_standard() -> None:
@@ -144,14 +146,14 @@ def test_without_personas_all_profiles_read_the_same_and_the_rest_is_standard() 
 
 def test_a_file_needs_only_what_differs_from_its_base(file: Callable[..., Path]) -> None:
     mine = PromptTemplate.read(file('question = """\n  Repost {{it}}?\n"""'))
-    assert mine == replace(STANDARD, name="mine", question="Repost {{it}}?")
+    assert mine == changed(question="Repost {{it}}?")
     assert prompt(mine, exposure("a"))[1].endswith("\n\nRepost {it}?")
 
 
 def test_a_whole_file_needs_no_base(file: Callable[..., Path]) -> None:
     whole = (FOLDER / "standard.toml").read_text(encoding="utf-8")
     mine = PromptTemplate.read(file(whole.replace('"standard"', '"mine"'), head="\ufeff"))
-    assert mine == replace(STANDARD, name="mine")
+    assert mine == changed()
     assert mine.hash == STANDARD.hash
 
 
@@ -171,23 +173,19 @@ levels = st.floats(-5, 5)
 
 @given(st.builds(Profile, levels, levels, levels, levels, levels))
 def test_english_words_for_a_persona_say_what_profiles_say(profile: Profile) -> None:
-    def words(trait: Trait) -> TraitWords:
+    def words(trait: Trait) -> dict[str, str]:
         place = list(Trait).index(trait)
 
         def sentence(level: float) -> str:
             everybody = [0.0] * 5
             everybody[place] = level
-            said = Profile(*everybody).describe().split(". ")[place].rstrip(".") + "."
-            return said.replace("very", "{qualifier}")
+            told = Profile(*everybody).describe().split(". ")[place].rstrip(".") + "."
+            return told.replace("very", "{qualifier}")
 
-        return TraitWords(sentence(-1), sentence(0), sentence(1))
+        return {"low": sentence(-1), "average": sentence(0), "high": sentence(1)}
 
-    english = PersonaWords(
-        somewhat="somewhat",
-        very="very",
-        extremely="extremely",
-        **{trait.value: words(trait) for trait in Trait},
-    )
+    qualifiers = {word: word for word in ("somewhat", "very", "extremely")}
+    english = changed(persona=qualifiers | {trait.value: words(trait) for trait in Trait})
     assert english.describe(profile) == profile.describe()
 
 
@@ -195,89 +193,123 @@ def test_english_words_for_a_persona_say_what_profiles_say(profile: Profile) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "argument", "problem"),
     [
-        ('again = "Seen before."', r"again='Seen before.': must have {times}.*{times} is missing"),
-        (
-            'again = "{time}"',
-            r"again=.*not {time}; a brace that is no placeholder is written twice",
-        ),
-        ('again = "{times.real}"', "not {times.real}"),
-        ('again = "{times!r}"', "not {times!r}"),
-        ('again = "{times:>9}"', "not {times:>9}"),
-        ('again = "{}"', "not {}"),
-        ('again = "{times"', "only placeholder; a brace that is no"),
-        ('question = "{marker}"', "question='{marker}': must have no placeholder, not {marker}"),
-        ('begin = "BEGIN"', "begin='BEGIN': must have {marker}.*is missing"),
-        ('end = "END"', "end='END': must have {marker}.*is missing"),
-        ('rules = "{begin} {sign}"', r"rules=.*{begin} and {end} and {sign}; {end} is missing"),
-        ('begin = "M {marker}"\nend = "M {marker}"', "must be another line than begin"),
-        ('begin = "a\\n{marker}"', "begin=.*must be a single line"),
-        ('post = "{number}\\n{text}"', "post=.*must be a single line"),
-        ('no_comment = "a\\u2028b"', "no_comment=.*must be a single line"),
-        ('post = "{text}"', "{number} is missing"),
-        ('caution = " "', "caution='': must not be blank"),
-        ("first = 3", "first=3: must be text, in quotes, not int"),
-        ('"firts" = "x"', "piece='firts': must be one of.*did you mean 'first'"),
-        ('answer = "\\"repost\\" and \\"reason\\""', 'answer=.*must name the field "post"'),
-        ("persona = false", "role=.*must have no placeholder, not {persona}"),
-        ('role = "x"', "role='x': must have {persona}"),
-        ('persona = "x"', "persona='x': must be true, false or a table"),
-        ("[persona]", "persona={}: must have somewhat, very, extremely, openness"),
-        (GERMAN + "mood = 'x'", "persona='mood': must be one of"),
-        (GERMAN.replace("{qualifier} ängst", "ängst"), "persona.neuroticism.high=.*is missing"),
-        (GERMAN.replace("openness.high", "openness.hi"), "persona.openness='hi': must be one"),
-        (GERMAN.replace('"sehr"', "1"), "persona.very=1: must be text, in quotes"),
-        (
-            re.sub("openness.*\n", "", GERMAN) + "openness = 1",
-            "persona.openness=1: must be a table",
-        ),
-        ("question = x", "is not TOML in UTF-8: .*line 4"),
+        ('again = "Seen before."', "again", "{times} is missing"),
+        ('again = "{time}"', "again", "not {time}"),
+        ('again = "{times.real}"', "again", "not {times.real}"),
+        ('again = "{times!r}"', "again", "not {times!r}"),
+        ('again = "{times:>9}"', "again", "not {times:>9}"),
+        ('again = "{times|upper}"', "again", "not {times|upper}"),
+        ('again = "{}"', "again", "not {}"),
+        ('again = "{times"', "again", "is written twice"),
+        ('again = "{% if times %}"', "again", "not {% if times %}"),
+        ('question = "{marker}"', "question", "not {marker}"),
+        ('begin = "BEGIN"', "begin", "{marker} is missing"),
+        ('end = "END"', "end", "{marker} is missing"),
+        ('rules = "{begin} {sign}"', "rules", "{end} is missing"),
+        ('begin = "M {marker}"\nend = "M {marker}"', "end", "another line than begin"),
+        ('begin = "a\\n{marker}"', "begin", "a single line"),
+        ('post = "{number}\\n{text}"', "post", "a single line"),
+        ('no_comment = "a\\u2028b"', "no_comment", "a single line"),
+        ('post = "{text}"', "post", "{number} is missing"),
+        ('caution = " "', "caution", "not be blank"),
+        ("first = 3", "first", "text, in quotes"),
+        ('"firts" = "x"', "piece", "did you mean 'first'"),
+        ('answer = "\\"repost\\" and \\"reason\\""', "answer", '"post"'),
+        ("persona = false", "role", "not {persona}"),
+        ('role = "x"', "role", "{persona} is missing"),
+        ('persona = "x"', "persona", "a table of words"),
+        ("[persona]", "pieces", "persona.somewhat, persona.very, persona.extremely"),
+        (GERMAN + "mood = 'x'", "piece", "persona.mood"),
+        (GERMAN.replace("{qualifier} ängst", "ängst"), "persona.neuroticism.high", "is missing"),
+        (GERMAN.replace("openness.high", "openness.hi"), "piece", "persona.openness.hi"),
+        (GERMAN.replace('"sehr"', "1"), "persona.very", "text, in quotes"),
+        (re.sub("openness.*\n", "", GERMAN) + "openness = 1", "piece", "persona.openness"),
     ],
 )
 def test_a_file_that_would_mislead_is_refused(
-    file: Callable[..., Path], text: str, message: str
+    file: Callable[..., Path], text: str, argument: str, problem: str
 ) -> None:
-    with pytest.raises(InputFileError, match=message) as caught:
-        PromptTemplate.read(file(text))
-    assert str(caught.value).startswith(f"{caught.value.path}: ")
+    path = file(text)
+    with pytest.raises(InputFileError) as caught:
+        PromptTemplate.read(path)
+    assert caught.value.path == path
+    assert problem in caught.value.problem
     assert "\n" not in str(caught.value)
+    cause = caught.value.__cause__
+    assert isinstance(cause, ArgumentError | ArgumentTypeError)
+    assert cause.argument == argument
 
 
 @pytest.mark.parametrize(
-    ("head", "message"),
+    ("text", "row"),
     [
-        ('name = "mine"\nbase = "standard"', "must have version too$"),
-        ('name = "mine"\nversion = 1\nbase = "standard"', "version=1: must be text, in quotes"),
-        ('name = "mine"\nversion = "1"', "have role, task, .* too, or name a base"),
-        ('name = "mine"\nversion = "1"\nbase = "standart"', "base=.*did you mean 'standard'"),
-        ('name = "standard"\nversion = "1"\nbase = "no_persona"', "are those of a template that"),
+        ('task = "x"\nagain = "Seen before."', 5),
+        ('first = 3\ntask = "x"', 4),
+        ('news = "x"\n"firts" = "x"', 5),
+        ("question = x", 4),
+        ("\n" + GERMAN.replace('"sehr"', "1"), 8),
+        (GERMAN.replace("{qualifier} ängst", "ängst"), 23),
+        (GERMAN + "mood = 'x'", 24),
+        ("[persona]\nvery = 'x'", None),
     ],
 )
-def test_a_file_says_what_it_is(file: Callable[..., Path], head: str, message: str) -> None:
-    with pytest.raises(InputFileError, match=message):
+def test_the_row_of_what_is_wrong_is_named(
+    file: Callable[..., Path], text: str, row: int | None
+) -> None:
+    with pytest.raises(InputFileError) as caught:
+        PromptTemplate.read(file(text))
+    assert caught.value.row == row
+
+
+@pytest.mark.parametrize(
+    ("head", "argument", "row"),
+    [
+        ('name = "mine"\nbase = "standard"', "version", None),
+        ('name = "mine"\nversion = 1\nbase = "standard"', "version", 2),
+        ('name = "mine"\nversion = "1"', "pieces", None),
+        ('name = "mine"\nversion = "1"\nbase = "standart"', "base", 3),
+    ],
+)
+def test_a_file_tells_what_it_is(
+    file: Callable[..., Path], head: str, argument: str, row: int | None
+) -> None:
+    with pytest.raises(InputFileError) as caught:
         PromptTemplate.read(file("", head=head))
+    assert caught.value.row == row
+    assert caught.value.__cause__.argument == argument  # type: ignore[union-attr]
+
+
+def test_the_name_of_a_shipped_template_means_its_words(file: Callable[..., Path]) -> None:
+    head = 'name = "standard"\nversion = "1"\nbase = "no_persona"'
+    with pytest.raises(InputFileError) as caught:
+        PromptTemplate.read(file("", head=head))
+    assert caught.value.row == 1
+    assert "name='standard' and version='1'" in caught.value.problem
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match=r"none\.toml: No such file"):
-        LLMDecider("openai/tiny", template=tmp_path / "none.toml")
-    (tmp_path / "latin.toml").write_bytes('name = "f\xfcr"'.encode("latin-1"))
-    with pytest.raises(InputFileError, match=r"latin\.toml: is not TOML in UTF-8"):
-        PromptTemplate.read(tmp_path / "latin.toml")
+    for name, content in (("none.toml", None), ("latin.toml", 'name = "f\xfcr"')):
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content.encode("latin-1"))
+        with pytest.raises(InputFileError) as caught:
+            LLMDecider("openai/tiny", template=path)
+        assert caught.value.path == path
 
 
 def test_what_names_no_template_is_refused() -> None:
-    with pytest.raises(
-        UnknownNameError, match=r"template='no_personas'.*did you mean 'no_persona'"
-    ):
+    with pytest.raises(UnknownNameError) as unknown:
         LLMDecider("openai/tiny", template="no_personas")
-    with pytest.raises(ArgumentTypeError, match="template=3: must be a name, a path or"):
+    assert (unknown.value.argument, unknown.value.value) == ("template", "no_personas")
+    assert set(unknown.value.known) >= set(SHIPPED)
+    with pytest.raises(ArgumentTypeError) as wrong:
         LLMDecider("openai/tiny", template=3)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match=r"^question=' ': must not be blank"):
-        replace(STANDARD, question=" ")
-    with pytest.raises(ArgumentTypeError, match=r"^persona\.openness='x': must be TraitWords"):
-        replace(as_template("paraphrase").persona, openness="x")  # type: ignore[type-var]
+    assert (wrong.value.argument, wrong.value.value) == ("template", 3)
+    with pytest.raises(ArgumentError) as blank:
+        changed(question=" ")
+    assert (blank.value.argument, blank.value.value) == ("question", " ")
 
 
 places = st.sampled_from(["{times}", "{number}", "{marker}", "{{", "}}", "{", "}", "{a.b}", "{0}"])
@@ -285,21 +317,29 @@ places = st.sampled_from(["{times}", "{number}", "{marker}", "{{", "}}", "{", "}
 
 @given(
     st.sampled_from(sorted(PIECES)),
-    st.lists(places | st.text(max_size=5) | st.sampled_from(["{persona}", "{people}", "\n"])),
+    st.lists(
+        places
+        | st.text(max_size=5)
+        | st.sampled_from(["{persona}", "{people}", "\n", "{{{{ x }}}}", "{{%", "'", '"', "\\"])
+    ),
 )
 def test_what_is_accepted_can_be_said(piece: str, parts: list[str]) -> None:
     text = "".join(parts)
     try:
-        template = replace(STANDARD, **{piece: text})
+        template = changed(**{piece: text})
     except ArgumentError:
         return
-    said = template.say(piece, **dict.fromkeys(PIECES[piece], "VALUE"))
-    assert said.count("VALUE") >= len(PIECES[piece])
+    filled = text.format(**SAMPLE)
+    assert filled.count("VALUE") >= len(PIECES[piece])
+    prompts = []
     for seen in (exposure(), exposure("a", ""), exposure(*"abcdefghijklm")):
-        _, user = prompt(template, seen)
+        system, user = prompt(template, seen)
+        prompts.append(f"{system}{user}")
         quoted = 1 + bool(seen.posts)
-        begin, end = (template.say(line, marker=SHOWN_MARKER) for line in ("begin", "end"))
-        assert [user.split("\n").count(line) for line in (begin, end)] == [quoted, quoted]
+        borders = [template.words[line].format(marker=SHOWN_MARKER) for line in ("begin", "end")]
+        assert [user.split("\n").count(line) for line in borders] == [quoted, quoted]
+    if not PIECES[piece] and piece in ("task", "caution", "news", "question"):
+        assert all(filled in words for words in prompts)
 
 
 # Where they are used
@@ -312,7 +352,7 @@ def test_the_words_are_part_of_what_a_call_is_known_by(scripted_server: Scripted
         return str(run.decide([exposure("a")], np.random.default_rng(0))[0].key)
 
     assert len({key(name) for name in SHIPPED}) == len(SHIPPED)
-    assert key(replace(STANDARD, name="other", version="7")) == key("standard")
+    assert key(PromptTemplate("other", "7", STANDARD.words)) == key("standard")
     system = scripted_server.requests[SHIPPED.index("no_persona")]["messages"][0]["content"]
     assert "personality" not in system
 
@@ -353,7 +393,7 @@ def test_an_estimate_follows_the_template() -> None:
 
     standard, alone = estimate("standard"), estimate("no_persona")
     assert standard.calls == 32 * alone.calls
-    longer = estimate(replace(STANDARD, question="Do you repost the news now, or rather not?"))
+    longer = estimate(changed(question="Do you repost the news now, or rather not?"))
     assert longer.prompt_tokens > standard.prompt_tokens
     assert longer.most_prompt_tokens > standard.most_prompt_tokens
 
@@ -364,10 +404,12 @@ def test_a_template_can_be_a_part_of_plain_text(file: Callable[..., Path]) -> No
         assert (manifest["model"], manifest["template"]) == ("openai/tiny", name)
     assert as_decider(f"llm:openai/tiny?template={file('')}").manifest()["template"] == "mine"
     for text in ("llm:openai/tiny?templat=x", "llm:openai/tiny?", "llm:openai/tiny?x"):
-        with pytest.raises(UnknownNameError, match=r"setting.*: must be one of template"):
+        with pytest.raises(UnknownNameError) as caught:
             as_decider(text)
-    with pytest.raises(UnknownNameError, match="template='plain': must be one of standard"):
+        assert caught.value.known == ("template",)
+    with pytest.raises(UnknownNameError) as unknown:
         as_decider("llm:openai/tiny?template=plain")
+    assert (unknown.value.argument, unknown.value.value) == ("template", "plain")
 
 
 def test_questionnaires_use_the_template_s_words_for_personas(
@@ -377,8 +419,9 @@ def test_questionnaires_use_the_template_s_words_for_personas(
     check_personas(LLMDecider("openai/tiny", scripted_server.api_base, template=file(GERMAN)))
     system = scripted_server.requests[0]["messages"][0]["content"]
     assert "Du bist sehr" in system
-    with pytest.raises(ArgumentError, match="template='no_persona': must be one that has"):
+    with pytest.raises(ArgumentError) as caught:
         check_personas(LLMDecider("openai/tiny", scripted_server.api_base, template="no_persona"))
+    assert (caught.value.argument, caught.value.value) == ("template", "no_persona")
 
 
 # The command line
@@ -440,5 +483,6 @@ def test_a_run_is_replayed_with_its_own_template_only(
 
     first = run("paraphrase", "record")
     assert run("paraphrase", "replay").infected == first.infected
-    with pytest.raises(ReplayMissError, match="no call is kept for agent"):
+    with pytest.raises(ReplayMissError) as caught:
         run("standard", "replay")
+    assert (caught.value.step, caught.value.path) == (1, store.path)

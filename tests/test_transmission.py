@@ -286,45 +286,48 @@ def test_classes_together_are_the_law(law: TransmissionLaw, shares: np.ndarray |
 def test_a_value_that_is_no_probability_is_named(value: float) -> None:
     for law in LAWS[:-1]:
         for name in law.parameters:
-            with pytest.raises(ArgumentError, match="between 0 and 1") as caught:
+            with pytest.raises(ArgumentError) as caught:
                 dataclasses.replace(law, **{name: value})
             assert caught.value.argument == name
-    with pytest.raises(ArgumentError, match=r"betas\['oceaN'\]"):
+    with pytest.raises(ArgumentError) as caught:
         ByProfile((0.1, value, *[0.1] * 30))
+    assert caught.value.argument == "betas['oceaN']"
 
 
 @pytest.mark.parametrize("value", ["0.1", None, True, [0.1], 1j])
 def test_a_value_that_is_no_number_is_named(value: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match="beta"):
+    with pytest.raises(ArgumentTypeError) as caught:
         SI(value)
-    with pytest.raises(ArgumentTypeError, match="share_high"):
+    assert caught.value.argument == "beta"
+    with pytest.raises(ArgumentTypeError) as caught:
         TwoClass(0.1, 0.2, value)
+    assert caught.value.argument == "share_high"
 
 
 def test_rates_by_profile_are_32() -> None:
     mapping = dict(zip(reversed(codes()), reversed(BETAS), strict=True))
     assert ByProfile(mapping) == ByProfile(list(BETAS)) == ByProfile(np.array(BETAS))
-    for count in (0, 31, 33):
-        with pytest.raises(ArgumentError, match=f"hold 32 probabilities, not {count}"):
-            ByProfile((0.1,) * count)
-    with pytest.raises(ArgumentError, match="exactly the 32 profile codes"):
-        ByProfile({"OCEAN": 0.1})
-    with pytest.raises(ArgumentError, match="exactly the 32 profile codes"):
-        ByProfile(mapping | {"OCEAM": 0.1})
+    wrong = [(0.1,) * count for count in (0, 31, 33)]
+    for betas in (*wrong, {"OCEAN": 0.1}, mapping | {"OCEAM": 0.1}):
+        with pytest.raises(ArgumentError) as caught:
+            ByProfile(betas)  # type: ignore[arg-type]
+        assert caught.value.argument == "betas"
 
 
 def test_a_known_class_takes_codes_in_any_collection() -> None:
     for high in (["OCEAN", "Ocean"], ("Ocean", "OCEAN"), set(HIGH), dict.fromkeys(HIGH)):
         assert TwoClass(0.1, 0.2, high=high) == TwoClass(0.1, 0.2, high=HIGH)
     assert TwoClass(0.1, 0.2, high="OCEAN").is_high([0, 31]).tolist() == [False, True]
-    with pytest.raises(UnknownNameError, match="high='OCEAM'"):
+    with pytest.raises(UnknownNameError) as caught:
         TwoClass(0.1, 0.2, high={"OCEAM"})
+    assert (caught.value.argument, caught.value.value) == ("high", "OCEAM")
 
 
 @pytest.mark.parametrize(("kind", "option"), [(FirstRepeat, "per"), (SingleMultiple, "count")])
 def test_an_unknown_option_value_is_named(kind: Any, option: str) -> None:
-    with pytest.raises(UnknownNameError, match=f"{option}='each'"):
+    with pytest.raises(UnknownNameError) as caught:
         kind(0.1, 0.2, **{option: "each"})
+    assert (caught.value.argument, caught.value.value) == (option, "each")
 
 
 @pytest.mark.parametrize("law", LAWS, ids=NAMES)
@@ -361,20 +364,29 @@ def test_options_choose_the_variant() -> None:
     assert known.replace({"beta_low": 0.1, "beta_high": 0.2}) == TwoClass(0.1, 0.2, high={"OCEAN"})
 
 
-def test_an_unknown_law_or_option_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'FirstRepeat'"):
-        resolve_law("firstrepeat")
-    with pytest.raises(UnknownNameError, match=r"option='per'.*one of count"):
-        resolve_law("SingleMultiple", per="occasion")
-    with pytest.raises(UnknownNameError, match=r"\(none\)"):
-        resolve_law("ByProfile", betas=[0.1] * 32)
-    with pytest.raises(UnknownNameError, match="per='each'"):
-        resolve_law("FirstRepeat", per="each")
-    for wrong in (3, None, dict, 0.5):
-        with pytest.raises(
-            ArgumentTypeError, match="a name, a TransmissionLaw class or a TransmissionLaw"
-        ):
-            resolve_law(wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("law", "options", "argument", "value", "known"),
+    [
+        ("firstrepeat", {}, "law", "firstrepeat", law_names()),
+        ("SingleMultiple", {"per": "occasion"}, "option", "per", ["count"]),
+        ("ByProfile", {"betas": [0.1] * 32}, "option", "betas", ["(none)"]),
+        ("FirstRepeat", {"per": "each"}, "per", "each", ["contact", "occasion"]),
+    ],
+)
+def test_an_unknown_law_or_option_is_refused(
+    law: str, options: dict[str, Any], argument: str, value: str, known: list[str]
+) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        resolve_law(law, **options)
+    assert (caught.value.argument, caught.value.value) == (argument, value)
+    assert list(caught.value.known) == known
+
+
+@pytest.mark.parametrize("wrong", [3, None, dict, 0.5])
+def test_what_is_not_a_law_is_refused(wrong: Any) -> None:
+    with pytest.raises(ArgumentTypeError) as caught:
+        resolve_law(wrong)
+    assert (caught.value.argument, caught.value.value) == ("law", wrong)
 
 
 @pytest.mark.parametrize("name", ["FirstRepeatStep", "SingleMultipleCumulative"])
@@ -419,36 +431,50 @@ def test_what_a_law_prints_is_read_back(law: TransmissionLaw) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "error", "words"),
+    ("text", "error", "argument"),
     [
-        ("", ArgumentError, "be a law with its values"),
-        ("SI", ArgumentError, "missing a required argument: 'beta'"),
-        ("SI(0.1", ArgumentError, "be a law with its values"),
-        ("0.05", ArgumentError, "be a law with its values"),
-        ("SI(beta)", ArgumentError, "be a law with its values"),
-        ("SI(0.1) + SI(0.2)", ArgumentError, "be a law with its values"),
-        ("SI(0.1); SI(0.2)", ArgumentError, "be a law with its values"),
-        ("transmission.SI(0.1)", ArgumentError, "be a law with its values"),
-        ("SI(0.1)\0", ArgumentError, "be a law with its values"),
-        ("SI(1 if 1 else 0)", ArgumentError, "be a law with its values"),
-        ("Si(0.1)", UnknownNameError, "did you mean 'SI'"),
-        ("SI()", ArgumentError, r"be SI\(beta\)"),
-        ("SI(0.1, 0.2)", ArgumentError, r"be SI\(beta\)"),
-        ("SI(alpha=0.1)", ArgumentError, r"be SI\(beta\)"),
-        ("SI(**{'beta': 0.1})", ArgumentError, r"be SI\(beta\)"),
-        ("SI(*[0.1])", ArgumentError, "be a law with its values"),
-        ("SI(1.5)", ArgumentError, "beta=1.5: must be a probability"),
-        ("SI('0.1')", ArgumentTypeError, "beta='0.1'"),
-        ("TwoClass(0.1, 0.2, high={[]})", ArgumentError, "be a law with its values"),
-        ("FirstRepeat(0.1, 0.2, per='each')", UnknownNameError, "per='each'"),
+        ("", ArgumentError, "law"),
+        ("SI", ArgumentError, "law"),
+        ("SI(0.1", ArgumentError, "law"),
+        ("0.05", ArgumentError, "law"),
+        ("SI(beta)", ArgumentError, "law"),
+        ("SI(0.1) + SI(0.2)", ArgumentError, "law"),
+        ("SI(0.1); SI(0.2)", ArgumentError, "law"),
+        ("transmission.SI(0.1)", ArgumentError, "law"),
+        ("SI(0.1)\0", ArgumentError, "law"),
+        ("SI(1 if 1 else 0)", ArgumentError, "law"),
+        ("Si(0.1)", UnknownNameError, "law"),
+        ("SI()", ArgumentError, "law"),
+        ("SI(0.1, 0.2)", ArgumentError, "law"),
+        ("SI(alpha=0.1)", ArgumentError, "law"),
+        ("SI(**{'beta': 0.1})", ArgumentError, "law"),
+        ("SI(*[0.1])", ArgumentError, "law"),
+        ("SI(1.5)", ArgumentError, "beta"),
+        ("SI('0.1')", ArgumentTypeError, "beta"),
+        ("TwoClass(0.1, 0.2, high={[]})", ArgumentError, "law"),
+        ("FirstRepeat(0.1, 0.2, per='each')", UnknownNameError, "per"),
     ],
 )
 def test_text_that_is_not_a_law_is_refused(
-    text: str, error: type[LLMSpreadError], words: str
+    text: str, error: type[ArgumentError | ArgumentTypeError], argument: str
 ) -> None:
-    with pytest.raises(error, match=words) as caught:
+    with pytest.raises(error) as caught:
         parse_law(text)
+    assert caught.value.argument == argument
     assert "\n" not in str(caught.value)
+
+
+def test_a_law_without_its_values_is_shown_with_its_parameters() -> None:
+    with pytest.raises(ArgumentError, match=r"be SI\(beta\)"):
+        parse_law("SI()")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_may_have_options_and_values(name: str) -> None:
+    if name not in ("ByProfile", "TwoClassKnown"):
+        law = resolve_law(name)
+        assert law.name == name
+        assert resolve_law(str(law)) == law
 
 
 def test_the_error_names_the_argument_the_text_came_from() -> None:

@@ -16,9 +16,9 @@ import pandas as pd
 
 from mesa_llmspread._validation import checked_int, checked_level
 from mesa_llmspread.analysis._trees import NOBODY, Forest, Sources
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.data.run_info import RunInfo
-from mesa_llmspread.data.spread_data import UNKNOWN
+from mesa_llmspread.data.schema import UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.profiles import Trait
@@ -194,7 +194,7 @@ def cascade(
     Raises
     ------
     ArgumentError
-        If there are several runs and none is named; if the network is not known, or is not
+        If there are several runs and none is named; if the network is unknown, or is not
         the one of the run (agents would have seen other numbers of posts than the log
         says); if the record does not say who the starters were.
 
@@ -219,9 +219,13 @@ def cascade(
     >>> result.size, result.peak_step, float(result.measures.loc["trees", "mean"])
     (100, 16, 1.0)
     """
+    check_data(data)
     draws = checked_int("draws", draws, 1)
-    checked_level(level)
-    run = _chosen(data, run)
+    level = checked_level(level)
+    if run is None and len(data.runs) == 1:
+        (run,) = data.runs
+    if run not in data.runs:
+        raise ArgumentError("run", run, f"be one of {data.runs}")
     info = data.info[run]
     found = network_of(info, None if network is None else as_network(network))
     if found is None:
@@ -233,12 +237,11 @@ def cascade(
         )
     log = data.exposures[data.exposures["run"] == run]
     spreaders = _spreaders(log, info, data.agents[data.agents["run"] == run])
-    _check_complete(spreaders, data, run)
-    if spreaders.empty:
-        raise ArgumentError("run", run, "be one in which somebody posted")
-    seen = _Seen(found, spreaders, info.feed)
-    _check_network(log, seen)
-    sources = _sources(log, spreaders, seen)
+    _check_complete(spreaders, int(data.counts_of(run)["infected"].max()))
+    posted_at = np.full(found.n, np.iinfo(np.int64).max)
+    posted_at[spreaders["agent"]] = spreaders["step"]
+    _check_network(log, found, posted_at, info.feed)
+    sources = _sources(log, spreaders, found, posted_at, info.feed)
     spreaders["sources"] = np.where(spreaders["step"] > 0, np.diff(sources.indptr), 0)
     generator = as_generator(rng)
     forests = [sources.sample(generator) for _ in range(draws)]
@@ -254,15 +257,6 @@ def cascade(
     )
 
 
-def _chosen(data: SpreadData, run: int | None) -> int:
-    """Take the run that is asked for, or the only one."""
-    if run is None and len(data.runs) == 1:
-        return data.runs[0]
-    if run not in data.runs:
-        raise ArgumentError("run", run, f"be one of {data.runs}")
-    return run
-
-
 def _spreaders(log: pd.DataFrame, info: RunInfo, agents: pd.DataFrame) -> pd.DataFrame:
     """List everyone who posted, by step and number."""
     at_start = list(info.known("starters"))
@@ -274,9 +268,8 @@ def _spreaders(log: pd.DataFrame, info: RunInfo, agents: pd.DataFrame) -> pd.Dat
     return pd.concat([starters, posted]).sort_values(["step", "agent"], ignore_index=True)
 
 
-def _check_complete(spreaders: pd.DataFrame, data: SpreadData, run: int) -> None:
-    """Make sure that the log holds everyone who posted, once."""
-    infected = int(data.counts_of(run)["infected"].max())
+def _check_complete(spreaders: pd.DataFrame, infected: int) -> None:
+    """Check that the log holds everyone who posted, once, and that somebody did."""
     agents = spreaders["agent"].nunique()
     if not len(spreaders) == agents == infected:
         raise ArgumentError(
@@ -284,64 +277,47 @@ def _check_complete(spreaders: pd.DataFrame, data: SpreadData, run: int) -> None
             f"{len(spreaders)} posts by {agents} agents",
             f"log one post for each of the {infected} agents that its counts say have posted",
         )
+    if spreaders.empty:
+        raise ArgumentError("data", "0 posts", "be of a run in which somebody posted")
 
 
-class _Seen:
-    """Whose posts an agent had in view at a step."""
-
-    def __init__(self, network: Network, spreaders: pd.DataFrame, feed: str) -> None:
-        self.network = network
-        self.row = np.full(network.n, NOBODY, dtype=np.int64)
-        self.row[spreaders["agent"]] = np.arange(len(spreaders))
-        self.posted_at = np.full(network.n, np.iinfo(np.int64).max)
-        self.posted_at[spreaders["agent"]] = spreaders["step"]
-        self.only_new = feed == "new"
-
-    def visible(self, step: int) -> npt.NDArray[np.bool_]:
-        """Tell whose posts are in view of their neighbours at a step, shape (n,)."""
-        return self.posted_at == step - 1 if self.only_new else self.posted_at < step
-
-    def contacts(self, step: int) -> Ints:
-        """Count the posts in every agent's view at a step, shape (n,)."""
-        total = np.concatenate([[0], np.cumsum(self.visible(step)[self.network.indices])])
-        return np.diff(total[self.network.indptr])
-
-    def sources(self, agent: int, step: int) -> Ints:
-        """List the rows of those whose posts an agent had in view at a step."""
-        neighbours = self.network.neighbours(agent)
-        return self.row[neighbours[self.visible(step)[neighbours]]]
-
-
-def _check_network(log: pd.DataFrame, seen: _Seen) -> None:
-    """Make sure that on this network everyone saw as many posts as the log says."""
-    for step, rows in log.groupby("step"):
-        there = seen.contacts(int(str(step)))[rows["agent"]]
-        other = np.flatnonzero(there != rows["contacts"])
-        if len(other):
-            first = rows.iloc[other[0]]
+def _check_network(log: pd.DataFrame, network: Network, posted_at: Ints, feed: str) -> None:
+    """Check that on this network everyone saw as many posts as the log says."""
+    for _, rows in log.groupby("step"):
+        step = int(rows["step"].iloc[0])
+        visible = posted_at == step - 1 if feed == "new" else posted_at < step
+        total = np.concatenate([[0], np.cumsum(visible[network.indices])])
+        contacts = np.diff(total[network.indptr])[rows["agent"]]
+        wrong = np.flatnonzero(contacts != rows["contacts"])
+        if len(wrong):
+            first = rows.iloc[wrong[0]]
             raise ArgumentError(
                 "network",
-                f"{there[other[0]]} posting neighbours of agent {first['agent']} at step {step}",
+                f"{contacts[wrong[0]]} posting neighbours of agent {first['agent']} at step {step}",
                 f"be the one of the run, whose log says {first['contacts']}",
             )
 
 
-def _sources(log: pd.DataFrame, spreaders: pd.DataFrame, seen: _Seen) -> Sources:
+def _sources(
+    log: pd.DataFrame, spreaders: pd.DataFrame, network: Network, posted_at: Ints, feed: str
+) -> Sources:
     """List from whom each spreader may have had the news."""
-    reposts = log[log["outcome"] == "repost"]
-    watched = set(reposts.loc[reposts["direct"], "agent"])
-    nobody = np.array([NOBODY])
-    rows: list[Ints] = []
-    for agent, step in zip(spreaders["agent"], spreaders["step"], strict=True):
-        posts = seen.sources(agent, step) if step > 0 else nobody
-        row = np.append(posts, nobody) if agent in watched else posts
-        if not len(row):
-            raise ArgumentError(
-                "data", f"repost of agent {agent} at step {step}", "come after seeing something"
-            )
-        rows.append(row)
-    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    return Sources(indptr, np.concatenate(rows))
+    row = np.full(network.n, NOBODY, dtype=np.int64)
+    row[spreaders["agent"]] = np.arange(len(spreaders))
+    child, parent = np.repeat(np.arange(network.n), network.degrees), network.indices
+    gap = posted_at[child] - posted_at[parent]
+    edges = (row[child] != NOBODY) & (gap == 1 if feed == "new" else gap > 0)
+    direct = log.loc[(log["outcome"] == "repost") & log["direct"], "agent"]
+    roots = np.concatenate([np.flatnonzero(spreaders["step"] == 0), row[direct]])
+    children = np.concatenate([row[child[edges]], roots])
+    parents = np.concatenate([row[parent[edges]], np.full(len(roots), NOBODY)])
+    number = np.bincount(children, minlength=len(spreaders))
+    if not number.all():
+        agent, step = spreaders.loc[number.argmin(), ["agent", "step"]]
+        value = f"repost of agent {agent} at step {step}"
+        raise ArgumentError("data", value, "come after seeing something")
+    indptr = np.concatenate([[0], np.cumsum(number)])
+    return Sources(indptr, parents[np.argsort(children, kind="stable")])
 
 
 def _pairs(sources: Sources) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
@@ -361,13 +337,16 @@ def _interval(values: Any, level: float) -> dict[str, Any]:
 
 def _measures(forests: Sequence[Forest], level: float) -> pd.DataFrame:
     """Measure the sampled forests."""
-
-    def measured(forest: Forest) -> tuple[float, ...]:
-        size = np.bincount(forest.roots)
-        trees, largest = int(np.count_nonzero(size)), int(size.max())
-        return trees, largest, forest.depth, forest.breadth, forest.structural_virality
-
-    values = [measured(forest) for forest in forests]
+    values = [
+        (
+            np.count_nonzero(forest.parent == NOBODY),
+            np.bincount(forest.roots).max(),
+            forest.depth,
+            forest.breadth,
+            forest.structural_virality,
+        )
+        for forest in forests
+    ]
     table = pd.DataFrame(_interval(values, level), index=list(_MEASURES))
     return table.rename_axis("measure")
 

@@ -1,4 +1,4 @@
-"""What a language model's decisions took: calls, tokens and money, by run, event or profile."""
+"""Costs of a language model's decisions: calls, tokens and money, by run, event or profile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 
 __all__ = ["SPENDERS", "spending"]
@@ -20,7 +20,7 @@ _COUNTED = ("decisions", "failed", "calls", "prompt_tokens", "completion_tokens"
 
 
 def spending(data: SpreadData, by: str = "event") -> pd.DataFrame:
-    """Sum up what the decisions of a language model took.
+    """Return the calls, tokens and money that the decisions of a language model cost.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def spending(data: SpreadData, by: str = "event") -> pd.DataFrame:
         ``group``; ``decisions``, ``failed``, ``calls`` (requests, repeated ones included);
         ``prompt_tokens, completion_tokens``; ``cost_usd`` at litellm's prices. NaN where a part is
         unknown: the server did not count, or there is no price. A decision that came from a
-        store counts as what it took when it was made. With pooled answers, a call counts for
+        store costs what it cost when it was made. With pooled answers, a call counts for
         the profile that was first to need it.
 
     Raises
@@ -51,6 +51,7 @@ def spending(data: SpreadData, by: str = "event") -> pd.DataFrame:
        group  decisions  failed  calls  prompt_tokens  completion_tokens  cost_usd
     0  ocean        214       2    221          98440               8812    0.0201
     """
+    check_data(data)
     if by not in SPENDERS:
         raise UnknownNameError("by", by, SPENDERS)
     table = pd.DataFrame(_parts(data, by), columns=["group", *_COUNTED])
@@ -58,33 +59,28 @@ def spending(data: SpreadData, by: str = "event") -> pd.DataFrame:
 
 
 def _sum(parts: pd.Series[Any]) -> Any:
-    """Add up; a sum with an unknown part is unknown."""
+    """Return a sum, which is unknown if a part is."""
     return parts.sum(skipna=False)
 
 
-def _parts(data: SpreadData, by: str) -> Iterator[dict[str, Any]]:
-    """Give what every run took, or in every run the decisions of every profile."""
+def _parts(data: SpreadData, by: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the costs of every run, or of every profile in every run, as rows."""
     for run, info in data.info.items():
-        said = info.decider_info
-        if "calls" not in said:
+        costs = info.decider_info
+        if "calls" not in costs:
             raise ArgumentError("data", info.decider, "hold runs of a language model only")
         if by == "profile":
-            for code, part in said["by_profile"].items():
-                yield {"group": code, **_plain(part, part["failed"])}
+            for code, part in costs["by_profile"].items():
+                yield code, *_row(part, part["failed"])
         else:
             group = run if by == "run" else info.event.event_id
-            yield {"group": group, **_plain(said, sum(said["failed"].values()))}
+            yield group, *_row(costs, sum(costs["failed"].values()))
 
 
-def _plain(taken: Mapping[str, Any], failed: int) -> dict[str, float]:
-    """Lay tokens and money side by side; what never happened took nothing."""
-    nothing = 0.0 if taken["calls"] == 0 else np.nan
-    tokens = taken["tokens"] or {"prompt": nothing, "completion": nothing}
-    return {
-        "decisions": taken["decisions"],
-        "failed": failed,
-        "calls": taken["calls"],
-        "prompt_tokens": tokens["prompt"],
-        "completion_tokens": tokens["completion"],
-        "cost_usd": nothing if taken["cost_usd"] is None else taken["cost_usd"],
-    }
+def _row(costs: Mapping[str, Any], failed: int) -> tuple[float, ...]:
+    """Return costs in the order of the columns; NaN where they are unknown, 0 without calls."""
+    missing = 0.0 if costs["calls"] == 0 else np.nan
+    tokens = costs["tokens"] or {"prompt": missing, "completion": missing}
+    money = missing if costs["cost_usd"] is None else costs["cost_usd"]
+    made = costs["decisions"], failed, costs["calls"]
+    return *made, tokens["prompt"], tokens["completion"], money

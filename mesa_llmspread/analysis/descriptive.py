@@ -1,29 +1,36 @@
-"""What the log says before any law is fitted: how often agents repost, and how the news spread."""
+"""Rates of reposts and curves of prevalence, before any law is fitted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread._validation import checked_level
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.inference.likelihood import profile_indices
-from mesa_llmspread.profiles import Trait, codes
+from mesa_llmspread.profiles import Trait, codes, trait_levels
 
-__all__ = ["GROUPINGS", "prevalence", "repost_rates"]
+__all__ = ["GROUPINGS", "prevalence", "repost_rates", "wilson_intervals"]
 
 #: How decisions can be grouped by :func:`repost_rates`.
 GROUPINGS = ("profile", "trait", "event_type", "fatalities", "exposure_count", "contacts")
 
-# Bands of people killed: from how many on, and their names.
-_BANDS = ((0, "0"), (1, "1 to 9"), (10, "10 to 99"), (100, "100 or more"))
+
+# Bands of numbers, by their least one.
+_BANDS: dict[str, dict[int, str]] = {
+    "fatalities": {0: "0", 1: "1 to 9", 10: "10 to 99", 100: "100 or more"},
+    "exposure_count": {1: "first", 2: "repeat"},
+    "contacts": {**{number: str(number) for number in range(6)}, 6: "6+"},
+}
 
 
 def prevalence(data: SpreadData, level: float = 0.95) -> pd.DataFrame:
-    """Share of agents that have posted, step by step, over the runs.
+    """Return the share of agents that have posted, step by step, over the runs.
 
     Parameters
     ----------
@@ -39,9 +46,11 @@ def prevalence(data: SpreadData, level: float = 0.95) -> pd.DataFrame:
 
     Raises
     ------
-    ArgumentError
-        If the record has no counts.
+    ArgumentError, ArgumentTypeError
+        If the record has no counts, or an argument is not allowed.
     """
+    check_data(data)
+    level = checked_level(level)
     if data.counts.empty:
         raise ArgumentError("data", data, "have counts for curves: it has none")
     counts = data.counts.assign(
@@ -60,7 +69,7 @@ def prevalence(data: SpreadData, level: float = 0.95) -> pd.DataFrame:
 
 
 def repost_rates(data: SpreadData, by: str, level: float = 0.95) -> pd.DataFrame:
-    """Share of decisions that were reposts, group by group.
+    """Return the share of decisions that were reposts, group by group.
 
     Descriptive: groups also differ in how many neighbours had posted and how often the news
     had been seen.
@@ -69,7 +78,7 @@ def repost_rates(data: SpreadData, by: str, level: float = 0.95) -> pd.DataFrame
     ----------
     data : SpreadData
     by : {"profile", "trait", "event_type", "fatalities", "exposure_count", "contacts"}
-        The grouping. ``"trait"`` puts every decision into five groups, one a trait.
+        The grouping. ``"trait"`` puts every decision into five groups, one per trait.
     level : float, default 0.95
         Coverage of the intervals (Wilson).
 
@@ -83,77 +92,68 @@ def repost_rates(data: SpreadData, by: str, level: float = 0.95) -> pd.DataFrame
     ------
     UnknownNameError
         If there is no such grouping.
-    ArgumentError
-        If what it groups by, the profiles or the events, is unknown.
+    ArgumentError, ArgumentTypeError
+        If what it groups by, the profiles or the events, is unknown, or an argument is not
+        allowed.
     """
+    check_data(data)
+    level = checked_level(level)
     if by not in GROUPINGS:
         raise UnknownNameError("by", by, GROUPINGS)
-    decisions = data.exposures.assign(
-        repost=data.exposures["outcome"] == "repost", failed=data.exposures["outcome"] == "failed"
+    outcome = data.exposures["outcome"]
+    columns = {"made": outcome != "failed", "repost": outcome == "repost"}
+    decisions = pd.DataFrame({**columns, "failed": outcome == "failed"})
+    sums = pd.concat(
+        decisions.groupby(groups, observed=True).sum() for groups in _groupings(data, by)
     )
-    if by in ("profile", "trait"):
-        profile_indices(decisions)  # refuses profiles that are unknown
-    if by == "trait":
-        parts = [
-            decisions.assign(group=_trait_level(decisions["profile"], place, trait))
-            for place, trait in enumerate(Trait)
-        ]
-        order = [f"{trait.value} {level}" for trait in Trait for level in ("low", "high")]
-        return _rates(pd.concat(parts), order, level)
-    if by == "profile":
-        present = set(decisions["profile"])
-        grouped = decisions.assign(group=decisions["profile"])
-        return _rates(grouped, [code for code in codes() if code in present], level)
-    if by in ("event_type", "fatalities"):
-        values = {run: getattr(info.event, by) for run, info in data.info.items()}
-        of_run = values if by == "event_type" else {r: _band(v) for r, v in values.items()}
-        grouped = decisions.assign(group=decisions["run"].map(of_run))
-        order = [label for _, label in _BANDS] if by == "fatalities" else sorted(values.values())
-        return _rates(grouped, list(dict.fromkeys(order)), level)
-    top = 2 if by == "exposure_count" else 6
-    label = _first_or_repeat if by == "exposure_count" else _up_to(top)
-    grouped = decisions.assign(group=[label(value) for value in decisions[by]])
-    return _rates(grouped, sorted(set(grouped["group"])), level)
-
-
-def _trait_level(profile: pd.Series, place: int, trait: Trait) -> pd.Series:
-    """Name the side of a trait that each profile code is on."""
-    high = profile.str[place].str.isupper()
-    return pd.Series(np.where(high, f"{trait.value} high", f"{trait.value} low"), profile.index)
-
-
-def _band(fatalities: int) -> str:
-    """Name the band that a number of people killed lies in."""
-    return next(label for least, label in reversed(_BANDS) if fatalities >= least)
-
-
-def _first_or_repeat(exposure: int) -> str:
-    return "first" if exposure == 1 else "repeat"
-
-
-def _up_to(top: int) -> Callable[[int], str]:
-    """Label counts, with everything from ``top`` on in one group."""
-    return lambda count: str(count) if count < top else f"{top}+"
-
-
-def _rates(decisions: pd.DataFrame, order: Sequence[object], level: float) -> pd.DataFrame:
-    """Count reposts by group and give each share its Wilson interval."""
-    counted = decisions.groupby("group")[["repost", "failed"]].agg(["size", "sum"])
-    counted = counted.reindex([group for group in order if group in counted.index])
-    reposts, failed = counted["repost"]["sum"], counted["failed"]["sum"]
-    made = counted["repost"]["size"] - failed
-    intervals = [
-        binomtest(int(k), int(n)).proportion_ci(level, method="wilson") if n else None
-        for k, n in zip(reposts, made, strict=True)
-    ]
+    low, high = wilson_intervals(sums["repost"], sums["made"], level)
     return pd.DataFrame(
         {
-            "group": counted.index,
-            "decisions": made.to_numpy(),
-            "reposts": reposts.to_numpy(),
-            "rate": (reposts / made.where(made > 0)).to_numpy(),
-            "low": [interval.low if interval else np.nan for interval in intervals],
-            "high": [interval.high if interval else np.nan for interval in intervals],
-            "failed": failed.to_numpy(),
+            "group": sums.index.astype("str"),
+            "decisions": sums["made"].to_numpy(),
+            "reposts": sums["repost"].to_numpy(),
+            "rate": (sums["repost"] / sums["made"].where(sums["made"] > 0)).to_numpy(),
+            "low": low,
+            "high": high,
+            "failed": sums["failed"].to_numpy(),
         }
     )
+
+
+def wilson_intervals(
+    counts: Iterable[int], totals: Iterable[int], level: float = 0.95
+) -> tuple[list[float], list[float]]:
+    """Return the Wilson interval of each share as ends (low, high); NaN where the total is 0."""
+    ends = [
+        binomtest(int(count), int(total)).proportion_ci(level, method="wilson")
+        if total
+        else (np.nan, np.nan)
+        for count, total in zip(counts, totals, strict=True)
+    ]
+    return [low for low, _ in ends], [high for _, high in ends]
+
+
+def _groupings(data: SpreadData, by: str) -> list[Any]:
+    """Return the group of every decision, in one way or (by trait) in five."""
+    seen = data.exposures
+    if by in ("profile", "trait"):
+        index = profile_indices(seen)  # unknown profiles are refused
+        if by == "profile":
+            return [pd.Categorical.from_codes(index, pd.Index(codes()))]
+        high = trait_levels()[index] > 0
+        return [
+            pd.Categorical.from_codes(
+                high[:, place].astype(int), pd.Index([f"{trait.value} low", f"{trait.value} high"])
+            )
+            for place, trait in enumerate(Trait)
+        ]
+    if by in ("exposure_count", "contacts"):
+        value = seen[by]
+    else:
+        of_run = {run: getattr(info.event, by) for run, info in data.info.items()}
+        value = seen["run"].map(of_run)
+    bands = _BANDS.get(by)
+    if bands is None:
+        return [pd.Categorical(value)]
+    labels = list(bands.values())
+    return [pd.cut(value, [*bands, np.inf], right=False, labels=labels).array]

@@ -1,4 +1,4 @@
-"""A language model's decisions distilled into a policy that costs nothing to run.
+"""Recorded decisions distilled into a policy that costs nothing to run.
 
 What a model decided in recorded runs is regressed on what it saw. The coefficients make a
 :class:`~mesa_llmspread.TraitDecider`, which the compiled engine runs with a million agents.
@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize
-from scipy.stats import binomtest, rankdata
+from scipy.stats import rankdata
 
 from mesa_llmspread._validation import checked_int
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.analysis.descriptive import wilson_intervals
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.deciders.traits import TraitDecider
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.likelihood import decisions_of, profile_indices
@@ -42,16 +43,16 @@ _BINS = 10
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How well decisions are foretold that the coefficients were not fitted to.
+    """How well the policy predicts decisions that were held out of its fit.
 
     Attributes
     ----------
     decisions : int
         How many there are.
     unit : {"run", "agent"}
-        What was held out as a whole: runs, or the agents of the only run.
+        What was held out as a whole: runs, or agents where there is one run.
     folds : int
-        Into how many parts the runs, or agents, were dealt.
+        Into how many parts the runs, or agents, were divided.
     log_score : float
         Mean log-probability of what was decided, in nats; 0 is perfect.
     log_score_constant : float
@@ -77,17 +78,15 @@ class HeldOut:
     calibration: pd.DataFrame
 
     def summary(self) -> str:
-        """Put it in words, with the table of calibration."""
-        off = (self.calibration["predicted"] < self.calibration["low"]) | (
-            self.calibration["predicted"] > self.calibration["high"]
-        )
+        """Return all of it as text, with the table of calibration."""
+        table = self.calibration
+        off = ~table["predicted"].between(table["low"], table["high"])
         return (
             f"{self.decisions} decisions, held out by {self.unit} in {self.folds} parts: "
             f"log score {self.log_score:.4f} ({self.log_score_constant:.4f} with one probability "
             f"for all), accuracy {self.accuracy:.1%} ({self.accuracy_constant:.1%}), "
             f"AUC {self.auc:.3f}; predicted outside the observed interval in {off.sum()} "
-            f"of {len(off)} parts.\n"
-            + self.calibration.to_string(index=False, float_format="{:.4f}".format)
+            f"of {len(off)} parts.\n" + table.to_string(index=False, float_format="{:.4f}".format)
         )
 
 
@@ -98,9 +97,9 @@ class DistilledDecider(TraitDecider):
     Attributes
     ----------
     held_out : HeldOut
-        What it is worth.
+        How well it predicts.
     source : dict
-        Whose decisions they were, from the record.
+        Who made the decisions, from the record.
     """
 
     held_out: HeldOut | None = field(default=None, repr=False, compare=False)
@@ -109,12 +108,12 @@ class DistilledDecider(TraitDecider):
     name = "distilled"
 
     def manifest(self) -> Mapping[str, Any]:
-        """Give every coefficient, and where they come from; see :meth:`Decider.manifest`."""
+        """Return every coefficient and the source; see :meth:`Decider.manifest`."""
         return {**super().manifest(), "distilled_from": dict(self.source)}
 
 
 def fit_traits(data: SpreadData, *, folds: int = 5, rng: RNGLike = 0) -> DistilledDecider:
-    """Distil recorded decisions into a policy of traits, event and what the neighbours do.
+    """Fit a policy of traits, event and neighbours' posts to recorded decisions.
 
     A complementary log-log regression, ``p = 1 - exp(-exp(x b))``, with the terms of
     :class:`TraitDecider`; its coefficients make the policy.
@@ -124,10 +123,10 @@ def fit_traits(data: SpreadData, *, folds: int = 5, rng: RNGLike = 0) -> Distill
     data : SpreadData
         One run or several, of a language model or any other decider.
     folds : int, default 5
-        Parts that are held out in turn to see what the policy is worth: whole runs, or in a
-        single run all decisions of an agent. Fewer where there are fewer of them.
+        Parts that are held out in turn to measure how well the policy predicts: whole runs,
+        or in a single run all decisions of an agent. Fewer where there are fewer of them.
     rng : int, numpy.random.Generator or None
-        Deals runs, or agents, to the parts.
+        Divides runs, or agents, into the parts.
 
     Returns
     -------
@@ -142,10 +141,10 @@ def fit_traits(data: SpreadData, *, folds: int = 5, rng: RNGLike = 0) -> Distill
     Notes
     -----
     A normal prior around 0 with standard deviation 3 keeps every coefficient but the
-    intercept finite where the model never or always reposted. What the terms do not tell apart is
-    lost: a trait that works one way for one event type and another way for the next, or the
-    words of a post. Whether that matters is what ``held_out`` says; compare the spread of
-    both, too. Levels of traits are taken from profile codes, as -1 or +1.
+    intercept finite where the model never or always reposted. What the terms do not distinguish
+    is lost: a trait with different effects for different event types, or the words of a post.
+    ``held_out`` tells whether that matters; compare the spread of both, too.
+    Levels of traits are taken from profile codes, as -1 or +1.
 
     Examples
     --------
@@ -158,6 +157,7 @@ def fit_traits(data: SpreadData, *, folds: int = 5, rng: RNGLike = 0) -> Distill
     >>> bool(simulate(law, model.network, rng=1).infected[0, -1] > 250)
     True
     """
+    check_data(data)
     folds = checked_int("folds", folds, 2)
     decisions = decisions_of(data.exposures).reset_index(drop=True)
     reposts, total = int(decisions["repost"].sum()), len(decisions)
@@ -192,11 +192,23 @@ def fit_traits(data: SpreadData, *, folds: int = 5, rng: RNGLike = 0) -> Distill
         auc=_auc(repost, hazard),
         calibration=_calibration(repost, predicted),
     )
-    return _decider(_regress(terms, repost), held_out, _source(data))
+    first = data.info[data.runs[0]]
+    kept = ("model", "temperature", "sampling", "template", "template_hash")
+    source = {"decider": first.decider}
+    source |= {name: first.decider_info[name] for name in kept if name in first.decider_info}
+    coefficients = {str(name): value for name, value in _regress(terms, repost).items()}
+    kinds = [name for name in coefficients if name.startswith(_TYPE)]
+    return DistilledDecider(
+        event_types={kind.removeprefix(_TYPE): coefficients.pop(kind) for kind in kinds},
+        **coefficients,
+        link="cloglog",
+        held_out=held_out,
+        source={**source, "runs": len(data.runs)},
+    )
 
 
 def _terms(decisions: pd.DataFrame, data: SpreadData) -> pd.DataFrame:
-    """Give what each decision rests on, as :class:`TraitDecider` names it."""
+    """Return the terms of each decision, as :class:`TraitDecider` names them."""
     levels = trait_levels()[profile_indices(decisions)]
     events = pd.DataFrame({run: info.event.to_dict() for run, info in data.info.items()}).T
     event = events.loc[decisions["run"]].set_index(decisions.index)
@@ -213,8 +225,8 @@ def _terms(decisions: pd.DataFrame, data: SpreadData) -> pd.DataFrame:
 
 
 def _regress(terms: pd.DataFrame, repost: Floats) -> pd.Series[float]:
-    """Find the coefficients with the highest posterior density, the intercept first."""
-    # Decisions that no term tells apart count together, which makes this quick.
+    """Return the coefficients of the highest posterior density, the intercept first."""
+    # Decisions with equal terms are counted together, which makes this quick.
     counted = terms.assign(reposts=repost, all=1.0).groupby(list(terms.columns), sort=False).sum()
     x = np.column_stack([np.ones(len(counted)), counted.index.to_frame().to_numpy(dtype=float)])
     reposts = counted["reposts"].to_numpy()
@@ -234,16 +246,15 @@ def _regress(terms: pd.DataFrame, repost: Floats) -> pd.Series[float]:
 
 
 def _hazard(terms: pd.DataFrame, coefficients: pd.Series[float]) -> Floats:
-    """Give the hazard of a repost, of which P(repost) keeps too few digits near 1."""
-    known = coefficients.drop("intercept")
-    total = terms.reindex(columns=known.index).to_numpy() @ known.to_numpy()
+    """Return the hazard of a repost; P(repost) keeps too few of its digits near 1."""
+    total = terms.to_numpy() @ coefficients[terms.columns].to_numpy()
     return np.asarray(np.exp(coefficients["intercept"] + total))
 
 
 def _parts(
     decisions: pd.DataFrame, folds: int, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.int64], str]:
-    """Deal runs, or a single run's agents, to parts of like size."""
+    """Divide runs, or a single run's agents, at random into parts of similar size."""
     unit = "run" if decisions["run"].nunique() > 1 else "agent"
     member, members = pd.factorize(decisions[unit])
     if len(members) < 2:
@@ -258,47 +269,24 @@ def _log_score(repost: Floats, hazard: Floats) -> float:
 
 
 def _auc(repost: Floats, score: Floats) -> float:
-    """Area under the ROC curve, from the ranks (Mann & Whitney 1947)."""
+    """Return the area under the ROC curve, from the ranks (Mann & Whitney 1947)."""
     reposts = repost.sum()
     ranks = rankdata(score)[repost > 0.5].sum()
     return float((ranks - reposts * (reposts + 1) / 2) / (reposts * (len(repost) - reposts)))
 
 
 def _calibration(repost: Floats, p: Floats) -> pd.DataFrame:
-    """Set predicted beside observed, in equal parts of the decisions."""
+    """Compare predicted and observed shares, in equal parts of the decisions."""
     order = np.argsort(p, kind="stable")
-    rows = []
-    for members in np.array_split(order, min(_BINS, len(order))):
-        found = binomtest(int(repost[members].sum()), len(members))
-        interval = found.proportion_ci(method="wilson")
-        rows.append(
-            {
-                "decisions": len(members),
-                "predicted": p[members].mean(),
-                "observed": repost[members].mean(),
-                "low": interval.low,
-                "high": interval.high,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _decider(
-    coefficients: pd.Series[float], held_out: HeldOut, source: Mapping[str, Any]
-) -> DistilledDecider:
-    """Make a policy of coefficients."""
-    plain = {str(name): float(value) for name, value in coefficients.items()}
-    types = {
-        name.removeprefix(_TYPE): plain.pop(name) for name in list(plain) if name.startswith(_TYPE)
-    }
-    return DistilledDecider(
-        **plain, event_types=types, link="cloglog", held_out=held_out, source=source
+    bins = np.array_split(order, min(_BINS, len(order)))
+    sizes = [len(members) for members in bins]
+    low, high = wilson_intervals([repost[members].sum() for members in bins], sizes)
+    return pd.DataFrame(
+        {
+            "decisions": sizes,
+            "predicted": [p[members].mean() for members in bins],
+            "observed": [repost[members].mean() for members in bins],
+            "low": low,
+            "high": high,
+        }
     )
-
-
-def _source(data: SpreadData) -> dict[str, Any]:
-    """Say whose decisions they are."""
-    first = data.info[data.runs[0]]
-    kept = ("model", "temperature", "sampling", "template", "template_hash")
-    said = {name: first.decider_info[name] for name in kept if name in first.decider_info}
-    return {"decider": first.decider, **said, "runs": len(data.runs)}

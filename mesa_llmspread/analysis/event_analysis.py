@@ -1,7 +1,7 @@
-"""From runs to the law behind them: fits, and the curves of every closure beside the simulated one.
+"""The analysis of a record: laws fitted, and curves of every closure beside the simulated one.
 
-One :class:`EventAnalysis` an event, one :class:`Analysis` a whole record. Tables, figures and
-the report are made from these and from nothing else.
+One :class:`EventAnalysis` per event, one :class:`Analysis` per record. Tables, figures and the
+report are made from these and from nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 
 from mesa_llmspread._words import counted
 from mesa_llmspread.analysis.descriptive import prevalence
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.inference import Comparison, compare
@@ -60,7 +60,7 @@ _REPLICATES = 400
 
 @dataclass(frozen=True)
 class EventAnalysis:
-    """What the runs about one event say.
+    """The analysis of the runs about one event.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class EventAnalysis:
     simulated : DataFrame
         ``step, mean, low, high``: share of agents that have posted, over the runs.
     curves : DataFrame
-        ``step`` and one column a closure, and the stochastic model's ``mean, low, high``, of
+        ``step`` and one column per closure, and the stochastic model's ``mean, low, high``, of
         the best law.
     distances : dict of str to float
         Root mean square distance of each curve from the simulated mean, in shares.
@@ -98,7 +98,7 @@ class EventAnalysis:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a whole record says.
+    """The analysis of a whole record.
 
     Attributes
     ----------
@@ -107,9 +107,9 @@ class Analysis:
     overall : Comparison
         The laws fitted to all of them together.
     events : list of EventAnalysis
-        One an event.
+        One per event.
     traits : TraitEffects or None
-        What moves the hazard of a repost; None where the decisions cannot say.
+        How traits change the hazard of a repost; None where the decisions do not tell.
     """
 
     data: SpreadData
@@ -119,7 +119,7 @@ class Analysis:
 
     @property
     def verdict(self) -> str:
-        """What the laws fitted to all runs say, and how many events the best law does not fit."""
+        """The verdict on all runs, and the number of events that the best law does not fit."""
         wrong = sum(bool(part.comparison.misfit) for part in self.events)
         if not wrong or len(self.events) == 1:
             return self.overall.verdict
@@ -127,12 +127,12 @@ class Analysis:
         return f"{self.overall.verdict} {each} of {wrong} of {counted(len(self.events), 'event')}."
 
     def table(self) -> pd.DataFrame:
-        """List the events: chosen law, its rates, final prevalence, and each curve's distance.
+        """Return one row per event: chosen law, rates, final prevalence, distance of each curve.
 
         Returns
         -------
         DataFrame
-            ``event, law, rates`` (with intervals), ``final`` (share), a column a
+            ``event, law, rates`` (with intervals), ``final`` (share), a column per
             curve (root mean square distance, share; NaN where the law has no such curve), and
             ``in band``: share of the observed points within the 95 % bands that the law
             predicts for its runs (about 0.95 if the law is right).
@@ -167,44 +167,41 @@ def analyse(
         The network, where it was given to the model as a graph; a named one is made again
         from the run's seed.
     progress : callable, optional
-        Called with each event's id when its turn comes.
+        Called with the id of each event before it is analysed.
 
     Returns
     -------
     Analysis
     """
+    check_data(data)
     parts = []
     for event, runs in data.by_event():
         if progress is not None:
             progress(event.event_id)
         parts.append(_analyse_event(event, runs, network))
-    return Analysis(data, compare(data), parts, _traits(data))
-
-
-def _traits(data: SpreadData) -> TraitEffects | None:
-    """Find what moves the hazard of a repost, where some but not all decisions are reposts."""
-    try:
-        return trait_effects(data)
-    except ArgumentError:
-        return None
+    traits = None
+    # Decisions that are all reposts, or all declines, tell nothing about traits.
+    with contextlib.suppress(ArgumentError):
+        traits = trait_effects(data)
+    return Analysis(data, compare(data), parts, traits)
 
 
 def _analyse_event(event: OfflineEvent, data: SpreadData, network: Network | None) -> EventAnalysis:
-    comparison = compare(data)
-    simulated = prevalence(data)
-    curves = pd.DataFrame({"step": simulated["step"]})
-    if comparison.best.law is not None:
-        curves = closure_curves(comparison.best.law, data)
-        stochastic = stochastic_curve(comparison.best.law, data, network)
+    comparison, simulated = compare(data), prevalence(data)
+    curves, prediction = simulated[["step"]], None
+    law = comparison.best.law
+    if law is not None:
+        curves = closure_curves(law, data)
+        stochastic = stochastic_curve(law, data, network)
         if stochastic is not None:
-            curves[["mean", "low", "high"]] = stochastic[["mean", "low", "high"]]
-    labels = {name: name for name in CLOSURES if name in curves} | (
-        {STOCHASTIC: "mean"} if "mean" in curves else {}
-    )
-    gaps = {label: curves[column] - simulated["mean"] for label, column in labels.items()}
-    distances = {label: float(np.sqrt((gap**2).mean())) for label, gap in gaps.items()}
-    known = comparison.best.law is not None and "mean" in curves
-    prediction = predict_runs(comparison.best, data, network) if known else None
+            curves = curves.join(stochastic.drop(columns="step"))
+            prediction = predict_runs(comparison.best, data, network)
+    columns = {name: "mean" if name == STOCHASTIC else name for name in CURVES}
+    distances = {
+        name: float(np.sqrt(((curves[column] - simulated["mean"]) ** 2).mean()))
+        for name, column in columns.items()
+        if column in curves
+    }
     return EventAnalysis(event, data, comparison, simulated, curves, distances, prediction)
 
 
@@ -221,7 +218,7 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``step`` and one column a closure that the law has: share of agents that have posted.
+        ``step`` and one column per closure that the law has: share of agents that have posted.
         Where a closure is not defined, or known to be wrong (the pair approximation of
         FirstRepeat), it has none.
     """
@@ -248,14 +245,14 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
 
 
 def without_curve(law: str, drawn: Iterable[str]) -> str:
-    """Say in a sentence which closures a law has no curve for.
+    """Return a sentence that names the closures without a curve for a law.
 
     Parameters
     ----------
     law : str
         The law's name.
     drawn : iterable of str
-        The closures that it has one for.
+        The closures with a curve.
 
     Returns
     -------
@@ -267,11 +264,9 @@ def without_curve(law: str, drawn: Iterable[str]) -> str:
     >>> without_curve("FirstRepeat", ["mean-field ODE", "mean-field map", "master equations"])
     'Not drawn, as not defined or known to be wrong for FirstRepeat here: pair approximation.'
     """
-    missing = [label for label in CLOSURES if label not in set(drawn)]
-    if not missing:
-        return ""
+    missing = ", ".join(label for label in CLOSURES if label not in set(drawn))
     reason = f"not defined or known to be wrong for {law} here"
-    return f"Not drawn, as {reason}: {', '.join(missing)}."
+    return f"Not drawn, as {reason}: {missing}." if missing else ""
 
 
 def stochastic_curve(
@@ -301,6 +296,7 @@ def stochastic_curve(
     network = network_of(info, network)
     if network is None:
         return None
+    dealt = dealt_profiles(info, np.random.default_rng(info.rng)) if law.uses_profile else None
     result = simulate(
         law.seen_by(info.media_prob),
         network,
@@ -308,9 +304,7 @@ def stochastic_curve(
         steps=int(data.counts["step"].max()),
         replicates=_REPLICATES,
         feed=info.feed,
-        profiles=dealt_profiles(info, np.random.default_rng(info.rng))
-        if law.uses_profile
-        else None,
+        profiles=dealt,
         rng=info.rng,
     )
     share = result.infected / n

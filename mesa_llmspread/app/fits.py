@@ -1,125 +1,147 @@
-"""Where laws are fitted: away from the steps, in a process of their own.
+"""The law of a run so far, fitted away from the steps in a process of its own.
 
-A fit takes a hundred times as long as a step, and in the same process it would keep every
-visitor's clicks waiting. So all visitors share one process that does nothing else, and the
+A fit takes a hundred times as long as a step, and in the same process it would delay every
+visitor's clicks. So all visitors share one process that does nothing else, and the
 libraries that fits need are loaded there only.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mesa_llmspread.app.law import Law
+from mesa_llmspread._words import p_words
+from mesa_llmspread.exceptions import LLMSpreadError
 
 if TYPE_CHECKING:
     from mesa_llmspread.data import SpreadData
     from mesa_llmspread.networks import Network
 
-__all__ = ["Fits", "Wish"]
+__all__ = ["Law", "fit_law", "submit"]
 
-_log = logging.getLogger(__name__)
-
-# A process that nobody needs is given up after this.
+# The process ends when it has had nothing to do for this long.
 _IDLE_SECONDS = 900
 _LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A law to be fitted.
+class Law:
+    """The laws fitted to a run so far, as plain values.
 
     Attributes
     ----------
-    run : int
-        The run's number in its session.
-    data : SpreadData
-        What is known of it.
-    network : Network
-        Its network.
-    law : str
-        The law to solve; "" for the best one.
-    complete : bool
-        Whether the laws that take long are wanted as well.
+    step : int
+        The last step that was fitted.
+    rows : sequence of dict of str to str
+        The laws that were fitted, best first, as text under the headings of a table; empty
+        where none could be fitted.
+    verdict : str
+        What the comparison of the laws found, in words.
+    warnings : sequence of str
+        What may mislead, sentence by sentence.
+    drawn : str
+        The law whose curves these are.
+    curves : sequence of mapping
+        ``name``, ``y`` (agents that have posted, from step 0) and, for the stochastic model,
+        ``low`` and ``high`` (95 % of its runs).
+    missing : str
+        Which closures have no curve, in a sentence; "" if all have one.
     """
 
-    run: int
-    data: SpreadData
-    network: Network
-    law: str
-    complete: bool
+    step: int = 0
+    rows: Sequence[Mapping[str, str]] = ()
+    verdict: str = "Nothing is fitted yet: a law needs decisions, so take a step or two."
+    warnings: Sequence[str] = ()
+    drawn: str = ""
+    curves: Sequence[Mapping[str, Any]] = ()
+    missing: str = ""
 
 
-class Fits:
-    """One visitor's fits: one at a time, and of the wishes that wait only the newest.
+def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
+    """Fit the laws to a run and solve one of them.
 
     Parameters
     ----------
-    show : callable
-        Called with the run's number and each law that was fitted, from another thread.
+    data : SpreadData
+        One run so far.
+    network : Network
+        Its network.
+    wanted : str, optional
+        The law to solve; the best one if not given.
+
+    Returns
+    -------
+    Law
     """
+    from mesa_llmspread.analysis.event_analysis import (
+        closure_curves,
+        stochastic_curve,
+        without_curve,
+    )
+    from mesa_llmspread.inference import compare
 
-    def __init__(self, show: Callable[[int, Law], None]) -> None:
-        self._show = show
-        self._lock = threading.RLock()
-        self._waiting: list[Wish] = []
-        self._busy = False
+    step = int(data.counts["step"].max())
+    try:
+        comparison = compare(data)
+    except LLMSpreadError:
+        return Law(step)
+    rows = [
+        {
+            "law": row["law"],
+            "rates with 95 % intervals (probability per contact or decision)": row["parameters"],
+            "BIC above the best": f"{row['delta_bic']:.0f}",
+            "weight": f"{row['weight']:.2f}",
+            "goodness of fit": p_words(row["fit_p_value"]),
+        }
+        for row in comparison.table.to_dict("records")
+    ]
+    drawn = comparison.results.get(wanted, comparison.best)
+    law = Law(step, rows, comparison.verdict, comparison.warnings, drawn.name)
+    if drawn.law is None:
+        return law
+    solved = network.n * closure_curves(drawn.law, data).set_index("step")
+    curves: list[Mapping[str, Any]] = [
+        {"name": name, "y": curve.tolist()} for name, curve in solved.items()
+    ]
+    runs = stochastic_curve(drawn.law, data, network)
+    if runs is not None:
+        y, low, high = (network.n * runs[name] for name in ("mean", "low", "high"))
+        band = {"y": y.tolist(), "low": low.tolist(), "high": high.tolist()}
+        curves.append({"name": "fitted model, 95 % of runs", **band})
+    return replace(law, curves=curves, missing=without_curve(drawn.name, solved.columns))
 
-    @property
-    def busy(self) -> bool:
-        """Whether a fit is under way."""
-        return self._busy
 
-    def ask(self, wish: Wish) -> None:
-        """Wish for a law; the laws that take long come second, so that there is one to see."""
-        with self._lock:
-            self._waiting = [replace(wish, complete=False), *([wish] if wish.complete else [])]
-            if not self._busy:
-                self._next()
+def submit(*what: Any) -> Future[Law]:
+    """Start a fit in the process that all visitors share.
 
-    def close(self) -> None:
-        """Wish for nothing any more."""
-        with self._lock:
-            self._waiting = []
+    Parameters
+    ----------
+    *what
+        As :func:`fit_law` takes them.
 
-    def _next(self) -> None:
-        """Have the next fit made, if there is one; the lock is held."""
-        self._busy = bool(self._waiting)
-        if not self._busy:
-            return
-        wish = self._waiting.pop(0)
-        try:
-            fit = _process().submit(_fit, wish)
-        except RuntimeError:
-            # It has died, or the server is about to end. A curve less is no reason to stop.
-            _log.exception("no process for fits")
-            _process.cache_clear()
-            self._waiting, self._busy = [], False
-            return
-        fit.add_done_callback(functools.partial(self._done, wish.run))
-
-    def _done(self, run: int, fit: Future[Law]) -> None:
-        """Show what was fitted, and go on."""
-        try:
-            self._show(run, fit.result())
-        except Exception as error:  # a curve less is no reason to stop
-            _log.error("unforeseen error in a fit", exc_info=error)
-            if isinstance(error, BrokenExecutor):
-                _process.cache_clear()
-        with self._lock:
-            self._next()
+    Returns
+    -------
+    Future of Law
+    """
+    try:
+        return _process().submit(fit_law, *what)
+    except RuntimeError as error:
+        # The process has died, or the server is about to end.
+        _process.cache_clear()
+        failed: Future[Law] = Future()
+        failed.set_exception(error)
+        return failed
 
 
 @functools.cache
 def _process() -> Any:
-    """Give the process in which all visitors' laws are fitted."""
+    """Return the process in which all visitors' laws are fitted."""
     from joblib.externals.loky import ProcessPoolExecutor
 
     return ProcessPoolExecutor(
@@ -128,21 +150,14 @@ def _process() -> Any:
 
 
 def _begin(server: int) -> None:
-    """Let steps and pages go first, where the system can, and end when the server does."""
+    """Leave the processor to steps and pages first, and end when the server does."""
     if hasattr(os, "nice"):
         os.nice(10)
     threading.Thread(target=_end_with, args=(server,), daemon=True).start()
 
 
 def _end_with(server: int) -> None:
-    """Wait for the end of the server, which may be killed and then tells nobody."""
+    # A server that is stopped or killed tells nobody.
     while os.getppid() == server:
         time.sleep(_LOOK_SECONDS)
     os._exit(0)
-
-
-def _fit(wish: Wish) -> Law:
-    """Make a fit, in that process."""
-    from mesa_llmspread.app.fitting import fit_law
-
-    return fit_law(wish.data, wish.network, wish.law, wish.complete)

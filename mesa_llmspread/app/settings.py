@@ -1,19 +1,21 @@
-"""What the sidebar says: every choice of a run, as plain values."""
+"""Every choice of the sidebar, as plain values, and how each one is shown."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
+from mesa_llmspread.networks import NETWORKS
 from mesa_llmspread.profiles import Trait, codes
 
 if TYPE_CHECKING:
     from mesa_llmspread.deciders import Decider, LLMDecider
     from mesa_llmspread.model import SpreadModel
 
-__all__ = ["LAWS", "LLMSettings", "Settings"]
+__all__ = ["CONTROLS", "LAWS", "Control", "LLMSettings", "Settings"]
 
 #: The laws that can decide, and the rates they start with.
 LAWS: dict[str, dict[str, float]] = {
@@ -24,12 +26,37 @@ LAWS: dict[str, dict[str, float]] = {
     "OnlineOffline": {"alpha": 0.2, "beta": 0.04},
 }
 
-_STARTING_RATES = {name: tuple(rates.values()) for name, rates in LAWS.items()}
+
+@dataclass(frozen=True)
+class Control:
+    """How one setting is shown: as a list, as a slider, or as a field to type in.
+
+    Attributes
+    ----------
+    label : str
+        Its name on the page; ``{}`` stands for the value.
+    choices : mapping of object to str
+        For a list: the values, and how each is shown.
+    span : tuple of float, or None
+        For a slider: lowest value, highest value and step.
+    least : float
+        For a field with a number: the lowest that is allowed.
+    """
+
+    label: str
+    choices: Mapping[Any, str] = field(default_factory=dict)
+    span: tuple[float, float, float] | None = None
+    least: float = -math.inf
+
+
+def _shown(default: Any, label: str, **how: Any) -> Any:
+    """Return a field of the settings that the sidebar shows."""
+    return field(default=default, metadata={"control": Control(label, **how)})
 
 
 @dataclass(frozen=True)
 class LLMSettings:
-    """Which language model decides.
+    """The language model that decides.
 
     Attributes
     ----------
@@ -37,30 +64,25 @@ class LLMSettings:
         litellm's name of the model.
     api_base : str
         Address of its server; "" for the provider's own.
-    limit : float
-        US dollars that a run may spend; 0 for no limit.
+    max_cost_usd : float
+        What a run may spend; 0 for no limit.
     key_variable : str
         Environment variable that holds the key; "" for the provider's own.
     """
 
     model: str = ""
     api_base: str = ""
-    limit: float = 1.0
+    max_cost_usd: float = 1.0
     key_variable: str = ""
 
     def arguments(self) -> dict[str, Any]:
-        """Give the decider's arguments, beside the model, as far as they are not its defaults."""
-        given = {
-            "api_base": self.api_base,
-            "max_cost_usd": self.limit,
-            "key_variable": self.key_variable,
-        }
-        return {name: value for name, value in given.items() if value}
+        """Return the decider's arguments, except the model and those left at their defaults."""
+        return {name: value for name, value in vars(self).items() if value and name != "model"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Every choice of a run.
+    """Every choice of a run, in the order of the sidebar.
 
     Attributes
     ----------
@@ -69,56 +91,79 @@ class Settings:
     network : str
         A name of :data:`mesa_llmspread.networks.NETWORKS`.
     n, k : int
-        Agents, and neighbours an agent.
+        Agents, and neighbours per agent.
     population : {"uniform", "norms", "one profile", "shares"}
         How personalities are drawn.
     profile : str
-        Everybody's code, where the population is one profile.
+        The code of all agents, where the population is one profile.
     shares : mapping of str to float
         Share of agents high in each trait, where the population is given by shares.
     decider : str
         ``"traits"``, a name of :data:`LAWS`, ``"llm"``, or text as ``SpreadModel`` takes it.
-    rates : mapping of str to tuple of float
+    rates : mapping of str to mapping of str to float
         The rates of each law.
     llm : LLMSettings
         The language model, where it decides.
     feed : {"persistent", "new"}
         Whether posts stay in view.
     media_prob : float
-        Chance a step that an agent sees the event itself.
+        Probability per step that an agent sees the event itself.
     initial_infected : int
         Agents who have posted at step 0.
-    steps : int
-        Where Run stops at the latest.
     rng : int
         The seed.
+    steps : int
+        The step at which Run stops at the latest.
     """
 
     event: OfflineEvent = field(default_factory=lambda: get_event("battles-40"))
-    network: str = "random_regular"
-    n: int = 200
-    k: int = 8
-    population: str = "uniform"
+    network: str = _shown(
+        "random_regular", "Network", choices={name: name.replace("_", " ") for name in NETWORKS}
+    )
+    n: int = _shown(200, "Agents: {}", span=(20, 2000, 20))
+    k: int = _shown(8, "Neighbours: {}", span=(2, 20, 1))
+    population: str = _shown(
+        "uniform",
+        "Personalities",
+        choices={
+            "uniform": "32 profiles, equally likely",
+            "norms": "32 profiles, as frequent as in people",
+            "one profile": "one profile for all",
+            "shares": "shares of high traits",
+        },
+    )
     profile: str = "OCEAN"
     shares: Mapping[str, float] = field(
         default_factory=lambda: {trait.value: 0.5 for trait in Trait}
     )
-    decider: str = "traits"
-    rates: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: dict(_STARTING_RATES))
+    decider: str = _shown(
+        "traits",
+        "Who decides",
+        choices={
+            "traits": "personality (offline stand-in)",
+            **{name: f"law: {name}" for name in LAWS},
+            "llm": "a language model",
+        },
+    )
+    rates: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: LAWS)
     llm: LLMSettings = field(default_factory=LLMSettings)
-    feed: str = "persistent"
-    media_prob: float = 0.0
-    initial_infected: int = 10
-    steps: int = 60
-    rng: int = 1
+    feed: str = _shown(
+        "persistent",
+        "Feed",
+        choices={"persistent": "posts stay in view", "new": "posts are seen once"},
+    )
+    media_prob: float = _shown(0.0, "Sees the event itself: {:.2f} per step", span=(0, 0.2, 0.01))
+    initial_infected: int = _shown(10, "Initial spreaders: {}", span=(1, 50, 1))
+    rng: int = _shown(1, "Seed")
+    steps: int = _shown(60, "Run at most (steps)", least=1)
 
     def make_model(self, decider: Decider | None = None) -> SpreadModel:
-        """Make the model.
+        """Build the model.
 
         Parameters
         ----------
         decider : Decider, optional
-            Who decides, in place of what the settings say.
+            Who decides, in place of the settings' own.
 
         Raises
         ------
@@ -127,51 +172,11 @@ class Settings:
         """
         from mesa_llmspread.model import SpreadModel
 
-        return SpreadModel(
-            **{**self.arguments(), "event": self.event, "decider": decider or self._decider_text()}
-        )
-
-    def arguments(self) -> dict[str, Any]:
-        """Give the model's arguments as plain values."""
-        return {
-            "n": self.n,
-            "k": self.k,
-            "network": self.network,
-            "event": self.event.event_id,
-            "population": self._population(),
-            "decider": self._decider_text(),
-            "initial_infected": self.initial_infected,
-            "feed": self.feed,
-            "media_prob": self.media_prob,
-            "rng": self.rng,
-        }
-
-    def _population(self) -> str | dict[str, float]:
-        if self.population == "one profile":
-            return self.profile
-        if self.population != "shares":
-            return self.population
-        cells = dict.fromkeys(codes(), 0.0)
-        for code in codes():
-            share = 1.0
-            for letter, trait in zip(code, Trait, strict=True):
-                high = self.shares[trait.value]
-                share *= high if letter.isupper() else 1 - high
-            cells[code] = share
-        return {code: share for code, share in cells.items() if share > 0}
-
-    def decided_by(self) -> str:
-        """Name who decides, in words."""
-        if self.decider == "llm":
-            return f"the language model {self.llm.model}"
-        if self.decider in LAWS:
-            return f"the law {self._decider_text()}"
-        if self.decider == "traits":
-            return "personality (offline stand-in for a language model)"
-        return self.decider
+        arguments = self.arguments() | {"event": self.event}
+        return SpreadModel(**arguments | ({"decider": decider} if decider else {}))
 
     def make_decider(self) -> LLMDecider:
-        """Make the language model's decider.
+        """Build the language model's decider.
 
         Raises
         ------
@@ -182,45 +187,68 @@ class Settings:
 
         return LLMDecider(self.llm.model, **self.llm.arguments())
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the model's arguments as plain values."""
+        own = {name: getattr(self, name) for name in CONTROLS if name != "steps"}
+        population = {"one profile": self.profile, "shares": self._profile_shares()}
+        return own | {
+            "event": self.event.event_id,
+            "population": population.get(self.population, self.population),
+            "decider": self._decider_text(),
+        }
+
+    def _profile_shares(self) -> dict[str, float]:
+        cells = {
+            code: math.prod(
+                share if letter.isupper() else 1 - share
+                for letter, share in zip(code, self.shares.values(), strict=True)
+            )
+            for code in codes()
+        }
+        return {code: share for code, share in cells.items() if share > 0}
+
     def _decider_text(self) -> str:
         if self.decider == "llm":
             return f"llm:{self.llm.model}"
         if self.decider in LAWS:
-            return f"{self.decider}({', '.join(f'{rate:g}' for rate in self.rates[self.decider])})"
+            rates = self.rates[self.decider].values()
+            return f"{self.decider}({', '.join(f'{rate:g}' for rate in rates)})"
         return self.decider
 
+    def decided_by(self) -> str:
+        """Return who decides, in words."""
+        names = {
+            "llm": f"the language model {self.llm.model}",
+            "traits": "personality (offline stand-in for a language model)",
+            **dict.fromkeys(LAWS, f"the law {self._decider_text()}"),
+        }
+        return names.get(self.decider, self.decider)
+
     def python(self) -> str:
-        """Write the lines that make the same run again."""
-        arguments = self.arguments()
-        imports = ["SpreadModel"]
-        lines = []
+        """Return the lines that build the same run again."""
+        arguments = {name: repr(value) for name, value in self.arguments().items()}
+        imports = {"SpreadData", "SpreadModel", "compare"}
+        events = ""
         if self.event not in bundled_events():
-            imports.append("read_events")
-            lines += [
-                "# your file, which the page does not keep",
-                "events = {event.event_id: event for event in read_events('events.csv')}",
-            ]
-            arguments["event"] = _Code(f"events[{self.event.event_id!r}]")
+            imports.add("read_events")
+            events = (
+                "# your file, which the page does not keep\n"
+                "events = {event.event_id: event for event in read_events('events.csv')}\n"
+            )
+            arguments["event"] = f"events[{self.event.event_id!r}]"
         if self.decider == "llm":
-            imports.append("LLMDecider")
+            imports.add("LLMDecider")
             given = "".join(f", {name}={value!r}" for name, value in self.llm.arguments().items())
-            arguments["decider"] = _Code(f"LLMDecider({self.llm.model!r}{given})")
-        return "\n".join(
-            [
-                f"from mesa_llmspread import SpreadData, compare, {', '.join(sorted(imports))}",
-                "",
-                *lines,
-                "model = SpreadModel(",
-                *(f"    {name}={value!r}," for name, value in arguments.items()),
-                f").run({self.steps})",
-                "print(compare(SpreadData.from_model(model)).verdict)",
-                "",
-            ]
+            arguments["decider"] = f"LLMDecider({self.llm.model!r}{given})"
+        return (
+            f"from mesa_llmspread import {', '.join(sorted(imports))}\n\n"
+            f"{events}model = SpreadModel(\n"
+            + "".join(f"    {name}={text},\n" for name, text in arguments.items())
+            + f").run({self.steps})\nprint(compare(SpreadData.from_model(model)).verdict)\n"
         )
 
 
-class _Code(str):
-    """Text that stands in the lines as it is."""
-
-    def __repr__(self) -> str:
-        return str(self)
+#: How the sidebar shows each setting, in order.
+CONTROLS: dict[str, Control] = {
+    each.name: each.metadata["control"] for each in fields(Settings) if each.metadata
+}

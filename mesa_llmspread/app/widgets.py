@@ -1,6 +1,7 @@
 """The parts of the page that the browser draws: Python's side of the ``.vue`` files.
 
-Text given to them is shown as text: Vue escapes what stands between double braces.
+They take keywords only. Text given to them is shown as text: Vue escapes what stands between
+double braces.
 """
 
 from __future__ import annotations
@@ -10,19 +11,10 @@ from typing import Any
 
 import solara
 
-__all__ = [
-    "COLOURS",
-    "Chart",
-    "FeedList",
-    "Field",
-    "NetworkCanvas",
-    "ProfileGrid",
-    "Table",
-    "Upload",
-]
+__all__ = ["Chart", "FeedList", "Field", "NetworkCanvas", "ProfileGrid", "Table", "Upload"]
 
-# Okabe & Ito's colours, which stay apart for colour-blind readers.
-COLOURS = {"susceptible": "#56B4E9", "infected": "#D55E00"}
+Rows = Sequence[Mapping[str, Any]]
+Picked = Callable[[int], None] | None
 
 
 @solara.component_vue("network.vue")
@@ -34,52 +26,41 @@ def NetworkCanvas(
     clock: int,
     feed: str,
     selected: int,
-    colours: Mapping[str, str] = COLOURS,
-    event_select: Callable[[int], None] | None = None,
+    event_select: Picked = None,
 ) -> None:
-    """Draw a network: who has posted, and along which edges the news went."""
+    """Draw a network: which agents have posted, and along which edges the news travelled."""
 
 
 @solara.component_vue("chart.vue")
-def Chart(
-    series: Sequence[Mapping[str, Any]],
-    x_label: str,
-    y_label: str,
-    x_max: float,
-    y_max: float,
-    title: str,
-    note: str = "",
-) -> None:
-    """Draw lines over whole steps, with bands and a note."""
+def Chart(n: int, posted: Sequence[int], curves: Rows, note: str) -> None:
+    """Draw how many of the agents have posted at each step, with the fitted law's curves."""
 
 
 @solara.component_vue("table.vue")
-def Table(
-    columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, str]], marked: int = -1
-) -> None:
-    """Show a table of text, one row marked."""
+def Table(rows: Rows, marked: int = -1) -> None:
+    """Show a table of text, the keys of a row as headings, one row marked."""
 
 
 @solara.component_vue("profiles.vue")
-def ProfileGrid(sides: Sequence[Mapping[str, Any]], cells: Sequence[Mapping[str, Any]]) -> None:
+def ProfileGrid(by_trait: Mapping[str, Any], by_profile: Mapping[str, Any]) -> None:
     """Show repost rates by trait, and by profile as a grid of 4 x 8."""
 
 
 @solara.component_vue("feed.vue")
 def FeedList(
-    posts: Sequence[Mapping[str, Any]], event_select: Callable[[int], None] | None = None
+    posted: Sequence[int],
+    profiles: Sequence[str],
+    texts: Sequence[str],
+    event_select: Picked = None,
 ) -> None:
-    """Show posts as a timeline, with a filter by profile."""
+    """Show posts as a timeline, the newest first, with a filter by profile."""
 
 
 @solara.component_vue("field.vue")
 def Field(
-    label: str,
-    value: str,
-    problem: str = "",
-    event_changed: Callable[[str], None] | None = None,
+    label: str, value: str, problem: str = "", event_changed: Callable[[str], None] | None = None
 ) -> None:
-    """Show a line of text that can be changed; it is handed on when the field is left.
+    """Show a line of text that can be changed; Python gets it when the field is left.
 
     What is being typed stays in the browser: Solara's own fields keep it on the server too, and
     lose it when the page is drawn anew.
@@ -90,4 +71,4 @@ def Field(
 def Upload(
     label: str, most: int, event_file: Callable[[Mapping[str, Any]], None] | None = None
 ) -> None:
-    """Take a file: its name, its size in bytes, and its content in base 64 ("" if too large)."""
+    """Read a file: its name, its size in bytes, and its content in base 64 ("" if too large)."""

@@ -60,7 +60,7 @@ def personas(
 ) -> None:
     """See whether a model plays the 32 personalities: a questionnaire for each."""
     from mesa_llmspread.deciders.llm.decider import LLMDecider
-    from mesa_llmspread.deciders.llm.personas import check_personas
+    from mesa_llmspread.deciders.llm.persona_check import check_personas
     from mesa_llmspread.io import make_folder, write_whole
 
     decider = LLMDecider(model, api_base, store=store, template=template)
@@ -96,7 +96,7 @@ def prompt(
     """
     from mesa_llmspread._validation import checked_int
     from mesa_llmspread.deciders.base import Exposure, Post
-    from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages
+    from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages, with_marker
     from mesa_llmspread.deciders.llm.template import as_template
     from mesa_llmspread.events import bundled_events, get_event
     from mesa_llmspread.profiles import Profile
@@ -113,7 +113,8 @@ def prompt(
         direct=not posts,
         posts=posts,
     )
-    for message in build_messages(exposure, SHOWN_MARKER, as_template(template)):
+    messages = build_messages(exposure, as_template(template))
+    for message in with_marker(messages, SHOWN_MARKER):
         typer.echo(f"--- {message['role']} ---\n{message['content']}\n")
 
 

@@ -149,7 +149,7 @@ def run(
     if isinstance(model.decider, LLMDecider) and limit > 0:
         most = int(model.network.degrees.max())
         expected = model.decider.estimate(model.n, limit, k=max(1, most), event=model.event)
-        typer.echo(f"{model.decider.endpoint.model}: {expected}", err=not dry_run)
+        typer.echo(f"{model.decider.client.model}: {expected}", err=not dry_run)
     if dry_run:
         return
     model.decider.check()
@@ -204,12 +204,11 @@ def report(
     """Write figures and report.html beside a record."""
     from mesa_llmspread.analysis.event_analysis import analyse
     from mesa_llmspread.networks import read_edgelist
-    from mesa_llmspread.reporting.report import figures, save_figures, write_report
+    from mesa_llmspread.reporting.report import write_report
 
     data = _with_decisions(folder)
     analysis = analyse(data, read_edgelist(network).network if network else None)
-    pictures = save_figures(figures(analysis), folder)
-    typer.echo(str(write_report(analysis, pictures, folder / "report.html")))
+    typer.echo(str(write_report(analysis, folder)))
 
 
 @app.command()
@@ -327,10 +326,10 @@ def keep_unfinished(
     again = f"To do the whole, give the same command again, with --rng {rng}"
     if not isinstance(decider, LLMDecider):
         again += ": it gives the same results"
-    elif decider.asker.store is None:
+    elif decider.caller.store is None:
         again += "; with --store FILE no call would be asked, and paid for, twice"
     else:
-        again += f" and --store {decider.asker.store.path}: no call that is kept is asked again"
+        again += f" and --store {decider.caller.store.path}: no call that is kept is asked again"
     typer.echo(f"{again}.", err=True)
 
 

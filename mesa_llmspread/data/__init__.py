@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from mesa_llmspread.data.run_info import RunInfo
-from mesa_llmspread.data.spread_data import SpreadData, concat
+from mesa_llmspread.data.spread_data import SpreadData, check_data, concat
 
-__all__ = ["RunInfo", "SpreadData", "concat"]
+__all__ = ["RunInfo", "SpreadData", "check_data", "concat"]

@@ -1,4 +1,4 @@
-"""Read what a model's data collector holds as the tables of a record."""
+"""Read the tables of a record from a model's data collector."""
 
 from __future__ import annotations
 
@@ -7,26 +7,19 @@ from typing import Any
 
 import pandas as pd
 
-from mesa_llmspread.data.spread_data import AGENT_COLUMNS, COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data.schema import COUNT_COLUMNS, completed
 from mesa_llmspread.profiles import Trait
 
-__all__ = ["RECORD", "agents_of", "model_tables"]
+__all__ = ["COLUMNS", "RECORD", "agents_of", "model_tables"]
 
 #: Column of a run's record in the rows of Mesa's ``batch_run``.
 RECORD = "Record"
 
-# What the model's collector calls the columns of ``counts``.
-_SERIES = {
-    "step": "Step",
-    "susceptible": "Susceptible",
-    "infected": "Infected",
-    "new_infected": "NewInfected",
-    "exposures": "Exposures",
-    "failed": "Failed",
-}
+#: Columns of ``counts``, and what a model's collector calls them.
+COLUMNS = {name: name.title().replace("_", "") for name in COUNT_COLUMNS if name != "run"}
 
 
-def model_tables(model: Any) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def model_tables(model: Any) -> dict[str, pd.DataFrame]:
     """Read the tables of a model's run, so far.
 
     Parameters
@@ -36,24 +29,19 @@ def model_tables(model: Any) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
     Returns
     -------
-    exposures, counts, agents : DataFrame
-        Of run 0, for the steps that were completed.
+    dict of str to DataFrame
+        ``exposures``, ``counts`` and ``agents`` of run 0, for the steps that were completed.
     """
-    collected = model.datacollector.model_vars
-    # A run that was interrupted may have collected a part of its last step; a collector of the
-    # user's own may have collected one twice.
-    series = {name: collected[_SERIES[name]] for name in COUNT_COLUMNS[1:]}
-    whole = min(map(len, series.values()))
-    counts = pd.DataFrame({name: values[:whole] for name, values in series.items()})
-    counts = counts.drop_duplicates("step", keep="last", ignore_index=True)
-    counts.insert(0, "run", 0)
-    logged = model.datacollector.tables["exposures"]
-    rows = min(map(len, logged.values()))
-    exposures = pd.DataFrame({name: column[:rows] for name, column in logged.items()})
-    exposures.insert(0, "run", 0)
-    exposures = exposures[exposures["step"] < len(counts)].astype(EXPOSURE_COLUMNS)
-    agents = pd.DataFrame({"run": 0, **agents_of(model)}).astype(AGENT_COLUMNS)
-    return exposures, counts, agents
+    collected = model.datacollector
+    series = {name: collected.model_vars[column] for name, column in COLUMNS.items()}
+    # A collector of the user's own may have collected a step twice.
+    counts = _frame(series).drop_duplicates("step", keep="last")
+    exposures = _frame(collected.tables["exposures"])
+    return {
+        "exposures": completed("exposures", exposures[exposures["step"] < len(counts)], run=0),
+        "counts": completed("counts", counts, run=0),
+        "agents": completed("agents", pd.DataFrame(agents_of(model)), run=0),
+    }
 
 
 def agents_of(model: Any) -> dict[str, Sequence[Any]]:
@@ -66,3 +54,9 @@ def agents_of(model: Any) -> dict[str, Sequence[Any]]:
         "profile": [profile.code for profile in profiles],
         **dict(zip((trait.value for trait in Trait), levels, strict=True)),
     }
+
+
+def _frame(columns: dict[str, list[Any]]) -> pd.DataFrame:
+    """Build a table of the rows that are whole: a run may have been interrupted."""
+    rows = min(map(len, columns.values()))
+    return pd.DataFrame({name: values[:rows] for name, values in columns.items()})

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from mesa_llmspread.data.agents import agents_that_decided
 from mesa_llmspread.data.run_info import RunInfo, split_shared
-from mesa_llmspread.data.spread_data import (
-    AGENT_COLUMNS,
-    COUNT_COLUMNS,
-    EXPOSURE_COLUMNS,
-    OUTCOMES,
-    UNKNOWN,
-    SpreadData,
+from mesa_llmspread.data.schema import SCHEMA, UNKNOWN, completed, find_problem
+from mesa_llmspread.exceptions import (
+    ArgumentTypeError,
+    InputFileError,
+    LLMSpreadError,
+    OldFormatWarning,
 )
-from mesa_llmspread.data.tables import agents_that_decided
-from mesa_llmspread.exceptions import InputFileError, LLMSpreadError, OldFormatWarning
 from mesa_llmspread.io import new_folder, write_whole
 
-__all__ = ["FORMAT", "read_record", "write_record"]
+if TYPE_CHECKING:
+    from mesa_llmspread.data.spread_data import SpreadData
+
+__all__ = ["FORMAT", "as_path", "read_record", "write_record"]
 
 #: Version of the format that is written. Earlier ones (2, 1, none) had one flat manifest and no
 #: table of agents; before 2, no posts and reasons either.
@@ -33,12 +35,20 @@ FORMAT = 3
 # What a flat manifest says about nodes: the table of agents holds it now.
 _ABOUT_NODES = ("nodes", "starter_nodes", "starter_profiles")
 
-_TABLES = ("exposures", "counts", "agents")
+# Columns that the first format lacks.
+_NEW_COLUMNS = ("post", "reason")
+
+
+def as_path(folder: Any) -> Path:
+    """Return a path, with ``~`` as the home folder."""
+    if not isinstance(folder, str | os.PathLike):
+        raise ArgumentTypeError("folder", folder, "a path")
+    return Path(os.path.expanduser(folder))
 
 
 def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
     """Write a record; see :meth:`SpreadData.save`."""
-    tables = {name: getattr(data, name) for name in _TABLES}
+    tables = {name: getattr(data, name) for name in SCHEMA}
     shared, own = split_shared([info.to_dict() for info in data.info.values()])
     manifest = {
         "format": FORMAT,
@@ -54,51 +64,46 @@ def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
     return folder
 
 
-def read_record(folder: Path) -> SpreadData:
-    """Read a record; see :meth:`SpreadData.load`."""
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read the tables and the info of a record; see :meth:`SpreadData.load`."""
     path = folder / "manifest.json"
-    manifest = _load_manifest(path)
-    rows, version = manifest["rows"], manifest.get("format", 0)
-    counts = _load_table(folder / "counts.parquet", rows, COUNT_COLUMNS)
-    exposures = _load_table(folder / "exposures.parquet", rows, EXPOSURE_COLUMNS)
-    numbers = sorted(counts["run"].unique().tolist())
-    if version < FORMAT:
-        numbers = numbers or sorted(exposures["run"].unique().tolist())
-        _check_number(folder / "counts.parquet", numbers, len(manifest["runs"]))
-        shared = {key: manifest[key] for key in manifest.keys() - {"format", "rows", "runs"}}
-        manifests = {
-            run: {**shared, **own} for run, own in zip(numbers, manifest["runs"], strict=True)
-        }
-        info = _infos(path, manifests, _info_of_old)
-        agents = agents_that_decided(exposures, info, _agents_of_old(manifests))
-    else:
-        own = {run.pop("run"): {**manifest["shared"], **run} for run in manifest["runs"]}
-        info = _infos(path, own, RunInfo.from_dict)
-        agents = _load_table(folder / "agents.parquet", rows, AGENT_COLUMNS)
-        if numbers:
-            _check_number(folder / "counts.parquet", numbers, len(info))
-    _check_counts(folder / "counts.parquet", counts)
-    _check_exposures(folder / "exposures.parquet", exposures, counts, sorted(info))
-    if version < FORMAT:
+    manifest = _read_manifest(path)
+    try:
+        old = manifest.get("format", 0) < FORMAT
+        rows = {name: manifest["rows"][name] for name in SCHEMA if not (old and name == "agents")}
+        tables = {name: _read_table(folder, name, rows[name], old) for name in rows}
+        if old:
+            known = _old_manifests(folder, manifest, tables)
+            info = {run: _old_info(values) for run, values in known.items()}
+            tables["agents"] = agents_that_decided(tables["exposures"], info, _old_agents(known))
+        else:
+            known = {run.pop("run"): {**manifest["shared"], **run} for run in manifest["runs"]}
+            info = {run: RunInfo.from_dict(values) for run, values in known.items()}
+    except InputFileError:
+        raise
+    except LLMSpreadError as error:
+        raise InputFileError(path, f"does not describe runs: {error}") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputFileError(path, "is not the manifest of a saved run") from error
+    _check_runs(folder, tables, info)
+    if old:
         warnings.warn(
             f"{folder} was saved by an earlier version, which kept less: agents that "
-            "never decided, and perhaps posts and reasons, are missing; save it anew to keep it",
+            "never decided, and perhaps posts and reasons, are missing; save it again to keep it",
             OldFormatWarning,
             stacklevel=3,
         )
-    return SpreadData(exposures, counts, info, agents)
+    return {**tables, "info": info}
 
 
-def _load_manifest(path: Path) -> dict[str, Any]:
-    """Read the manifest of a saved record."""
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Read the manifest of a saved record, of a version that can be read."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise InputFileError(path, "not found; is this the folder of a saved run?") from error
-    except OSError as error:
-        raise InputFileError(path, error.strerror or "cannot be read") from error
-    except ValueError as error:
-        raise InputFileError(path, "is not the manifest of a saved run") from error
+    except (OSError, ValueError) as error:
+        raise InputFileError(path, f"is not the manifest of a saved run: {error}") from error
     if isinstance(manifest, dict) and {"design", "engine"} <= manifest.keys():
         raise InputFileError(
             path,
@@ -106,45 +111,72 @@ def _load_manifest(path: Path) -> dict[str, Any]:
             f"it; in Python, mesa_llmspread.sweep.load({str(path.parent)!r}) opens it, fit_cells "
             "fits it, and its .data().save(FOLDER) makes a record of its runs",
         )
-    if not isinstance(manifest, dict) or not _describes_runs(manifest):
+    version = manifest.get("format", 0) if isinstance(manifest, dict) else None
+    if not isinstance(version, int) or not manifest.get("runs"):
         raise InputFileError(path, "is not the manifest of a saved run")
-    version = manifest.get("format", 0)
-    if not isinstance(version, int) or version > FORMAT:
-        raise InputFileError(
-            path, f"has format {version}, and this version reads up to {FORMAT}: update the package"
-        )
-    if version == FORMAT and not (
-        isinstance(manifest.get("shared"), dict)
-        and all(isinstance(run.get("run"), int) for run in manifest["runs"])
-        and "agents" in manifest["rows"]
-    ):
-        raise InputFileError(path, "is not the manifest of a saved run")
-    return manifest
+    if version > FORMAT:
+        problem = f"has format {version}, and this version reads up to {FORMAT}"
+        raise InputFileError(path, f"{problem}: update the package")
+    return dict(manifest)
 
 
-def _describes_runs(manifest: Mapping[str, Any]) -> bool:
-    """Return whether a manifest has what every record has."""
-    rows, runs = manifest.get("rows"), manifest.get("runs")
-    return (
-        isinstance(rows, dict)
-        and {"exposures", "counts"} <= set(rows)
-        and isinstance(runs, list)
-        and bool(runs)
-        and all(isinstance(run, dict) for run in runs)
-    )
-
-
-def _infos(
-    path: Path, runs: Mapping[int, Mapping[str, Any]], build: Callable[[Mapping[str, Any]], RunInfo]
-) -> dict[int, RunInfo]:
-    """Build what is known of each run."""
+def _read_table(folder: Path, name: str, rows: int, old: bool) -> pd.DataFrame:
+    """Read a table of a saved record, as long and as wide as it has to be."""
+    path = folder / f"{name}.parquet"
     try:
-        return {run: build(values) for run, values in runs.items()}
-    except LLMSpreadError as error:
-        raise InputFileError(path, f"does not describe runs: {error}") from error
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InputFileError(path, f"no readable Parquet table: {error}") from error
+    if len(table) != rows:
+        raise InputFileError(path, f"has {len(table)} rows where the manifest says {rows}")
+    if old:
+        table = table.rename(columns={"exposure": "exposure_count"})
+        table = table.assign(**{name: "" for name in _NEW_COLUMNS if name not in table})
+    for column in SCHEMA[name]:
+        if column.name not in table:
+            raise InputFileError(path, "is missing", column=column.name)
+    problem = find_problem(name, table)
+    if problem is not None:
+        text = f"holds {problem.value}: must {problem.rule}"
+        raise InputFileError(path, text, column=problem.column)
+    return completed(name, table)
 
 
-def _info_of_old(manifest: Mapping[str, Any]) -> RunInfo:
+def _check_runs(folder: Path, tables: Mapping[str, pd.DataFrame], info: Mapping[int, Any]) -> None:
+    """Check that the tables are about the same runs, and decisions about steps with counts."""
+    for name, table in tables.items():
+        runs = set(table["run"].unique())
+        if not runs <= info.keys() or (name == "counts" and runs and runs != info.keys()):
+            text = f"holds the runs {_few(runs)}, and the manifest has {_few(info)}"
+            raise InputFileError(folder / f"{name}.parquet", text, column="run")
+    exposures = tables["exposures"]
+    last = exposures["run"].map(tables["counts"].groupby("run")["step"].max())
+    late = exposures["step"] > last
+    if late.any():
+        run, step = exposures.loc[late, ["run", "step"]].iloc[0]
+        text = f"step {step} of run {run} is later than its last, {last[late].iloc[0]:.0f}"
+        raise InputFileError(folder / "exposures.parquet", text, column="step")
+
+
+def _few(values: Any) -> str:
+    """Return the first of some numbers, in order."""
+    return ", ".join(map(str, sorted(values)[:8])) + (", ..." if len(values) > 8 else "")
+
+
+def _old_manifests(
+    folder: Path, manifest: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]
+) -> dict[int, dict[str, Any]]:
+    """Return the flat manifest of each run, in a format before 3, by the run's number."""
+    counted = tables["exposures" if tables["counts"].empty else "counts"]
+    numbers = sorted(counted["run"].unique().tolist())
+    if len(numbers) != len(manifest["runs"]):
+        text = f"has {len(numbers)} runs where the manifest has {len(manifest['runs'])}"
+        raise InputFileError(folder / "counts.parquet", text, column="run")
+    shared = {key: manifest[key] for key in manifest.keys() - {"format", "rows", "runs"}}
+    return {run: {**shared, **own} for run, own in zip(numbers, manifest["runs"], strict=True)}
+
+
+def _old_info(manifest: Mapping[str, Any]) -> RunInfo:
     """Build a RunInfo from a flat manifest: what is not a run's own field is the decider's."""
     values = {name: value for name, value in manifest.items() if name not in _ABOUT_NODES}
     if "event" in values:
@@ -156,102 +188,18 @@ def _info_of_old(manifest: Mapping[str, Any]) -> RunInfo:
     return RunInfo.from_dict({**values, "decider_info": rest})
 
 
-def _agents_of_old(manifests: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
+def _old_agents(manifests: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
     """List the agents that flat manifests name: all nodes by name, starters by profile."""
     rows = {}
     for run, manifest in manifests.items():
-        for agent, node in enumerate(manifest.get("nodes", ())):
-            rows[run, agent] = (str(node), UNKNOWN)
+        nodes = manifest.get("nodes", ())
         starters = manifest.get("starters", ())
         profiles = manifest.get("starter_profiles", [UNKNOWN] * len(starters))
-        for agent, profile in zip(starters, profiles, strict=True):
-            rows[run, agent] = (rows.get((run, agent), (str(agent),))[0], profile)
-    return pd.DataFrame(
-        [(*key, *row) for key, row in rows.items()], columns=["run", "agent", "node", "profile"]
-    ).astype({"run": "int64", "agent": "int64"})
-
-
-def _load_table(path: Path, lengths: Mapping[str, int], columns: Iterable[str]) -> pd.DataFrame:
-    """Read a table of a saved record, as long and as wide as it has to be."""
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputFileError(path, f"no readable Parquet table: {error}") from error
-    rows = lengths[path.stem]
-    if len(table) != rows:
-        raise InputFileError(path, f"has {len(table)} rows where the manifest says {rows}")
-    # The first edition had an older name for one column, and lacked two.
-    table = table.rename(columns={"exposure": "exposure_count"})
-    for name in columns:
-        if name in ("post", "reason") and name not in table:
-            table[name] = ""
-        if name not in table:
-            raise InputFileError(path, "is missing", column=name)
-    for name in columns:
-        if name not in (*COUNT_COLUMNS, "agent"):
-            continue
-        if not pd.api.types.is_integer_dtype(table[name]):
-            raise InputFileError(path, "must hold whole numbers", column=name)
-        if (table[name] < 0).any():
-            least = int(table[name].min())
-            raise InputFileError(path, f"holds {least}: must be at least 0", column=name)
-    return table[list(columns)]
-
-
-def _check_number(path: Path, numbers: Sequence[int], runs: int) -> None:
-    """Check that there are counts of as many runs as the manifest has."""
-    if len(numbers) != runs:
-        raise InputFileError(path, f"has {len(numbers)} runs where the manifest has {runs}")
-
-
-def _check_counts(path: Path, counts: pd.DataFrame) -> None:
-    """Check that there is one row per step of each run, from step 0 on."""
-    for run, steps in counts.groupby("run")["step"]:
-        if steps.tolist() != list(range(len(steps))):
-            raise InputFileError(
-                path,
-                f"run {run} must have one row per step, in order from step 0 to "
-                f"{len(steps) - 1}, not the steps {_few(steps.tolist())}",
-                column="step",
-            )
-
-
-def _check_exposures(
-    path: Path, exposures: pd.DataFrame, counts: pd.DataFrame, runs: Sequence[int]
-) -> None:
-    """Check that decisions belong to runs that are known, and to steps that were counted."""
-    unknown = sorted(set(exposures["run"]) - set(runs))
-    if unknown:
-        raise InputFileError(
-            path,
-            f"holds runs that the manifest does not have: {_few(unknown)} (there are {_few(runs)})",
-            column="run",
+        known = dict.fromkeys(range(len(nodes)), UNKNOWN) | dict(
+            zip(starters, profiles, strict=True)
         )
-    last = exposures["run"].map(counts.groupby("run")["step"].max())
-    late = exposures["step"] > last
-    if late.any():
-        row = exposures[late].iloc[0]
-        run, step = row["run"], row["step"]
-        raise InputFileError(
-            path,
-            f"step {step} of run {run} is later than its last, {last[late].iloc[0]:.0f}",
-            column="step",
-        )
-    again = exposures.duplicated(["run", "event", "step", "agent"])
-    if again.any():
-        first = exposures[again].iloc[0]
-        raise InputFileError(
-            path,
-            f"agent {first['agent']} decides twice at step {first['step']} of run {first['run']}",
-        )
-    unknown = sorted(set(exposures["outcome"].dropna().unique()) - set(OUTCOMES), key=str)
-    if unknown or exposures["outcome"].isna().any():
-        found = _few(unknown) or "nothing"
-        raise InputFileError(
-            path, f"holds {found}: must be repost, decline or failed", column="outcome"
-        )
-
-
-def _few(values: Sequence[Any]) -> str:
-    """List the first of some values."""
-    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+        for agent, profile in known.items():
+            rows[run, agent] = str(nodes[agent] if nodes else agent), profile
+    table = pd.DataFrame.from_dict(rows, "index", columns=["node", "profile"])
+    table.index = pd.MultiIndex.from_tuples(rows, names=["run", "agent"])
+    return table.reset_index()

@@ -140,13 +140,9 @@ class RunInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values that JSON holds."""
-        values = {part.name: getattr(self, part.name) for part in fields(self)}
-        values["events"] = [event.to_dict() for event in self.events]
-        if self.degrees is not None:
-            values["degrees"] = {str(degree): count for degree, count in self.degrees.items()}
-        if self.starters is not None:
-            values["starters"] = list(self.starters)
-        return values
+        events = [event.to_dict() for event in self.events]
+        starters = None if self.starters is None else list(self.starters)
+        return {**vars(self), "events": events, "starters": starters}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -197,9 +193,10 @@ def split_shared(
     own : list of dict
         One per run.
     """
+    first: Mapping[str, Any] = runs[0] if runs else {}
     shared = {
         key: value
-        for key, value in (runs[0] if runs else {}).items()
-        if all(key in other and other[key] == value for other in runs)
+        for key, value in first.items()
+        if all(key in run and run[key] == value for run in runs)
     }
     return shared, [{key: run[key] for key in run if key not in shared} for run in runs]

@@ -1,4 +1,4 @@
-"""What a run leaves behind: plain tables, which know neither Mesa nor a language model.
+"""The record of runs: plain tables, which know neither Mesa nor a language model.
 
 Everything that learns from runs (fits, plots, reports) reads this and nothing else.
 """
@@ -15,57 +15,27 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mesa_llmspread._words import html_table
+from mesa_llmspread._words import counted, html_table
+from mesa_llmspread.data.agents import agents_that_decided
+from mesa_llmspread.data.collected import RECORD, model_tables
+from mesa_llmspread.data.files import as_path, read_record, write_record
 from mesa_llmspread.data.run_info import RunInfo
+from mesa_llmspread.data.schema import (
+    COUNT_COLUMNS,
+    OUTCOMES,
+    SCHEMA,
+    UNKNOWN,
+    check_columns,
+    checked_table,
+    completed,
+    described,
+)
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.profiles import Trait
 
-__all__ = [
-    "AGENT_COLUMNS",
-    "COUNT_COLUMNS",
-    "EXPOSURE_COLUMNS",
-    "OUTCOMES",
-    "UNKNOWN",
-    "RunInfo",
-    "SpreadData",
-    "concat",
-]
+__all__ = ["RunInfo", "SpreadData", "check_data", "concat"]
 
-#: Columns of ``exposures`` and their types.
-EXPOSURE_COLUMNS = {
-    "run": "int64",
-    "step": "int64",
-    "agent": "int64",
-    "profile": "str",
-    "event": "str",
-    "contacts": "int64",
-    "cumulative": "int64",
-    "exposure_count": "int64",
-    "direct": "bool",
-    "outcome": "str",
-    "post": "str",
-    "reason": "str",
-    "key": "str",
-}
-
-#: Columns of ``counts``: all whole numbers.
-COUNT_COLUMNS = ("run", "step", "susceptible", "infected", "new_infected", "exposures", "failed")
-
-#: Columns of ``agents`` and their types.
-AGENT_COLUMNS = {
-    "run": "int64",
-    "agent": "int64",
-    "node": "str",
-    "profile": "str",
-    **{trait.value: "float64" for trait in Trait},
-}
-
-#: Where no profile is known.
-UNKNOWN = "unknown"
-
-#: How a decision can end.
-OUTCOMES = ("repost", "decline", "failed")
+_NONE = np.empty(0, dtype=np.intp)
 
 
 @dataclass(frozen=True)
@@ -75,24 +45,20 @@ class SpreadData:
     Parameters
     ----------
     exposures : DataFrame
-        One row per decision: ``run, step, agent, profile`` (code, or ``"unknown"``), ``event``
-        (id), ``contacts`` (posting neighbours in view), ``cumulative`` (neighbours who have
-        posted so far), ``exposure_count`` (1 on the agent's first occasion), ``direct`` (saw the
-        event itself), ``outcome`` (``"repost"``, ``"decline"``, ``"failed"``), ``post`` and
-        ``reason`` (what a language model wrote), ``key``.
+        One row per decision.
+        {exposures}
     counts : DataFrame
-        One row per step, from step 0: ``run, step, susceptible, infected, new_infected,
-        exposures, failed``, in agents and decisions. Empty for decisions without curves.
+        One row per run and step. Empty for decisions without curves.
+        {counts}
     info : mapping of int to RunInfo
         What is known of each run, by its number.
     agents : DataFrame, optional
-        One row per agent: ``run, agent, node`` (its name in the network), ``profile`` (code, or
-        ``"unknown"``) and the five trait levels (NaN if unknown). By default the agents that
-        decided.
+        One row per agent; by default the agents that decided.
+        {agents}
 
     Raises
     ------
-    ArgumentError
+    ArgumentError, ArgumentTypeError
         If a table lacks a column, holds an unknown outcome, or a run without info.
     """
 
@@ -102,13 +68,12 @@ class SpreadData:
     agents: pd.DataFrame = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        _check_columns("exposures", self.exposures, EXPOSURE_COLUMNS)
-        _check_columns("counts", self.counts, COUNT_COLUMNS)
+        check_columns("exposures", self.exposures)
+        check_columns("counts", self.counts)
         strange = set(self.exposures["outcome"].unique()) - set(OUTCOMES)
         if strange:
-            raise ArgumentError(
-                "exposures['outcome']", sorted(strange), "be repost, decline or failed"
-            )
+            allowed = f"be one of {', '.join(OUTCOMES)}"
+            raise ArgumentError("exposures['outcome']", sorted(strange, key=str), allowed)
         if not isinstance(self.info, Mapping):
             raise ArgumentTypeError("info", self.info, "a mapping of run to RunInfo")
         for run, known in self.info.items():
@@ -116,11 +81,9 @@ class SpreadData:
                 raise ArgumentTypeError(f"info[{run}]", known, "a RunInfo")
         object.__setattr__(self, "info", {int(run): self.info[run] for run in sorted(self.info)})
         if self.agents is None:
-            from mesa_llmspread.data.tables import agents_that_decided
-
             object.__setattr__(self, "agents", agents_that_decided(self.exposures, self.info))
-        _check_columns("agents", self.agents, AGENT_COLUMNS)
-        for name in ("exposures", "counts", "agents"):
+        check_columns("agents", self.agents)
+        for name in SCHEMA:
             unknown = set(getattr(self, name)["run"].unique()) - set(self.info)
             if unknown:
                 raise ArgumentError("info", self.runs, f"have run {min(unknown)} of {name}")
@@ -143,13 +106,10 @@ class SpreadData:
         ArgumentTypeError
             If it is not a SpreadModel.
         """
-        from mesa_llmspread.data.collected import model_tables
-
         collected = getattr(model, "datacollector", None)
         if "exposures" not in getattr(collected, "tables", ()) or not hasattr(model, "info"):
             raise ArgumentTypeError("model", model, "a SpreadModel")
-        exposures, counts, agents = model_tables(model)
-        return cls(exposures, counts, {0: model.info}, agents)
+        return cls(**model_tables(model), info={0: model.info})
 
     @classmethod
     def from_batch_run(cls, rows: Sequence[Mapping[str, Any]]) -> SpreadData:
@@ -181,8 +141,6 @@ class SpreadData:
         >>> SpreadData.from_batch_run(rows).runs
         [0, 1]
         """
-        from mesa_llmspread.data.collected import RECORD
-
         if isinstance(rows, str) or not isinstance(rows, Iterable):
             raise ArgumentTypeError("rows", rows, "the rows that batch_run returns")
         records = {}
@@ -203,7 +161,7 @@ class SpreadData:
         counts: pd.DataFrame | None = None,
         info: RunInfo | Mapping[str, Any] | None = None,
     ) -> SpreadData:
-        """Take decisions from elsewhere: a survey, an experiment with people, another program.
+        """Build a record of decisions from elsewhere, such as a survey or an experiment.
 
         Parameters
         ----------
@@ -235,11 +193,11 @@ class SpreadData:
         >>> SpreadData.from_tables(seen, info={"n": 200, "k": 8})
         SpreadData(1 run of 200 agents, 2 decisions)
         """
-        from mesa_llmspread.data.tables import complete_counts, complete_exposures
-
         known = info if isinstance(info, RunInfo) else RunInfo.from_dict(info or {})
-        whole = complete_exposures(exposures, known)
-        series = complete_counts(counts)
+        event = known.events[0].event_id if len(known.events) == 1 else UNKNOWN
+        whole = checked_table("exposures", exposures, event=event)
+        series = pd.DataFrame(columns=list(COUNT_COLUMNS)) if counts is None else counts
+        series = checked_table("counts", series).sort_values(["run", "step"], ignore_index=True)
         runs = set(whole["run"].unique()) | set(series["run"].unique())
         return cls(whole, series, dict.fromkeys(map(int, runs), known))
 
@@ -249,14 +207,28 @@ class SpreadData:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
-        from mesa_llmspread.data.tables import in_short
-
-        return f"SpreadData({', '.join(in_short(self.exposures, self.info).values())})"
+        return f"SpreadData({', '.join(self._in_short().values())})"
 
     def _repr_html_(self) -> str:
-        from mesa_llmspread.data.tables import in_short
+        return html_table("SpreadData", self._in_short())
 
-        return html_table("SpreadData", in_short(self.exposures, self.info))
+    def _in_short(self) -> dict[str, str]:
+        """Describe the record in a few words; what is unknown is left out."""
+        infos = self.info.values()
+        sizes = {known.n or 0 for known in infos}
+        failed = int((self.exposures["outcome"] == "failed").sum())
+        events = {event.event_id for known in infos for event in known.events}
+        shown = {
+            "runs": counted(len(infos), "run"),
+            "decisions": counted(len(self.exposures), "decision"),
+            "events": counted(len(events), "event") if len(events) > 1 else "".join(events),
+            "decided by": " and ".join(sorted({known.decider for known in infos} - {UNKNOWN})),
+        }
+        if len(sizes) == 1 and any(sizes):
+            shown["runs"] += f" of {counted(sizes.pop(), 'agent')}"
+        if failed:
+            shown["decisions"] += f" ({failed:,} failed)"
+        return {name: text for name, text in shown.items() if text}
 
     @property
     def runs(self) -> list[int]:
@@ -285,7 +257,7 @@ class SpreadData:
         return counts.sort_values("step", ignore_index=True)
 
     def select(self, runs: Sequence[int]) -> SpreadData:
-        """Keep some runs, under the numbers they have.
+        """Return some of the runs, under the same numbers.
 
         Parameters
         ----------
@@ -300,44 +272,35 @@ class SpreadData:
         ArgumentError
             If there is no such run.
         """
-        exposures, counts, agents = (
-            self._part(name, runs) for name in ("exposures", "counts", "agents")
-        )
-        return SpreadData(exposures, counts, {run: self.info[run] for run in runs}, agents)
+        tables = {name: self._part(name, runs) for name in SCHEMA}
+        return SpreadData(**tables, info={run: self.info[run] for run in runs})
 
     def _part(self, table: str, runs: Sequence[int]) -> pd.DataFrame:
-        """Take the rows of some runs, in the order they have."""
+        """Return the rows of some runs, in their order."""
         for run in runs:
             if run not in self.info:
                 raise ArgumentError("runs", run, f"be among the runs {self.runs}")
-        rows = [self._rows[table][run] for run in set(runs) if run in self._rows[table]]
-        places = np.sort(np.concatenate([np.empty(0, dtype=np.intp), *rows]))
+        rows = [self._rows[table].get(run, _NONE) for run in set(runs)]
+        places = np.sort(np.concatenate([_NONE, *rows]))
         part: pd.DataFrame = getattr(self, table).iloc[places]
         return part.reset_index(drop=True)
 
     @cached_property
     def _rows(self) -> dict[str, dict[int, npt.NDArray[np.intp]]]:
         """Where the rows of each run are, found once for all runs."""
-        return {
-            name: getattr(self, name).groupby("run").indices
-            for name in ("exposures", "counts", "agents")
-        }
+        return {name: getattr(self, name).groupby("run").indices for name in SCHEMA}
 
     def by_event(self) -> Iterator[tuple[OfflineEvent, SpreadData]]:
-        """Go through the events: each, and the runs about it.
+        """Iterate over the events, each with the runs about it.
 
         Raises
         ------
         ArgumentError
             If a run was about no known event, or about several.
         """
-        runs: dict[str, list[int]] = {}
-        events = {}
-        for run, info in self.info.items():
-            events[info.event.event_id] = info.event
-            runs.setdefault(info.event.event_id, []).append(run)
-        for event_id, event in events.items():
-            yield event, self.select(runs[event_id])
+        events = {run: info.event for run, info in self.info.items()}
+        for event in {event.event_id: event for event in events.values()}.values():
+            yield event, self.select([run for run in events if events[run] == event])
 
     def save(self, folder: str | Path, force: bool = False) -> Path:
         """Write the tables (Parquet) and what is known of the runs (JSON) into a new folder.
@@ -362,9 +325,7 @@ class SpreadData:
             If the folder is not empty, with ``force`` if it holds something other than the
             record of a run, or if it cannot be written.
         """
-        from mesa_llmspread.data.files import write_record
-
-        return write_record(self, Path(folder), force)
+        return write_record(self, as_path(folder), force)
 
     @classmethod
     def load(cls, folder: str | Path) -> SpreadData:
@@ -389,22 +350,20 @@ class SpreadData:
         OldFormatWarning
             If the record was saved by the first edition: what it lacks is filled in.
         """
-        from mesa_llmspread.data.files import read_record
-
-        return read_record(Path(folder))
+        return cls(**read_record(as_path(folder)))
 
 
-def _check_columns(name: str, table: Any, columns: Iterable[str]) -> None:
-    """Check that a table has its columns."""
-    if not isinstance(table, pd.DataFrame):
-        raise ArgumentTypeError(name, table, "a DataFrame")
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise ArgumentError(name, list(table.columns), f"have columns {', '.join(missing)}")
+SpreadData.__doc__ = str(SpreadData.__doc__).format_map({name: described(name) for name in SCHEMA})
+
+
+def check_data(data: Any) -> None:
+    """Raise ArgumentTypeError unless ``data`` is a SpreadData."""
+    if not isinstance(data, SpreadData):
+        raise ArgumentTypeError("data", data, "a SpreadData")
 
 
 def concat(data: Sequence[SpreadData]) -> SpreadData:
-    """Put several records together, as runs 0, 1, ... in their order.
+    """Concatenate several records, as runs 0, 1, ... in their order.
 
     Parameters
     ----------
@@ -418,36 +377,25 @@ def concat(data: Sequence[SpreadData]) -> SpreadData:
     Raises
     ------
     ArgumentError
-        If there is nothing to put together.
+        If there is no record.
     ArgumentTypeError
         If ``data`` is not a sequence of records.
     """
     if isinstance(data, str | SpreadData) or not isinstance(data, Iterable):
         raise ArgumentTypeError("data", data, "a list of SpreadData")
     data = list(data)
-    for i, part in enumerate(data):
-        if not isinstance(part, SpreadData):
-            raise ArgumentTypeError(f"data[{i}]", part, "a SpreadData")
+    for part in data:
+        check_data(part)
     if not data:
         raise ArgumentError("data", data, "hold at least one record")
-    info = dict(enumerate(known for part in data for known in part.info.values()))
-    exposures, counts, agents = (
-        _renumbered(data, name) for name in ("exposures", "counts", "agents")
-    )
+    info: dict[int, RunInfo] = {}
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in SCHEMA}
+    for part in data:
+        for name, parts in tables.items():
+            table = getattr(part, name)
+            runs = len(info) + np.searchsorted(part.runs, table["run"].to_numpy())
+            parts.append(table.assign(run=runs))
+        info |= dict(enumerate(part.info.values(), start=len(info)))
     return SpreadData(
-        exposures.astype(EXPOSURE_COLUMNS),
-        counts.astype(dict.fromkeys(COUNT_COLUMNS, "int64")),
-        info,
-        agents.astype(AGENT_COLUMNS),
+        **{name: completed(name, pd.concat(parts)) for name, parts in tables.items()}, info=info
     )
-
-
-def _renumbered(data: Sequence[SpreadData], name: str) -> pd.DataFrame:
-    """Put one table of several records together, with the runs numbered on."""
-    parts = [getattr(part, name) for part in data]
-    before = np.cumsum([0, *(len(part.info) for part in data)])
-    runs = [
-        start + np.searchsorted(part.runs, table["run"].to_numpy())
-        for start, part, table in zip(before[:-1], data, parts, strict=True)
-    ]
-    return pd.concat(parts, ignore_index=True).assign(run=np.concatenate(runs))

@@ -10,50 +10,30 @@ from __future__ import annotations
 import datetime
 from functools import cache
 
+from mesa_llmspread._validation import check_name
 from mesa_llmspread.events.event import OfflineEvent
-from mesa_llmspread.exceptions import UnknownNameError
 
 __all__ = ["bundled_events", "get_event"]
 
-_FATALITIES = (0, 3, 40)
-
 _ARMY, _POLICE = "Military Forces of Talvara", "Police Forces of Talvara"
-_FRONT = "the River Front"
+_FRONT, _SHELLING = "the River Front", "Shelling/artillery/missile attack"
 
 # Short name, event type, sub-event type, actors, and whether civilians are the target: as
 # ACLED counts it, in attacks on civilians and where peaceful protesters are met with
 # excessive force, but not where armed or violent sides meet.
 _KINDS = (
     ("battles", "Battles", "Armed clash", (_ARMY, _FRONT), False),
-    (
-        "explosions",
-        "Explosions/Remote violence",
-        "Shelling/artillery/missile attack",
-        (_FRONT, _ARMY),
-        False,
-    ),
+    ("explosions", "Explosions/Remote violence", _SHELLING, (_FRONT, _ARMY), False),
     ("civilians", "Violence against civilians", "Attack", (_FRONT, "Civilians"), True),
-    (
-        "protests",
-        "Protests",
-        "Excessive force against protesters",
-        ("Protesters", _POLICE),
-        True,
-    ),
+    ("protests", "Protests", "Excessive force against protesters", ("Protesters", _POLICE), True),
     ("riots", "Riots", "Violent demonstration", ("Rioters", _POLICE), False),
-    (
-        "strategic",
-        "Strategic developments",
-        "Looting/property destruction",
-        (_FRONT,),
-        False,
-    ),
+    ("strategic", "Strategic developments", "Looting/property destruction", (_FRONT,), False),
 )
 
 
 @cache
 def bundled_events() -> tuple[OfflineEvent, ...]:
-    """List the 18 invented events that come with the package.
+    """Return the 18 invented events that come with the package.
 
     Returns
     -------
@@ -67,25 +47,18 @@ def bundled_events() -> tuple[OfflineEvent, ...]:
     >>> [event.event_id for event in bundled_events()[:4]]
     ['battles-0', 'battles-3', 'battles-40', 'explosions-0']
     """
+    day = datetime.date(2024, 5, 14)
     return tuple(
         OfflineEvent(
-            event_id=f"{short}-{fatalities}",
-            date=datetime.date(2024, 5, 14),
-            event_type=event_type,
-            sub_event_type=sub_event_type,
-            country="Talvara",
-            location="Dessing",
-            actors=actors,
-            fatalities=fatalities,
-            civilian_targeting=civilian_targeting,
+            f"{short}-{killed}", day, kind, sub, "Talvara", "Dessing", actors, killed, targeting
         )
-        for short, event_type, sub_event_type, actors, civilian_targeting in _KINDS
-        for fatalities in _FATALITIES
+        for short, kind, sub, actors, targeting in _KINDS
+        for killed in (0, 3, 40)
     )
 
 
 def get_event(event_id: str) -> OfflineEvent:
-    """Find a bundled event.
+    """Return a bundled event.
 
     Parameters
     ----------
@@ -107,6 +80,5 @@ def get_event(event_id: str) -> OfflineEvent:
     3
     """
     by_id = {event.event_id: event for event in bundled_events()}
-    if event_id not in by_id:
-        raise UnknownNameError("event_id", event_id, by_id)
+    check_name("event_id", event_id, by_id)
     return by_id[event_id]

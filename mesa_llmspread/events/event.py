@@ -6,56 +6,15 @@ import dataclasses
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from mesa_llmspread.events.news import compose_text
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread._validation import check_name, checked_int
+from mesa_llmspread.events.news import EVENT_TYPES, compose_text
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
-__all__ = ["EVENT_TYPES", "OfflineEvent"]
-
-#: The event types of the Armed Conflict Location & Event Data project (ACLED codebook), and
-#: the sub-event types of each.
-EVENT_TYPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "Battles": (
-            "Armed clash",
-            "Government regains territory",
-            "Non-state actor overtakes territory",
-        ),
-        "Explosions/Remote violence": (
-            "Air/drone strike",
-            "Chemical weapon",
-            "Grenade",
-            "Remote explosive/landmine/IED",
-            "Shelling/artillery/missile attack",
-            "Suicide bomb",
-        ),
-        "Violence against civilians": (
-            "Abduction/forced disappearance",
-            "Attack",
-            "Sexual violence",
-        ),
-        "Protests": (
-            "Excessive force against protesters",
-            "Peaceful protest",
-            "Protest with intervention",
-        ),
-        "Riots": ("Mob violence", "Violent demonstration"),
-        "Strategic developments": (
-            "Agreement",
-            "Arrests",
-            "Change to group/activity",
-            "Disrupted weapons use",
-            "Headquarters or base established",
-            "Looting/property destruction",
-            "Non-violent transfer of territory",
-            "Other",
-        ),
-    }
-)
+__all__ = ["OfflineEvent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +83,21 @@ No one was reported killed.'
         # A datetime is a date to isinstance, but two of one day would not be equal.
         if isinstance(self.date, datetime.datetime) or not isinstance(self.date, datetime.date):
             raise ArgumentTypeError("date", self.date, "a datetime.date without a time of day")
-        if self.event_type not in EVENT_TYPES:
-            raise UnknownNameError("event_type", self.event_type, EVENT_TYPES)
-        object.__setattr__(self, "actors", _checked_actors(self.actors))
-        object.__setattr__(self, "fatalities", _checked_count(self.fatalities))
+        check_name("event_type", self.event_type, EVENT_TYPES)
+        names: Any = self.actors
+        if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+            raise ArgumentTypeError("actors", names, "a tuple of names")
+        if not all(name.strip() for name in names):
+            raise ArgumentError("actors", names, "hold no blank name")
         if not isinstance(self.civilian_targeting, bool | np.bool_):
             raise ArgumentTypeError("civilian_targeting", self.civilian_targeting, "True or False")
+        object.__setattr__(self, "actors", tuple(names))
+        object.__setattr__(self, "fatalities", checked_int("fatalities", self.fatalities, 0))
         object.__setattr__(self, "civilian_targeting", bool(self.civilian_targeting))
         if not self.text.strip():
-            news = compose_text(
-                date=self.date,
-                event_type=self.event_type,
-                sub_event_type=self.sub_event_type,
-                country=self.country,
-                location=self.location,
-                actors=self.actors,
-                fatalities=self.fatalities,
-                civilian_targeting=self.civilian_targeting,
-            )
-            object.__setattr__(self, "text", news)
+            told = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+            del told["event_id"], told["text"]
+            object.__setattr__(self, "text", compose_text(**told))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, as a record keeps them.
@@ -174,8 +129,7 @@ No one was reported killed.'
         if missing := [name for name in known if name not in fields and name != "text"]:
             raise ArgumentError("fields", list(fields), f"have {', '.join(missing)}")
         for name in fields:
-            if name not in known:
-                raise UnknownNameError("field", name, known)
+            check_name("field", name, known)
         date = fields["date"]
         if isinstance(date, str):
             try:
@@ -183,21 +137,3 @@ No one was reported killed.'
             except ValueError as error:
                 raise ArgumentError("date", date, "be a date such as '2024-05-14'") from error
         return cls(**{**fields, "date": date, "actors": tuple(fields["actors"])})
-
-
-def _checked_actors(actors: object) -> tuple[str, ...]:
-    """Take a sequence of names as a tuple, or say why not."""
-    if not isinstance(actors, tuple | list) or not all(isinstance(name, str) for name in actors):
-        raise ArgumentTypeError("actors", actors, "a tuple of names")
-    if not all(name.strip() for name in actors):
-        raise ArgumentError("actors", actors, "hold no blank name")
-    return tuple(actors)
-
-
-def _checked_count(fatalities: object) -> int:
-    """Take a whole number of people, or say why not."""
-    if isinstance(fatalities, bool) or not isinstance(fatalities, int | np.integer):
-        raise ArgumentTypeError("fatalities", fatalities, "a whole number")
-    if fatalities < 0:
-        raise ArgumentError("fatalities", fatalities, "be at least 0")
-    return int(fatalities)

@@ -4,76 +4,33 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
 
-__all__ = ["MONTHS", "compose_text"]
+__all__ = ["EVENT_TYPES", "MONTHS", "compose_text"]
 
 #: Month names that do not change with the computer's language.
 MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
 )
 
-# What happened, and the words before the first and before the further actors, by sub-event
-# type: ACLED's, and the three kinds of violence in UCDP GED.
-_PHRASES = {
-    "Armed clash": ("An armed clash", "involving", "and"),
-    "Government regains territory": ("The recapture of territory", "by", "from"),
-    "Non-state actor overtakes territory": ("The capture of territory", "by", "from"),
-    "Air/drone strike": ("An air or drone strike", "by", "on"),
-    "Chemical weapon": ("The use of a chemical weapon", "by", "against"),
-    "Grenade": ("A grenade attack", "by", "on"),
-    "Remote explosive/landmine/IED": ("A bomb or mine explosion", "attributed to", "and aimed at"),
-    "Shelling/artillery/missile attack": ("Shelling or missile fire", "by", "on"),
-    "Suicide bomb": ("A suicide bombing", "by", "against"),
-    "Abduction/forced disappearance": ("An abduction", "by", "of"),
-    "Attack": ("An attack", "by", "on"),
-    "Sexual violence": ("Sexual violence", "by", "against"),
-    "Excessive force against protesters": (
-        "A protest broken up with excessive force",
-        "involving",
-        "and",
-    ),
-    "Peaceful protest": ("A peaceful protest", "by", "and"),
-    "Protest with intervention": ("A protest met with intervention", "involving", "and"),
-    "Mob violence": ("Mob violence", "by", "against"),
-    "Violent demonstration": ("A violent demonstration", "involving", "and"),
-    "Agreement": ("An agreement", "involving", "and"),
-    "Arrests": ("A series of arrests", "by", "of"),
-    "Change to group/activity": ("A change in a group or its activity", "involving", "and"),
-    "Disrupted weapons use": ("The seizure or disarming of weapons", "by", "from"),
-    "Headquarters or base established": ("The setting up of a base", "by", "and"),
-    "Looting/property destruction": ("Looting or destruction of property", "by", "affecting"),
-    "Non-violent transfer of territory": (
-        "A transfer of territory without fighting",
-        "involving",
-        "and",
-    ),
-    "Other": ("A political development", "involving", "and"),
-    "State-based conflict": ("Fighting", "involving", "and"),
-    "Non-state conflict": ("Fighting between armed groups", "involving", "and"),
-    "One-sided violence": ("A deliberate attack", "by", "on"),
+# What happened, and the words before the first and before the further actors, by event type
+# and sub-event type.
+_PHRASES: dict[str, dict[str, list[str]]] = tomllib.loads(
+    Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8")
+)
+_BY_SUB_TYPE = {
+    name: phrase for table in _PHRASES.values() for name, phrase in table.items() if name
 }
 
-# The same by event type, for sub-event types that are not listed above.
-_PHRASES_BY_TYPE = {
-    "Battles": ("Fighting", "involving", "and"),
-    "Explosions/Remote violence": ("An explosion or remote attack", "by", "on"),
-    "Violence against civilians": ("Violence against civilians", "by", "against"),
-    "Protests": ("A protest", "involving", "and"),
-    "Riots": ("A riot", "involving", "and"),
-    "Strategic developments": ("A political development", "involving", "and"),
-}
+#: The event types of the Armed Conflict Location & Event Data project (ACLED codebook), and
+#: the sub-event types of each.
+EVENT_TYPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {kind: tuple(filter(None, table)) for kind, table in _PHRASES.items() if kind != "UCDP"}
+)
 
 # How names that are descriptions begin in the sources, and in a sentence.
 _DESCRIPTIONS = {
@@ -126,8 +83,9 @@ def compose_text(
     'An armed clash involving the military of Talvara and River Front was reported in Talvara \
 on 14 May 2024. 3 people were reported killed.'
     """
-    what, before_first, before_others = _PHRASES.get(sub_event_type, _PHRASES_BY_TYPE[event_type])
-    if sub_event_type and sub_event_type not in _PHRASES:
+    known = _BY_SUB_TYPE.get(sub_event_type)
+    what, before_first, before_others = known or _PHRASES[event_type][""]
+    if sub_event_type and not known:
         what += f" ({sub_event_type})"
     who = ""
     if actors:
@@ -140,23 +98,15 @@ on 14 May 2024. 3 people were reported killed.'
     if len(places) == 2:
         where += ","
     when = f"on {date.day} {MONTHS[date.month - 1]} {date.year}"
-    sentences = [f"{what}{who} was reported{where} {when}.", _toll(fatalities)]
+    toll = {0: "No one was", 1: "One person was"}.get(fatalities, f"{fatalities:,} people were")
+    sentences = [f"{what}{who} was reported{where} {when}.", f"{toll} reported killed."]
     if civilian_targeting:
         sentences.append("Civilians were the target.")
     return " ".join(sentences)
 
 
-def _toll(fatalities: int) -> str:
-    """Say how many people were killed."""
-    if fatalities == 0:
-        return "No one was reported killed."
-    if fatalities == 1:
-        return "One person was reported killed."
-    return f"{fatalities:,} people were reported killed."
-
-
 def _in_prose(actor: str) -> str:
-    """Name an actor as a sentence would, without the bracket that tells it from namesakes."""
+    """Return an actor's name as in a sentence, without the bracket that follows it in sources."""
     name = re.sub(r"\s*\([^()]*\)$", "", actor) or actor
     if name.startswith("Unidentified "):
         return name.lower() if name.endswith("s") else f"an {name.lower()}"

@@ -6,13 +6,16 @@ pass on and is never read; the news is written from the structured fields.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mesa_llmspread.events.event import EVENT_TYPES, OfflineEvent
+from mesa_llmspread._words import counted
+from mesa_llmspread.events.event import OfflineEvent
+from mesa_llmspread.events.news import EVENT_TYPES
 from mesa_llmspread.events.tables import Record, read_rows
 from mesa_llmspread.exceptions import ArgumentTypeError, InputFileError
 
@@ -60,7 +63,7 @@ def read_acled(path: PathLike) -> tuple[OfflineEvent, ...]:
         A CSV file with ACLED's columns ``event_id_cnty, event_date, event_type,
         sub_event_type, actor1, country, location, fatalities``, and where present
         ``actor2``, ``admin1`` and ``civilian_targeting``; see :func:`read_events` for the
-        separators, encodings and dates it may have. One row an event: the export type
+        separators, encodings and dates it may have. One row per event: the export type
         "dyadic".
 
     Returns
@@ -82,7 +85,7 @@ def read_acled(path: PathLike) -> tuple[OfflineEvent, ...]:
 
 
 def read_events(path: PathLike) -> tuple[OfflineEvent, ...]:
-    """Read events from a CSV file: of UCDP GED, of ACLED, or with columns of your own making.
+    """Read events from a CSV file: of UCDP GED, of ACLED, or with columns of your own.
 
     Parameters
     ----------
@@ -102,124 +105,91 @@ def read_events(path: PathLike) -> tuple[OfflineEvent, ...]:
     Raises
     ------
     InputFileError
-        If the file is missing, empty, binary or without events; its columns are none of the
+        If the file is missing, empty, binary or without events; its columns are not those of the
         three sets; an id is used twice; or a value is not allowed. It names the row (the
         line on which it begins; the header is line 1) and the column.
     """
     return _read(path, *_FORMATS)
 
 
-_VIOLENCE = {
-    1: ("Battles", "State-based conflict"),
-    2: ("Battles", "Non-state conflict"),
-    3: ("Violence against civilians", "One-sided violence"),
-}
-
-
-def _from_ucdp(record: Record) -> OfflineEvent:
-    """Make an event from a row of UCDP GED."""
-    kind = record.count("type_of_violence")
-    if kind not in _VIOLENCE:
-        allowed = "1 (state-based), 2 (non-state) or 3 (one-sided)"
-        raise record.wrong("type_of_violence", f"{kind} must be {allowed}")
-    event_type, sub_event_type = _VIOLENCE[kind]
-    return OfflineEvent(
-        event_id=record.identifier("id"),
-        date=record.date("date_start"),
-        event_type=event_type,
-        sub_event_type=sub_event_type,
-        country=record.text("country"),
-        location=record.text("where_coordinates") or record.text("adm_1"),
-        actors=record.actors("side_a", "side_b"),
-        fatalities=record.count("best"),
-        civilian_targeting=kind == 3,
-    )
-
-
-def _from_acled(record: Record) -> OfflineEvent:
-    """Make an event from a row of an ACLED export."""
-    event_type = record.name_of("event_type", EVENT_TYPES)
-    targeting = event_type == "Violence against civilians"
-    if "civilian_targeting" in record.cells:
-        targeting = record.flag("civilian_targeting", ("civilian targeting",), ("",))
-    return OfflineEvent(
-        event_id=record.identifier("event_id_cnty"),
-        date=record.date("event_date"),
-        event_type=event_type,
-        sub_event_type=record.text("sub_event_type"),
-        country=record.text("country"),
-        location=record.text("location") or record.text("admin1"),
-        actors=record.actors("actor1", "actor2"),
-        fatalities=record.count("fatalities"),
-        civilian_targeting=targeting,
-    )
-
-
-def _from_own(record: Record) -> OfflineEvent:
-    """Make an event from a row with an event's own fields."""
-    names = (name.strip() for name in record.text("actors").split(";"))
-    return OfflineEvent(
-        event_id=record.identifier("event_id"),
-        date=record.date("date"),
-        event_type=record.name_of("event_type", EVENT_TYPES),
-        sub_event_type=record.text("sub_event_type"),
-        country=record.text("country"),
-        location=record.text("location"),
-        actors=tuple(name for name in names if name),
-        fatalities=record.count("fatalities"),
-        civilian_targeting=record.flag(
-            "civilian_targeting", ("true", "yes", "1"), ("false", "no", "0")
-        ),
-        text=record.text("text"),
-    )
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Format:
-    """A kind of table: the columns it must have, and how its rows become events."""
+    """A kind of table: the columns it must have, the columns of fields, the words for flags."""
 
     name: str
     required: tuple[str, ...]
-    event: Callable[[Record], OfflineEvent]
+    columns: Mapping[str, str]
+    targeting: Mapping[str, bool]
 
-    def share(self, columns: Sequence[str]) -> float:
-        """Tell which share of the required columns is there."""
-        return sum(column in columns for column in self.required) / len(self.required)
+    def event(self, record: Record) -> OfflineEvent:
+        """Build the event of a row; a field whose column is not named has one of its own name."""
+
+        def column(field: str) -> str:
+            return self.columns.get(field, field)
+
+        if "type_of_violence" in self.required:
+            event_type, sub_event_type = record.choice("type_of_violence", _VIOLENCE)
+        else:
+            event_type = record.choice("event_type", {name: name for name in EVENT_TYPES})
+            sub_event_type = record.text("sub_event_type")
+        targeting = event_type == "Violence against civilians"
+        if self.targeting and "civilian_targeting" in record.cells:
+            targeting = record.choice("civilian_targeting", self.targeting)
+        if "actors" in self.required:
+            names = (name.strip() for name in record.text("actors").split(";"))
+            actors = tuple(name for name in names if name)
+        else:
+            actors = record.actors(column("actor1"), column("actor2"))
+        return OfflineEvent(
+            event_id=record.identifier(column("event_id")),
+            date=record.date(column("date")),
+            event_type=event_type,
+            sub_event_type=sub_event_type,
+            country=record.text("country"),
+            location=record.text(column("location")) or record.text(column("region")),
+            actors=actors,
+            fatalities=record.count(column("fatalities")),
+            civilian_targeting=targeting,
+            text=record.text(column("text")),
+        )
 
 
+# Event types and sub-event types of UCDP's three types of violence.
+_VIOLENCE = {
+    "1": ("Battles", "State-based conflict"),
+    "2": ("Battles", "Non-state conflict"),
+    "3": ("Violence against civilians", "One-sided violence"),
+}
+# Text of others in a column "text" is not read.
 _UCDP = _Format(
     "UCDP GED",
     ("id", "date_start", "type_of_violence", "side_a", "side_b", "country", "best"),
-    _from_ucdp,
+    {
+        "event_id": "id",
+        "date": "date_start",
+        "actor1": "side_a",
+        "actor2": "side_b",
+        "fatalities": "best",
+        "location": "where_coordinates",
+        "region": "adm_1",
+        "text": "",
+    },
+    targeting={},
 )
 _ACLED = _Format(
     "ACLED",
     (
-        "event_id_cnty",
-        "event_date",
-        "event_type",
-        "sub_event_type",
-        "actor1",
-        "country",
-        "location",
-        "fatalities",
+        *("event_id_cnty", "event_date", "event_type", "sub_event_type", "actor1"),
+        *("country", "location", "fatalities"),
     ),
-    _from_acled,
+    {"event_id": "event_id_cnty", "date": "event_date", "region": "admin1", "text": ""},
+    targeting={"civilian targeting": True, "": False},
 )
 _OWN = _Format(
     "own columns",
-    (
-        "event_id",
-        "date",
-        "event_type",
-        "sub_event_type",
-        "country",
-        "location",
-        "actors",
-        "fatalities",
-        "civilian_targeting",
-    ),
-    _from_own,
+    tuple(field.name for field in dataclasses.fields(OfflineEvent) if field.name != "text"),
+    {"region": ""},
+    targeting={"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False},
 )
 _FORMATS = (_UCDP, _ACLED, _OWN)
 
@@ -233,41 +203,34 @@ def _read(path: PathLike, *formats: _Format) -> tuple[OfflineEvent, ...]:
     first_row, header = next(rows, (1, []))
     columns = [" ".join(name.split()).lower() for name in header]
     table = _recognise(path, first_row, columns, formats)
-    events: list[OfflineEvent] = []
+    events: dict[str, OfflineEvent] = {}
     row_of: dict[str, int] = {}
     for row, cells in rows:
         if len(cells) != len(columns):
-            raise InputFileError(
-                path, f"has {len(cells)} cells, but the header has {len(columns)}", row=row
-            )
-        event = table.event(Record(path, row, dict(zip(columns, cells, strict=True))))
-        if event.event_id in row_of:
+            problem = f"has {counted(len(cells), 'cell')}, but the header has {len(columns)}"
+            raise InputFileError(path, problem, row=row)
+        record = Record(path, row, dict(zip(columns, cells, strict=True)))
+        event = table.event(record)
+        if event.event_id in events:
             name, earlier = reprlib.repr(event.event_id), row_of[event.event_id]
-            raise InputFileError(
-                path,
-                f"{name} is used already in row {earlier}; every event needs an id of its own",
-                row=row,
-                column=table.required[0],
-            )
-        row_of[event.event_id] = row
-        events.append(event)
+            problem = f"{name} is used already in row {earlier}; every event needs an id of its own"
+            raise record.wrong(table.required[0], problem)
+        events[event.event_id], row_of[event.event_id] = event, row
     if not events:
         raise InputFileError(path, "holds a header but no events")
-    return tuple(events)
+    return tuple(events.values())
 
 
 def _recognise(path: Path, row: int, columns: Sequence[str], formats: Sequence[_Format]) -> _Format:
-    """Find the format whose columns a table has, or say which are missing."""
-    twice = sorted({name for name in columns if name and columns.count(name) > 1})
-    if twice:
+    """Find the format whose columns a table has, or raise with those that are missing."""
+    if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
         raise InputFileError(path, f"has columns of the same name: {', '.join(twice)}", row=row)
-    table = max(formats, key=lambda known: known.share(columns))
-    missing = [name for name in table.required if name not in columns]
-    if len(formats) > 1 and table.share(columns) <= 0.5:
+    missing = {table: [name for name in table.required if name not in columns] for table in formats}
+    table = min(formats, key=lambda known: len(missing[known]) / len(known.required))
+    if len(formats) > 1 and len(missing[table]) >= len(table.required) / 2:
         known = "; ".join(f"{each.name} ({', '.join(each.required)})" for each in formats)
         raise InputFileError(path, f"has the columns of no known table: {known}", row=row)
-    if missing:
-        raise InputFileError(
-            path, f"read as {table.name}, but has no column {', '.join(missing)}", row=row
-        )
+    if missing[table]:
+        problem = f"read as {table.name}, but has no column {', '.join(missing[table])}"
+        raise InputFileError(path, problem, row=row)
     return table

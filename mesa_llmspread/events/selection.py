@@ -5,29 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import pandas as pd
 
+from mesa_llmspread._validation import checked_int
 from mesa_llmspread.events.event import OfflineEvent
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.rng import RNGLike, as_generator
 
 __all__ = ["events_frame", "select_events"]
 
 _COLUMNS = [
-    "event_id",
-    "date",
-    "event_type",
-    "sub_event_type",
-    "country",
-    "location",
-    "fatalities",
-    "civilian_targeting",
+    *("event_id", "date", "event_type", "sub_event_type", "country", "location"),
+    *("fatalities", "civilian_targeting"),
 ]
 
 
 def events_frame(events: Iterable[OfflineEvent]) -> pd.DataFrame:
-    """List events in a table.
+    """Return events as a table.
 
     Parameters
     ----------
@@ -36,7 +29,7 @@ def events_frame(events: Iterable[OfflineEvent]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row an event, in order; columns ``event_id, date, event_type, sub_event_type,
+        One row per event, in order; columns ``event_id, date, event_type, sub_event_type,
         country, location, fatalities, civilian_targeting``.
     """
     rows = [[getattr(event, column) for column in _COLUMNS] for event in events]
@@ -66,15 +59,10 @@ def select_events(
 
     Raises
     ------
-    ArgumentError
-        If ``limit < 1``.
-    ArgumentTypeError
-        If ``limit`` is not a whole number.
+    ArgumentError, ArgumentTypeError
+        If ``limit`` is not a whole number of at least 1.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int | np.integer):
-        raise ArgumentTypeError("limit", limit, "a whole number")
-    if limit < 1:
-        raise ArgumentError("limit", limit, "be at least 1")
+    limit = checked_int("limit", limit, 1)
     taken: Counter[tuple[str, int]] = Counter()
     rounds = []
     for index in as_generator(rng).permutation(len(events)):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.data.spread_data import UNKNOWN
+from mesa_llmspread.data.schema import UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.scale import Floats
 from mesa_llmspread.inference.trials import Trials

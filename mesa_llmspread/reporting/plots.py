@@ -57,7 +57,7 @@ _POINT = "#0072B2"
 
 
 def plot_spread(analysis: Analysis) -> Figure:
-    """Draw every event's simulated and fitted curves, a small picture each.
+    """Draw the simulated and fitted curves of every event, one panel per event.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ def plot_spread(analysis: Analysis) -> Figure:
     """
     columns = min(3, len(analysis.events))
     rows = -(-len(analysis.events) // columns)
-    figure = _figure(4.0 * columns, 2.6 * rows + 0.6)
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    width, height = 4.0 * columns, 2.6 * rows + 0.6
+    figure, axes = _axes(width, height, rows, columns, sharex=True, sharey=True, squeeze=False)
     for axis, part in zip(axes.flat, analysis.events, strict=False):
         _draw_curves(axis, part)
         law = part.comparison.best.name
@@ -100,8 +100,7 @@ def plot_event(part: EventAnalysis) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    figure = _figure(6.4, 4.0)
-    axis = figure.subplots()
+    figure, axis = _axes(6.4, 4.0)
     _draw_curves(axis, part)
     axis.set(xlabel="step", ylabel="share that has posted")
     axis.legend(frameon=False, fontsize=8)
@@ -123,24 +122,19 @@ def plot_fitted_rates(analysis: Analysis) -> Figure:
     fits = [part.comparison.results[name] for part in analysis.events]
     labels = [part.event.event_id for part in analysis.events]
     parameters = list(analysis.overall.best.params)[:3]
-    figure = _figure(3.2 * len(parameters) + 1.2, 0.24 * len(labels) + 1.3)
-    axes = figure.subplots(1, len(parameters), sharey=True, squeeze=False)[0]
-    for axis, parameter in zip(axes, parameters, strict=True):
-        table = pd.DataFrame(
-            {
-                "group": labels,
-                "rate": [fit.params.get(parameter, np.nan) for fit in fits],
-                "low": [fit.ci.get(parameter, (np.nan, np.nan))[0] for fit in fits],
-                "high": [fit.ci.get(parameter, (np.nan, np.nan))[1] for fit in fits],
-            }
-        )
+    width, height = 3.2 * len(parameters) + 1.2, 0.24 * len(labels) + 1.3
+    figure, axes = _axes(width, height, 1, len(parameters), sharey=True, squeeze=False)
+    for axis, parameter in zip(axes[0], parameters, strict=True):
+        rates = [fit.params.get(parameter, np.nan) for fit in fits]
+        ends = [fit.ci.get(parameter, (np.nan, np.nan)) for fit in fits]
+        table = pd.DataFrame(ends, columns=["low", "high"]).assign(group=labels, rate=rates)
         _draw_points(axis, table)
-        axis.set(title=f"{name}: {parameter}", xlabel="probability a step")
+        axis.set(title=f"{name}: {parameter}", xlabel="probability per step")
     return figure
 
 
 def plot_traits(data: SpreadData) -> Figure:
-    """Draw how often agents high and low on each trait repost.
+    """Draw the share of reposts of agents high and low on each trait.
 
     Parameters
     ----------
@@ -151,8 +145,7 @@ def plot_traits(data: SpreadData) -> Figure:
     matplotlib.figure.Figure
     """
     table = repost_rates(data, "trait")
-    figure = _figure(6.4, 3.4)
-    axis = figure.subplots()
+    figure, axis = _axes(6.4, 3.4)
     for level, colour, shift in (("low", "#56B4E9", -0.12), ("high", "#D55E00", 0.12)):
         part = table[table["group"].str.endswith(f" {level}")]
         places = [
@@ -162,13 +155,13 @@ def plot_traits(data: SpreadData) -> Figure:
         error = [part["rate"] - part["low"], part["high"] - part["rate"]]
         axis.errorbar(places, part["rate"], yerr=error, fmt="o", color=colour, label=level)
     axis.set_xticks(range(5), [trait.value for trait in Trait], fontsize=9)
-    axis.set(ylabel="reposts a decision", ylim=(0, None))
+    axis.set(ylabel="reposts per decision", ylim=(0, None))
     axis.legend(title="trait level", frameon=False)
     return figure
 
 
 def plot_profiles(data: SpreadData) -> Figure:
-    """Draw how often each of the 32 profiles reposts, as a grid.
+    """Draw the share of reposts of each of the 32 profiles, as a grid.
 
     Parameters
     ----------
@@ -180,8 +173,7 @@ def plot_profiles(data: SpreadData) -> Figure:
     """
     table = repost_rates(data, "profile").set_index("group").reindex(codes())
     rates = table["rate"].to_numpy().reshape(4, 8)
-    figure = _figure(8.4, 3.2)
-    axis = figure.subplots()
+    figure, axis = _axes(8.4, 3.2)
     image = axis.imshow(rates, cmap="cividis", aspect="auto")
     middle = np.nanmean([np.nanmin(rates), np.nanmax(rates)])
     for index, code in enumerate(codes()):
@@ -194,12 +186,12 @@ def plot_profiles(data: SpreadData) -> Figure:
         axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
     axis.set_xticks([])
     axis.set_yticks([])
-    figure.colorbar(image, ax=axis, label="reposts a decision")
+    figure.colorbar(image, ax=axis, label="reposts per decision")
     return figure
 
 
 def plot_event_rates(data: SpreadData) -> Figure:
-    """Draw how often news is reposted, by event type and by people killed.
+    """Draw the share of reposts by event type and by people killed.
 
     Parameters
     ----------
@@ -211,17 +203,16 @@ def plot_event_rates(data: SpreadData) -> Figure:
     """
     tables = [repost_rates(data, "event_type"), repost_rates(data, "fatalities")]
     heights = [len(table) + 1 for table in tables]
-    figure = _figure(6.4, 0.3 * sum(heights) + 1.2)
-    axes = figure.subplots(2, 1, sharex=True, height_ratios=heights)
+    figure, axes = _axes(6.4, 0.3 * sum(heights) + 1.2, 2, 1, sharex=True, height_ratios=heights)
     for axis, table, title in zip(axes, tables, ("event type", "people killed"), strict=True):
         _draw_points(axis, table)
         axis.set_title(title)
-    axes[-1].set_xlabel("reposts a decision")
+    axes[-1].set_xlabel("reposts per decision")
     return figure
 
 
 def plot_comparison(analysis: Analysis) -> Figure:
-    """Draw how far each law's BIC lies above the best one's, overall.
+    """Draw the BIC of each law above that of the best law, over all runs.
 
     Parameters
     ----------
@@ -233,8 +224,7 @@ def plot_comparison(analysis: Analysis) -> Figure:
     """
     table = analysis.overall.table
     table = table[np.isfinite(table["delta_bic"])].iloc[::-1]
-    figure = _figure(6.4, 0.35 * len(table) + 1.0)
-    axis = figure.subplots()
+    figure, axis = _axes(6.4, 0.35 * len(table) + 1.0)
     bars = axis.barh(table["law"], table["delta_bic"], color=_POINT)
     axis.bar_label(bars, [f"{delta:,.0f}" for delta in table["delta_bic"]], padding=3, fontsize=8)
     axis.set(xlabel="BIC above the best law's", xlim=(0, 1.15 * table["delta_bic"].max() + 1))
@@ -242,7 +232,7 @@ def plot_comparison(analysis: Analysis) -> Figure:
 
 
 def plot_hazard_ratios(effects: TraitEffects) -> Figure:
-    """Draw what multiplies the hazard of a repost, term by term, with intervals.
+    """Draw the hazard ratio of a repost of each term, with intervals.
 
     Parameters
     ----------
@@ -254,24 +244,20 @@ def plot_hazard_ratios(effects: TraitEffects) -> Figure:
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
-    table = effects.table.iloc[::-1]
-    figure = _figure(7.4, 0.3 * len(table) + 1.0)
-    axis = figure.subplots()
-    error = [table["hazard_ratio"] - table["low"], table["high"] - table["hazard_ratio"]]
-    axis.errorbar(table["hazard_ratio"], range(len(table)), xerr=error, fmt="o", color=_POINT, ms=4)
-    axis.axvline(1.0, color="#000000", lw=0.8)
+    table = effects.table.rename(columns={"term": "group", "hazard_ratio": "rate"})
+    figure, axis = _axes(7.4, 0.3 * len(table) + 1.0)
     axis.set_xscale("log")
+    _draw_points(axis, table)
+    axis.axvline(1.0, color="#000000", lw=0.8)
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_yticks(range(len(table)), table["term"], fontsize=8)
     axis.set_xlabel("hazard ratio (traits: one standard deviation more)")
-    axis.grid(axis="x", alpha=0.3)
     return figure
 
 
 def plot_cascade(cascade: Cascade) -> Figure:
-    """Draw how many agents posted at each step, and how far along the tree they stood.
+    """Draw the number of agents that posted at each step, and at each depth of the tree.
 
     Parameters
     ----------
@@ -281,8 +267,7 @@ def plot_cascade(cascade: Cascade) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    figure = _figure(8.4, 3.2)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = _axes(8.4, 3.2, 1, 2)
     new = cascade.new_spreaders
     left.bar(range(1, len(new) + 1), new, color=_POINT)
     left.axvline(cascade.time_to_half, color="#D55E00", ls="--", label="half have posted")
@@ -297,25 +282,24 @@ def plot_cascade(cascade: Cascade) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
-    """Make an empty figure, in inches."""
+def _axes(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> Any:
+    """Return a new figure, in inches, and its axes."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
 
 
 def _draw_curves(axis: Axes, part: EventAnalysis) -> None:
     """Draw one event's simulated band and mean, and the fitted law's curves."""
     steps, curves = part.simulated["step"], part.curves
-    axis.fill_between(
-        steps, part.simulated["low"], part.simulated["high"], color="#000000", alpha=0.12, lw=0
-    )
+    bands = [(part.simulated, SIMULATED, 0.12)]
     if "mean" in curves:
-        colour = COLOURS[STOCHASTIC]
-        axis.fill_between(
-            curves["step"], curves["low"], curves["high"], color=colour, alpha=0.15, lw=0
-        )
-        axis.plot(curves["step"], curves["mean"], color=colour, label=STOCHASTIC)
+        bands.append((curves, STOCHASTIC, 0.15))
+        axis.plot(curves["step"], curves["mean"], color=COLOURS[STOCHASTIC], label=STOCHASTIC)
+    for table, name, alpha in bands:
+        limits = table["low"], table["high"]
+        axis.fill_between(table["step"], *limits, color=COLOURS[name], alpha=alpha, lw=0)
     for label, style in _STYLES.items():
         if label in curves:
             colour = COLOURS[label]
@@ -325,10 +309,11 @@ def _draw_curves(axis: Axes, part: EventAnalysis) -> None:
 
 
 def _draw_points(axis: Axes, table: pd.DataFrame) -> None:
-    """Draw estimates with intervals, a line each, the first at the top."""
+    """Draw estimates with intervals, one line per estimate, the first at the top."""
     places: Sequence[int] = range(len(table))[::-1]
     error = np.maximum([table["rate"] - table["low"], table["high"] - table["rate"]], 0)
     axis.errorbar(table["rate"], places, xerr=error, fmt="o", color=_POINT, ms=4)
     axis.set_yticks(places, [str(group) for group in table["group"]], fontsize=8)
-    axis.set_xlim(0, None)
+    if axis.get_xscale() == "linear":
+        axis.set_xlim(0, None)
     axis.grid(axis="x", alpha=0.3)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a record: what was run, what it says, and how sure that is."""
+"""One self-contained HTML page about a record: runs, results, and their uncertainty."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from mesa_llmspread.data import SpreadData
 
-__all__ = ["figures", "save_figures", "write_report"]
+__all__ = ["figures", "write_report"]
 
 
 def figures(analysis: Analysis) -> dict[str, Figure]:
-    """Make all figures of an analysis.
+    """Return all figures of an analysis.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
     Returns
     -------
     dict of str to matplotlib.figure.Figure
-        By file name without ending.
+        By file name, without extension.
     """
     from mesa_llmspread.reporting import plots
 
@@ -52,53 +52,24 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
     return drawn
 
 
-def save_figures(drawn: dict[str, Figure], folder: Path) -> dict[str, bytes]:
-    """Write figures as PNG files.
+def write_report(analysis: Analysis, folder: str | Path) -> Path:
+    """Write the figures of an analysis (PNG) and the page about it, ``report.html``.
 
     Parameters
     ----------
-    drawn : dict of str to matplotlib.figure.Figure
-    folder : Path
+    analysis : Analysis
+    folder : path-like
+        An existing folder.
 
     Returns
     -------
-    dict of str to bytes
-        The pictures, by name.
+    Path
+        The page.
 
     Raises
     ------
     OutputError
         If a file cannot be written.
-    """
-    pictures = {}
-    for name, figure in drawn.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=130)
-        pictures[name] = buffer.getvalue()
-        write_whole(folder / f"{name}.png", pictures[name])
-    return pictures
-
-
-def write_report(analysis: Analysis, pictures: dict[str, bytes], path: Path) -> Path:
-    """Write the page.
-
-    Parameters
-    ----------
-    analysis : Analysis
-    pictures : dict of str to bytes
-        The PNG figures, as :func:`save_figures` gives them.
-    path : Path
-        The HTML file.
-
-    Returns
-    -------
-    Path
-        The same file.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -109,16 +80,22 @@ def write_report(analysis: Analysis, pictures: dict[str, bytes], path: Path) -> 
     )
     environment.filters |= {"counted": counted, "number": _number, "p_value": p_number}
     shared, _ = split_shared([info.to_dict() for info in analysis.data.info.values()])
-    said, _ = split_shared([info.decider_info for info in analysis.data.info.values()])
+    told, _ = split_shared([info.decider_info for info in analysis.data.info.values()])
     deciders = {info.decider for info in analysis.data.info.values()}
     exposures = analysis.data.exposures
+    images = {}
+    for name, figure in figures(analysis).items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=130)
+        write_whole(Path(folder, f"{name}.png"), buffer.getvalue())
+        images[name] = base64.b64encode(buffer.getvalue()).decode()
     page = environment.get_template("report.html").render(
         analysis=analysis,
         curves=CURVES,
         described=described,
-        decider=_decider(deciders, said),
+        decider=_decider(deciders, told),
         stand_in=deciders != {"llm"},
-        images={name: base64.b64encode(png).decode() for name, png in pictures.items()},
+        images=images,
         n_runs=len(analysis.data.runs),
         n_decisions=len(exposures),
         n_failed=int((exposures["outcome"] == "failed").sum()),
@@ -126,43 +103,44 @@ def write_report(analysis: Analysis, pictures: dict[str, bytes], path: Path) -> 
         laws=analysis.overall.table.to_dict("records"),
         repost_rates={by: repost_rates(analysis.data, by).to_dict("records") for by in GROUPINGS},
         spending=_spending(analysis.data),
-        asked=_asked(said),
+        asked=_sampling(told),
         info=json.dumps(shared, indent=2, default=str),
     )
+    path = Path(folder, "report.html")
     write_whole(path, page.encode())
     return path
 
 
-def _decider(deciders: set[str], said: dict[str, Any]) -> str:
-    """Name who decided, in words."""
+def _decider(deciders: set[str], told: dict[str, Any]) -> str:
+    """Return the name of the decider for a reader."""
     names = {"traits": "the trait policy (a stand-in, no language model)", "rates": "a law"}
     if len(deciders) > 1:
         return "several deciders"
     (kind,) = deciders
-    return f"the language model {said.get('model')}" if kind == "llm" else names.get(kind, kind)
+    return f"the language model {told.get('model')}" if kind == "llm" else names.get(kind, kind)
 
 
 def _spending(data: SpreadData) -> dict[str, list[dict[Any, Any]]]:
-    """Sum up what the decisions took, where a language model made them all."""
+    """Return the costs of the decisions, where a language model made them all."""
     if not all("calls" in info.decider_info for info in data.info.values()):
         return {}
     return {by: spending(data, by).to_dict("records") for by in SPENDERS}
 
 
-def _asked(said: dict[str, Any]) -> str:
-    """Say how decisions came from a language model's answers."""
-    draws = said.get("draws")
+def _sampling(told: dict[str, Any]) -> str:
+    """Explain how decisions follow from a language model's answers."""
+    draws = told.get("draws")
     return {
         "independent": "Every decision is an answer of its own.",
         "pooled": f"At most {draws} answers were asked for the same prompt in a run; further "
         "decisions on it were drawn with the chance these give, and are not independent answers.",
         "logprobs": "One answer for the same prompt in a run gave the chance of a repost; "
         "decisions were drawn with it.",
-    }.get(str(said.get("sampling")), "")
+    }.get(str(told.get("sampling")), "")
 
 
 def _number(value: Any, digits: int = 3) -> str:
-    """Format a number for a table; a missing one as a dash."""
+    """Format a number for a table; missing numbers are a dash."""
     if value is None or pd.isna(value):
         return "–"
     return f"{value:,.{digits}f}"

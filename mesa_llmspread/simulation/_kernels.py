@@ -28,6 +28,8 @@ __all__ = ["Law", "spread"]
 class Law(NamedTuple):
     """A law and a feed, as the loop needs them.
 
+    The class keeps its name: numba's caches on disk refer to it.
+
     Attributes
     ----------
     thresholds : ndarray of uint64
@@ -45,7 +47,7 @@ class Law(NamedTuple):
     class_cuts : ndarray of uint64
         Where classes are drawn: cumulative shares of all classes but the last, times 2**53.
     offline : float
-        Probability a step that an agent posts on its own.
+        Probability per step that an agent posts on its own.
     """
 
     thresholds: npt.NDArray[np.uint64]
@@ -152,7 +154,7 @@ def _draw_classes(law, code, random):
 
 @_compiled
 def _start(law, code, fresh, starters, n_starters, random):
-    """Let the given starters post, or as many random ones."""
+    """Post for the given starters, or for as many random ones."""
     n_fresh = 0
     for agent in starters:
         n_fresh = _post(law, code, fresh, n_fresh, agent)
@@ -164,7 +166,7 @@ def _start(law, code, fresh, starters, n_starters, random):
 
 @_compiled
 def _post(law, code, fresh, n_fresh, agent):
-    """Let an agent post, unless it has; give the number of fresh posts."""
+    """Post for an agent, unless it has posted; return the number of fresh posts."""
     if code[agent] & law.posted:
         return n_fresh
     code[agent] |= law.posted
@@ -190,7 +192,7 @@ def _show(indptr, indices, law, code, fresh, n_fresh, deciding, n_deciding):
 
 @_compiled
 def _decide(law, code, deciding, n_deciding, fresh, random):
-    """Let everyone listed decide; list who posts, and who decides again at the next step."""
+    """Draw the decisions of all that are listed; list who posts, and who decides again."""
     in_table = law.listed - 1
     changes = law.remembered != 0 or law.stays == 0
     n_fresh = 0
@@ -215,7 +217,7 @@ def _decide(law, code, deciding, n_deciding, fresh, random):
 
 @_compiled
 def _post_offline(law, code, fresh, n_fresh, random):
-    """Let agents post on their own: in their order, skip geometrically many to the next."""
+    """Post for agents by themselves: in their order, skip geometrically many to the next."""
     scale = 1.0 / np.log1p(-law.offline)
     agent = -1.0
     while True:

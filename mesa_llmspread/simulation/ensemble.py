@@ -1,14 +1,13 @@
 """The laws of the SI family at scale: many replicates, millions of agents.
 
 The same stochastic model as a ``SpreadModel`` with a ``RateDecider`` (synchronous steps, one
-decision a step for each susceptible agent that sees something), as compiled array code
+decision per step for each susceptible agent that sees something), as compiled array code
 without Mesa. The work of a run is proportional to the edges passed and the decisions made,
 not to agents times steps, and an agent takes a few bytes.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,8 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mesa_llmspread._validation import check_contacts, checked_int, checked_starters
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread._validation import (
+    check_contacts,
+    check_name,
+    checked_indices,
+    checked_int,
+    checked_starters,
+)
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.rng import RNGLike, as_seed
 from mesa_llmspread.transmission import TransmissionLaw, check_memory
@@ -55,11 +60,11 @@ class Ensemble:
     n: int
 
     def mean(self) -> pd.Series[float]:
-        """Average the infected share I(t)/n over the replicates, by step."""
+        """Return the infected share I(t)/n by step, averaged over the replicates."""
         return pd.Series(self.infected.mean(axis=0) / self.n, self._steps, name="mean")
 
     def quantiles(self, probs: Sequence[float] = (0.025, 0.5, 0.975)) -> pd.DataFrame:
-        """Give quantiles of the infected share I(t)/n over the replicates.
+        """Return quantiles of the infected share I(t)/n over the replicates.
 
         Parameters
         ----------
@@ -69,14 +74,14 @@ class Ensemble:
         Returns
         -------
         DataFrame
-            One row a step, one column a quantile, named by its probability.
+            One row per step, one column per quantile, named by its probability.
         """
         return pd.DataFrame(
             np.quantile(self.infected, probs, axis=0).T / self.n, self._steps, list(probs)
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Lay the replicates out as one long table: run, step, susceptible, infected."""
+        """Return the replicates as one long table: run, step, susceptible, infected."""
         runs, steps = self.infected.shape
         infected = self.infected.ravel()
         return pd.DataFrame(
@@ -133,7 +138,7 @@ def simulate(
     rng : int, numpy.random.Generator or None
         Randomness; every replicate has a stream of its own.
     threads : int, optional
-        How many replicates run at a time; by default one a processor. The result does not
+        How many replicates run at a time; by default one per processor. The result does not
         depend on it.
 
     Returns
@@ -158,70 +163,71 @@ def simulate(
     >>> simulate(SI(1.0), ring, initial_infected=[0], steps=2).infected.tolist()
     [[1, 3, 3]]
     """
+    from joblib import cpu_count
+
     from mesa_llmspread.simulation._kernels import spread
 
     if not isinstance(law, TransmissionLaw):
         raise ArgumentTypeError("law", law, "a law with values, such as SI(0.05)")
     alpha = law.parameters.get("alpha", 0.0)
-    if feed not in get_args(Feed):
-        raise UnknownNameError("feed", feed, get_args(Feed))
+    check_name("feed", feed, get_args(Feed))
     for _, part in law.mixture_components():
         check_memory(part)
     graph = as_network(network)
     check_contacts("network", network, int(graph.degrees.max()), "alpha", alpha)
-    starters, n_starters = _starters(initial_infected, graph.n, alpha)
+    starters = np.empty(0, np.int64)
+    if np.ndim(initial_infected) > 0:
+        starters = checked_indices("initial_infected", initial_infected, graph.n)
+        if len(np.unique(starters)) < len(starters):
+            raise ArgumentError("initial_infected", initial_infected, "name no agent twice")
+    number = initial_infected if np.ndim(initial_infected) == 0 else len(starters)
+    n_starters = checked_starters(number, graph.n, "alpha", alpha)
     steps = checked_int("steps", steps, 0)
     replicates = checked_int("replicates", replicates, 1)
-    workers = _processors() if threads is None else checked_int("threads", threads, 1)
-    coded, codes = _coded(law, graph, feed, _checked_profiles(profiles, graph.n))
+    workers = cpu_count() if threads is None else checked_int("threads", threads, 1)
+    given = None if profiles is None else checked_indices("profiles", profiles, 32)
+    if given is not None and len(given) != graph.n:
+        allowed = f"hold one index per agent: {graph.n}, not {len(given)}"
+        raise ArgumentError("profiles", profiles, allowed)
+    coded, codes = _coded(law, graph, feed, given if law.uses_profile else None)
 
     infected = np.empty((replicates, steps + 1), np.int64)
     seeds = np.random.SeedSequence(as_seed(rng)).generate_state(2 * replicates, np.uint64)
     seeds = seeds.reshape(replicates, 2)
 
     def run(part: slice) -> None:
-        spread(
-            graph.indptr,
-            graph.indices,
-            coded,
-            codes,
-            starters,
-            n_starters,
-            seeds[part],
-            infected[part],
-        )
+        agents = (codes, starters, n_starters)
+        spread(graph.indptr, graph.indices, coded, *agents, seeds[part], infected[part])
 
     workers = min(workers, replicates)
-    if workers == 1:
-        run(slice(None))
-    else:
-        # Several parts a thread, so that none waits long for the slowest.
-        bounds = np.linspace(0, replicates, min(4 * workers, replicates) + 1).astype(int)
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(run, map(slice, bounds[:-1], bounds[1:])))
+    # Several parts per thread, so that none waits long for the slowest.
+    bounds = np.linspace(0, replicates, min(4 * workers, replicates) + 1).astype(int)
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(run, map(slice, bounds[:-1], bounds[1:])))
     return Ensemble(infected, graph.n)
 
 
 def _coded(
-    law: TransmissionLaw, network: Network, feed: Feed, profiles: npt.NDArray[np.int64] | None
+    law: TransmissionLaw, network: Network, feed: Feed, given: npt.NDArray[np.int64] | None
 ) -> tuple[Law, npt.NDArray[Any]]:
-    """Put a law, and the code every agent starts with, in the form the compiled loop takes."""
+    """Return a law, and the code that every agent starts with, as the compiled loop takes them."""
     from mesa_llmspread.simulation._kernels import Law
 
-    most = int(network.degrees.max())
-    given = profiles if law.uses_profile else None
     if given is not None and len(law.mixture_components()) > 1:
-        raise ArgumentError(
-            "profiles", "given", f"be left out for {law}, whose latent classes use them"
-        )
+        allowed = f"be left out for {law}, whose latent classes use them"
+        raise ArgumentError("profiles", given, allowed)
     shares, laws = zip(*([(1.0, law)] if given is not None else law.classes()), strict=True)
     memories = {part.memory for part in laws}
     if feed == "new" and "cumulative" in memories and len(memories) > 1:
         raise ArgumentError("law", law, "have classes that all count past neighbours, or none")
     cuts = np.cumsum(shares)[:-1]
+    # The laws by class, first or later occasion (where it matters) and count.
     occasions = np.array([1, 2] if "first_repeat" in memories else [1])
-    profiles = np.arange(32 if given is not None else 1)
-    table = np.concatenate([_probabilities(part, most, occasions, profiles) for part in laws])
+    profiles = np.arange(32 if given is not None else 1)[:, None, None]
+    number = np.arange(network.degrees.max() + 1)
+    table = np.concatenate(
+        [part.evaluate(number, occasions[:, None], profile=profiles) for part in laws]
+    )
     classes, _, counts = table.shape
     count_bits = (counts - 1).bit_length()
     class_shift = count_bits + (len(occasions) - 1).bit_length()
@@ -248,55 +254,6 @@ def _coded(
     return coded, codes
 
 
-def _probabilities(
-    law: TransmissionLaw,
-    most: int,
-    occasions: npt.NDArray[np.int64],
-    profiles: npt.NDArray[np.int64],
-) -> npt.NDArray[np.float64]:
-    """Tabulate a law by profile, first or later occasion (where it matters) and count."""
-    counts = np.arange(most + 1)
-    return law.evaluate(counts, exposure_count=occasions[:, None], profile=profiles[:, None, None])
-
-
 def _in_53_bits(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
-    """Give the number below which 53 random bits lie with a probability."""
+    """Return the number below which 53 random bits lie with a probability."""
     return np.rint(probabilities * 2.0**53).astype(np.uint64)
-
-
-def _starters(given: Any, n: int, alpha: float) -> tuple[npt.NDArray[np.int64], int]:
-    """Take the agents that have posted at the start, or how many are to be drawn."""
-    if np.ndim(given) == 0:
-        return np.empty(0, np.int64), checked_starters(given, n, "alpha", alpha)
-    agents = _checked_agents("initial_infected", given, n)
-    if len(np.unique(agents)) < len(agents):
-        raise ArgumentError("initial_infected", given, "name no agent twice")
-    checked_starters(len(agents), n, "alpha", alpha)
-    return agents, len(agents)
-
-
-def _checked_profiles(given: Any, n: int) -> npt.NDArray[np.int64] | None:
-    """Take one profile an agent, or none at all."""
-    if given is None:
-        return None
-    profiles = _checked_agents("profiles", given, 32)
-    if len(profiles) != n:
-        raise ArgumentError("profiles", given, f"hold one index an agent: {n}, not {len(profiles)}")
-    return profiles
-
-
-def _checked_agents(name: str, given: Any, below: int) -> npt.NDArray[np.int64]:
-    """Take a sequence of indices from 0 to ``below - 1``, or say why not."""
-    indices = np.asarray(given)
-    if indices.ndim != 1 or (indices.size and not np.issubdtype(indices.dtype, np.integer)):
-        raise ArgumentTypeError(name, given, "a sequence of ints")
-    if indices.size and not 0 <= indices.min() <= indices.max() < below:
-        raise ArgumentError(name, given, f"hold indices from 0 to {below - 1}")
-    return indices.astype(np.int64)
-
-
-def _processors() -> int:
-    """Count the processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

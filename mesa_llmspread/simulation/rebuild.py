@@ -1,7 +1,6 @@
-"""What a run was made of, made again from what is known of it: the network, the profiles.
+"""The network and the profiles of a run, built again from what is known of it.
 
-Other engines than the model itself run on these, so that what they give can be laid beside
-what the model gave.
+Equations and the compiled engine run on these, to be compared with the model's own run.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import numpy.typing as npt
 from mesa_llmspread.data.run_info import RunInfo
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.networks import Network, make_network
-from mesa_llmspread.profiles import codes
+from mesa_llmspread.profiles import by_code
 from mesa_llmspread.rng import Streams
 
 __all__ = ["dealt_profiles", "network_of", "profile_counts"]
 
 
 def network_of(info: RunInfo, network: Network | None = None) -> Network | None:
-    """Find the network of a run: the one given, or the run's own, made again from its seed.
+    """Return the network of a run: the one given, or the run's own, built again from its seed.
 
     Parameters
     ----------
@@ -82,12 +81,11 @@ def profile_counts(info: RunInfo) -> npt.NDArray[np.int64]:
     ndarray of int, shape (32,)
         In the order of ``all_profiles()``.
     """
-    number = info.known("profiles")
-    return np.array([number.get(code, 0) for code in codes()], dtype=np.int64)
+    return by_code(info.known("profiles")).astype(np.int64)
 
 
 def dealt_profiles(info: RunInfo, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Deal the profiles that a run had to its agents, at random.
+    """Return the profiles that a run had, in random order of the agents.
 
     Parameters
     ----------
@@ -99,6 +97,6 @@ def dealt_profiles(info: RunInfo, rng: np.random.Generator) -> npt.NDArray[np.in
     Returns
     -------
     ndarray of int, shape (n,)
-        One index, 0 to 31, an agent.
+        One index, 0 to 31, per agent.
     """
     return rng.permutation(np.repeat(np.arange(32), profile_counts(info)))

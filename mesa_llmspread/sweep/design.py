@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.stats import qmc
 
 from mesa_llmspread._validation import checked_int
-from mesa_llmspread.data.spread_data import COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data.schema import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, DesignError
 from mesa_llmspread.rng import RNGLike, as_seed, spawn_seeds
 from mesa_llmspread.sweep.checks import Problem, places, problems_of

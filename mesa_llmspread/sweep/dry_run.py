@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from mesa_llmspread._validation import checked_int
-from mesa_llmspread.deciders.llm.estimate import Estimate, total
+from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate as Estimate
+from mesa_llmspread.deciders.llm.cost_estimate import total
 from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.sweep.checks import arguments_of
 from mesa_llmspread.sweep.design import Design
@@ -61,7 +62,7 @@ def dry_run(
     steps, llm
         As for :func:`~mesa_llmspread.sweep.run`.
     **assumptions
-        ``chance``: see :func:`mesa_llmspread.deciders.llm.estimate.estimate`.
+        ``chance``: see :func:`mesa_llmspread.deciders.llm.cost_estimate.estimate`.
 
     Returns
     -------

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 
 from mesa_llmspread._validation import checked_int
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.data.spread_data import AGENT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data.schema import AGENT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.runfile import SCHEMA, TABLES, read_info

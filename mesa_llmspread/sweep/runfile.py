@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mesa_llmspread.data import RunInfo
-from mesa_llmspread.data.spread_data import AGENT_COLUMNS, COUNT_COLUMNS, EXPOSURE_COLUMNS
+from mesa_llmspread.data.schema import AGENT_COLUMNS, COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import InputFileError, LLMSpreadError
 
 __all__ = ["SCHEMA", "TABLES", "encode", "read_info"]

@@ -217,7 +217,7 @@ def _workers(
 
 def _load_litellm() -> None:
     """Make a worker ready for calls."""
-    from mesa_llmspread.deciders.llm.calls import load_litellm
+    from mesa_llmspread.deciders.llm.client import load_litellm
 
     load_litellm()
 

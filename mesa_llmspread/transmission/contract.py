@@ -1,10 +1,10 @@
-"""Whether a law keeps to the contract of :class:`~mesa_llmspread.transmission.TransmissionLaw`."""
+"""The test of a law against the contract of :class:`TransmissionLaw`."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -45,13 +45,13 @@ def check_memory(law: TransmissionLaw) -> None:
 
 
 def _same(law: TransmissionLaw, column: str, one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Raise if a law tells two kinds of exposures apart that it should not."""
+    """Raise if a law has other probabilities for two kinds of exposures."""
     first, second = law.evaluate(_CONTACTS, **one), law.evaluate(_CONTACTS, **other)
     if not np.array_equal(first, second):
         raise ArgumentError(
             f"{law.name}.memory",
             law.memory,
-            f"say what prob() depends on: it depends on {column} "
+            f"declare what prob() depends on: it depends on {column} "
             "(memory = 'first_repeat' tells the first exposure from later ones, 'cumulative' "
             "counts all who have posted; other laws run on SpreadModel only)",
         )
@@ -77,64 +77,52 @@ def check_law(law: type[TransmissionLaw] | TransmissionLaw | str, **options: Any
     >>> check_law("FirstRepeat")
     """
     made = resolve_law(law, **options)
-    kind = type(made).__name__
-    _require(made.parameters, kind, "have at least one field annotated float: its parameters")
-    _require(
-        dataclasses.is_dataclass(made) and made.__dataclass_params__.frozen,  # type: ignore[attr-defined]
-        kind,
-        "be a frozen dataclass: @dataclass(frozen=True)",
-    )
-    unknown = (set(made.labels) | set(made.bounds)) - set(made.parameters)
-    _require(not unknown, sorted(unknown), "name parameters only in labels and bounds")
-    low, high = (
-        made.replace({name: limits[end] for name, limits in _finite(made).items()})
-        for end in (0, 1)
-    )
-    for one in (made, low, high):
-        one.checked_prob(_mixed(200))
-    _require(made.replace(made.parameters) == made, kind, "be equal to a copy with its values")
-    for again in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
-        _require(again == made, kind, "come back whole from pickling: define it in a module")
+    for holds, requirement in _promises(made):
+        if not holds:
+            raise ArgumentError("law", type(made).__name__, requirement)
     check_memory(made)
+
+
+def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
+    """Yield whether each promise holds, and what it is."""
+    yield law.parameters, "have at least one field annotated float: its parameters"
+    params = getattr(law, "__dataclass_params__", None)
+    yield params and params.frozen, "be a frozen dataclass: @dataclass(frozen=True)"
+    unknown = (set(law.labels) | set(law.bounds)) - set(law.parameters)
+    yield not unknown, f"name only parameters in labels and bounds, not {', '.join(unknown)}"
     seen = _mixed(200)
+    for end in (0, 1):
+        law.replace({name: ends[end] for name, ends in _finite(law).items()}).checked_prob(seen)
+    yield law.replace(law.parameters) == law, "be equal to a copy with its values"
+    copies = (copy.deepcopy(law), pickle.loads(pickle.dumps(law)))
+    yield all(one == law for one in copies), "be equal after pickling: define it in a module"
+    chance = law.checked_prob(seen)
     order = np.random.default_rng(1).permutation(200)
-    _require(
-        np.array_equal(made.prob(seen)[order], made.prob(seen[order])),
-        kind,
+    yield (
+        np.array_equal(chance[order], law.prob(seen[order])),
         "decide every exposure by itself, whatever the others in the arrays",
     )
-    profiles = np.arange(32)
-    differs = np.ptp(made.evaluate(_CONTACTS[:, None], profile=profiles), axis=1).any()
-    _require(not differs or made.uses_profile, kind, "declare uses_profile = True")
-    together = 1 - (1 - made.evaluate(1)) ** _CONTACTS
-    if made.independent_contacts:
-        _require(
-            np.allclose(made.evaluate(_CONTACTS), together),
-            kind,
-            "have p = 1 - (1 - p_one)**contacts, as independent_contacts declares",
-        )
-    if made.offline:
-        alone, online = made.evaluate(0, direct=True), made.evaluate(_CONTACTS)
-        _require(
-            np.allclose(made.evaluate(_CONTACTS, direct=True), 1 - (1 - alone) * (1 - online)),
-            kind,
-            "have p = 1 - (1 - alpha * direct) * (1 - p_online)",
-        )
-    shares = sum(share for share, _ in made.mixture_components())
-    _require(abs(shares - 1) < 1e-9, kind, "have mixture_components with shares that sum to 1")
-    if (terms := made.rate_terms(seen)) is not None:
-        index, contacts = terms
-        rates = np.array(list(made.parameters.values()))[index]
-        _require(
-            np.allclose(made.prob(seen), 1 - (1 - rates) ** contacts),
-            kind,
+    by_profile = law.evaluate(_CONTACTS[:, None], profile=np.arange(32))
+    differs = np.ptp(by_profile, axis=1).any()
+    yield law.uses_profile or not differs, "declare uses_profile = True"
+    online = law.evaluate(_CONTACTS)
+    yield (
+        not law.independent_contacts or np.allclose(online, 1 - (1 - online[1]) ** _CONTACTS),
+        "have p = 1 - (1 - p_one)**contacts, as independent_contacts declares",
+    )
+    both = 1 - (1 - law.evaluate(0, direct=True)) * (1 - online)
+    yield (
+        not law.offline or np.allclose(law.evaluate(_CONTACTS, direct=True), both),
+        "have p = 1 - (1 - alpha * direct) * (1 - p_online)",
+    )
+    shares = sum(share for share, _ in law.mixture_components())
+    yield abs(shares - 1) < 1e-9, "have mixture_components with shares that sum to 1"
+    if (terms := law.rate_terms(seen)) is not None:
+        rates = np.array(list(law.parameters.values()))[terms[0]]
+        yield (
+            np.allclose(chance, 1 - (1 - rates) ** terms[1]),
             "have rate_terms with p = 1 - (1 - parameter[index])**contacts",
         )
-
-
-def _require(holds: Any, value: object, requirement: str) -> None:
-    if not holds:
-        raise ArgumentError("law", value, requirement)
 
 
 def _finite(law: TransmissionLaw) -> dict[str, tuple[float, float]]:

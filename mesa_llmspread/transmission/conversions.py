@@ -1,4 +1,4 @@
-"""Between a probability a step and a rate per unit time."""
+"""Conversions between a probability per step and a rate per unit time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def rate_to_probability(rate: Numbers, dt: float = 1.0) -> Floats:
-    """Probability that an event of a constant rate happens within a time: ``1 - exp(-rate dt)``.
+    """Return the probability of an event with a constant rate: ``1 - exp(-rate dt)``.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def rate_to_probability(rate: Numbers, dt: float = 1.0) -> Floats:
 
 
 def probability_to_rate(probability: Numbers, dt: float = 1.0) -> Floats:
-    """Constant rate with which an event has a probability within a time: ``-log(1 - p) / dt``.
+    """Return the constant rate of an event with a probability: ``-log(1 - p) / dt``.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from mesa_llmspread.profiles import trait_levels
 
 __all__ = ["ExposureArrays"]
 
-Numbers = npt.ArrayLike
-Floats = npt.NDArray[np.float64]
+# Columns of one type whatever they are given as.
+_TYPES: dict[str, type] = {"direct": bool, "profile": np.intp, "weight": float}
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class ExposureArrays:
     """What agents saw when they decided: arrays of one length, one entry per decision.
 
@@ -48,49 +50,25 @@ class ExposureArrays:
     array([2, 2, 2])
     """
 
-    __slots__ = (
-        "agent",
-        "contacts",
-        "cumulative",
-        "direct",
-        "exposure_count",
-        "profile",
-        "step",
-        "weight",
-    )
+    contacts: Any
+    exposure_count: Any = 1
+    direct: Any = False
+    profile: Any = 0
+    cumulative: Any = None
+    weight: Any = None
+    step: Any = 0
+    agent: Any = 0
 
-    def __init__(
-        self,
-        contacts: Numbers,
-        exposure_count: Numbers = 1,
-        direct: Numbers = False,
-        profile: Numbers = 0,
-        cumulative: Numbers | None = None,
-        weight: Numbers | None = None,
-        step: Numbers = 0,
-        agent: Numbers = 0,
-    ) -> None:
-        columns = np.broadcast_arrays(
-            np.asarray(contacts),
-            np.asarray(exposure_count),
-            np.asarray(direct, dtype=bool),
-            np.asarray(profile, dtype=np.intp),
-            np.asarray(contacts if cumulative is None else cumulative),
-            np.asarray(contacts if weight is None else weight, dtype=float),
-            np.asarray(step),
-            np.asarray(agent),
-        )
-        self.contacts: npt.NDArray[np.int64] = np.atleast_1d(columns[0])
-        self.exposure_count: npt.NDArray[np.int64] = np.atleast_1d(columns[1])
-        self.direct: npt.NDArray[np.bool_] = np.atleast_1d(columns[2])
-        self.profile: npt.NDArray[np.intp] = np.atleast_1d(columns[3])
-        self.cumulative: npt.NDArray[np.int64] = np.atleast_1d(columns[4])
-        self.weight: Floats = np.atleast_1d(columns[5])
-        self.step: npt.NDArray[np.int64] = np.atleast_1d(columns[6])
-        self.agent: npt.NDArray[np.int64] = np.atleast_1d(columns[7])
+    def __post_init__(self) -> None:
+        self.cumulative = self.contacts if self.cumulative is None else self.cumulative
+        self.weight = self.contacts if self.weight is None else self.weight
+        names = self.__slots__
+        columns = (np.asarray(getattr(self, name), _TYPES.get(name)) for name in names)
+        for name, column in zip(names, np.broadcast_arrays(*columns), strict=True):
+            setattr(self, name, np.atleast_1d(column))
 
     @property
-    def traits(self) -> Floats:
+    def traits(self) -> npt.NDArray[np.float64]:
         """The profiles' trait levels, shape (n, 5), in the order O C E A N."""
         return trait_levels()[self.profile]
 
@@ -98,8 +76,5 @@ class ExposureArrays:
         return len(self.contacts)
 
     def __getitem__(self, kept: Any) -> ExposureArrays:
-        """Keep some exposures: a slice, a mask, or indices."""
-        chosen = ExposureArrays.__new__(ExposureArrays)
-        for name in self.__slots__:
-            setattr(chosen, name, getattr(self, name)[kept])
-        return chosen
+        """Return some of the exposures: a slice, a mask, or indices."""
+        return ExposureArrays(*(getattr(self, name)[kept] for name in self.__slots__))

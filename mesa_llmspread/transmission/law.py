@@ -7,14 +7,15 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread._validation import checked_number
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, RenamedError
-from mesa_llmspread.profiles import all_profiles
+from mesa_llmspread._validation import check_name, checked_number
+from mesa_llmspread.exceptions import ArgumentError, RenamedError
+from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission.exposures import ExposureArrays
 
 __all__ = ["MEMORIES", "TransmissionLaw"]
@@ -39,6 +40,8 @@ class TransmissionLaw(ABC):
     ----------
     bounds : mapping of str to (float, float)
         The smallest and largest value of a parameter; 0 and 1 where none are given.
+    choices : mapping of str to tuple of str
+        The values that an option may have.
     labels : mapping of str to str
         What each parameter is, for readers.
     memory : {"none", "first_repeat", "cumulative"}
@@ -67,6 +70,7 @@ class TransmissionLaw(ABC):
     """
 
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     labels: ClassVar[Mapping[str, str]] = {}
     memory: ClassVar[str] = "none"
     independent_contacts: ClassVar[bool] = False
@@ -81,8 +85,14 @@ class TransmissionLaw(ABC):
     def __post_init__(self) -> None:
         limits = self.parameter_bounds
         for name, value in self.parameters.items():
-            number = checked_number(name, value, *limits[name])
-            object.__setattr__(self, name, number)
+            object.__setattr__(self, name, checked_number(name, value, *limits[name]))
+        for name, known in self.choices.items():
+            check_name(name, getattr(self, name), known)
+
+    def _declare(self, **declarations: Any) -> None:
+        """Set declarations, or options, of this law alone."""
+        for name, value in declarations.items():
+            object.__setattr__(self, name, value)
 
     @abstractmethod
     def prob(self, seen: ExposureArrays) -> Floats:
@@ -108,11 +118,7 @@ class TransmissionLaw(ABC):
     @property
     def parameters(self) -> dict[str, float]:
         """The parameters' values, by name, in order."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if _is_parameter(field)
-        }
+        return {name: getattr(self, name) for name in _parameter_names(type(self))}
 
     @property
     def parameter_bounds(self) -> dict[str, tuple[float, float]]:
@@ -132,7 +138,7 @@ class TransmissionLaw(ABC):
     @classmethod
     def option_names(cls) -> set[str]:
         """Return the names of the fields that are not parameters."""
-        return {field.name for field in dataclasses.fields(cls) if not _is_parameter(field)}
+        return {field.name for field in dataclasses.fields(cls)} - {*_parameter_names(cls)}
 
     @classmethod
     def example(cls, **options: Any) -> Self:
@@ -147,12 +153,10 @@ class TransmissionLaw(ABC):
         -------
         TransmissionLaw
         """
-        limits = {
-            field.name: cls.bounds.get(field.name, (0.0, 1.0))
-            for field in dataclasses.fields(cls)
-            if _is_parameter(field)
+        values = {
+            name: _middle(*cls.bounds.get(name, (0.0, 1.0))) for name in _parameter_names(cls)
         }
-        return cls(**{name: _middle(*limit) for name, limit in limits.items()}, **options)
+        return cls(**values, **options)
 
     def replace(self, values: Mapping[str, float]) -> Self:
         """Return the same law with other values of its parameters.
@@ -186,7 +190,7 @@ class TransmissionLaw(ABC):
         return self.replace({"alpha": self.parameters["alpha"] * share})
 
     def rate_terms(self, seen: ExposureArrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-        """Split the law into rates that act on separate exposures, if it is of that form.
+        """Split the law into rates that act on separate exposures, or return None.
 
         With ``p = 1 - (1 - parameter[i])**contacts`` at every exposure, each parameter can be
         estimated by itself, which is exact and fast. Laws of other forms return None.
@@ -320,11 +324,8 @@ class TransmissionLaw(ABC):
         """
         chance = np.asarray(self.prob(seen), dtype=float)
         if chance.shape != (len(seen),):
-            raise ArgumentError(
-                f"{self}.prob(seen)",
-                f"shape {chance.shape}",
-                f"return one probability per exposure, shape ({len(seen)},)",
-            )
+            allowed = f"return one probability per exposure, shape ({len(seen)},)"
+            raise ArgumentError(f"{self}.prob(seen)", f"shape {chance.shape}", allowed)
         # Written so that NaN is refused too.
         wrong = ~((chance >= -1e-12) & (chance <= 1 + 1e-12))
         if wrong.any():
@@ -347,8 +348,10 @@ class TransmissionLaw(ABC):
         return f"{type(self).__name__}({', '.join([*values, *self._changed_options()])})"
 
 
-def _is_parameter(field: dataclasses.Field[Any]) -> bool:
-    return field.type in (float, "float")
+@cache
+def _parameter_names(law: type[TransmissionLaw]) -> tuple[str, ...]:
+    """Return the names of the fields annotated ``float``."""
+    return tuple(field.name for field in dataclasses.fields(law) if field.type in (float, "float"))
 
 
 def _as_text(value: Any) -> str:
@@ -373,39 +376,19 @@ class _AtProfile(TransmissionLaw):
     law: TransmissionLaw
     profile: int
 
+    def __post_init__(self) -> None:
+        self._declare(memory=self.law.memory, independent_contacts=self.law.independent_contacts)
+
     @property
     def name(self) -> str:
-        return f"{self.law.name}[{all_profiles()[self.profile].code}]"
-
-    def __str__(self) -> str:
-        return f"{self.law}[{all_profiles()[self.profile].code}]"
+        return f"{self.law}[{codes()[self.profile]}]"
 
     @property
     def parameters(self) -> dict[str, float]:
         return self.law.parameters
 
-    @property
-    def memory(self) -> str:  # type: ignore[override]
-        return self.law.memory
-
-    @property
-    def independent_contacts(self) -> bool:  # type: ignore[override]
-        return self.law.independent_contacts
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.law, TransmissionLaw):
-            raise ArgumentTypeError("law", self.law, "a TransmissionLaw")
-
     def prob(self, seen: ExposureArrays) -> Floats:
-        return self.law.prob(
-            ExposureArrays(
-                seen.contacts,
-                seen.exposure_count,
-                seen.direct,
-                self.profile,
-                seen.cumulative,
-                seen.weight,
-                seen.step,
-                seen.agent,
-            )
-        )
+        return self.law.prob(dataclasses.replace(seen, profile=self.profile))
+
+    def __str__(self) -> str:
+        return self.name

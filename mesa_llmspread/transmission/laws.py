@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread._validation import checked_probability
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread._validation import check_name, checked_probability
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission.exposures import ExposureArrays
 from mesa_llmspread.transmission.law import TransmissionLaw
@@ -22,12 +22,21 @@ Terms = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def _any_of(beta: float | Floats, contacts: npt.NDArray[Any]) -> Floats:
-    """Probability that at least one of m independent contacts succeeds."""
+    """Return the probability that at least one of m independent contacts succeeds."""
     return 1.0 - (1.0 - beta) ** contacts
 
 
+class _RateLaw(TransmissionLaw):
+    """A law of which one rate acts at each exposure: all of it stands in ``rate_terms``."""
+
+    def prob(self, seen: ExposureArrays) -> Floats:
+        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
+        index, contacts = cast("Terms", self.rate_terms(seen))
+        return _any_of(np.array(list(self.parameters.values()))[index], contacts)
+
+
 @dataclass(frozen=True)
-class SI(TransmissionLaw):
+class SI(_RateLaw):
     """One rate: every contact, every step, with the same probability.
 
     ``p = 1 - (1 - beta)**m``
@@ -47,19 +56,10 @@ class SI(TransmissionLaw):
 
     labels: ClassVar[Mapping[str, str]] = {"beta": "each posting neighbour, each step"}
     independent_contacts: ClassVar[bool] = True
-    nested_in: ClassVar[tuple[str, ...]] = (
-        "OnlineOffline",
-        "FirstRepeat",
-        "TwoClassKnown",
-        "ByProfile",
-    )
-
-    def prob(self, seen: ExposureArrays) -> Floats:
-        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        return _any_of(self.beta, seen.contacts)
+    nested_in: ClassVar = ("OnlineOffline", "FirstRepeat", "TwoClassKnown", "ByProfile")
 
     def rate_terms(self, seen: ExposureArrays) -> Terms:
-        """One rate for every contact (:meth:`TransmissionLaw.rate_terms`)."""
+        """Return one rate for every contact (:meth:`TransmissionLaw.rate_terms`)."""
         return np.zeros(len(seen), dtype=np.intp), seen.contacts
 
 
@@ -98,7 +98,7 @@ class OnlineOffline(TransmissionLaw):
 
 
 @dataclass(frozen=True)
-class FirstRepeat(TransmissionLaw):
+class FirstRepeat(_RateLaw):
     """Novelty: one probability for the first time an agent sees the news, another for again.
 
     Per contact, ``p = 1 - (1 - b)**m``; per occasion, ``p = b`` if ``m >= 1``; with
@@ -109,8 +109,8 @@ class FirstRepeat(TransmissionLaw):
     beta_first, beta_repeat : float
         Probability at the first and at each later exposure occasion.
     per : {"contact", "occasion"}, default "contact"
-        Whether each posting neighbour acts on its own, or the agent makes one decision a
-        step whatever their number.
+        Whether each posting neighbour acts on its own, or the agent makes one decision per
+        occasion whatever their number.
 
     Examples
     --------
@@ -126,33 +126,21 @@ class FirstRepeat(TransmissionLaw):
         "beta_first": "the first time an agent sees it",
         "beta_repeat": "each time it sees it again",
     }
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"per": ("contact", "occasion")}
     memory: ClassVar[str] = "first_repeat"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.per not in ("contact", "occasion"):
-            raise UnknownNameError("per", self.per, ("contact", "occasion"))
-
-    @property
-    def independent_contacts(self) -> bool:  # type: ignore[override]
-        """Whether every contact acts on its own: unless an agent decides once per step."""
-        return self.per == "contact"
-
-    def prob(self, seen: ExposureArrays) -> Floats:
-        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        beta = np.where(seen.exposure_count > 1, self.beta_repeat, self.beta_first)
-        if self.per == "occasion":
-            return np.where(seen.contacts > 0, beta, 0.0)
-        return _any_of(beta, seen.contacts)
+        self._declare(independent_contacts=self.per == "contact")
 
     def rate_terms(self, seen: ExposureArrays) -> Terms:
-        """First exposures have one rate, others another (:meth:`TransmissionLaw.rate_terms`)."""
+        """Return one rate for first exposures, one for others; see TransmissionLaw."""
         acting = seen.contacts if self.per == "contact" else np.minimum(seen.contacts, 1)
         return (seen.exposure_count > 1).astype(np.intp), acting
 
 
 @dataclass(frozen=True)
-class SingleMultiple(TransmissionLaw):
+class SingleMultiple(_RateLaw):
     """Social reinforcement: one probability for a single posting neighbour, another for several.
 
     ``p = beta_single`` if the count is 1, ``beta_multiple`` if it is 2 or more (and no
@@ -161,7 +149,7 @@ class SingleMultiple(TransmissionLaw):
     Parameters
     ----------
     beta_single, beta_multiple : float
-        Probability a step with one, and with several, posting neighbours.
+        Probability per step with one, and with several, posting neighbours.
     count : {"current", "cumulative"}, default "current"
         Whether to count the neighbours visible now, or all who have posted so far (the
         one to use when only new posts are seen).
@@ -177,35 +165,23 @@ class SingleMultiple(TransmissionLaw):
     count: Literal["current", "cumulative"] = "current"
 
     labels: ClassVar[Mapping[str, str]] = {
-        "beta_single": "a step with one posting neighbour",
-        "beta_multiple": "a step with several posting neighbours",
+        "beta_single": "each step with one posting neighbour",
+        "beta_multiple": "each step with several posting neighbours",
     }
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"count": ("current", "cumulative")}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.count not in ("current", "cumulative"):
-            raise UnknownNameError("count", self.count, ("current", "cumulative"))
-
-    @property
-    def memory(self) -> str:  # type: ignore[override]
-        """What is remembered: the neighbours who have posted so far, where those count."""
-        return "none" if self.count == "current" else "cumulative"
-
-    def _several(self, seen: ExposureArrays) -> npt.NDArray[np.bool_]:
-        return (seen.contacts if self.count == "current" else seen.cumulative) > 1
-
-    def prob(self, seen: ExposureArrays) -> Floats:
-        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        beta = np.where(self._several(seen), self.beta_multiple, self.beta_single)
-        return np.where(seen.contacts > 0, beta, 0.0)
+        self._declare(memory="none" if self.count == "current" else "cumulative")
 
     def rate_terms(self, seen: ExposureArrays) -> Terms:
-        """One rate for one neighbour, one for several (:meth:`TransmissionLaw.rate_terms`)."""
-        return self._several(seen).astype(np.intp), np.minimum(seen.contacts, 1)
+        """Return one rate for one neighbour, one for several; see TransmissionLaw."""
+        counted = seen.contacts if self.count == "current" else seen.cumulative
+        return (counted > 1).astype(np.intp), np.minimum(seen.contacts, 1)
 
 
 @dataclass(frozen=True)
-class TwoClass(TransmissionLaw):
+class TwoClass(_RateLaw):
     """Two kinds of agents: some repost readily, the others hardly.
 
     ``p = 1 - (1 - b)**m`` with ``b = beta_high`` or ``beta_low`` by the agent's class.
@@ -245,8 +221,16 @@ class TwoClass(TransmissionLaw):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.high is not None:
-            object.__setattr__(self, "high", _checked_codes("high", self.high))
+        if self.high is None:
+            return
+        if not isinstance(self.high, Iterable):
+            raise ArgumentTypeError("high", self.high, "a collection of profile codes")
+        high = frozenset([self.high] if isinstance(self.high, str) else self.high)
+        for code in high:
+            check_name("high", code, codes())
+        self._declare(
+            high=high, uses_profile=True, independent_contacts=True, nested_in=("ByProfile",)
+        )
 
     @property
     def name(self) -> str:
@@ -261,36 +245,22 @@ class TwoClass(TransmissionLaw):
             del values["share_high"]
         return values
 
-    @property
-    def uses_profile(self) -> bool:  # type: ignore[override]
-        """Whether :meth:`prob` depends on the agent's profile: where the classes are known."""
-        return self.high is not None
-
-    @property
-    def independent_contacts(self) -> bool:  # type: ignore[override]
-        """Whether every contact acts on its own: where the classes are known."""
-        return self.high is not None
-
-    @property
-    def nested_in(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Laws of which this one is a special case, where the classes are known."""
-        return () if self.high is None else ("ByProfile",)
-
     def is_high(self, profile: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Tell which profiles (indices) belong to a known high class."""
+        """Return which profiles (indices) belong to a known high class."""
         high = self.high or frozenset()
         return np.array([code in high for code in codes()])[np.asarray(profile, dtype=int)]
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         if self.high is not None:
-            beta = np.where(self.is_high(seen.profile), self.beta_high, self.beta_low)
-            return _any_of(beta, seen.contacts)
-        low, high = _any_of(self.beta_low, seen.contacts), _any_of(self.beta_high, seen.contacts)
-        return (1.0 - self.share_high) * low + self.share_high * high
+            return super().prob(seen)
+        return sum(
+            (share * law.prob(seen) for share, law in self.mixture_components()),
+            start=np.zeros(len(seen)),
+        )
 
     def rate_terms(self, seen: ExposureArrays) -> Terms | None:
-        """Known classes have a rate each (:meth:`TransmissionLaw.rate_terms`)."""
+        """Return one rate for each known class (:meth:`TransmissionLaw.rate_terms`)."""
         if self.high is None:
             return None
         return self.is_high(seen.profile).astype(np.intp), seen.contacts
@@ -308,19 +278,8 @@ class TwoClass(TransmissionLaw):
         return SI(self.beta_high if self.is_high(profile) else self.beta_low)
 
 
-def _checked_codes(name: str, given: Iterable[str]) -> frozenset[str]:
-    """Take a collection of profile codes, or say which is none."""
-    if not isinstance(given, Iterable):
-        raise ArgumentTypeError(name, given, "a collection of profile codes")
-    wanted = frozenset([given] if isinstance(given, str) else given)
-    for code in wanted:
-        if code not in codes():
-            raise UnknownNameError(name, code, codes())
-    return wanted
-
-
 @dataclass(frozen=True)
-class ByProfile(TransmissionLaw):
+class ByProfile(_RateLaw):
     """One rate for each of the 32 profiles.
 
     ``p = 1 - (1 - betas[profile])**m``
@@ -345,19 +304,17 @@ class ByProfile(TransmissionLaw):
     def __post_init__(self) -> None:
         betas: Any = self.betas
         if isinstance(betas, Mapping):
-            missing = set(codes()) ^ set(betas)
-            if missing:
-                raise ArgumentError("betas", sorted(missing), "have exactly the 32 profile codes")
+            if wrong := sorted(set(codes()) ^ set(betas)):
+                raise ArgumentError("betas", wrong, "have exactly the 32 profile codes")
             betas = [betas[code] for code in codes()]
         if not isinstance(betas, Sequence | np.ndarray) or isinstance(betas, str):
             raise ArgumentTypeError("betas", betas, "32 probabilities, or a mapping from codes")
-        values = tuple(
-            checked_probability(f"betas[{code!r}]", beta)
-            for code, beta in zip(codes(), betas, strict=False)
-        )
-        if len(values) != 32 or len(betas) != 32:
+        if len(betas) != 32:
             raise ArgumentError("betas", self.betas, f"hold 32 probabilities, not {len(betas)}")
-        object.__setattr__(self, "betas", values)
+        given = zip(codes(), betas, strict=True)
+        self._declare(
+            betas=tuple(checked_probability(f"betas[{code!r}]", beta) for code, beta in given)
+        )
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -378,12 +335,8 @@ class ByProfile(TransmissionLaw):
         """Return the same law with other rates; see :meth:`TransmissionLaw.replace`."""
         return ByProfile(tuple({**self.parameters, **values}.values()))
 
-    def prob(self, seen: ExposureArrays) -> Floats:
-        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        return _any_of(np.asarray(self.betas)[seen.profile], seen.contacts)
-
     def rate_terms(self, seen: ExposureArrays) -> Terms:
-        """One rate per profile (:meth:`TransmissionLaw.rate_terms`)."""
+        """Return one rate per profile (:meth:`TransmissionLaw.rate_terms`)."""
         return seen.profile, seen.contacts
 
     def at_profile(self, profile: int) -> TransmissionLaw:

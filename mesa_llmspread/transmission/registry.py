@@ -6,6 +6,7 @@ import ast
 import inspect
 from typing import Any, TypeVar
 
+from mesa_llmspread._validation import check_name
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.plugins import find_part
 from mesa_llmspread.transmission.law import TransmissionLaw
@@ -29,9 +30,12 @@ _LAWS: dict[str, type[TransmissionLaw]] = {
 
 _BUILT_IN = frozenset(_LAWS)
 
+# What Python raises for text that is not a call with plain values.
+_UNREADABLE = (MemoryError, RecursionError, SyntaxError, TypeError, ValueError)
+
 
 def register_law(law: LawType) -> LawType:
-    """Make a law of your own known by its class's name, in this process.
+    """Register a law of your own by its class's name, in this process.
 
     Parameters
     ----------
@@ -59,12 +63,12 @@ def register_law(law: LawType) -> LawType:
 
 
 def registered_laws() -> dict[str, type[TransmissionLaw]]:
-    """Return the laws of one's own that are registered in this process, by name."""
+    """Return the laws of your own that are registered in this process, by name."""
     return {name: law for name, law in _LAWS.items() if name not in _BUILT_IN}
 
 
 def law_names() -> list[str]:
-    """List the laws that are known by name.
+    """Return the names of the laws that are known by name.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def law_names() -> list[str]:
 def resolve_law(
     law: str | type[TransmissionLaw] | TransmissionLaw, **options: Any
 ) -> TransmissionLaw:
-    """Find the law that a name, a class or a law stands for.
+    """Return the law that a name, a class or a law stands for.
 
     Parameters
     ----------
@@ -109,37 +113,30 @@ def resolve_law(
     'FirstRepeat(per="occasion")'
     """
     if isinstance(law, str):
-        if "(" not in law:
-            kind = _find(law, "law")
-        else:
-            name, args, given = parse_call(law, "law", "be the name of a law")
-            kind = _find(name, "law")
-            if args or not given.keys() <= kind.option_names():
-                return resolve_law(parse_law(law), **options)
-            options = {**given, **options}
+        name, args, given = parse_call(law, "law", "be the name of a law")
+        kind = _find(name, "law")
+        if args or given.keys() - kind.option_names():
+            return resolve_law(parse_law(law), **options)
+        options = {**given, **options}
     elif isinstance(law, TransmissionLaw):
         if not options:
             return law
-        kind = type(law)
-        options = {**law.options, **options}
+        kind, options = type(law), {**law.options, **options}
     elif isinstance(law, type) and issubclass(law, TransmissionLaw):
         kind = law
     else:
         raise ArgumentTypeError("law", law, "a name, a TransmissionLaw class or a TransmissionLaw")
     if inspect.isabstract(kind):
         raise ArgumentTypeError("law", law, "a law that has a prob() method")
-    allowed = kind.option_names()
     for option in options:
-        if option not in allowed:
-            raise UnknownNameError("option", option, sorted(allowed) or ("(none)",))
+        check_name("option", option, sorted(kind.option_names()) or ("(none)",))
     try:
         return kind.example(**options)
     except TypeError as error:
         if isinstance(error, ArgumentTypeError):
             raise
-        raise ArgumentError(
-            "law", kind.__name__, f"be given as a law with its values ({error})"
-        ) from error
+        wanted = f"be given as a law with its values ({error})"
+        raise ArgumentError("law", kind.__name__, wanted) from error
 
 
 def parse_law(text: str, argument: str = "law") -> TransmissionLaw:
@@ -218,7 +215,8 @@ def parse_call(text: str, argument: str, wanted: str) -> tuple[str, list[Any], d
     try:
         module, colon, attribute = name.rpartition(":")
         dotted = f"{module}.{attribute}".split(".") if colon else [name]
-        if not all(part.isidentifier() for part in dotted):
+        # Names of entry points may have hyphens.
+        if not all(part.replace("-", "_").isidentifier() for part in dotted):
             raise ValueError("not a name")
         call = ast.parse(f"_({values}" if bracket else "_()", mode="eval").body
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
@@ -230,14 +228,7 @@ def parse_call(text: str, argument: str, wanted: str) -> tuple[str, list[Any], d
         keywords = {str(kw.arg): ast.literal_eval(kw.value) for kw in call.keywords}
         if len(keywords) < len(call.keywords):
             raise ValueError("a parameter is given twice")
-    except (
-        AttributeError,
-        MemoryError,
-        RecursionError,
-        SyntaxError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except _UNREADABLE as error:
         raise ArgumentError(argument, text, wanted) from error
     return name, args, keywords
 

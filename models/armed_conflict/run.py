@@ -21,11 +21,12 @@ from mesa_llmspread._words import p_words
 from mesa_llmspread.analysis.event_analysis import Analysis, analyse
 from mesa_llmspread.cli.main import check_output, keep_unfinished, run_app
 from mesa_llmspread.deciders import as_decider
-from mesa_llmspread.deciders.llm.estimate import Estimate, total
+from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate as Estimate
+from mesa_llmspread.deciders.llm.cost_estimate import total
 from mesa_llmspread.events import select_events
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.io import first_free, new_folder
-from mesa_llmspread.reporting.report import figures, save_figures, write_report
+from mesa_llmspread.reporting.report import write_report
 from models.armed_conflict.model import ArmedConflict
 
 RESULTS = Path("results/armed_conflict")
@@ -131,7 +132,7 @@ def run(
         rng=rng,
     )
     if isinstance(experiment.decider, LLMDecider):
-        name = experiment.decider.endpoint.model
+        name = experiment.decider.client.model
         typer.echo(f"{name}: {estimate(experiment, experiment.decider)}", err=not dry_run)
     if dry_run:
         return
@@ -142,7 +143,7 @@ def run(
         analysis = analyse_all(concat(records), edges.network if edges else None)
         with new_folder(out, force) as new:
             analysis.data.save(new)
-            write_report(analysis, save_figures(figures(analysis), new), new / "report.html")
+            write_report(analysis, new)
     except BaseException as error:
         data = concat(records) if records else None
         done = f"{len(records)} of {len(experiment)} runs"

@@ -1,4 +1,4 @@
-"""Addresses of servers: fit to be shown, and whether anyone is there."""
+"""Addresses of servers: safe to show, and whether a server answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REACH_SECONDS = 5.0
 
 
 def public_address(api_base: str) -> str:
-    """Take everything secret out of an address: user, password, query and fragment.
+    """Return an address without its secrets: user, password, query and fragment.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def public_address(api_base: str) -> str:
 
 
 def answers(address: str) -> bool:
-    """Whether anything speaks HTTP at an address, whatever it says.
+    """Return whether a server answers at an address, with whatever status.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""What an exception out of litellm means: for this attempt, this decision, or the whole run.
+"""What an exception of litellm means: for this attempt, this decision, or the whole run.
 
-What a server says is never shown whole: error bodies repeat prompts and parts of keys.
+What a server replies is never shown whole: error bodies repeat prompts and parts of keys.
 """
 
 from __future__ import annotations
@@ -11,36 +11,36 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-__all__ = ["PASSING", "FailureKind", "Trouble", "diagnose", "presentable"]
+__all__ = ["PASSING", "FailureKind", "Fault", "diagnose", "presentable"]
 
 FailureKind = Literal[
     "refusal", "truncated", "malformed", "bad_request", "timeout", "rate_limit", "server"
 ]
 
-#: What another attempt, or another hour, may mend.
+#: What another attempt, or another hour, may fix.
 PASSING: tuple[FailureKind, ...] = ("timeout", "rate_limit", "server")
 
 _FATAL = {
     402: "the account cannot pay for calls",
     404: "the model or the address is not known there",
 }
-# Asking again would not help, but another prompt may do better.
+# The same request would fail again, but another prompt may do better.
 _REFUSED_WHOLE = frozenset({400, 403, 413, 422})
 _KEY_LIKE = re.compile(r"\bsk-\S+|[\w*+=-]{32,}")
 
 
-class Trouble(Exception):
-    """An attempt that brought no reply.
+class Fault(Exception):
+    """An attempt that brought no completion.
 
     Parameters
     ----------
     kind : str
-        A kind of failure of one decision; or ``"fatal"`` or ``"unreachable"`` where no other
-        call would fare better.
+        A kind of failure of one decision; or ``"fatal"`` or ``"unreachable"`` if no other call
+        would do better.
     detail : str
-        What happened, fit to be shown.
+        What happened, safe to show.
     retry_after : float, optional
-        Seconds the server asks to wait.
+        Seconds that the server asks to wait.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class Trouble(Exception):
         return self.kind in (*PASSING, "unreachable")
 
 
-def diagnose(error: Exception) -> Trouble:
-    """Say what an exception out of litellm means for the call.
+def diagnose(error: Exception) -> Fault:
+    """Return what an exception of litellm means for the call.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def diagnose(error: Exception) -> Trouble:
 
     Returns
     -------
-    Trouble
+    Fault
     """
     import httpx
     from litellm import exceptions as known
@@ -78,33 +78,33 @@ def diagnose(error: Exception) -> Trouble:
     chain = list(_chain(error))
     status = getattr(error, "status_code", None)
     if any(isinstance(link, httpx.ConnectError) for link in chain):
-        return Trouble("unreachable", "")
+        return Fault("unreachable", "")
     if isinstance(error, TimeoutError | known.Timeout):
-        return Trouble("timeout", "no complete answer in time")
+        return Fault("timeout", "no complete answer in time")
     if isinstance(error, known.UnsupportedParamsError):
-        return Trouble("fatal", presentable(error.message))
+        return Fault("fatal", presentable(error.message))
     if status == 401:
-        # Not even a part of what the server says: it repeats parts of the key.
-        return Trouble("fatal", "the API key was not accepted (HTTP 401); set a valid one")
-    said = _upstream_words(chain, status)
+        # No word of the server's: it repeats parts of the key.
+        return Fault("fatal", "the API key was not accepted (HTTP 401); set a valid one")
+    words = _server_words(chain, status)
     if status in _FATAL:
-        return Trouble("fatal", f"{_FATAL[status]} ({said})")
+        return Fault("fatal", f"{_FATAL[status]} ({words})")
     if isinstance(error, known.ContentPolicyViolationError):
-        return Trouble("refusal", f"content policy ({said})")
+        return Fault("refusal", f"content policy ({words})")
     if status in _REFUSED_WHOLE:
-        return Trouble("bad_request", said)
-    return Trouble("rate_limit" if status == 429 else "server", said, _retry_after(chain))
+        return Fault("bad_request", words)
+    return Fault("rate_limit" if status == 429 else "server", words, _retry_after(chain))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk an error and the ones behind it."""
+    """Walk through an error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
-def _upstream_words(chain: list[BaseException], status: int | None) -> str:
-    """Give the status and the server's own message, or the kind of error where it sent none."""
+def _server_words(chain: list[BaseException], status: int | None) -> str:
+    """Return the status and the server's message, or the kind of error if it sent none."""
     for link in chain:
         body = getattr(link, "body", None)
         if isinstance(body, dict) and isinstance(body.get("message"), str):
@@ -117,31 +117,30 @@ def _upstream_words(chain: list[BaseException], status: int | None) -> str:
 
 
 def _retry_after(chain: list[BaseException]) -> float | None:
-    """Seconds the server asks to wait, given as a number or a date (RFC 9110, 10.2.3)."""
-    for link in chain:
-        headers = getattr(getattr(link, "response", None), "headers", {})
-        asked = headers.get("retry-after")
-        if asked is None:
-            continue
-        try:
-            return max(0.0, float(asked))
-        except ValueError:
-            pass
-        try:
-            moment = email.utils.parsedate_to_datetime(asked)
-        except ValueError:
-            return None
-        return max(0.0, (moment - datetime.datetime.now(moment.tzinfo)).total_seconds())
-    return None
+    """Return the seconds to wait, sent as a number or a date (RFC 9110, 10.2.3)."""
+    responses = (getattr(link, "response", None) for link in chain)
+    headers = [getattr(response, "headers", {}) for response in responses]
+    asked = next((found["retry-after"] for found in headers if "retry-after" in found), None)
+    if asked is None:
+        return None
+    try:
+        return max(0.0, float(asked))
+    except ValueError:
+        pass
+    try:
+        moment = email.utils.parsedate_to_datetime(asked)
+    except ValueError:
+        return None
+    return max(0.0, (moment - datetime.datetime.now(moment.tzinfo)).total_seconds())
 
 
 def presentable(text: str, limit: int = 200) -> str:
-    r"""Make foreign words fit for a message: one short line, nothing that looks like a key.
+    r"""Return foreign words as one short line without anything that looks like a key.
 
     Parameters
     ----------
     text : str
-        What a server or a model said.
+        What a server or a model wrote.
     limit : int
         Longest text, in characters.
 

@@ -1,139 +1,31 @@
-"""What calls may take: requests and tokens a minute, and calls and money in all.
+"""What calls may take: places, requests and tokens per minute, calls and money in all.
 
-A limit by the minute makes calls wait; a budget ends the run before the call that could
-pass it. A call is charged at the most it can cost until it is back, so that the calls under
-way cannot pass the budget together.
+A limit per minute makes calls wait; a budget ends the run before the call that could pass it.
+A call is charged at the most it can cost until it is back, so that the calls under way cannot
+pass the budget together.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from mesa_llmspread._validation import checked_int, checked_number
+from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.exceptions import BudgetExceededError
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-__all__ = ["Budget", "Ledger", "MemoryLedger", "Pace"]
-
+__all__ = ["Limits", "Pace"]
 
 _LOOK_AGAIN_SECONDS = 0.05
-
-
-class Ledger(Protocol):
-    """Where requests and money are counted; see the methods of these names of DecisionStore."""
-
-    def reserve(
-        self, cost: float, max_calls: int | None = None, max_cost: float | None = None
-    ) -> bool:
-        """Take one request out of what may be spent, if there is enough left."""
-
-    def refund(self, cost: float) -> None:
-        """Give back what a request was feared to cost and did not."""
-
-    def spent(self) -> tuple[int, float]:
-        """Say how many requests and US dollars have been taken."""
-
-
-class MemoryLedger:
-    """A ledger that lasts as long as its process, where there is no store."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._calls = 0
-        self._cost = 0.0
-
-    def __reduce__(self) -> tuple[type[MemoryLedger], tuple[()]]:
-        return MemoryLedger, ()
-
-    def reserve(
-        self, cost: float, max_calls: int | None = None, max_cost: float | None = None
-    ) -> bool:
-        """Take one request out of what may be spent, if there is enough left."""
-        with self._lock:
-            if max_calls is not None and self._calls >= max_calls:
-                return False
-            if max_cost is not None and self._cost + cost > max_cost:
-                return False
-            self._calls += 1
-            self._cost += cost
-            return True
-
-    def refund(self, cost: float) -> None:
-        """Give back what a request was feared to cost and did not."""
-        with self._lock:
-            self._cost -= cost
-
-    def spent(self) -> tuple[int, float]:
-        """Say how many requests and US dollars have been taken."""
-        return self._calls, self._cost
-
-
-class Budget:
-    """Calls and money that may be spent.
-
-    Parameters
-    ----------
-    ledger : Ledger
-        Where they are counted: a store, for all processes that share it.
-    max_calls : int or None
-        Most requests, repeated ones included.
-    max_cost_usd : float or None
-        Most US dollars.
-    """
-
-    def __init__(self, ledger: Ledger, max_calls: int | None, max_cost_usd: float | None) -> None:
-        self.ledger = ledger
-        self.max_calls = max_calls
-        self.max_cost_usd = max_cost_usd
-        self._under_way = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_under_way": 0}
-
-    async def take(self, cost: float) -> None:
-        """Pay for one request in advance.
-
-        Where only what others under way may cost is in the way, wait until they are back.
-
-        Parameters
-        ----------
-        cost : float
-            The most it can cost, in US dollars; 0 where no price is known.
-
-        Raises
-        ------
-        BudgetExceededError
-            If there is not enough left.
-        """
-        while not self.ledger.reserve(cost, self.max_calls, self.max_cost_usd):
-            calls, spent = self.ledger.spent()
-            if self.max_calls is not None and calls >= self.max_calls:
-                raise BudgetExceededError("max_calls", self.max_calls, calls)
-            if self.max_cost_usd is not None and not self._under_way:
-                raise BudgetExceededError("max_cost_usd", self.max_cost_usd, spent)
-            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
-        self._under_way += 1
-
-    def settle(self, reserved: float, cost: float | None) -> None:
-        """Correct what a request was charged, now that it is back.
-
-        Parameters
-        ----------
-        reserved : float
-            What it was charged.
-        cost : float or None
-            What it cost, in US dollars; None where nobody knows: it stays charged.
-        """
-        self._under_way -= 1
-        if reserved and cost is not None:
-            self.ledger.refund(reserved - cost)
+_MOST = 1e15
 
 
 class Pace:
-    """A number of things a minute that calls of one process wait for, in order.
+    """A number of things per minute that calls of one process wait for, in order.
 
     Parameters
     ----------
@@ -146,15 +38,12 @@ class Pace:
     """
 
     def __init__(self, per_minute: float) -> None:
-        self.per_minute = per_minute
-        # Room for one at least: a bucket cannot give more at once than it holds.
-        self._room = max(1.0, per_minute / 60)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._queue: asyncio.Lock
-        self._bucket: AsyncLimiter
+        from aiolimiter import AsyncLimiter
 
-    def __reduce__(self) -> tuple[type[Pace], tuple[Any, ...]]:
-        return Pace, (self.per_minute,)
+        # Room for one at least: a bucket cannot release more at once than it holds.
+        self._room = max(1.0, per_minute / 60)
+        self._bucket: AsyncLimiter = AsyncLimiter(self._room, 60 * self._room / per_minute)
+        self._queue = asyncio.Lock()
 
     async def take(self, amount: float = 1.0) -> None:
         """Wait until there is enough.
@@ -164,7 +53,6 @@ class Pace:
         amount : float
             How many; more than the bucket holds take several turns.
         """
-        self._fit_loop()
         # One at a time: the bucket alone would let small amounts pass large ones for ever.
         async with self._queue:
             while amount > 0:
@@ -172,11 +60,112 @@ class Pace:
                 await self._bucket.acquire(portion)
                 amount -= portion
 
+
+@dataclass
+class Limits:
+    """What the calls of all runs that share a decider may take.
+
+    Parameters
+    ----------
+    ledger : DecisionStore
+        Where requests and money are counted, for all processes that share it.
+    max_concurrency : int
+        Most calls under way at one time.
+    requests_per_minute, tokens_per_minute : float or None
+        Most requests, and tokens, that this process sends per minute.
+    max_calls : int or None
+        Most requests, repeated ones included.
+    max_cost_usd : float or None
+        Most US dollars.
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If a limit is out of its range or of the wrong kind.
+    """
+
+    ledger: DecisionStore
+    max_concurrency: int = 32
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    max_calls: int | None = None
+    max_cost_usd: float | None = None
+
+    def __post_init__(self) -> None:
+        self.max_concurrency = checked_int("max_concurrency", self.max_concurrency, 1)
+        if self.max_calls is not None:
+            self.max_calls = checked_int("max_calls", self.max_calls, 1)
+        least = {"requests_per_minute": 1e-3, "tokens_per_minute": 1e-3, "max_cost_usd": 0.0}
+        for name, low in least.items():
+            if (value := getattr(self, name)) is not None:
+                setattr(self, name, checked_number(name, value, low, _MOST))
+        self._start()
+
+    def _start(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._under_way = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
     def _fit_loop(self) -> None:
-        """Have a bucket on the running loop; that of another process is another one."""
+        """Make what calls wait for on the running loop; another process has another loop."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            from aiolimiter import AsyncLimiter
+            paces = (self.requests_per_minute, self.tokens_per_minute)
+            self._loop, self._places = loop, asyncio.Semaphore(self.max_concurrency)
+            self._requests, self._tokens = (None if p is None else Pace(p) for p in paces)
+            self._under_way = 0
 
-            self._loop, self._queue = loop, asyncio.Lock()
-            self._bucket = AsyncLimiter(self._room, 60 * self._room / self.per_minute)
+    def place(self) -> asyncio.Semaphore:
+        """Return the semaphore that one call holds from its first attempt to its last."""
+        self._fit_loop()
+        return self._places
+
+    async def take(self, tokens: float, most: float) -> None:
+        """Wait for a request's turn, and pay for it in advance.
+
+        Parameters
+        ----------
+        tokens : float
+            Tokens of its prompt and its longest answer.
+        most : float
+            The most it can cost, in US dollars; 0 if no price is known. While only what other
+            calls under way may cost exceeds the budget, it waits until they are back.
+
+        Raises
+        ------
+        BudgetExceededError
+            If there is not enough left.
+        """
+        self._fit_loop()
+        if self._requests is not None:
+            await self._requests.take()
+        if self._tokens is not None:
+            await self._tokens.take(tokens)
+        while not self.ledger.reserve(most, self.max_calls, self.max_cost_usd):
+            calls, spent = self.ledger.spent()
+            if self.max_calls is not None and calls >= self.max_calls:
+                raise BudgetExceededError("max_calls", self.max_calls, calls)
+            if self.max_cost_usd is not None and not self._under_way:
+                raise BudgetExceededError("max_cost_usd", self.max_cost_usd, spent)
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        self._under_way += 1
+
+    def settle(self, most: float, cost: float | None) -> None:
+        """Correct what a request was charged, now that it is back.
+
+        Parameters
+        ----------
+        most : float
+            What it was charged.
+        cost : float or None
+            What it cost, in US dollars; None if nobody knows: it stays charged.
+        """
+        self._under_way -= 1
+        if most and cost is not None:
+            self.ledger.refund(most - cost)

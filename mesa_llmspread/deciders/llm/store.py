@@ -1,12 +1,13 @@
 """Every call to a language model, kept in one SQLite file.
 
-A call is written before its decision is used, so whatever happens to a run, what has been
-paid for is not lost: the same run answers from the file what it has already asked. Several
-processes may share a file on a local disk.
+A call is written before its decision is used, so whatever happens to a run, what has been paid
+for is not lost: the same run finds in the file what it has already asked. Several processes may
+share a file on a local disk.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -15,11 +16,10 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mesa_llmspread.deciders.llm.kept import Call
+from mesa_llmspread.deciders.llm.call import Call
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError, OutputError
 
 if TYPE_CHECKING:
@@ -28,44 +28,27 @@ if TYPE_CHECKING:
 __all__ = ["DecisionStore"]
 
 _FORMAT = 1
-# "lspr": says in the file's header what the file is (SQLite's application_id).
 _APPLICATION = 0x6C737072
 _PATIENCE_SECONDS = 60.0
 
-
-_COLUMNS = tuple(field.name for field in dataclasses.fields(Call))
-_TYPES = {"int": "INTEGER", "float": "REAL", "str": "TEXT"}
-
-
-def _declared(field: dataclasses.Field[Any]) -> str:
-    """Declare a column as its field is annotated."""
-    kind, _, optional = str(field.type).partition(" | ")
-    return f"{field.name} {_TYPES[kind]}{'' if optional else ' NOT NULL'}"
-
-
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS calls (
-    {", ".join(_declared(field) for field in dataclasses.fields(Call))},
-    digest TEXT NOT NULL,
-    again INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (key)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS spent (
-    one INTEGER PRIMARY KEY CHECK (one = 1), calls INTEGER NOT NULL, cost REAL NOT NULL
-);
-INSERT OR IGNORE INTO spent VALUES (1, 0, 0.0);
-PRAGMA application_id = {_APPLICATION};
-PRAGMA user_version = {_FORMAT};
-"""
-_SELECT = f"SELECT {', '.join(_COLUMNS)}, again FROM calls WHERE key = ?"
+_NAMES = [field.name for field in dataclasses.fields(Call)]
+_COLUMNS = ", ".join(_NAMES)
+_SELECT = f"SELECT {_COLUMNS}, again FROM calls WHERE key = ?"
 # What is there stays, whoever else asks; only a call marked to be asked again is replaced.
 _INSERT = f"""
-INSERT INTO calls ({", ".join(_COLUMNS)}, digest)
-VALUES ({", ".join("?" * (len(_COLUMNS) + 1))})
-ON CONFLICT (key) DO UPDATE SET
-    {", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS[1:], "digest"))}, again = 0
-WHERE again = 1
-"""
+INSERT INTO calls ({_COLUMNS}, digest) VALUES ({", ".join("?" * (len(_NAMES) + 1))})
+ON CONFLICT (key) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _NAMES[1:])},
+    digest = excluded.digest, again = 0 WHERE again = 1"""
+_RESERVE = """
+UPDATE spent SET calls = calls + 1, cost = cost + :cost
+WHERE (:max_calls IS NULL OR calls < :max_calls)
+    AND (:max_cost IS NULL OR cost + :cost <= :max_cost)"""
+# A completion came back if there is a reason why it finished.
+_TOTALS = """
+SELECT count(*), count(DISTINCT run), count(prompt), count(finish_reason),
+    count(finish_reason || prompt_tokens), total(prompt_tokens), total(completion_tokens),
+    count(finish_reason || cost), total(cost)
+FROM calls"""
 
 
 class DecisionStore:
@@ -74,14 +57,15 @@ class DecisionStore:
     Parameters
     ----------
     path : path-like
-        The file, on a local disk; made when something is first kept in it.
+        The file, on a local disk; it is created when something is first kept in it.
+        ``":memory:"`` is a store without a file, for one process.
     store_prompts : bool, default False
         Keep the prompts' words too. Texts of events may not be yours to pass on.
 
     Raises
     ------
     ArgumentTypeError
-        If ``path`` is no path.
+        If ``path`` is not a path.
 
     Examples
     --------
@@ -104,15 +88,8 @@ class DecisionStore:
         self._connection: sqlite3.Connection | None = None
         self._process = os.getpid()
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "store_prompts": self.store_prompts}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._begin()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> DecisionStore:
-        return DecisionStore(self.path, self.store_prompts)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DecisionStore, (self.path, self.store_prompts)
 
     def __enter__(self) -> DecisionStore:
         return self
@@ -128,7 +105,7 @@ class DecisionStore:
             self._connection = None
 
     def get(self, key: str) -> tuple[Call, bool] | None:
-        """Look a call up.
+        """Return a call, and whether it is to be asked again; None if it is not kept.
 
         Parameters
         ----------
@@ -137,14 +114,13 @@ class DecisionStore:
         Returns
         -------
         tuple of Call and bool, or None
-            The call, and whether it is one to be asked again; None where it is not kept.
         """
         with self._database() as database:
             row = database.execute(_SELECT, (key,)).fetchone()
         return None if row is None else (Call(*row[:-1]), bool(row[-1]))
 
     def keep(self, call: Call) -> Call:
-        """Write a call down, once and for all.
+        """Write a call, once and for all.
 
         Parameters
         ----------
@@ -153,14 +129,13 @@ class DecisionStore:
         Returns
         -------
         Call
-            What the file says from now on: the call of another process, where that was first.
+            What the file holds from now on: the call of another process, if that was first.
         """
         if not self.store_prompts:
             call = dataclasses.replace(call, prompt=None)
         values = dataclasses.astuple(call)
         with self._database() as database:
-            written = database.execute(_INSERT, (*values, _digest(values))).rowcount
-            if written:
+            if database.execute(_INSERT, (*values, _digest(values))).rowcount:
                 return call
             return Call(*database.execute(_SELECT, (call.key,)).fetchone()[:-1])
 
@@ -174,22 +149,20 @@ class DecisionStore:
         errors : sequence of str
             The kinds of failure to ask again.
         """
-        places = ", ".join("?" * len(errors))
+        statement = f"""UPDATE calls SET again = 1
+            WHERE key = ? AND error IN ({", ".join("?" * len(errors))})"""
         with self._database() as database, _transaction(database):
-            database.executemany(
-                f"UPDATE calls SET again = 1 WHERE key = ? AND error IN ({places})",
-                [(key, *errors) for key in keys],
-            )
+            database.executemany(statement, [(key, *errors) for key in keys])
 
     def reserve(
         self, cost: float, max_calls: int | None = None, max_cost: float | None = None
     ) -> bool:
-        """Take one request out of what may be spent, over all processes that share the file.
+        """Charge one request to the budget of all processes that share the file.
 
         Parameters
         ----------
         cost : float
-            The most it can cost, in US dollars; :meth:`refund` gives back what it did not.
+            The most it can cost, in US dollars; :meth:`refund` returns what it did not.
         max_calls : int or None
             Most requests ever sent for this file.
         max_cost : float or None
@@ -198,71 +171,57 @@ class DecisionStore:
         Returns
         -------
         bool
-            Whether there was enough left; if not, nothing is taken.
+            Whether there was enough left; if not, nothing is charged.
         """
+        limits = {"cost": cost, "max_calls": max_calls, "max_cost": max_cost}
         with self._database() as database:
-            taken = database.execute(
-                "UPDATE spent SET calls = calls + 1, cost = cost + :cost "
-                "WHERE (:max_calls IS NULL OR calls < :max_calls) "
-                "AND (:max_cost IS NULL OR cost + :cost <= :max_cost)",
-                {"cost": cost, "max_calls": max_calls, "max_cost": max_cost},
-            ).rowcount
-        return bool(taken)
+            return bool(database.execute(_RESERVE, limits).rowcount)
 
     def refund(self, cost: float) -> None:
-        """Give back what a request was feared to cost and did not.
+        """Return what a request was charged and did not cost.
 
         Parameters
         ----------
         cost : float
-            US dollars; negative where it cost more.
+            US dollars; negative if it cost more.
         """
         with self._database() as database:
             database.execute("UPDATE spent SET cost = cost - ?", (cost,))
 
     def spent(self) -> tuple[int, float]:
-        """Say what has been taken.
+        """Return what was charged.
 
         Returns
         -------
         tuple of int and float
-            Requests, and US dollars at known prices. A request that never came back counts,
-            at the most it can have cost.
+            Requests, and US dollars at known prices. A request that never came back counts, at
+            the most it can have cost.
         """
         with self._database() as database:
             calls, cost = database.execute("SELECT calls, cost FROM spent").fetchone()
         return calls, cost
 
     def info(self) -> dict[str, Any]:
-        """Say what is in the file, as plain values.
+        """Return what is in the file, as plain values.
 
         Returns
         -------
         dict
             Counts of ``calls``, ``runs``, ``outcomes`` and ``errors``, ``models`` and sums of
-            ``tokens`` and ``cost_usd``, None where a part is unknown; ``requests_sent`` and
-            ``spent_usd`` as :meth:`spent` gives them.
+            ``tokens`` and ``cost_usd``, None if a part is unknown; ``requests_sent`` and
+            ``spent_usd`` as :meth:`spent` returns them.
         """
         with self._database() as database:
 
             def counts(column: str) -> dict[str, int]:
-                query = (
-                    f"SELECT {column}, count(*) FROM calls WHERE {column} IS NOT NULL GROUP BY 1"
-                )
-                return dict(database.execute(query).fetchall())
+                known = f"FROM calls WHERE {column} IS NOT NULL GROUP BY 1"
+                return dict(database.execute(f"SELECT {column}, count(*) {known}").fetchall())
 
-            calls, runs, prompts = database.execute(
-                "SELECT count(*), count(DISTINCT run), count(prompt) FROM calls"
-            ).fetchone()
-            # A completion came back wherever its server is named.
-            counted, prompt_tokens, completion_tokens, priced, cost = database.execute(
-                "SELECT count(*) = count(prompt_tokens), total(prompt_tokens), "
-                "total(completion_tokens), count(*) = count(cost), total(cost) "
-                "FROM calls WHERE finish_reason IS NOT NULL"
-            ).fetchone()
-            models, outcomes, errors = (counts(name) for name in ("model", "outcome", "error"))
+            models, outcomes, errors = map(counts, ("model", "outcome", "error"))
+            totals = database.execute(_TOTALS).fetchone()
             requests, spent = self.spent()
-        tokens = {"prompt": int(prompt_tokens), "completion": int(completion_tokens)}
+        calls, runs, prompts, came, counted, prompt, completion, priced, cost = totals
+        tokens = {"prompt": int(prompt), "completion": int(completion)}
         return {
             "path": str(self.path),
             "calls": calls,
@@ -271,31 +230,29 @@ class DecisionStore:
             "models": models,
             "outcomes": outcomes,
             "errors": errors,
-            "tokens": tokens if counted else None,
-            "cost_usd": cost if priced else None,
+            "tokens": tokens if counted == came else None,
+            "cost_usd": cost if priced == came else None,
             "requests_sent": requests,
-            "spent_usd": spent if priced else None,
+            "spent_usd": spent if priced == came else None,
         }
 
     def to_frame(self) -> pd.DataFrame:
-        """Give all calls as a table, ordered by run, step and agent.
+        """Return all calls as a table, ordered by run, step and agent.
 
         Returns
         -------
         DataFrame
-            One row a call, the columns of :class:`Call`, and ``post`` and ``reason`` out of
-            the answers of decisions.
+            One row per call, the columns of :class:`Call`, and ``post`` and ``reason`` from the
+            answers of decisions.
         """
         import pandas as pd
 
+        statement = f"SELECT {_COLUMNS} FROM calls ORDER BY run, step, agent, draw"
         with self._database() as database:
-            rows = database.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM calls ORDER BY run, step, agent, draw"
-            ).fetchall()
-        frame = pd.DataFrame(rows, columns=list(_COLUMNS))
+            rows = database.execute(statement).fetchall()
+        frame = pd.DataFrame(rows, columns=_NAMES)
         frame = frame.astype({"prompt_tokens": "Int64", "completion_tokens": "Int64"})
-        place = _COLUMNS.index("answer")
-        answers = [json.loads(row[place] or "{}") for row in rows]
+        answers = [json.loads(row[_NAMES.index("answer")] or "{}") for row in rows]
         for column in ("post", "reason"):
             frame[column] = [answer.get(column) for answer in answers]
         return frame
@@ -326,12 +283,12 @@ class DecisionStore:
         if out.suffix not in (".csv", ".jsonl", ".parquet"):
             raise ArgumentError("path", str(path), "end in .csv, .jsonl or .parquet")
         frame = self.to_frame()
-        if out.suffix == ".csv":
-            content = frame.to_csv(index=False).encode()
-        elif out.suffix == ".jsonl":
-            content = frame.to_json(orient="records", lines=True, force_ascii=False).encode()
-        else:
+        if out.suffix == ".parquet":
             content = frame.to_parquet(index=False)
+        elif out.suffix == ".csv":
+            content = frame.to_csv(index=False).encode()
+        else:
+            content = frame.to_json(orient="records", lines=True, force_ascii=False).encode()
         write_whole(out, content)
         return out
 
@@ -341,30 +298,28 @@ class DecisionStore:
         Returns
         -------
         list of str
-            What is wrong, one line a fault; empty where the file is sound: SQLite finds no
-            damage, every row is as it was written, answers are there where, and only where,
-            a call did not fail.
+            What is wrong, one line per fault; empty if the file is sound: SQLite finds no
+            damage, every row is as it was written, and there is an answer if, and only if, a
+            call did not fail.
         """
-        faults = []
         with self._database() as database:
-            for (said,) in database.execute("PRAGMA integrity_check"):
-                if said != "ok":
-                    faults.append(f"{self.path}: {said}")
-            rows = database.execute(f"SELECT {', '.join(_COLUMNS)}, digest FROM calls")
-            for *values, digest in rows:
-                call = Call(*values)
-                if digest != _digest(tuple(values)):
-                    faults.append(f"{self.path}, call {call.key}: was changed after it was written")
-                elif (call.outcome == "failed") is not (call.answer is None):
-                    faults.append(f"{self.path}, call {call.key}: answer and outcome disagree")
+            found = [line for (line,) in database.execute("PRAGMA integrity_check")]
+            rows = database.execute(f"SELECT {_COLUMNS}, digest FROM calls").fetchall()
+        faults = [f"{self.path}: {line}" for line in found if line != "ok"]
+        for *values, digest in rows:
+            call = Call(*values)
+            if digest != _digest(tuple(values)):
+                faults.append(f"{self.path}, call {call.key}: was changed after it was written")
+            elif (call.outcome == "failed") is not (call.answer is None):
+                faults.append(f"{self.path}, call {call.key}: answer and outcome disagree")
         return faults
 
-    @contextmanager
+    @contextlib.contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection of this process to one thread at a time."""
+        """Lend the connection of this process to one thread at a time."""
         if self._process != os.getpid():
-            # A connection does not survive a fork: the parent's is left alone, unclosed.
-            _left_behind.append(self._connection)
+            # A connection does not survive a fork: the parent's stays as it is, unclosed.
+            _of_parents.append(self._connection)
             self._begin()
         with self._lock:
             try:
@@ -378,31 +333,32 @@ class DecisionStore:
                 raise InputFileError(self.path, f"is not a sound store: {error}") from error
 
 
-_left_behind: list[sqlite3.Connection | None] = []
+_of_parents: list[sqlite3.Connection | None] = []
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Open a file of calls, or make it."""
+    """Open a file of calls, or create it."""
+    schema = Path(__file__).with_name("store.sql").read_text(encoding="utf-8")
     connection = sqlite3.connect(
         path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
     )
+
     try:
-        # The tables first: another process may be making the file just now.
+        # The tables first: another process may be creating the file just now.
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if tables and application != _APPLICATION:
             raise InputFileError(path, "is an SQLite file of something else")
         if tables and version != _FORMAT:
-            raise InputFileError(
-                path, f"is a store of format {version}; this version reads format {_FORMAT}"
-            )
+            problem = f"is a store of format {version}; this version reads format {_FORMAT}"
+            raise InputFileError(path, problem)
         connection.execute("PRAGMA journal_mode = WAL")
         # Survives a killed process; after a power cut the newest calls may be missing.
         connection.execute("PRAGMA synchronous = NORMAL")
         if not tables:
             with _transaction(connection):
-                for statement in _SCHEMA.split(";")[:-1]:
+                for statement in schema.split(";"):
                     connection.execute(statement)
     except BaseException:
         connection.close()
@@ -410,7 +366,7 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
-@contextmanager
+@contextlib.contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """Do all of it, or nothing."""
     connection.execute("BEGIN IMMEDIATE")
@@ -423,5 +379,5 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _digest(values: tuple[Any, ...]) -> str:
-    """Fingerprint of a row as it was written."""
+    """Return the fingerprint of a row as it was written."""
     return hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest()

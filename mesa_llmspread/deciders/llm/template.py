@@ -1,9 +1,12 @@
-"""The words of a prompt, one version at a time, in a text file that anybody can read and replace.
+"""The words of a prompt, in a text file that anybody can read and replace.
 
-The package ships a standard template and variants of it, which tell how much a result owes to
-the words. A template holds every sentence that a model may be told, and nothing else: what is
-quoted, how it is bracketed and where it stands is the affair of
-:mod:`mesa_llmspread.deciders.llm.prompts`, the same for all templates.
+The package ships a standard template and variants of it, which tell how much a result depends
+on the words. A template holds every sentence that a model may be told, in pieces with names.
+Where each piece stands is in ``templates/system.jinja`` and ``templates/user.jinja``; what is
+quoted, and how, is in :mod:`mesa_llmspread.deciders.llm.prompts`.
+
+A piece is plain text with placeholders: ``{name}`` becomes jinja's variable ``name``, ``{{`` and
+``}}`` become one brace, and all else is text that jinja never evaluates.
 """
 
 from __future__ import annotations
@@ -11,167 +14,162 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
-from dataclasses import asdict, dataclass, field, fields
-from functools import cache
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from string import Formatter
+from typing import Any, cast
 
-from mesa_llmspread.deciders.llm.template_persona import PersonaWords
-from mesa_llmspread.deciders.llm.template_text import check_text
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
     InputFileError,
     UnknownNameError,
 )
-from mesa_llmspread.profiles import Profile
+from mesa_llmspread.io import read_text
+from mesa_llmspread.profiles import _QUALIFIERS, Profile, Trait
 
-__all__ = ["SHIPPED", "PromptTemplate", "as_template"]
+__all__ = ["PERSONA_PIECES", "PIECES", "SHIPPED", "PromptTemplate", "as_template"]
 
 #: The templates that come with the package.
 SHIPPED = ("standard", "paraphrase", "decline_first", "no_persona")
 
 _FOLDER = Path(__file__).with_name("templates")
+_LAYOUTS = {
+    message: (_FOLDER / f"{message}.jinja").read_text(encoding="utf-8")
+    for message in ("system", "user")
+}
+_PIECE = re.compile(r"\[\[(\w+)\]\]")
+_PLACEHOLDERS = {
+    "role": ("persona",),
+    "rules": ("begin", "end", "sign"),
+    "begin": ("marker",),
+    "end": ("marker",),
+    "again": ("times",),
+    "contacts": ("people",),
+    "cumulative": ("people",),
+    "people": ("number",),
+    "times": ("number",),
+    "newest_posts": ("shown", "number"),
+    "post": ("number", "text"),
+}
+#: Every piece, with the placeholders that must stand in it.
+PIECES: dict[str, tuple[str, ...]] = {
+    piece: _PLACEHOLDERS.get(piece, ()) for piece in _PIECE.findall("".join(_LAYOUTS.values()))
+}
+#: The pieces of a table of words for the five traits.
+PERSONA_PIECES: dict[str, tuple[str, ...]] = {
+    **{f"persona.{word}": () for _, word in reversed(_QUALIFIERS)},
+    **{
+        f"persona.{trait.value}.{side}": () if side == "average" else ("qualifier",)
+        for trait in Trait
+        for side in ("low", "average", "high")
+    },
+}
+
 _LABELS = ("name", "version")
-# What the model has to answer; the schema is the same in every language.
+_ONE_LINE = (*_LABELS, "begin", "end", "post", "no_comment")
+# What the model has to answer; the form is the same in every language.
 _ANSWER_FIELDS = ("repost", "post", "reason")
+_JINJA = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
 
 
-def _piece(*placeholders: str, one_line: bool = False) -> Any:
-    """Declare a piece of text with the places that must stand in it."""
-    return field(metadata={"placeholders": placeholders, "one_line": one_line})
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class PromptTemplate:
     """Every sentence that a model may be told.
 
     Parameters
     ----------
     name, version : str
-        What a record calls it; give it another one whenever the words change.
-    persona : bool or PersonaWords, default True
-        Whether the model is told a personality, and in which words: True for those of
-        :meth:`mesa_llmspread.Profile.describe`.
-    role : str
-        Who the model plays; has ``{persona}``, unless ``persona`` is False.
-    task : str
-        What there is to decide.
-    caution : str
-        That quoted text is data.
-    answer : str
-        What to answer: names the fields ``"repost"``, ``"post"`` and ``"reason"``.
-    rules : str
-        How quoted text looks; has ``{begin}``, ``{end}`` and ``{sign}``.
-    begin, end : str
-        The lines around quoted text; have ``{marker}`` and are not the same.
-    news : str
-        The heading above the event's text.
-    first, again : str
-        The first time, or not: ``{times}``.
-    direct, nobody : str
-        The event was seen in the media; nobody in the feed posts it.
-    contacts, cumulative : str
-        How many post now, and have posted so far: ``{people}``.
-    one_person, people : str
-        The same ``{number}`` in words, for one and for more.
-    once, times : str
-        How often: likewise, ``{number}``.
-    all_posts, newest_posts : str
-        The heading above the posts; where not all are shown, ``{shown}`` of ``{number}``.
-    post : str
-        The line of a post: ``{number}`` and ``{text}``.
-    no_comment : str
-        In place of a post without words.
-    question : str
-        The last words.
+        What a record calls it; change one of them whenever the words change.
+    words : mapping
+        The pieces by name (:data:`PIECES`), and ``persona``: True if the model is told a
+        personality in the words of :meth:`mesa_llmspread.Profile.describe`, False if it is told
+        none, or a table with words for the traits (:data:`PERSONA_PIECES`).
 
     Raises
     ------
     ArgumentError
-        If a piece is blank, lacks a placeholder or has an unknown one, or is of several lines
-        where it must be one.
+        If a piece is missing, unknown or blank, lacks a placeholder or has an unknown one, or
+        has several lines where one is allowed.
     ArgumentTypeError
-        If a piece is no text.
+        If a piece is not text.
 
     Examples
     --------
-    >>> from dataclasses import replace
     >>> standard = as_template("standard")
-    >>> replace(standard, name="short", question="Repost?").hash == standard.hash
+    >>> short = PromptTemplate("short", "1", {**standard.words, "question": "Repost?"})
+    >>> short.hash == standard.hash
     False
     """
 
     name: str
     version: str
-    persona: bool | PersonaWords = True
-    role: str = _piece("persona")
-    task: str = _piece()
-    caution: str = _piece()
-    answer: str = _piece()
-    rules: str = _piece("begin", "end", "sign")
-    begin: str = _piece("marker", one_line=True)
-    end: str = _piece("marker", one_line=True)
-    news: str = _piece()
-    first: str = _piece()
-    again: str = _piece("times")
-    direct: str = _piece()
-    nobody: str = _piece()
-    contacts: str = _piece("people")
-    cumulative: str = _piece("people")
-    one_person: str = _piece()
-    people: str = _piece("number")
-    once: str = _piece()
-    times: str = _piece("number")
-    all_posts: str = _piece()
-    newest_posts: str = _piece("shown", "number")
-    post: str = _piece("number", "text", one_line=True)
-    no_comment: str = _piece(one_line=True)
-    question: str = _piece()
+    words: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        check_text("name", self.name, one_line=True)
-        check_text("version", self.version, one_line=True)
-        if not isinstance(self.persona, bool | PersonaWords):
-            raise ArgumentTypeError("persona", self.persona, "true, false or a table of words")
-        for entry in fields(self):
-            if entry.metadata:
-                hidden = entry.name == "role" and self.persona is False
-                places = () if hidden else entry.metadata["placeholders"]
-                text = getattr(self, entry.name)
-                check_text(entry.name, text, places, entry.metadata["one_line"])
-        if self.begin == self.end:
-            raise ArgumentError("end", self.end, "be another line than begin")
+        persona = self.words.get("persona")
+        if not isinstance(persona, bool | Mapping):
+            raise ArgumentTypeError("persona", persona, "true, false or a table of words")
+        texts = {"name": self.name, "version": self.version, **_flat(self.words)}
+        wanted = {"name": (), "version": (), **PIECES}
+        if isinstance(persona, Mapping):
+            wanted |= PERSONA_PIECES
+        else:
+            del texts["persona"]
+        if persona is False:
+            wanted["role"] = ()
+        for piece in texts:
+            if piece not in wanted:
+                raise UnknownNameError("piece", piece, [*wanted, "persona", "base"])
+        if missing := [piece for piece in wanted if piece not in texts]:
+            raise ArgumentError("pieces", sorted(texts), f"have {', '.join(missing)} too")
+        for piece, text in texts.items():
+            _check(piece, text, wanted[piece])
+        if self.words["begin"] == self.words["end"]:
+            raise ArgumentError("end", self.words["end"], "be another line than begin")
         for name in _ANSWER_FIELDS:
-            if f'"{name}"' not in self.answer:
-                raise ArgumentError("answer", self.answer, f'name the field "{name}", in quotes')
+            if f'"{name}"' not in (answer := self.words["answer"]):
+                raise ArgumentError("answer", answer, f'name the field "{name}", in quotes')
+        # A sample: jinja refuses what is not filled in.
+        self.render("system", persona="")
+        self.render(
+            "user", marker="", sign="", event="", before=2, direct=True, contacts=1, cumulative=2,
+            posts=["", "x"], number_of_posts=3,
+        )  # fmt: skip
 
-    @property
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+    @cached_property
     def hash(self) -> str:
-        """Fingerprint of the words, whatever they are called: 16 digits of their SHA-256."""
-        words = {key: value for key, value in asdict(self).items() if key not in _LABELS}
-        return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:16]
+        """Fingerprint of the words, not of the name: 16 digits of their SHA-256."""
+        return hashlib.sha256(json.dumps(self.words, sort_keys=True).encode()).hexdigest()[:16]
 
-    def say(self, piece: str, **values: object) -> str:
-        """Fill a piece's places.
+    def render(self, message: str, **values: Any) -> str:
+        """Return a message of the prompt.
 
         Parameters
         ----------
-        piece : str
-            Its name.
+        message : str
+            ``"system"`` or ``"user"``.
         **values
-            What stands in each place.
+            What is filled in.
 
         Returns
         -------
         str
         """
-        words: str = getattr(self, piece)
-        return words.format(**values)
+        return _message(self, message).render(values)
 
-    def describe(self, profile: Profile) -> str:
-        """Put a profile in the template's words.
+    def system(self, profile: Profile) -> str:
+        """Return the system message of a profile.
 
         Parameters
         ----------
@@ -180,11 +178,35 @@ class PromptTemplate:
         Returns
         -------
         str
-            Empty where the template has no personas.
         """
-        if isinstance(self.persona, PersonaWords):
-            return self.persona.describe(profile)
-        return profile.describe() if self.persona else ""
+        return _system(self, profile)
+
+    def describe(self, profile: Profile) -> str:
+        """Return a profile in the template's words.
+
+        Parameters
+        ----------
+        profile : Profile
+
+        Returns
+        -------
+        str
+            A sentence per trait, in the order O C E A N; empty if the template has no
+            personalities.
+        """
+        persona = self.words["persona"]
+        if not isinstance(persona, Mapping):
+            return profile.describe() if persona else ""
+        sentences = []
+        for trait, level in zip(Trait, profile.levels, strict=True):
+            words = persona[trait.value]
+            qualifier = next((word for least, word in _QUALIFIERS if abs(level) >= least), None)
+            if qualifier is None:
+                sentences.append(_filled(words["average"]))
+            else:
+                sentence = words["high" if level > 0 else "low"]
+                sentences.append(_filled(sentence, qualifier=_filled(persona[qualifier])))
+        return " ".join(sentences)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> PromptTemplate:
@@ -194,8 +216,8 @@ class PromptTemplate:
         ----------
         path : path-like
             ``name`` and ``version``, and the pieces by name; with ``base``, the name of a
-            shipped template, only those that differ from its. ``persona`` is true, false, or a
-            table (see :class:`PersonaWords`). White space around a piece does not count.
+            shipped template, only those that differ from it. ``persona`` is true, false, or a
+            table. White space around a piece does not count.
 
         Returns
         -------
@@ -204,20 +226,24 @@ class PromptTemplate:
         Raises
         ------
         InputFileError
-            If the file cannot be read, a piece is missing, unknown or not as it should be, or
-            the name and version are those of a shipped template with other words.
+            If the file cannot be read, if a piece is missing, unknown or not allowed (``row`` is
+            where it stands), or if the name and version are those of a shipped template with
+            other words.
         """
         file = Path(path)
+        text = read_text(file)
         try:
-            table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise InputFileError(file, error.strerror or "cannot be read") from error
-        except ValueError as error:
-            raise InputFileError(file, f"is not TOML in UTF-8: {error}") from error
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            line = re.search(r"at line (\d+)", str(error))
+            row = int(line[1]) if line else None
+            raise InputFileError(file, f"is not TOML: {error}", row=row) from error
         try:
-            template = cls(**_completed(_stripped(table)))
+            words = _with_base(_stripped(table))
+            template = cls(words.pop("name", None), words.pop("version", None), words)
         except (ArgumentError, ArgumentTypeError) as error:
-            raise InputFileError(file, str(error)) from error
+            piece = str(error.value) if error.argument == "piece" else error.argument
+            raise InputFileError(file, str(error), row=_row(text, piece)) from error
         if file.parent != _FOLDER and template.name in SHIPPED:
             twin = _shipped(template.name)
             if twin.version == template.version and twin.hash != template.hash:
@@ -225,12 +251,13 @@ class PromptTemplate:
                     file,
                     f"name={template.name!r} and version={template.version!r} are those of a "
                     "template that comes with the package and has other words; change one of them",
+                    row=_row(text, "name"),
                 )
         return template
 
 
 def as_template(template: PromptTemplate | str | os.PathLike[str]) -> PromptTemplate:
-    """Find the template that a plain value stands for.
+    """Return the template that a plain value stands for.
 
     Parameters
     ----------
@@ -264,32 +291,87 @@ def as_template(template: PromptTemplate | str | os.PathLike[str]) -> PromptTemp
 
 @cache
 def _shipped(name: str) -> PromptTemplate:
-    """Read a template that comes with the package, once."""
     return PromptTemplate.read(_FOLDER / f"{name}.toml")
 
 
+@lru_cache(maxsize=64)
+def _message(template: PromptTemplate, message: str) -> jinja2.Template:
+    """Compile a message: each name in double brackets becomes the piece of that name."""
+    return _JINJA.from_string(
+        _PIECE.sub(lambda match: _source(template.words[match[1]]), _LAYOUTS[message])
+    )
+
+
+@lru_cache(maxsize=4096)
+def _system(template: PromptTemplate, profile: Profile) -> str:
+    return template.render("system", persona=template.describe(profile))
+
+
+def _source(text: str) -> str:
+    """Return a piece as jinja's source, in which its text is string constants."""
+    return "".join(
+        f"{{{{ {literal!a} }}}}" + ("" if name is None else f"{{{{ {name} }}}}")
+        for literal, name, _, _ in Formatter().parse(text)
+    )
+
+
+def _filled(text: str, **values: str) -> str:
+    return _JINJA.from_string(_source(text)).render(values)
+
+
+def _check(piece: str, text: Any, wanted: Iterable[str]) -> None:
+    """Check that a piece is text with the placeholders that will be filled, and no others."""
+    if not isinstance(text, str):
+        raise ArgumentTypeError(piece, text, "text, in quotes")
+    if not text.strip():
+        raise ArgumentError(piece, text, "not be blank")
+    if piece in _ONE_LINE and len(text.splitlines()) > 1:
+        raise ArgumentError(piece, text, "be a single line")
+    names = " and ".join(f"{{{name}}}" for name in wanted) or "none"
+    rule = f"have these placeholders: {names}"
+    twice = "a brace that is part of the text is written twice, {{ or }}"
+    try:
+        found = {
+            name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+            for _, name, form, conversion in Formatter().parse(text)
+            if name is not None
+        }
+    except ValueError as error:
+        raise ArgumentError(piece, text, f"{rule}; {twice}") from error
+    if unknown := sorted(found.difference(wanted)):
+        raise ArgumentError(piece, text, f"{rule}, not {{{unknown[0]}}}; {twice}")
+    if missing := [name for name in wanted if name not in found]:
+        raise ArgumentError(piece, text, f"{rule}; {{{missing[0]}}} is missing")
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested table with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = isinstance(value, Mapping)
+        flat |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return flat
+
+
 def _stripped(value: Any) -> Any:
-    """Take the white space off the ends of all text in a table."""
+    """Return a table without white space at the ends of its texts."""
     if isinstance(value, dict):
         return {key: _stripped(entry) for key, entry in value.items()}
     return value.strip() if isinstance(value, str) else value
 
 
-def _completed(table: dict[str, Any]) -> dict[str, Any]:
-    """Make a file's table all that a template needs, with what its base has."""
+def _with_base(table: dict[str, Any]) -> dict[str, Any]:
+    """Return a file's table completed by its base."""
     base = table.pop("base", None)
-    known = [entry.name for entry in fields(PromptTemplate)]
-    for key in table:
-        if key not in known:
-            raise UnknownNameError("piece", key, [*known, "base"])
-    if isinstance(table.get("persona"), dict):
-        table["persona"] = PersonaWords.from_table(table["persona"])
-    words = {"persona": True}
-    if base is not None:
-        if base not in SHIPPED:
-            raise UnknownNameError("base", base, SHIPPED)
-        words = {key: getattr(_shipped(base), key) for key in known if key not in _LABELS}
-    if missing := [key for key in known if key not in words and key not in table]:
-        advice = "" if set(missing) <= set(_LABELS) else ", or name a base to take them from"
-        raise ArgumentError("pieces", sorted(table), f"have {', '.join(missing)} too{advice}")
-    return {**words, **table}
+    if base is None:
+        return {"persona": True, **table}
+    if base not in SHIPPED:
+        raise UnknownNameError("base", base, SHIPPED)
+    return {**cast("dict[str, Any]", _shipped(base).words), **table}
+
+
+def _row(text: str, piece: str) -> int | None:
+    """Return the row of a file in which a piece stands, if it does."""
+    last = re.escape(piece.removeprefix("persona."))
+    match = re.search(rf'^[ \t]*(?:\[persona\.)?"?(?:persona\.)?{last}\b', text, re.MULTILINE)
+    return None if match is None else text.count("\n", 0, match.start()) + 1

@@ -1,0 +1,249 @@
+"""The columns of a record's tables, declared once: for reading, checking, defaults and help."""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.profiles import Trait
+
+__all__ = [
+    "AGENT_COLUMNS",
+    "COUNT_COLUMNS",
+    "EXPOSURE_COLUMNS",
+    "OUTCOMES",
+    "SCHEMA",
+    "UNKNOWN",
+    "Problem",
+    "check_columns",
+    "checked_table",
+    "completed",
+    "count_occasions",
+    "described",
+    "find_problem",
+]
+
+#: Where no profile or event is known.
+UNKNOWN = "unknown"
+
+#: How a decision can end.
+OUTCOMES = ("repost", "decline", "failed")
+
+
+class Column(NamedTuple):
+    """A column: its name, type and meaning, and what to fill in where it is missing.
+
+    A ``default`` of None means that the column is needed; a function computes the values from
+    the table. Values are among some, or whole numbers of at least ``least``, or anything.
+    """
+
+    name: str
+    dtype: str
+    meaning: str
+    default: Any = None
+    least: int = 0
+    among: tuple[Any, ...] = ()
+
+    @property
+    def rule(self) -> str:
+        """What every value must be, as the end of "... must ..."."""
+        if self.among:
+            return f"be one of {', '.join(map(str, self.among))}"
+        return f"be a whole number, at least {self.least}"
+
+    def allows(self, values: pd.Series[Any]) -> pd.Series[bool]:
+        """Return which values the column may hold."""
+        if self.among:
+            return values.isin(self.among)
+        if self.dtype != "int64":
+            return pd.Series(True, index=values.index)
+        numbers = pd.to_numeric(values, errors="coerce")
+        return (numbers % 1 == 0) & (numbers >= self.least)
+
+
+class Problem(NamedTuple):
+    """What is wrong with a table: in which column (None: in several), and the rule it breaks."""
+
+    column: str | None
+    value: Any
+    rule: str
+
+
+def count_occasions(exposures: pd.DataFrame) -> pd.Series[int]:
+    """Count each agent's exposure occasions with an event, in order of step.
+
+    Parameters
+    ----------
+    exposures : DataFrame
+        With ``run, event, agent, step, contacts, direct`` and ``outcome``.
+
+    Returns
+    -------
+    Series of int
+        1 on the first occasion. A decision that failed, or was made without anything in
+        view, is no occasion: the next one has the same number.
+    """
+    ordered = exposures.sort_values("step", kind="stable")
+    saw = (ordered["contacts"] > 0) | ordered["direct"].astype(bool)
+    occasion = (saw & (ordered["outcome"] != "failed")).astype("int64")
+    so_far = occasion.groupby([ordered["run"], ordered["event"], ordered["agent"]]).cumsum()
+    return (so_far - occasion + 1).reindex(exposures.index)
+
+
+_RUN = Column("run", "int64", "number of the run")
+_AGENT = Column("agent", "int64", "number of the agent, its index in the network")
+_PROFILE = Column("profile", "str", 'profile code, or "unknown"', UNKNOWN)
+
+#: The columns of each table.
+SCHEMA: dict[str, tuple[Column, ...]] = {
+    "exposures": (
+        _RUN,
+        Column("step", "int64", "step of the decision", least=1),
+        _AGENT,
+        _PROFILE,
+        Column("event", "str", 'id of the event, or "unknown"', UNKNOWN),
+        Column("contacts", "int64", "neighbours whose post was visible"),
+        Column("cumulative", "int64", "neighbours who had posted so far", itemgetter("contacts")),
+        Column("exposure_count", "int64", "1 on the first occasion", count_occasions, 1),
+        Column("direct", "bool", "saw the event itself", False, among=(True, False)),
+        Column("outcome", "str", "how the decision ended", among=OUTCOMES),
+        Column("post", "str", "what a language model posted", ""),
+        Column("reason", "str", "why, as a language model put it", ""),
+        Column("key", "str", "key of the call in its store", ""),
+    ),
+    "counts": (
+        _RUN,
+        Column("step", "int64", "step, from 0"),
+        Column("susceptible", "int64", "agents that have not posted"),
+        Column("infected", "int64", "agents that have posted"),
+        Column("new_infected", "int64", "agents that posted in this step"),
+        Column("exposures", "int64", "decisions in this step"),
+        Column("failed", "int64", "decisions in this step that failed"),
+    ),
+    "agents": (
+        _RUN,
+        _AGENT,
+        Column("node", "str", "name of its node in the network"),
+        _PROFILE,
+        *(Column(trait.value, "float64", "trait level, NaN if unknown") for trait in Trait),
+    ),
+}
+
+#: Columns of each table and their types.
+EXPOSURE_COLUMNS, COUNT_COLUMNS, AGENT_COLUMNS = (
+    {column.name: column.dtype for column in columns} for columns in SCHEMA.values()
+)
+
+_KEYS = {
+    "exposures": ["run", "event", "step", "agent"],
+    "counts": ["run", "step"],
+    "agents": ["run", "agent"],
+}
+
+
+def described(table: str) -> str:
+    """Return the columns of a table and their meanings, for a docstring."""
+    return "\n        ".join(f"``{column.name}``: {column.meaning};" for column in SCHEMA[table])
+
+
+def check_columns(name: str, table: Any, filled: bool = False) -> None:
+    """Raise unless a table has its columns; with ``filled``, those without a default."""
+    if not isinstance(table, pd.DataFrame):
+        raise ArgumentTypeError(name, table, "a DataFrame")
+    needed = [column.name for column in SCHEMA[name] if not filled or column.default is None]
+    missing = [column for column in needed if column not in table]
+    if missing:
+        raise ArgumentError(name, list(table.columns), f"have columns {', '.join(missing)}")
+
+
+def find_problem(name: str, table: pd.DataFrame) -> Problem | None:
+    """Return the first thing in a table that its schema does not allow.
+
+    Parameters
+    ----------
+    name : str
+        A name of :data:`SCHEMA`.
+    table : DataFrame
+
+    Returns
+    -------
+    Problem or None
+    """
+    for column in SCHEMA[name]:
+        if column.name in table:
+            values = table[column.name]
+            good = column.allows(values)
+            if not good.all():
+                return Problem(column.name, values[~good].tolist()[0], column.rule)
+    key = [column for column in _KEYS[name] if column in table]
+    again = table.duplicated(key)
+    if again.any():
+        row = table.loc[again, key].iloc[0].to_dict()
+        return Problem(None, row, f"be the only row of its {', '.join(key)}")
+    if name == "counts":
+        ordered = table.sort_values(key)
+        gap = ordered["step"] != ordered.groupby("run").cumcount()
+        if gap.any():
+            row = ordered.loc[gap, key].iloc[0].to_dict()
+            return Problem("step", row, "follow the step before it: steps are 0, 1, 2, ...")
+    return None
+
+
+def checked_table(name: str, given: Any, **defaults: Any) -> pd.DataFrame:
+    """Validate a table from elsewhere, and fill in the columns that are missing.
+
+    Parameters
+    ----------
+    name : str
+        A name of :data:`SCHEMA`.
+    given : DataFrame
+        With the columns that have no default.
+    **defaults
+        Other defaults than the schema's, by column.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If a column is missing or holds a value that is not allowed, or a row occurs twice.
+    """
+    check_columns(name, given, filled=True)
+    if name == "exposures" and "exposure" in given and "exposure_count" not in given:
+        raise ArgumentError(name, list(given.columns), "call the column 'exposure' exposure_count")
+    problem = find_problem(name, given)
+    if problem is not None:
+        where = name if problem.column is None else f"{name}[{problem.column!r}]"
+        raise ArgumentError(where, problem.value, problem.rule)
+    return completed(name, given, **defaults)
+
+
+def completed(name: str, table: pd.DataFrame, **defaults: Any) -> pd.DataFrame:
+    """Return a table with all of its columns, in order and of their types.
+
+    Parameters
+    ----------
+    name : str
+        A name of :data:`SCHEMA`.
+    table : DataFrame
+        In which :func:`find_problem` finds nothing.
+    **defaults
+        Other defaults than the schema's, by column.
+
+    Returns
+    -------
+    DataFrame
+    """
+    columns = {column.name: column for column in SCHEMA[name]}
+    known = table[[column for column in columns if column in table]].reset_index(drop=True)
+    missing = {column: columns[column].default for column in columns if column not in known}
+    missing |= {column: defaults[column] for column in defaults if column not in known}
+    # What is computed needs the constants.
+    for name in sorted(missing, key=lambda name: callable(missing[name])):
+        known = known.assign(**{name: missing[name]})
+    return known[list(columns)].astype({column: columns[column].dtype for column in columns})

@@ -1,0 +1,171 @@
+"""What a run will take, before it is started: calls, tokens and money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from mesa_llmspread._validation import checked_int, checked_probability
+from mesa_llmspread.deciders.base import Exposure, Post
+from mesa_llmspread.deciders.llm.prompts import MAX_EVENT_LENGTH, MAX_POST_LENGTH, MAX_POSTS
+from mesa_llmspread.events import OfflineEvent, bundled_events
+from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.profiles import Profile
+
+if TYPE_CHECKING:
+    from mesa_llmspread.deciders.llm.decider import LLMDecider
+
+__all__ = ["CostEstimate", "estimate", "total"]
+
+# A short JSON answer: true or false, some twenty words to post, and a sentence why.
+_ANSWER_TOKENS = 80
+_POST = "Have you seen this? It is not far from here, and nobody seems to talk about it."
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """What a run is expected to take, and the most it can take.
+
+    Attributes
+    ----------
+    calls, most_calls : int
+        Requests; the most if every call needs every attempt.
+    prompt_tokens, most_prompt_tokens : int
+        Tokens sent.
+    completion_tokens, most_completion_tokens : int
+        Tokens answered.
+    cost_usd, most_cost_usd : float or None
+        US dollars at litellm's prices; None if the price is unknown.
+    """
+
+    calls: int
+    most_calls: int
+    prompt_tokens: int
+    most_prompt_tokens: int
+    completion_tokens: int
+    most_completion_tokens: int
+    cost_usd: float | None
+    most_cost_usd: float | None
+
+    def __str__(self) -> str:
+        tokens = self.prompt_tokens + self.completion_tokens
+        most_tokens = self.most_prompt_tokens + self.most_completion_tokens
+        money = "at an unknown price"
+        if self.cost_usd is not None and self.most_cost_usd is not None:
+            money = f"about ${self.cost_usd:.2f}, at most ${self.most_cost_usd:.2f}"
+        return (
+            f"about {self.calls:,} calls, at most {self.most_calls:,}; "
+            f"about {tokens:,} tokens, at most {most_tokens:,}; {money}"
+        )
+
+
+def total(estimates: Iterable[CostEstimate]) -> CostEstimate:
+    """Return what several runs will take together; a sum with an unknown part is unknown.
+
+    Parameters
+    ----------
+    estimates : iterable of CostEstimate
+
+    Returns
+    -------
+    CostEstimate
+
+    Examples
+    --------
+    >>> one = CostEstimate(1, 2, 10, 20, 5, 10, 0.01, 0.02)
+    >>> str(total([one, one]))
+    'about 2 calls, at most 4; about 30 tokens, at most 60; about $0.02, at most $0.04'
+    """
+    listed = list(estimates)
+
+    def add(name: str) -> Any:
+        amounts = [getattr(one, name) for one in listed]
+        return None if None in amounts else sum(amounts)
+
+    return CostEstimate(**{field.name: add(field.name) for field in fields(CostEstimate)})
+
+
+def estimate(
+    decider: LLMDecider,
+    n: int,
+    steps: int,
+    *,
+    k: int = 8,
+    profiles: int = 32,
+    chance: float = 0.1,
+    event: OfflineEvent | None = None,
+) -> CostEstimate:
+    """Estimate what a run will take.
+
+    Parameters
+    ----------
+    decider : LLMDecider
+        Its model is not asked.
+    n : int
+        Number of agents.
+    steps : int
+        Number of steps.
+    k : int, default 8
+        Neighbours per agent.
+    profiles : int, default 32
+        Number of different personalities.
+    chance : float, default 0.1
+        P(repost) assumed at one exposure; above 0.
+    event : OfflineEvent, optional
+        What the news is about; a bundled event if not given.
+
+    Returns
+    -------
+    CostEstimate
+
+    Notes
+    -----
+    It is assumed that everybody sees the news from the first step on and is asked at every step
+    until the repost: (1 - (1 - chance)^steps) / chance decisions per agent, and at most one per
+    step. If posts are seen only when new, or not all agents are reached, there are fewer.
+    Prompts are counted with half the feed in view, and at most with a feed and an event as
+    long as prompts show them, one token per byte.
+    """
+    n, steps = checked_int("n", n, least=1), checked_int("steps", steps, least=1)
+    k, profiles = checked_int("k", k, least=1), checked_int("profiles", profiles, least=1)
+    chance = checked_probability("chance", chance)
+    if not chance:
+        raise ArgumentError("chance", chance, "be above 0")
+    calls = _calls(decider, round(n * (1 - (1 - chance) ** steps) / chance), steps, k, profiles)
+    most_calls = _calls(decider, n * steps, steps, k, profiles) * decider.client.max_attempts
+    event, client = event or bundled_events()[0], decider.client
+    prompt = client.count_tokens(decider.messages(_exposure(event, max(1, k // 2), _POST)))
+    longest = decider.messages(_exposure(event, MAX_POSTS, ""))
+    quoted = MAX_EVENT_LENGTH + (decider.feed_detail == "posts") * MAX_POSTS * MAX_POST_LENGTH
+    # Every sign of a quoted text may be one of four bytes.
+    most_prompt = sum(len(message["content"].encode()) for message in longest) + 4 * quoted
+    answer, most_answer = min(_ANSWER_TOKENS, client.max_tokens), client.max_tokens
+    one, most = client.price(prompt, answer), client.price(most_prompt, most_answer)
+    return CostEstimate(
+        calls=calls,
+        most_calls=most_calls,
+        prompt_tokens=calls * prompt,
+        most_prompt_tokens=most_calls * most_prompt,
+        completion_tokens=calls * answer,
+        most_completion_tokens=most_calls * most_answer,
+        cost_usd=None if one is None else calls * one,
+        most_cost_usd=None if most is None else most_calls * most,
+    )
+
+
+def _calls(decider: LLMDecider, decisions: int, steps: int, k: int, profiles: int) -> int:
+    """Return the calls for decisions: fewer if a pool answers the same prompts."""
+    if decider.sampling == "independent" or decider.feed_detail == "posts":
+        return decisions
+    draws = decider.draws if decider.sampling == "pooled" else 1
+    if decider.template.words["persona"] is False:
+        profiles = 1
+    # Posting neighbours in view and so far, the occasion, and whether it was in the media.
+    contexts = (k + 1) * (k + 2) // 2 * steps * 2
+    return min(decisions, profiles * contexts * draws)
+
+
+def _exposure(event: OfflineEvent, posts: int, words: str) -> Exposure:
+    feed = tuple(Post(author, 0, words) for author in range(posts))
+    return Exposure(1, 0, Profile.from_code("OceAn"), event, posts, posts, 1, False, feed)
