@@ -15,6 +15,7 @@ from .deciders import Outcome as Outcome
 from .deciders import Post as Post
 from .deciders import RateDecider as RateDecider
 from .deciders import ScriptedDecider as ScriptedDecider
+from .deciders import TableDecider as TableDecider
 from .deciders import TraitDecider as TraitDecider
 from .deciders import as_decider as as_decider
 from .deciders import coins as coins
@@ -47,6 +48,9 @@ from .profiles import codes as codes
 from .profiles import sample_profiles as sample_profiles
 from .simulation.ensemble import Ensemble as Ensemble
 from .simulation.ensemble import simulate as simulate
+from .tables import ResponseTable as ResponseTable
+from .tables import load_table as load_table
+from .tables import table_names as table_names
 from .transmission import SI as SI
 from .transmission import ByProfile as ByProfile
 from .transmission import ExposureArrays as ExposureArrays

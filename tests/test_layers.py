@@ -83,6 +83,7 @@ simulation
 meanfield
 inference
 analysis
+tables
 deciders
 analysis.distill
 space

@@ -12,6 +12,7 @@ from mesa_llmspread.deciders.llm.template import PromptTemplate
 from mesa_llmspread.deciders.mixed import MixedDecider
 from mesa_llmspread.deciders.rates import RateDecider
 from mesa_llmspread.deciders.scripted import ScriptedDecider
+from mesa_llmspread.deciders.table import TableDecider
 from mesa_llmspread.deciders.traits import TraitDecider
 from mesa_llmspread.exceptions import (
     ArgumentError,
@@ -35,6 +36,7 @@ __all__ = [
     "PromptTemplate",
     "RateDecider",
     "ScriptedDecider",
+    "TableDecider",
     "TraitDecider",
     "as_decider",
     "coins",
@@ -44,7 +46,7 @@ __all__ = [
 
 
 # Deciders by name: classes, or functions that make one.
-_DECIDERS: dict[str, Callable[..., Any]] = {"traits": TraitDecider}
+_DECIDERS: dict[str, Callable[..., Any]] = {"traits": TraitDecider, "table": TableDecider}
 
 _BUILT_IN = frozenset(_DECIDERS)
 
