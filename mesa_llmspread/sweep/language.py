@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from mesa_llmspread.deciders.llm.addresses import public_address
+from mesa_llmspread.deciders.llm.providers import public_address
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.sweep.arguments import arguments_of
 

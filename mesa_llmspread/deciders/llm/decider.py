@@ -17,23 +17,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mesa_llmspread._validation import checked_int, checked_number, checked_probability
+from mesa_llmspread._validation import (
+    check_name,
+    checked_int,
+    checked_number,
+    checked_probability,
+)
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure
-from mesa_llmspread.deciders.llm.addresses import public_address
 from mesa_llmspread.deciders.llm.call import Call
 from mesa_llmspread.deciders.llm.caller import Caller, Mode
 from mesa_llmspread.deciders.llm.client import Client
 from mesa_llmspread.deciders.llm.limits import Limits
-from mesa_llmspread.deciders.llm.pooling import PooledDecider
+from mesa_llmspread.deciders.llm.pooling import Pool
 from mesa_llmspread.deciders.llm.prompts import (
     SHOWN_MARKER,
     Messages,
     build_messages,
     with_marker,
 )
+from mesa_llmspread.deciders.llm.providers import public_address
 from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.deciders.llm.template import PromptTemplate, as_template
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
 if TYPE_CHECKING:
     from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate
@@ -161,17 +166,12 @@ class LLMDecider(Decider):
             raise ArgumentTypeError("model", model, "a str such as 'openai/gpt-4o-mini'")
         if not model.strip():
             raise ArgumentError("model", model, "be a name such as 'openai/gpt-4o-mini'")
+        if not isinstance(api_base, str | None):
+            raise ArgumentTypeError("api_base", api_base, "a str or None")
         if api_base is not None:
-            if not isinstance(api_base, str):
-                raise ArgumentTypeError("api_base", api_base, "a str or None")
             public_address(api_base)
-        for name, value, known in (
-            ("sampling", sampling, SAMPLINGS),
-            ("feed_detail", feed_detail, FEED_DETAILS),
-            ("mode", mode, (*MODES, None)),
-        ):
-            if value not in known:
-                raise UnknownNameError(name, value, filter(None, known))
+        check_name("sampling", sampling, SAMPLINGS)
+        check_name("feed_detail", feed_detail, FEED_DETAILS)
         if sampling == "logprobs" and temperature != 1:
             raise ArgumentError("temperature", temperature, "be 1 with sampling='logprobs'")
         if key_variable is not None and not re.fullmatch("[A-Z_][A-Z0-9_]*", str(key_variable)):
@@ -189,24 +189,21 @@ class LLMDecider(Decider):
             logprobs=sampling == "logprobs",
             key_variable=key_variable,
         )
-        kept = _as_store(store, mode)
-        self.caller = Caller(
-            client,
-            mode or ("live" if kept is None else "record"),
-            kept,
-            Limits(
-                kept or DecisionStore(":memory:"),
-                max_concurrency,
-                requests_per_minute,
-                tokens_per_minute,
-                max_calls,
-                max_cost_usd,
-            ),
-            checked_probability("max_failed", max_failed),
+        kept, mode = _as_store(store, mode)
+        limits = Limits(
+            kept or DecisionStore(":memory:"),
+            max_concurrency,
+            requests_per_minute,
+            tokens_per_minute,
+            max_calls,
+            max_cost_usd,
         )
+        failures = checked_probability("max_failed", max_failed)
+        self.caller = Caller(client, mode, kept, limits, failures)
         self.sampling, self.feed_detail = sampling, feed_detail
         self.draws = checked_int("draws", draws, 1)
         self.template = as_template(template)
+        self._pool: Pool | None = None  # in one run
 
     @property
     def client(self) -> Client:
@@ -279,9 +276,10 @@ class LLMDecider(Decider):
         """
         run = copy.copy(self)
         run.caller = self.caller.for_run(rng.bytes(16))
-        if self.sampling == "pooled":
-            return PooledDecider(run, self.draws, own=True)
-        return PooledDecider(run, 1, own=False) if self.sampling == "logprobs" else run
+        if self.sampling != "independent":
+            pooled = self.sampling == "pooled"
+            run._pool = Pool(self.draws if pooled else 1, own=pooled)
+        return run
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         """Ask the model once for each exposure, many at a time.
@@ -310,9 +308,11 @@ class LLMDecider(Decider):
         DeciderError
             If the key is missing or wrong, the model is unknown, or no server answers.
         """
-        caller = self.caller
-        if self.sampling != "independent" and not caller.secret:
+        if self._pool is not None:
+            return self._pool.decide(self, exposures, rng)
+        if self.sampling != "independent":
             return self.for_run(0, copy.deepcopy(rng)).decide(exposures, rng)
+        caller = self.caller
         caller.secret = caller.secret or rng.bytes(16)
         calls = [
             self.call(seen, self.prompt(seen), f"{seen.step}:{seen.agent}") for seen in exposures
@@ -358,16 +358,16 @@ class LLMDecider(Decider):
         }
 
 
-def _as_store(store: Any, mode: str | None) -> DecisionStore | None:
-    """Return the store that an argument stands for, and check that the mode goes with it."""
-    if store is None:
-        if mode in ("record", "replay"):
-            raise ArgumentError("mode", mode, "be 'live' without a store")
-        return None
-    if mode == "live":
-        raise ArgumentError("mode", mode, "be 'record' or 'replay' with a store")
-    if isinstance(store, DecisionStore):
-        return store
-    if not isinstance(store, str | os.PathLike):
+def _as_store(store: Any, mode: Any) -> tuple[DecisionStore | None, Mode]:
+    """Return the store and the mode that arguments stand for, after checking them together."""
+    if not isinstance(store, DecisionStore | str | os.PathLike | None):
         raise ArgumentTypeError("store", store, "a DecisionStore or a path")
-    return DecisionStore(store)
+    known: tuple[Mode, ...] = ("live",) if store is None else ("record", "replay")
+    if mode is not None:
+        check_name("mode", mode, MODES)
+        if mode not in known:
+            allowed = "be 'live' without a store, and 'record' or 'replay' with one"
+            raise ArgumentError("mode", mode, allowed)
+    if store is not None and not isinstance(store, DecisionStore):
+        store = DecisionStore(store)
+    return store, mode or known[0]
