@@ -86,14 +86,10 @@ class Caller:
             if not self.store.path.is_file():
                 raise ArgumentError("store", str(self.store.path), "be a file to replay")
         else:
-            limit = self.limits.max_cost_usd
+            limit, model = self.limits.max_cost_usd, self.client.model
             if limit is not None and self.client.price(1, 1) is None:
-                raise ArgumentError(
-                    "max_cost_usd",
-                    limit,
-                    f"be None, as the price of {self.client.model!r} is unknown; "
-                    "limit the calls with max_calls",
-                )
+                wanted = f"be None: the price of {model!r} is unknown; limit calls with max_calls"
+                raise ArgumentError("max_cost_usd", limit, wanted)
             self.client.check()
         self.checked = True
 

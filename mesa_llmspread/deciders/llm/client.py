@@ -18,17 +18,11 @@ from typing import Any
 import pydantic
 
 from mesa_llmspread.deciders.base import Outcome
+from mesa_llmspread.deciders.llm import providers
 from mesa_llmspread.deciders.llm.call import ANSWER_VERSION, Answer, Call
 from mesa_llmspread.deciders.llm.faults import FailureKind, Fault, diagnose, presentable
 from mesa_llmspread.deciders.llm.pooling import token_repost_prob
 from mesa_llmspread.deciders.llm.prompts import Messages
-from mesa_llmspread.deciders.llm.providers import (
-    answers,
-    load_litellm,
-    missing_keys,
-    provider_of,
-    public_address,
-)
 from mesa_llmspread.exceptions import DeciderError, MissingKeyError, ServerUnreachableError
 
 __all__ = ["Client"]
@@ -64,7 +58,7 @@ class Client:
     key_variable : str or None
         Environment variable that holds the key; None for the provider's own.
     form : type of pydantic.BaseModel
-        What the model must answer.
+        The form of the answer.
     schema : str
         The form's version.
     sleep : coroutine function
@@ -85,20 +79,20 @@ class Client:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What, beside the prompt, determines the answer."""
+        """The settings that, beside the prompt, determine the answer."""
         extra = {"top_logprobs": _TOP_LOGPROBS} if self.logprobs else {}
         return {"temperature": self.temperature, "max_tokens": self.max_tokens, **extra}
 
     @property
     def _address(self) -> str | None:
         """The server's address without secrets; None if it is unknown."""
-        address = self.api_base or provider_of(self.model)[1]
-        return None if address is None else public_address(address)
+        address = self.api_base or providers.provider_of(self.model)[1]
+        return None if address is None else providers.public_address(address)
 
     @property
     def address(self) -> str:
         """The server's address, as an error may show it."""
-        return self._address or f"{provider_of(self.model)[0]}'s own address"
+        return self._address or f"{providers.provider_of(self.model)[0]}'s own address"
 
     def check(self) -> None:
         """Check that the model can be called, without calling it.
@@ -113,7 +107,7 @@ class Client:
             If no server answers at an address that is known.
         """
         self._key()
-        if self._address is not None and not answers(self._address):
+        if self._address is not None and not providers.answers(self._address):
             raise ServerUnreachableError(self.model, self.address)
 
     def wait(self, fault: Fault, attempt: int) -> float:
@@ -184,7 +178,7 @@ class Client:
     async def _completion(self, call: Call) -> Any:
         # litellm's timeout is one of silence: a server that sends byte after byte outlasts it.
         async with asyncio.timeout(self.timeout):
-            return await load_litellm().acompletion(
+            return await providers.load_litellm().acompletion(
                 model=self.model,
                 messages=call.messages,
                 response_format=self.form,
@@ -262,7 +256,7 @@ class Client:
             Counted with OpenAI's cl100k vocabulary, which needs no network; other models'
             counts differ by some ten per cent.
         """
-        return int(load_litellm().token_counter(model="gpt-3.5-turbo", messages=messages))
+        return int(providers.load_litellm().token_counter(model="gpt-3.5-turbo", messages=messages))
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """Return the price of a call.
@@ -277,15 +271,12 @@ class Client:
         float or None
             US dollars; None if litellm knows no price.
         """
+        price = providers.load_litellm().cost_per_token
+        tokens = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
         try:
-            prices = load_litellm().cost_per_token(
-                model=self.model,
-                prompt_tokens=prompt_tokens,
-                completion_tokens=completion_tokens,
-            )
+            return float(sum(price(model=self.model, **tokens)))
         except Exception:  # which kind it raises for an unknown model depends on its version
             return None
-        return float(sum(prices))
 
     def _key(self) -> str | None:
         """Return the key, or None if litellm finds it; never kept, as a client is pickled."""
@@ -298,13 +289,17 @@ class Client:
     @functools.cached_property
     def _stand_in_key(self) -> str | None:
         """The key for a server that needs none; None if litellm finds the real one."""
-        if missing := missing_keys(self.model, self.api_base):
+        if missing := providers.missing_keys(self.model, self.api_base):
             raise MissingKeyError(self.model, missing)
-        return None if missing_keys(self.model, None) != ["OPENAI_API_KEY"] else "not-needed"
+        return (
+            None if providers.missing_keys(self.model, None) != ["OPENAI_API_KEY"] else "not-needed"
+        )
 
     @functools.cached_property
     def _takes_seed(self) -> bool:
-        return "seed" in (load_litellm().get_supported_openai_params(model=self.model) or ())
+        return "seed" in (
+            providers.load_litellm().get_supported_openai_params(model=self.model) or ()
+        )
 
 
 def _failure(call: Call, kind: FailureKind, detail: str) -> Call:

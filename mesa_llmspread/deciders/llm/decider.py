@@ -13,47 +13,32 @@ import copy
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
 import numpy as np
 
-from mesa_llmspread._validation import (
-    check_name,
-    checked_int,
-    checked_number,
-    checked_probability,
-)
+from mesa_llmspread._validation import check_name, checked_int, checked_number
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure
+from mesa_llmspread.deciders.llm import prompts
 from mesa_llmspread.deciders.llm.call import Call
 from mesa_llmspread.deciders.llm.caller import Caller, Mode
 from mesa_llmspread.deciders.llm.client import Client
+from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate, estimate
 from mesa_llmspread.deciders.llm.limits import Limits
 from mesa_llmspread.deciders.llm.pooling import Pool
-from mesa_llmspread.deciders.llm.prompts import (
-    SHOWN_MARKER,
-    Messages,
-    build_messages,
-    with_marker,
-)
+from mesa_llmspread.deciders.llm.prompts import Messages
 from mesa_llmspread.deciders.llm.providers import public_address
 from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.deciders.llm.template import PromptTemplate, as_template
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
-if TYPE_CHECKING:
-    from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate
-
-__all__ = ["FEED_DETAILS", "MODES", "SAMPLINGS", "LLMDecider"]
-
-MODES = ("live", "record", "replay")
-SAMPLINGS = ("independent", "pooled", "logprobs")
-FEED_DETAILS = ("posts", "counts")
+__all__ = ["LLMDecider"]
 
 _LONGEST_TIMEOUT = 86_400.0
 
 
 class LLMDecider(Decider):
-    """A language model decides for every agent.
+    """Ask a language model for every decision.
 
     Parameters
     ----------
@@ -76,15 +61,15 @@ class LLMDecider(Decider):
         after the time that the server asks for, or after longer and longer waits; bad
         requests, refusals and malformed answers are not.
     max_failed : float, default 0.05
-        Largest share of failed decisions in a run, counted over at least 20 decisions.
+        Largest share of failed decisions in a run, of at least 20 decisions.
     max_tokens : int, default 512
         Longest answer, in tokens.
     store : DecisionStore or path-like, optional
-        Where every call is kept; a path means a store without prompts.
+        Keeps every call; a path means a store without prompts.
     mode : {"live", "record", "replay"}, optional
         ``"live"``, the default without a store: every decision is a call. ``"record"``, the
-        default with one: a call that the store holds is not made again. ``"replay"``: no call
-        is made; needs no key and no network.
+        default with a store: a call in the store is not made again. ``"replay"``: no call is
+        made; needs no key and no network.
     requests_per_minute, tokens_per_minute : float, optional
         Most requests, and tokens of prompts and longest answers, that one process sends per
         minute; calls wait for their turn.
@@ -96,21 +81,21 @@ class LLMDecider(Decider):
         that this process sent with this decider.
     sampling : {"independent", "pooled", "logprobs"}, default "independent"
         ``"independent"``: one call per decision. ``"pooled"``: at most ``draws`` calls for the
-        same prompt in a run; further decisions on it are drawn with the probability that these
-        tell (see :func:`mesa_llmspread.deciders.llm.pooling.repost_chance`). ``"logprobs"``: one
-        call for the same prompt, which tells P(repost) at temperature 1; every decision is
-        drawn with it.
+        same prompt in a run; further decisions on it are drawn with the probability estimated
+        from these (see :func:`mesa_llmspread.deciders.llm.pooling.repost_chance`).
+        ``"logprobs"``: one call for the same prompt, which yields P(repost) at temperature 1;
+        every decision is drawn with it.
     draws : int, default 20
         Most calls for the same prompt with ``sampling="pooled"``.
     feed_detail : {"posts", "counts"}, default "posts"
-        Whether a prompt quotes the posts in view, or only tells how many there are. Prompts
-        are seldom the same with ``"posts"``, and often with ``"counts"``.
+        Whether a prompt quotes the posts in view, or only gives their number. Prompts are
+        seldom the same with ``"posts"``, and often with ``"counts"``.
     template : str, path-like or PromptTemplate, default "standard"
         The words of the prompts: ``"standard"``, ``"paraphrase"``, ``"decline_first"``,
         ``"no_persona"``, or a TOML file with your own.
     key_variable : str, optional
         Name of the environment variable that holds the key, if it is not the provider's own.
-        It is read when a call is made, and its value is kept nowhere.
+        It is read when a call is made, and its value is never kept.
 
     Raises
     ------
@@ -170,15 +155,23 @@ class LLMDecider(Decider):
             raise ArgumentTypeError("api_base", api_base, "a str or None")
         if api_base is not None:
             public_address(api_base)
-        check_name("sampling", sampling, SAMPLINGS)
-        check_name("feed_detail", feed_detail, FEED_DETAILS)
+        check_name("sampling", sampling, ("independent", "pooled", "logprobs"))
+        check_name("feed_detail", feed_detail, ("posts", "counts"))
         if sampling == "logprobs" and temperature != 1:
             raise ArgumentError("temperature", temperature, "be 1 with sampling='logprobs'")
         if key_variable is not None and not re.fullmatch("[A-Z_][A-Z0-9_]*", str(key_variable)):
             # The value is not shown: it may be a key.
-            raise ArgumentError(
-                "key_variable", "...", "be the name of an environment variable, not a key"
-            )
+            wanted = "be the name of an environment variable, not a key"
+            raise ArgumentError("key_variable", "...", wanted)
+        if not isinstance(store, DecisionStore | str | os.PathLike | None):
+            raise ArgumentTypeError("store", store, "a DecisionStore or a path")
+        usual: Mode = "live" if store is None else "record"
+        mode = usual if mode is None else mode
+        check_name("mode", mode, get_args(Mode))
+        if (mode == "live") is not (usual == "live"):
+            wanted = "be 'live' without a store, and 'record' or 'replay' with one"
+            raise ArgumentError("mode", mode, wanted)
+        kept = store if isinstance(store, DecisionStore | None) else DecisionStore(store)
         client = Client(
             model=model,
             api_base=api_base,
@@ -189,7 +182,6 @@ class LLMDecider(Decider):
             logprobs=sampling == "logprobs",
             key_variable=key_variable,
         )
-        kept, mode = _as_store(store, mode)
         limits = Limits(
             kept or DecisionStore(":memory:"),
             max_concurrency,
@@ -198,8 +190,8 @@ class LLMDecider(Decider):
             max_calls,
             max_cost_usd,
         )
-        failures = checked_probability("max_failed", max_failed)
-        self.caller = Caller(client, mode, kept, limits, failures)
+        most_failed = checked_number("max_failed", max_failed, 0, 1)
+        self.caller = Caller(client, mode, kept, limits, most_failed)
         self.sampling, self.feed_detail = sampling, feed_detail
         self.draws = checked_int("draws", draws, 1)
         self.template = as_template(template)
@@ -211,7 +203,7 @@ class LLMDecider(Decider):
         return self.caller.client
 
     def messages(self, exposure: Exposure) -> Messages:
-        """Return what the model is told, with zeros for the marker, which is secret.
+        """Return the prompt for an exposure, with zeros in place of the secret marker.
 
         Parameters
         ----------
@@ -222,10 +214,10 @@ class LLMDecider(Decider):
         list of dict
             A system and a user message.
         """
-        return with_marker(self.prompt(exposure), SHOWN_MARKER)
+        return prompts.with_marker(self.prompt(exposure), prompts.SHOWN_MARKER)
 
     def estimate(self, n: int, steps: int, **assumptions: Any) -> CostEstimate:
-        """Estimate what a run will take: calls, tokens and money.
+        """Estimate the calls, tokens and money of a run.
 
         Parameters
         ----------
@@ -239,8 +231,6 @@ class LLMDecider(Decider):
         -------
         CostEstimate
         """
-        from mesa_llmspread.deciders.llm.cost_estimate import estimate
-
         return estimate(self, n, steps, **assumptions)
 
     def check(self) -> None:
@@ -324,7 +314,7 @@ class LLMDecider(Decider):
         """Return an exposure's prompt, for :meth:`call`."""
         if self.feed_detail == "counts":
             exposure = exposure._replace(posts=())
-        return build_messages(exposure, self.template)
+        return prompts.build_messages(exposure, self.template)
 
     def call(self, exposure: Exposure, messages: Messages, draw: str) -> Call:
         """Return the call for an exposure; ``draw`` distinguishes those with the same prompt."""
@@ -332,7 +322,7 @@ class LLMDecider(Decider):
         return self.caller.call(*place, messages, draw)
 
     def manifest(self) -> Mapping[str, Any]:
-        """Return what was asked of which model, and what came of it, as plain values.
+        """Return the settings of the model and the counts of the run, as plain values.
 
         Returns
         -------
@@ -356,18 +346,3 @@ class LLMDecider(Decider):
             "schema": client.schema,
             **self.caller.usage.manifest(),
         }
-
-
-def _as_store(store: Any, mode: Any) -> tuple[DecisionStore | None, Mode]:
-    """Return the store and the mode that arguments stand for, after checking them together."""
-    if not isinstance(store, DecisionStore | str | os.PathLike | None):
-        raise ArgumentTypeError("store", store, "a DecisionStore or a path")
-    known: tuple[Mode, ...] = ("live",) if store is None else ("record", "replay")
-    if mode is not None:
-        check_name("mode", mode, MODES)
-        if mode not in known:
-            allowed = "be 'live' without a store, and 'record' or 'replay' with one"
-            raise ArgumentError("mode", mode, allowed)
-    if store is not None and not isinstance(store, DecisionStore):
-        store = DecisionStore(store)
-    return store, mode or known[0]

@@ -10,16 +10,11 @@ import datetime
 import email.utils
 import re
 from dataclasses import dataclass
-from typing import Literal
 
-__all__ = ["PASSING", "FailureKind", "Fault", "diagnose", "presentable"]
+__all__ = ["PASSING", "Fault", "diagnose", "presentable"]
 
-FailureKind = Literal[
-    "refusal", "truncated", "malformed", "bad_request", "timeout", "rate_limit", "server"
-]
-
-#: What another attempt, or another hour, may fix.
-PASSING: tuple[FailureKind, ...] = ("timeout", "rate_limit", "server")
+#: The kinds of failure that another attempt, or another hour, may fix.
+PASSING = ("timeout", "rate_limit", "server")
 
 _FATAL = {
     402: "the account cannot pay for calls",
@@ -37,15 +32,16 @@ class Fault:
     Attributes
     ----------
     kind : str
-        A kind of failure of one decision; or ``"fatal"`` or ``"unreachable"`` if no other call
-        would do better.
+        A kind of failure of one decision (``refusal``, ``truncated``, ``malformed``,
+        ``bad_request``, ``timeout``, ``rate_limit``, ``server``); or ``fatal`` or
+        ``unreachable`` if no other call would do better.
     detail : str
         What happened, safe to show.
     retry_after : float or None
         Seconds that the server asks to wait.
     """
 
-    kind: FailureKind | Literal["fatal", "unreachable"]
+    kind: str
     detail: str = ""
     retry_after: float | None = None
 
@@ -105,10 +101,8 @@ def _server_words(chain: list[BaseException], status: int | None) -> str:
         if isinstance(body, dict) and isinstance(body.get("message"), str):
             return presentable(f"HTTP {status}: {body['message']}")
     kinds = [type(link) for link in chain]
-    if any(kind.__name__ == "HTTPStatusError" for kind in kinds):
-        return f"HTTP {status}"
-    foreign = [kind for kind in kinds if not kind.__module__.startswith("litellm")]
-    return (foreign or kinds)[0].__name__
+    foreign = [kind.__name__ for kind in kinds if not kind.__module__.startswith("litellm")]
+    return f"HTTP {status}" if "HTTPStatusError" in foreign else [*foreign, kinds[0].__name__][0]
 
 
 def _retry_after(chain: list[BaseException]) -> float | None:
