@@ -196,9 +196,11 @@ class Caller:
         if self.store is None:
             return None
         kept, again = self.store.get(call.key) or (None, False)
-        if self.mode == "replay" and kept is None:
+        if self.mode == "record":
+            return None if again else kept
+        if kept is None:
             raise ReplayMissError(call.agent, call.step, self.store.path)
-        return None if again and self.mode == "record" else kept
+        return kept
 
     async def _send_all(self, calls: Sequence[Call]) -> list[Call]:
         """Send calls, many at a time; the first error cancels the others and is raised."""

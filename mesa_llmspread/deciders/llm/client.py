@@ -20,7 +20,7 @@ import pydantic
 from mesa_llmspread.deciders.base import Outcome
 from mesa_llmspread.deciders.llm import providers
 from mesa_llmspread.deciders.llm.call import ANSWER_VERSION, Answer, Call
-from mesa_llmspread.deciders.llm.faults import FailureKind, Fault, diagnose, presentable
+from mesa_llmspread.deciders.llm.faults import Fault, diagnose, presentable
 from mesa_llmspread.deciders.llm.pooling import token_repost_prob
 from mesa_llmspread.deciders.llm.prompts import Messages
 from mesa_llmspread.exceptions import DeciderError, MissingKeyError, ServerUnreachableError
@@ -84,15 +84,11 @@ class Client:
         return {"temperature": self.temperature, "max_tokens": self.max_tokens, **extra}
 
     @property
-    def _address(self) -> str | None:
-        """The server's address without secrets; None if it is unknown."""
-        address = self.api_base or providers.provider_of(self.model)[1]
-        return None if address is None else providers.public_address(address)
-
-    @property
     def address(self) -> str:
-        """The server's address, as an error may show it."""
-        return self._address or f"{providers.provider_of(self.model)[0]}'s own address"
+        """The server's address without secrets, or whose it is if it is unknown."""
+        provider, usual = providers.provider_of(self.model)
+        address = self.api_base or usual
+        return providers.public_address(address) if address else f"{provider}'s own address"
 
     def check(self) -> None:
         """Check that the model can be called, without calling it.
@@ -107,8 +103,9 @@ class Client:
             If no server answers at an address that is known.
         """
         self._key()
-        if self._address is not None and not providers.answers(self._address):
-            raise ServerUnreachableError(self.model, self.address)
+        address = self.address
+        if "://" in address and not providers.answers(address):
+            raise ServerUnreachableError(self.model, address)
 
     def wait(self, fault: Fault, attempt: int) -> float:
         """Return the seconds to wait after a failed attempt.
@@ -291,18 +288,16 @@ class Client:
         """The key for a server that needs none; None if litellm finds the real one."""
         if missing := providers.missing_keys(self.model, self.api_base):
             raise MissingKeyError(self.model, missing)
-        return (
-            None if providers.missing_keys(self.model, None) != ["OPENAI_API_KEY"] else "not-needed"
-        )
+        needed = providers.missing_keys(self.model, None)
+        return "not-needed" if needed == ["OPENAI_API_KEY"] else None
 
     @functools.cached_property
     def _takes_seed(self) -> bool:
-        return "seed" in (
-            providers.load_litellm().get_supported_openai_params(model=self.model) or ()
-        )
+        known = providers.load_litellm().get_supported_openai_params(model=self.model)
+        return "seed" in (known or ())
 
 
-def _failure(call: Call, kind: FailureKind, detail: str) -> Call:
+def _failure(call: Call, kind: str, detail: str) -> Call:
     return replace(
         call, outcome=Outcome.FAILED.value, answer=None, error=kind, detail=detail, repost_prob=None
     )

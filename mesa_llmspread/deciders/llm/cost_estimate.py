@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread._validation import checked_int, checked_probability
 from mesa_llmspread.deciders.base import Exposure, Post
@@ -78,7 +78,8 @@ def total(estimates: Iterable[CostEstimate]) -> CostEstimate:
     >>> str(total([one, one]))
     'about 2 calls, at most 4; about 30 tokens, at most 60; about $0.02, at most $0.04'
     """
-    listed, sums = list(estimates), {}
+    listed = list(estimates)
+    sums: dict[str, Any] = {}
     for field in fields(CostEstimate):
         amounts = [getattr(one, field.name) for one in listed]
         sums[field.name] = None if None in amounts else sum(amounts)

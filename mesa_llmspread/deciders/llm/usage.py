@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -72,9 +73,8 @@ class Usage:
 
     def begin_step(self, decisions: int) -> Decided:
         """Begin to count a step; return the counts before it, to restore after an error."""
-        before = self.decided
-        total = before.number.total() + decisions
-        self.decided = Decided(before.number.copy(), dict(before.examples), total)
+        before, self.decided = self.decided, copy.deepcopy(self.decided)
+        self.decided.expected = before.number.total() + decisions
         return before
 
     def add(self, call: Call, kept: bool) -> None:
