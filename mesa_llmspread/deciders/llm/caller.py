@@ -114,20 +114,12 @@ class Caller:
         client = self.client
         # Two runs never share an answer, unless they have the same seed.
         run = hashlib.sha256(b"run" + self.secret).hexdigest()[:16]
-        known: dict[str, Any] = {"model": client.model, "schema": client.schema}
-        known |= {"draw": draw, "run": run}
+        known = dict[str, Any](model=client.model, schema=client.schema, draw=draw, run=run)
         key = fingerprint({**known, "parameters": client.parameters, "prompt": messages})
         sent = with_marker(messages, marker_for(self.secret, key))
-        return Call(
-            **known,
-            key=key,
-            parameters=json.dumps(client.parameters, sort_keys=True),
-            prompt=json.dumps(sent, ensure_ascii=False),
-            step=step,
-            agent=agent,
-            profile=profile,
-            event=event,
-        )
+        known["parameters"] = json.dumps(client.parameters, sort_keys=True)
+        known["prompt"] = json.dumps(sent, ensure_ascii=False)
+        return Call(key=key, step=step, agent=agent, profile=profile, event=event, **known)
 
     @contextlib.contextmanager
     def step(self, decisions: int, calls: Sequence[Call]) -> Iterator[None]:

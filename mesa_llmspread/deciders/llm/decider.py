@@ -182,14 +182,9 @@ class LLMDecider(Decider):
             logprobs=sampling == "logprobs",
             key_variable=key_variable,
         )
-        limits = Limits(
-            kept or DecisionStore(":memory:"),
-            max_concurrency,
-            requests_per_minute,
-            tokens_per_minute,
-            max_calls,
-            max_cost_usd,
-        )
+        paces = (requests_per_minute, tokens_per_minute)
+        ledger = kept or DecisionStore(":memory:")
+        limits = Limits(ledger, max_concurrency, *paces, max_calls, max_cost_usd)
         most_failed = checked_number("max_failed", max_failed, 0, 1)
         self.caller = Caller(client, mode, kept, limits, most_failed)
         self.sampling, self.feed_detail = sampling, feed_detail
