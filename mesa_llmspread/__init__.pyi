@@ -53,6 +53,7 @@ from .tables import load_table as load_table
 from .tables import table_names as table_names
 from .transmission import SI as SI
 from .transmission import ByProfile as ByProfile
+from .transmission import ByTraits as ByTraits
 from .transmission import ExposureArrays as ExposureArrays
 from .transmission import FirstRepeat as FirstRepeat
 from .transmission import OnlineOffline as OnlineOffline

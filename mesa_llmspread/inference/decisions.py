@@ -16,7 +16,7 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.data.schema import UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.inference.scale import Floats
-from mesa_llmspread.profiles import codes
+from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
 __all__ = [
@@ -32,8 +32,10 @@ __all__ = [
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
-# Columns of a decision that a law may read, beside ``traits``, which the profile implies.
-_COLUMNS = ("contacts", "cumulative", "exposure_count", "direct", "profile", "step", "agent")
+# Columns of a decision that a law may read.
+_COLUMNS = frozenset("contacts cumulative exposure_count direct profile traits step agent".split())
+
+_TRAITS = [trait.value for trait in Trait]
 
 # Number of decisions on which a law is tried to find which columns it reads.
 _TRIED = 1000
@@ -94,7 +96,17 @@ def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> Integ
 
 
 def exposure_arrays(decisions: pd.DataFrame) -> ExposureArrays:
-    """Return decisions, as :func:`decisions_of` returns them, as the arrays that a law takes."""
+    """Return decisions as the arrays that a law takes.
+
+    Parameters
+    ----------
+    decisions : DataFrame
+        As :func:`decisions_of` returns them; with columns of trait levels, or without.
+
+    Returns
+    -------
+    ExposureArrays
+    """
     return ExposureArrays(
         decisions["contacts"].to_numpy(),
         decisions["exposure_count"].to_numpy(),
@@ -103,6 +115,7 @@ def exposure_arrays(decisions: pd.DataFrame) -> ExposureArrays:
         decisions["cumulative"].to_numpy(),
         step=decisions["step"].to_numpy(),
         agent=decisions["agent"].to_numpy(),
+        levels=decisions[_TRAITS].to_numpy() if {*_TRAITS} <= {*decisions} else None,
     )
 
 
@@ -115,7 +128,7 @@ class Log:
     data : SpreadData
         The record.
     table : DataFrame
-        Its decisions, one per row.
+        Its decisions, one per row, with the trait levels of the agents.
     seen : ExposureArrays
         What was seen at each decision.
     n_failed : int
@@ -131,6 +144,8 @@ class Log:
     def read(cls, data: SpreadData) -> Log:
         """Return the decisions of a record; raise if it has no decisions."""
         table = decisions_of(data.exposures)
+        levels = data.agents.set_index(["run", "agent"])[_TRAITS]
+        table = table.join(levels, on=["run", "agent"])
         n_failed = int((data.exposures["outcome"] == "failed").sum())
         if table.empty:
             failed = counted(n_failed, "failed decision")
@@ -186,9 +201,16 @@ class Log:
             raise ArgumentError(
                 "law", law.name, "not use profiles, which are unknown for these decisions"
             )
+        if "traits" in columns and np.isnan(self.seen.traits).any():
+            raise ArgumentError(
+                "law", law.name, "not use trait levels, which are unknown for these decisions"
+            )
         if columns not in self._cells:
             first, cell = _distinct([getattr(self.seen, name) for name in sorted(columns)])
-            chosen = {name: getattr(self.seen, name)[first] for name in columns}
+            chosen = {
+                "levels" if name == "traits" else name: getattr(self.seen, name)[first]
+                for name in columns
+            }
             self._cells[columns] = ExposureArrays(**chosen), cell
         return self._cells[columns]
 
@@ -205,9 +227,12 @@ class Log:
 
 def _distinct(columns: Iterable[npt.NDArray[Any]]) -> tuple[Integers, Integers]:
     """Return the first place of each distinct row of some columns, and the number of every row."""
-    ranks = [np.unique(values, return_inverse=True) for values in columns]
+    ranks = [
+        np.unique(values, return_inverse=True, axis=0 if values.ndim > 1 else None)
+        for values in columns
+    ]
     sizes = tuple(len(values) for values, _ in ranks)
-    flat = np.ravel_multi_index([rank for _, rank in ranks], sizes)
+    flat = np.ravel_multi_index([rank.ravel() for _, rank in ranks], sizes)
     return np.unique(flat, return_index=True, return_inverse=True)[1:]
 
 
@@ -228,7 +253,7 @@ def columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
 
     class Recorded:
         def __getattr__(self, name: str) -> Any:
-            read.add({"traits": "profile", "weight": "contacts"}.get(name, name))
+            read.add("contacts" if name == "weight" else name)
             return getattr(seen, name)
 
         def __len__(self) -> int:
@@ -237,4 +262,4 @@ def columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
     for _, part in law.mixture_components():
         part.prob(cast(ExposureArrays, Recorded()))
     law.rate_terms(cast(ExposureArrays, Recorded()))
-    return frozenset(read & set(_COLUMNS))
+    return frozenset(read & _COLUMNS)

@@ -83,9 +83,9 @@ class TransmissionLaw(ABC):
             raise RenamedError(f"{cls.__name__}.words", vars(cls)["words"], "labels")
 
     def __post_init__(self) -> None:
-        limits = self.parameter_bounds
-        for name, value in self.parameters.items():
-            object.__setattr__(self, name, checked_number(name, value, *limits[name]))
+        for name in _parameter_names(type(self)):
+            limits = self.bounds.get(name, (0.0, 1.0))
+            object.__setattr__(self, name, checked_number(name, getattr(self, name), *limits))
         for name, known in self.choices.items():
             check_name(name, getattr(self, name), known)
 
@@ -283,6 +283,7 @@ class TransmissionLaw(ABC):
         direct: Numbers = False,
         profile: Numbers = 0,
         cumulative: Numbers | None = None,
+        levels: Numbers | None = None,
     ) -> Floats:
         """Return the probability of posting, for arrays of any shapes that broadcast.
 
@@ -290,6 +291,8 @@ class TransmissionLaw(ABC):
         ----------
         contacts, exposure_count, direct, profile, cumulative : array_like
             As in :class:`ExposureArrays`.
+        levels : array_like of float, optional
+            Trait levels, along one more axis of 5; those of the profiles if not given.
 
         Returns
         -------
@@ -304,6 +307,8 @@ class TransmissionLaw(ABC):
         counted = contacts if cumulative is None else cumulative
         arrays = np.broadcast_arrays(contacts, exposure_count, direct, profile, counted)
         seen = ExposureArrays(*(array.ravel() for array in arrays))
+        if levels is not None:
+            seen.levels = np.broadcast_to(levels, (*arrays[0].shape, 5)).reshape(-1, 5)
         return self.checked_prob(seen).reshape(arrays[0].shape)
 
     def checked_prob(self, seen: ExposureArrays) -> Floats:

@@ -9,15 +9,9 @@ from typing import Any, TypeVar
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.plugins import find_part
+from mesa_llmspread.transmission.differences import ByProfile, ByTraits, TwoClass
 from mesa_llmspread.transmission.law import TransmissionLaw
-from mesa_llmspread.transmission.laws import (
-    SI,
-    ByProfile,
-    FirstRepeat,
-    OnlineOffline,
-    SingleMultiple,
-    TwoClass,
-)
+from mesa_llmspread.transmission.laws import SI, FirstRepeat, OnlineOffline, SingleMultiple
 
 __all__ = ["law_names", "parse_call", "parse_law", "register_law", "resolve_law"]
 
@@ -25,7 +19,7 @@ LawType = TypeVar("LawType", bound=type[TransmissionLaw])
 
 _LAWS: dict[str, type[TransmissionLaw]] = {
     law.__name__: law
-    for law in (SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile)
+    for law in (SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile, ByTraits)
 }
 
 _BUILT_IN = frozenset(_LAWS)
@@ -77,7 +71,7 @@ def law_names() -> list[str]:
     Examples
     --------
     >>> sorted(law_names())[:3]
-    ['ByProfile', 'FirstRepeat', 'OnlineOffline']
+    ['ByProfile', 'ByTraits', 'FirstRepeat']
     """
     return list(_LAWS)
 
@@ -165,7 +159,7 @@ def parse_law(text: str, argument: str = "law") -> TransmissionLaw:
     Examples
     --------
     >>> parse_law("SI(0.05)")
-    SI(beta=0.05)
+    SI(beta=0.05, per='contact')
     """
     name, args, keywords = parse_call(
         text, argument, "be a law with its values, such as 'SI(0.05)' or 'FirstRepeat(0.2, 0.04)'"
