@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._words import counted
@@ -26,7 +25,7 @@ from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
 from mesa_llmspread.meanfield import solve
 from mesa_llmspread.meanfield.closure import as_closure
 from mesa_llmspread.networks import Network
-from mesa_llmspread.simulation.rebuild import dealt_profiles, network_of, profile_counts
+from mesa_llmspread.simulation.rebuild import dealt_profiles, network_of, profile_shares
 from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = [
@@ -237,7 +236,7 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
                 initial_infected=info.known("initial_infected"),
                 steps=steps,
                 feed=info.feed,
-                profile_shares=_profile_shares(data) if law.uses_profile else None,
+                profile_shares=profile_shares(data, data.runs, law) if law.uses_profile else None,
                 **how,
             )
             curves[label] = solution["infected"] / n
@@ -291,12 +290,14 @@ def stochastic_curve(
     """
     from mesa_llmspread.simulation.ensemble import simulate
 
-    info = data.info[data.runs[0]]
+    run = data.runs[0]
+    info = data.info[run]
     n = info.known("n")
     network = network_of(info, network)
     if network is None:
         return None
-    dealt = dealt_profiles(info, np.random.default_rng(info.rng)) if law.uses_profile else None
+    rng = np.random.default_rng(info.rng)
+    dealt = dealt_profiles(data, run, rng) if law.uses_profile else None
     result = simulate(
         law.seen_by(info.media_prob),
         network,
@@ -312,9 +313,3 @@ def stochastic_curve(
     return pd.DataFrame(
         {"step": range(share.shape[1]), "mean": share.mean(axis=0), "low": low, "high": high}
     )
-
-
-def _profile_shares(data: SpreadData) -> npt.NDArray[np.float64]:
-    """Average the shares of the 32 profiles over the runs."""
-    counts = np.sum([profile_counts(info) for info in data.info.values()], axis=0)
-    return counts / counts.sum()

@@ -23,7 +23,7 @@ from mesa_llmspread.inference.result import FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
 from mesa_llmspread.meanfield.solve import ClosureWarning, solve
-from mesa_llmspread.profiles import by_code
+from mesa_llmspread.simulation.rebuild import profile_shares
 from mesa_llmspread.transmission import SI, TransmissionLaw, rate_to_probability
 
 __all__ = ["fit_curve"]
@@ -201,10 +201,7 @@ def _curves(data: SpreadData, law: TransmissionLaw) -> list[_Curve]:
     for run, info in data.info.items():
         n, starters = info.known("n"), info.known("initial_infected")
         degrees = {degree: count / n for degree, count in info.known("degrees").items()}
-        shares = None
-        if law.uses_profile:
-            profiles = info.known("profiles")
-            shares = by_code(profiles) / n
+        shares = profile_shares(data, [run], law) if law.uses_profile else None
         counts = data.counts_of(run)
         if len(counts) < 2:
             raise ArgumentError("data", f"run {run}", "have counts of at least one step")

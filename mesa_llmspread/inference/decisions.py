@@ -33,7 +33,7 @@ Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
 # Columns of a decision that a law may read.
-_COLUMNS = frozenset("contacts cumulative exposure_count direct profile traits step agent".split())
+_COLUMNS = {*ExposureArrays.__slots__, "traits"} - {"weight", "levels"}
 
 _TRAITS = [trait.value for trait in Trait]
 
@@ -253,7 +253,7 @@ def columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
 
     class Recorded:
         def __getattr__(self, name: str) -> Any:
-            read.add("contacts" if name == "weight" else name)
+            read.add({"levels": "traits", "weight": "contacts"}.get(name, name))
             return getattr(seen, name)
 
         def __len__(self) -> int:

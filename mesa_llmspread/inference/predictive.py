@@ -140,7 +140,7 @@ def predict_runs(
                     steps=steps,
                     replicates=_RUNS_PER_DRAW,
                     feed=info.feed,
-                    profiles=dealt_profiles(info, generator) if law.uses_profile else None,
+                    profiles=dealt_profiles(data, run, generator) if law.uses_profile else None,
                     rng=generator,
                     threads=1,
                 ).infected

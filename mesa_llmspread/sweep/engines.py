@@ -162,7 +162,7 @@ def _compiled_run(job: Job) -> SpreadData:
     profiles = None
     if law.uses_profile:
         drawn = sample_profiles(network.n, arguments["population"], streams.population)
-        profiles = [profile.index for profile in drawn]
+        profiles = [profile.levels for profile in drawn]
     infected = simulate(
         law,
         network,

@@ -105,6 +105,10 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
     by_profile = law.evaluate(_CONTACTS[:, None], profile=np.arange(32))
     differs = np.ptp(by_profile, axis=1).any()
     yield law.uses_profile or not differs, "declare uses_profile = True"
+    levels = np.outer([-2.0, -1.0, -0.5], np.ones(5))
+    by_levels = law.evaluate(np.tile(_CONTACTS[:, None], 3), levels=levels)
+    differs = np.ptp(by_levels, axis=1).any()
+    yield law.uses_traits or not differs, "declare uses_traits = True"
     online = law.evaluate(_CONTACTS)
     yield (
         not law.independent_contacts or np.allclose(online, 1 - (1 - online[1]) ** _CONTACTS),

@@ -20,8 +20,8 @@ from mesa_llmspread.transmission.laws import PER_CONTACT, SI, FamilyLaw, Floats,
 
 __all__ = ["ByProfile", "ByTraits", "TwoClass"]
 
-# The largest logarithm of a rate, and logit, that are told apart.
-_LARGEST = 700.0
+# The largest logarithm of a rate, and logit, that are told apart: nothing overflows.
+_LARGEST = 100.0
 
 
 @dataclass(frozen=True)
@@ -235,6 +235,7 @@ class ByTraits(FamilyLaw):
         **{trait.value: f"added for one sd more of {trait.value}" for trait in Trait},
     }
     uses_profile: ClassVar[bool] = True
+    uses_traits: ClassVar[bool] = True
 
     def chance(self, seen: ExposureArrays) -> Floats:
         """Return the chance of one contact, or of the occasion, by the trait levels."""

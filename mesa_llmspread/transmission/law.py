@@ -52,6 +52,8 @@ class TransmissionLaw(ABC):
         Whether every contact acts on its own, ``p = 1 - (1 - p_one)**m``.
     uses_profile : bool
         Whether :meth:`prob` depends on ``profile`` or ``traits``.
+    uses_traits : bool
+        Whether it depends on the trait levels as numbers, beyond what the profile's code tells.
     nested_in : tuple of str
         Names of laws of which this one is a special case.
 
@@ -75,6 +77,7 @@ class TransmissionLaw(ABC):
     memory: ClassVar[str] = "none"
     independent_contacts: ClassVar[bool] = False
     uses_profile: ClassVar[bool] = False
+    uses_traits: ClassVar[bool] = False
     nested_in: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -393,7 +396,7 @@ class _AtProfile(TransmissionLaw):
         return self.law.parameters
 
     def prob(self, seen: ExposureArrays) -> Floats:
-        return self.law.prob(dataclasses.replace(seen, profile=self.profile))
+        return self.law.prob(dataclasses.replace(seen, profile=self.profile, levels=None))
 
     def __str__(self) -> str:
         return self.name
