@@ -31,8 +31,15 @@ _NOUNS = {
     "share_high": "share of high",
 }
 
+
+def _forms(*laws: str) -> tuple[str, ...]:
+    """Return the names of laws per contact and per occasion."""
+    return tuple(f"{law}{form}" for law in laws for form in ("", '(per="occasion")'))
+
+
 _SEVERAL = ("SingleMultiple", 'SingleMultiple(count="cumulative")')
-_CLASSES = ("TwoClass", "TwoClassKnown", "ByProfile")
+_TWO_CLASSES, _PERSONALITY = _forms("TwoClass", "TwoClassKnown"), _forms("ByProfile", "ByTraits")
+_CLASSES = (*_TWO_CLASSES, *_PERSONALITY)
 
 _REUSED = (
     "Answers to repeated prompts were re-used, which looks like FirstRepeat: later exposures "
@@ -43,15 +50,11 @@ _DIFFER = "Rates differ between runs; likelihoods and tests assume that they are
 
 # The effects that laws stand for: the finding, its laws, and how a sentence about it begins.
 _EFFECTS = (
-    (
-        "first and later exposures differ",
-        ("FirstRepeat", 'FirstRepeat(per="occasion")'),
-        "Two rates",
-    ),
+    ("first and later exposures differ", _forms("FirstRepeat"), "Two rates"),
     ("several neighbours act differently from one", _SEVERAL, "Two rates"),
-    ("the event itself makes agents post", ("OnlineOffline",), "Two rates"),
-    ("there are two classes of agents", ("TwoClass", "TwoClassKnown"), "Two classes of agents"),
-    ("personality matters", ("ByProfile",), "Personality matters"),
+    ("the event itself makes agents post", _forms("OnlineOffline"), "Two rates"),
+    ("there are two classes of agents", _TWO_CLASSES, "Two classes of agents"),
+    ("personality matters", _PERSONALITY, "Personality matters"),
 )
 
 
@@ -185,7 +188,7 @@ def _opening(best: FitResult, values: str, decisive: bool) -> str:
     """Return the clause that names the law with the lowest BIC and its values."""
     if best.name == "SI":
         return f"One rate is enough: {values}"
-    if best.name == "ByProfile":
+    if best.name in _PERSONALITY:
         return f"Personality matters: {values}"
     for _, laws, start in _EFFECTS:
         if best.name in laws:

@@ -20,8 +20,9 @@ from mesa_llmspread.transmission.laws import PER_CONTACT, SI, FamilyLaw, Floats,
 
 __all__ = ["ByProfile", "ByTraits", "TwoClass"]
 
-# The largest logarithm of a rate, and logit, that are told apart: nothing overflows.
-_LARGEST = 100.0
+# The largest logarithm of a rate, and logit, that are told apart: beyond it lie probabilities
+# of less than 1e-13, or as near to 1, of which rounding would make 0 and 1.
+_LARGEST = 30.0
 
 
 @dataclass(frozen=True)
