@@ -55,7 +55,7 @@ class System(Generic[State]):
     Parameters
     ----------
     start : State
-        The state at step 0; a flat array where the equations are differential.
+        The state at step 0; an array where the equations are differential.
     move : callable
         From a state, the state one step later (a map) or its time derivative.
     susceptible : callable
