@@ -31,7 +31,6 @@ from scipy.special import gammaln, xlog1py, xlogy
 from mesa_llmspread.transmission import TransmissionLaw, probability_to_rate
 
 __all__ = [
-    "Chances",
     "Degrees",
     "Floats",
     "Kernel",
@@ -123,24 +122,10 @@ class Kernel(NamedTuple):
     table: Floats
 
 
-class Chances(NamedTuple):
-    """Laws whose contacts act independently, ``p = 1 - (1 - alpha) * (1 - beta)**m``.
-
-    Attributes
-    ----------
-    share : ndarray of float, shape (classes,)
-        Share of each class.
-    alpha, beta : ndarray of float, shape (classes,)
-        Chance per step that the event itself, and that one contact, makes an agent post.
-    """
-
-    share: Floats
-    alpha: Floats
-    beta: Floats
-
-
-def contact_chances(laws: Laws) -> Chances | None:
+def contact_chances(laws: Laws) -> Floats | None:
     """Return the chances of laws whose contacts act independently.
+
+    They post with ``p = 1 - (1 - alpha) * (1 - beta)**m``.
 
     Parameters
     ----------
@@ -149,8 +134,9 @@ def contact_chances(laws: Laws) -> Chances | None:
 
     Returns
     -------
-    Chances or None
-        None if the contacts of a law act together.
+    ndarray of float, shape (3, classes), or None
+        Share, ``alpha`` and ``beta`` of each class: chance per step that the event itself, and
+        that one contact, makes an agent post. None if the contacts of a law act together.
     """
     rows = []
     for share, law in laws:
@@ -158,7 +144,7 @@ def contact_chances(laws: Laws) -> Chances | None:
             return None
         alpha = float(law.evaluate(0, direct=True)) if law.offline else 0.0
         rows.append((share, alpha, float(law.evaluate(1))))
-    return Chances(*np.array(rows).T)
+    return np.array(rows).T
 
 
 def decision_kernel(
@@ -249,7 +235,8 @@ def rate_kernel(laws: Laws, contacts: npt.NDArray[Any]) -> Kernel:
             return np.array([[-m, (1.0 - first) * m], [nothing, -again * m]])
         if (chances := contact_chances([(1.0, law)])) is not None:
             # Not through the probability, which rounds to one for many contacts.
-            rate = probability_to_rate(chances.alpha) + probability_to_rate(chances.beta) * m
+            (offline,), (online,) = probability_to_rate(chances[1:])
+            rate = offline + online * m
         else:
             rate = probability_to_rate(law.evaluate(contacts, direct=law.offline))
         return np.array([[-rate]])

@@ -32,7 +32,6 @@ import numpy.typing as npt
 
 from mesa_llmspread.meanfield.closure import Closure
 from mesa_llmspread.meanfield.equations import (
-    Chances,
     Degrees,
     Floats,
     Laws,
@@ -67,7 +66,7 @@ class Master(Closure):
         return cavity_ode(laws, network, infected)
 
 
-def edge_map(chances: Chances, degrees: Degrees, infected: float, *, feed: str) -> System[Floats]:
+def edge_map(chances: Floats, degrees: Degrees, infected: float, *, feed: str) -> System[Floats]:
     r"""Return the edge-based equations in discrete time.
 
     For a test agent of class ``c``, let ``theta[c]`` be the chance that an edge to it has
@@ -91,8 +90,8 @@ def edge_map(chances: Chances, degrees: Degrees, infected: float, *, feed: str) 
 
     Parameters
     ----------
-    chances : Chances
-        Share and chances of each class.
+    chances : ndarray of float, shape (3, classes)
+        Share, ``alpha`` and ``beta`` of each class.
     degrees : Degrees
         The degree distribution.
     infected : float
@@ -114,7 +113,7 @@ def edge_map(chances: Chances, degrees: Degrees, infected: float, *, feed: str) 
     return _edge_system(chances, degrees, infected, move)
 
 
-def edge_ode(chances: Chances, degrees: Degrees, infected: float) -> System[Floats]:
+def edge_ode(chances: Floats, degrees: Degrees, infected: float) -> System[Floats]:
     r"""Return the edge-based equations in continuous time.
 
     As :func:`edge_map`, with rates :math:`\lambda = -\log(1 - \beta)` and
@@ -136,7 +135,7 @@ def edge_ode(chances: Chances, degrees: Degrees, infected: float) -> System[Floa
     System
         Its state: ``theta`` and ``o``, shape (2, classes).
     """
-    offline_rate, contact_rate = map(probability_to_rate, (chances.alpha, chances.beta))
+    offline_rate, contact_rate = probability_to_rate(chances[1:])
 
     def move(theta: Floats, offline: Floats, phi: Floats) -> tuple[Floats, Floats]:
         return contact_rate * (phi - theta), -offline_rate * offline
@@ -145,13 +144,13 @@ def edge_ode(chances: Chances, degrees: Degrees, infected: float) -> System[Floa
 
 
 def _edge_system(
-    chances: Chances,
+    chances: Floats,
     degrees: Degrees,
     infected: float,
     change: Callable[[Floats, Floats, Floats], tuple[Floats, Floats]],
 ) -> System[Floats]:
     """Return the equations of ``theta`` and ``o`` that follow from how they change with phi."""
-    weight = (1.0 - infected) * chances.share
+    weight = (1.0 - infected) * chances[0]
 
     def move(state: Floats) -> Floats:
         theta, offline = state

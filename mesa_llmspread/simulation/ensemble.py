@@ -209,15 +209,13 @@ def _people(profiles: Any, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
     """Return the row of each agent among different people, and the trait levels of those."""
     if np.ndim(profiles) == 2:
         rows = np.asarray(profiles, dtype=float)
-        if rows.shape[1] != 5:
-            raise ArgumentError("profiles", profiles, "hold five trait levels per agent")
         levels, index = np.unique(rows, axis=0, return_inverse=True)
-        index = index.ravel()
     else:
         levels, index = trait_levels(), checked_indices("profiles", profiles, 32)
-    if len(index) != n:
-        raise ArgumentError("profiles", profiles, f"hold one row per agent: {n}, not {len(index)}")
-    return index, levels
+    if levels.shape[1] != 5 or index.size != n:
+        wanted = f"hold one index, or a row of five trait levels, for each of n={n} agents"
+        raise ArgumentError("profiles", profiles, wanted)
+    return index.ravel(), levels
 
 
 def _coded(

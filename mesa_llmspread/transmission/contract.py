@@ -39,22 +39,19 @@ def check_memory(law: TransmissionLaw) -> None:
     if law.memory not in MEMORIES:
         raise ArgumentError(f"{law.name}.memory", law.memory, f"be one of {', '.join(MEMORIES)}")
     occasion = 2 if law.memory == "first_repeat" else 1
-    _same(law, "exposure_count", {"exposure_count": occasion}, {"exposure_count": 7})
+    changes: dict[str, tuple[Any, Any]] = {"exposure_count": (occasion, 7)}
     if law.memory != "cumulative":
-        _same(law, "cumulative", {}, {"cumulative": _CONTACTS + 3})
-
-
-def _same(law: TransmissionLaw, column: str, one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Raise if a law has other probabilities for two kinds of exposures."""
-    first, second = law.evaluate(_CONTACTS, **one), law.evaluate(_CONTACTS, **other)
-    if not np.array_equal(first, second):
-        raise ArgumentError(
-            f"{law.name}.memory",
-            law.memory,
-            f"declare what prob() depends on: it depends on {column} "
-            "(memory = 'first_repeat' tells the first exposure from later ones, 'cumulative' "
-            "counts all who have posted; other laws run on SpreadModel only)",
-        )
+        changes["cumulative"] = None, _CONTACTS + 3
+    for column, values in changes.items():
+        first, second = (law.evaluate(_CONTACTS, **{column: value}) for value in values)
+        if not np.array_equal(first, second):
+            raise ArgumentError(
+                f"{law.name}.memory",
+                law.memory,
+                f"declare what prob() depends on: it depends on {column} "
+                "(memory = 'first_repeat' tells the first exposure from later ones, 'cumulative' "
+                "counts all who have posted; other laws run on SpreadModel only)",
+            )
 
 
 def check_law(law: type[TransmissionLaw] | TransmissionLaw | str, **options: Any) -> None:
@@ -91,8 +88,9 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
     unknown = (set(law.labels) | set(law.bounds)) - set(law.parameters)
     yield not unknown, f"name only parameters in labels and bounds, not {', '.join(unknown)}"
     seen = _mixed(200)
-    for end in (0, 1):
-        law.replace({name: ends[end] for name, ends in _finite(law).items()}).checked_prob(seen)
+    for end in zip(*law.parameter_bounds.values(), strict=True):
+        values = np.where(np.isfinite(end), end, list(law.parameters.values())).tolist()
+        law.replace(dict(zip(law.parameters, values, strict=True))).checked_prob(seen)
     yield law.replace(law.parameters) == law, "be equal to a copy with its values"
     copies = (copy.deepcopy(law), pickle.loads(pickle.dumps(law)))
     yield all(one == law for one in copies), "be equal after pickling: define it in a module"
@@ -127,17 +125,6 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
             np.allclose(chance, 1 - (1 - rates) ** terms[1]),
             "have rate_terms with p = 1 - (1 - parameter[index])**contacts",
         )
-
-
-def _finite(law: TransmissionLaw) -> dict[str, tuple[float, float]]:
-    """Return the limits of the parameters, and ordinary numbers where they are infinite."""
-    return {
-        name: (
-            low if np.isfinite(low) else law.parameters[name],
-            high if np.isfinite(high) else law.parameters[name],
-        )
-        for name, (low, high) in law.parameter_bounds.items()
-    }
 
 
 def _mixed(size: int) -> ExposureArrays:

@@ -96,23 +96,17 @@ class TwoClass(RateLaw):
             del values["share_high"]
         return values
 
-    def is_high(self, profile: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Return which profiles (indices) belong to a known high class."""
-        high = self.high or frozenset()
-        return np.array([code in high for code in codes()])[np.asarray(profile, dtype=int)]
-
     def rate_index(self, seen: ExposureArrays) -> npt.NDArray[np.intp]:
         """Return one rate for each known class."""
-        return self.is_high(seen.profile).astype(np.intp)
+        is_high = np.array([code in (self.high or ()) for code in codes()], dtype=np.intp)
+        return is_high[seen.profile]
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         if self.high is not None:
             return super().prob(seen)
-        return sum(
-            (share * law.prob(seen) for share, law in self.mixture_components()),
-            start=np.zeros(len(seen)),
-        )
+        parts = [share * law.prob(seen) for share, law in self.mixture_components()]
+        return np.sum(parts, axis=0)
 
     def rate_terms(self, seen: ExposureArrays) -> Terms | None:
         """Return one rate for each known class; see :meth:`TransmissionLaw.rate_terms`."""
