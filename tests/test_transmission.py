@@ -565,8 +565,9 @@ def test_text_that_is_not_a_law_is_refused(
 
 
 def test_a_law_without_its_values_is_shown_with_its_parameters() -> None:
-    with pytest.raises(ArgumentError, match=r"be SI\(beta, per='contact'\)"):
+    with pytest.raises(ArgumentError) as caught:
         parse_law("SI()")
+    assert "SI(beta, per='contact')" in caught.value.allowed
 
 
 @pytest.mark.parametrize("name", NAMES)

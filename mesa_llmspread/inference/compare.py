@@ -123,7 +123,9 @@ def compare(
     data : SpreadData
         One run or several.
     laws : sequence, optional
-        The laws, as :func:`fit` takes them; by default all that the data can tell apart.
+        The laws, as :func:`fit` takes them, with options in parentheses where they are not
+        defaults: ``["SI", 'SI(per="occasion")', "ByTraits"]``. By default those of
+        :func:`candidates`.
     level : float, default 0.95
         Coverage of the intervals.
 

@@ -203,7 +203,10 @@ class Log:
             )
         if "traits" in columns and np.isnan(self.seen.traits).any():
             raise ArgumentError(
-                "law", law.name, "not use trait levels, which are unknown for these decisions"
+                "law",
+                law.name,
+                "not use trait levels, which are unknown for these decisions; where profiles are "
+                "the 32 binary ones, name such a population in info",
             )
         if columns not in self._cells:
             first, cell = _distinct([getattr(self.seen, name) for name in sorted(columns)])

@@ -73,7 +73,8 @@ def fit(
         Of a curve: the equations that are fitted to it, as in
         :func:`~mesa_llmspread.meanfield.solve`.
     **options
-        The law's options: ``per="occasion"``, ``count="cumulative"``, ``high={codes}``.
+        The law's options: ``per="occasion"`` for every law of the family,
+        ``count="cumulative"``, ``high={codes}``.
 
     Returns
     -------

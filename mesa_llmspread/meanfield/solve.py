@@ -166,6 +166,8 @@ def solve(
         if np.shape(profile_shares) != (32,):
             raise ArgumentError("profile_shares", profile_shares, "hold 32 shares")
         profile_shares = checked_shares("profile_shares", profile_shares, profile_shares)
+    for _, part in law.mixture_components():
+        check_memory(part)
     laws = law.classes(profile_shares)
     _check_defined(chosen, laws, time, feed, degrees)
     if message := next((text for _, part in laws if (text := chosen.warning(part))), None):
@@ -258,7 +260,6 @@ def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: 
             "use time='discrete' for new posts",
         )
     for _, law in laws:
-        check_memory(law)
         if reason := closure.supports(law, time, feed, degrees):
             raise UndefinedClosureError("closure", closure.name, reason)
         if continuous and law.memory == "first_repeat" and not law.independent_contacts:

@@ -162,7 +162,7 @@ def _compiled_run(job: Job) -> SpreadData:
     profiles = None
     if law.uses_profile:
         drawn = sample_profiles(network.n, arguments["population"], streams.population)
-        profiles = [profile.levels for profile in drawn]
+        profiles = [one.levels if law.uses_traits else one.index for one in drawn]
     infected = simulate(
         law,
         network,

@@ -16,8 +16,8 @@ from mesa_llmspread.transmission.registry import resolve_law
 
 __all__ = ["check_law", "check_memory"]
 
-# Numbers of contacts on which declarations are tried.
-_CONTACTS = np.arange(6)
+# Numbers of contacts, and profiles, on which declarations are tried.
+_CONTACTS, _PROFILES = np.arange(6), np.arange(32)[:, None]
 
 
 def check_memory(law: TransmissionLaw) -> None:
@@ -43,7 +43,9 @@ def check_memory(law: TransmissionLaw) -> None:
     if law.memory != "cumulative":
         changes["cumulative"] = None, _CONTACTS + 3
     for column, values in changes.items():
-        first, second = (law.evaluate(_CONTACTS, **{column: value}) for value in values)
+        first, second = (
+            law.evaluate(_CONTACTS, profile=_PROFILES, **{column: value}) for value in values
+        )
         if not np.array_equal(first, second):
             raise ArgumentError(
                 f"{law.name}.memory",
@@ -100,12 +102,10 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
         np.array_equal(chance[order], law.prob(seen[order])),
         "decide every exposure by itself, whatever the others in the arrays",
     )
-    by_profile = law.evaluate(_CONTACTS[:, None], profile=np.arange(32))
-    differs = np.ptp(by_profile, axis=1).any()
+    differs = np.ptp(law.evaluate(_CONTACTS, profile=_PROFILES), axis=0).any()
     yield law.uses_profile or not differs, "declare uses_profile = True"
-    levels = np.outer([-2.0, -1.0, -0.5], np.ones(5))
-    by_levels = law.evaluate(np.tile(_CONTACTS[:, None], 3), levels=levels)
-    differs = np.ptp(by_levels, axis=1).any()
+    levels = np.array([-2.0, -1.0, -0.5])[:, None, None] * np.ones(5)
+    differs = np.ptp(law.evaluate(np.tile(_CONTACTS, (3, 1)), levels=levels), axis=0).any()
     yield law.uses_traits or not differs, "declare uses_traits = True"
     online = law.evaluate(_CONTACTS)
     yield (

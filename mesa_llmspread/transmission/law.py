@@ -388,10 +388,6 @@ class _AtProfile(TransmissionLaw):
         self._declare(memory=self.law.memory, independent_contacts=self.law.independent_contacts)
 
     @property
-    def name(self) -> str:
-        return f"{self.law}[{codes()[self.profile]}]"
-
-    @property
     def parameters(self) -> dict[str, float]:
         return self.law.parameters
 
@@ -399,4 +395,4 @@ class _AtProfile(TransmissionLaw):
         return self.law.prob(dataclasses.replace(seen, profile=self.profile, levels=None))
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.law}[{codes()[self.profile]}]"

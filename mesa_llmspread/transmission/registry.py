@@ -109,28 +109,26 @@ def resolve_law(
     if isinstance(law, str):
         name, args, given = parse_call(law, "law", "be the name of a law")
         kind = _find(name, "law")
-        if args or given.keys() - kind.option_names():
-            return resolve_law(parse_law(law), **options)
-        options = {**given, **options}
-    elif isinstance(law, TransmissionLaw):
+        has_values = args or given.keys() - kind.option_names()
+        law, options = (parse_law(law), options) if has_values else (kind, {**given, **options})
+    if isinstance(law, TransmissionLaw):
         if not options:
             return law
-        kind, options = type(law), {**law.options, **options}
-    elif isinstance(law, type) and issubclass(law, TransmissionLaw):
-        kind = law
-    else:
+        options = {**law.options, **options}
+        law = type(law)
+    if not (isinstance(law, type) and issubclass(law, TransmissionLaw)):
         raise ArgumentTypeError("law", law, "a name, a TransmissionLaw class or a TransmissionLaw")
-    if inspect.isabstract(kind):
+    if inspect.isabstract(law):
         raise ArgumentTypeError("law", law, "a law that has a prob() method")
     for option in options:
-        check_name("option", option, sorted(kind.option_names()) or ("(none)",))
+        check_name("option", option, sorted(law.option_names()) or ("(none)",))
     try:
-        return kind.example(**options)
+        return law.example(**options)
     except TypeError as error:
         if isinstance(error, ArgumentTypeError):
             raise
         wanted = f"be given as a law with its values ({error})"
-        raise ArgumentError("law", kind.__name__, wanted) from error
+        raise ArgumentError("law", law.__name__, wanted) from error
 
 
 def parse_law(text: str, argument: str = "law") -> TransmissionLaw:
