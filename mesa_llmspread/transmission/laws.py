@@ -68,7 +68,10 @@ class FamilyLaw(TransmissionLaw):
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        return 1.0 - (1.0 - self.chance(seen)) ** self.acting(seen)
+        spared = (1.0 - self.chance(seen)) ** self.acting(seen)
+        if self.offline:
+            spared *= np.where(seen.direct, 1.0 - self.parameters["alpha"], 1.0)
+        return 1.0 - spared
 
     def at_profile(self, profile: int) -> TransmissionLaw:
         """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
@@ -165,11 +168,6 @@ class OnlineOffline(FamilyLaw):
     def chance(self, seen: ExposureArrays) -> Floats:
         """Return the one online rate for every exposure."""
         return np.full(len(seen), self.beta)
-
-    def prob(self, seen: ExposureArrays) -> Floats:
-        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        not_offline = np.where(seen.direct, 1.0 - self.alpha, 1.0)
-        return 1.0 - not_offline * (1.0 - self.beta) ** self.acting(seen)
 
 
 @dataclass(frozen=True)
