@@ -7,9 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mesa_llmspread import SpreadData, SpreadModel, compare, concat, fit, simulate, solve
+from mesa_llmspread import (
+    SpreadData,
+    SpreadModel,
+    compare,
+    concat,
+    fit,
+    simulate,
+    solve,
+)
 from mesa_llmspread.analysis.event_analysis import closure_curves, stochastic_curve
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.inference.predictive import predict_runs
 from mesa_llmspread.networks import random_regular
 from mesa_llmspread.profiles import Profile, Trait, codes, sample_profiles
 from mesa_llmspread.transmission import (
@@ -135,6 +144,7 @@ def test_levels_are_logged_and_fitted_as_numbers() -> None:
     table = compare(data, ["ByTraits", "SI"]).table.set_index("law")
     assert table.loc["ByTraits", "fit_p_value"] > 1e-3
     assert np.isfinite(table.loc["ByTraits", "held_out"])
+    assert predict_runs(result, data.select([0]), draws=20).coverage > 0.5
 
 
 def test_levels_that_are_unknown_are_refused() -> None:

@@ -124,7 +124,7 @@ class FitResult:
 
     def describe(self) -> str:
         """Return the estimates on one line: ``beta_first 0.219 [0.196, 0.244], ...``."""
-        if len(self.params) > 3:
+        if len(self.params) > 6:
             known = [value for value in self.params.values() if not np.isnan(value)]
             unknown = len(self.params) - len(known)
             missing = f"{counted(unknown, 'rate')} not estimable"

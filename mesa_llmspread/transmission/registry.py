@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.plugins import find_part
-from mesa_llmspread.transmission.differences import ByProfile, ByTraits, TwoClass
+from mesa_llmspread.transmission.heterogeneity import ByProfile, ByTraits, TwoClass
 from mesa_llmspread.transmission.law import TransmissionLaw
 from mesa_llmspread.transmission.laws import SI, FirstRepeat, OnlineOffline, SingleMultiple
 
