@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
-from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System
+from mesa_llmspread.meanfield.equations import Degrees, Laws, System
 from mesa_llmspread.plugins import find_part
 from mesa_llmspread.transmission import TransmissionLaw
 
@@ -51,9 +51,7 @@ class Closure:
         """
         return None
 
-    def discrete(
-        self, laws: Laws, network: Degrees, infected: float, visibility: str
-    ) -> System[Any]:
+    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
         """Return the one-step map.
 
         Parameters
@@ -72,7 +70,7 @@ class Closure:
         """
         raise NotImplementedError(f"{self.name} has no equations in discrete time")
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
         """Return the differential equations; posts stay visible.
 
         Parameters

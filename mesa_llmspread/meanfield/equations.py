@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,16 +44,15 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Laws = Sequence[tuple[float, TransmissionLaw]]
-State = TypeVar("State")
 
 
 @dataclass(frozen=True)
-class System(Generic[State]):
+class System:
     """A set of equations, ready to run from its start.
 
     Parameters
     ----------
-    start : State
+    start : object
         The state at step 0; an array where the equations are differential.
     move : callable
         From a state, the state one step later (a map) or its time derivative.
@@ -61,9 +60,9 @@ class System(Generic[State]):
         From a state, the share of all agents that are susceptible.
     """
 
-    start: State
-    move: Callable[[State], State]
-    susceptible: Callable[[State], float]
+    start: Any
+    move: Callable[[Any], Any]
+    susceptible: Callable[[Any], float]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ go with those of the neighbours, are beyond them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,22 +50,20 @@ class Master(Closure):
 
     name = "master"
 
-    def discrete(
-        self, laws: Laws, network: Degrees, infected: float, visibility: str
-    ) -> System[Any]:
+    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
         """Return :func:`edge_map` where contacts act independently, else :func:`cavity_map`."""
         if (chances := contact_chances(laws)) is not None:
             return edge_map(chances, network, infected, feed=visibility)
         return cavity_map(laws, network, infected, feed=visibility)
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
         """Return :func:`edge_ode` where contacts act independently, else :func:`cavity_ode`."""
         if (chances := contact_chances(laws)) is not None:
             return edge_ode(chances, network, infected)
         return cavity_ode(laws, network, infected)
 
 
-def edge_map(chances: Floats, degrees: Degrees, infected: float, *, feed: str) -> System[Floats]:
+def edge_map(chances: Floats, degrees: Degrees, infected: float, *, feed: str) -> System:
     r"""Return the edge-based equations in discrete time.
 
     For a test agent of class ``c``, let ``theta[c]`` be the chance that an edge to it has
@@ -113,7 +110,7 @@ def edge_map(chances: Floats, degrees: Degrees, infected: float, *, feed: str) -
     return _edge_system(chances, degrees, infected, move)
 
 
-def edge_ode(chances: Floats, degrees: Degrees, infected: float) -> System[Floats]:
+def edge_ode(chances: Floats, degrees: Degrees, infected: float) -> System:
     r"""Return the edge-based equations in continuous time.
 
     As :func:`edge_map`, with rates :math:`\lambda = -\log(1 - \beta)` and
@@ -148,7 +145,7 @@ def _edge_system(
     degrees: Degrees,
     infected: float,
     change: Callable[[Floats, Floats, Floats], tuple[Floats, Floats]],
-) -> System[Floats]:
+) -> System:
     """Return the equations of ``theta`` and ``o`` that follow from how they change with phi."""
     weight = (1.0 - infected) * chances[0]
 
@@ -163,9 +160,7 @@ def _edge_system(
     return System(np.ones((2, len(weight))), move, susceptible)
 
 
-def cavity_map(
-    laws: Laws, degrees: Degrees, infected: float, *, feed: str
-) -> System[tuple[Floats, float]]:
+def cavity_map(laws: Laws, degrees: Degrees, infected: float, *, feed: str) -> System:
     r"""Return the cavity equations in discrete time.
 
     Let ``U_n[a, i]`` be the chance that an agent with ``n`` neighbours that did not start
@@ -224,7 +219,7 @@ def cavity_map(
     return System((unreached, infected), move, susceptible)
 
 
-def cavity_ode(laws: Laws, degrees: Degrees, infected: float) -> System[Floats]:
+def cavity_ode(laws: Laws, degrees: Degrees, infected: float) -> System:
     r"""Return the cavity equations in continuous time.
 
     With ``U_n[a, i]`` as in :func:`cavity_map`,

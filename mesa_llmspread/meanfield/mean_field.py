@@ -51,9 +51,7 @@ class MeanField(Closure):
             )
         return None
 
-    def discrete(
-        self, laws: Laws, network: Degrees, infected: float, visibility: str
-    ) -> System[tuple[Floats, float]]:
+    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
         r"""Return the one-step map; see :meth:`Closure.discrete`.
 
         With ``S[d, a]`` the share of the agents of degree ``d`` that are susceptible of type
@@ -74,7 +72,7 @@ class MeanField(Closure):
 
         return System((start, infected), move, lambda state: float(network.share @ state[0].sum(1)))
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
         r"""Return the differential equations; see :meth:`Closure.continuous`.
 
         With ``S[d, a]`` as in :meth:`discrete`, which is the state,

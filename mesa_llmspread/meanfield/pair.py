@@ -59,9 +59,7 @@ class Pair(Closure):
             return "be 'master' for a degree distribution: this one takes one k for all agents"
         return None
 
-    def discrete(
-        self, laws: Laws, network: Degrees, infected: float, visibility: str
-    ) -> System[Floats]:
+    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
         r"""Return the one-step map; see :meth:`Closure.discrete`.
 
         The two ends of an edge decide independently, given their types, so with the averages
@@ -75,7 +73,7 @@ class Pair(Closure):
 
         return _pairs(decision_kernel, laws, network, infected, change)
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
         r"""Return the differential equations; see :meth:`Closure.continuous`.
 
         .. math:: \dot S = S M^{(k)}, \qquad \dot X = M^{(k-1)\top} X + X M^{(k-1)}.
@@ -103,7 +101,7 @@ def _pairs(
     degrees: Degrees,
     infected: float,
     change: Callable[[Floats, Floats], Floats],
-) -> System[Floats]:
+) -> System:
     """Return the equations that follow from how edges change; the state is ``S`` above ``X``."""
     (k,) = degrees.values
     m = np.arange(k + 1)

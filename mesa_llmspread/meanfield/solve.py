@@ -185,7 +185,7 @@ def solve(
     )
 
 
-def iterate(system: System[Any], steps: int) -> Floats:
+def iterate(system: System, steps: int) -> Floats:
     """Apply a map, step by step.
 
     Parameters
@@ -208,7 +208,7 @@ def iterate(system: System[Any], steps: int) -> Floats:
     return np.array(share)
 
 
-def integrate(system: System[Floats], steps: int) -> Floats:
+def integrate(system: System, steps: int) -> Floats:
     """Integrate differential equations; the shares are right to about 1e-7.
 
     Parameters
