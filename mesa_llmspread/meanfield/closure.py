@@ -14,7 +14,7 @@ from mesa_llmspread.meanfield.equations import Degrees, Laws, System
 from mesa_llmspread.plugins import find_part
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["Closure", "Time", "as_closure", "closure_names", "register_closure"]
+__all__ = ["Closure", "Time", "as_closure", "register_closure"]
 
 Time = Literal["discrete", "continuous"]
 
@@ -126,16 +126,6 @@ def register_closure(closure: Closure) -> Closure:
 def registered_closures() -> dict[str, Closure]:
     """Return the closures of one's own that are registered in this process, by name."""
     return {name: closure for name, closure in _CLOSURES.items() if name not in _BUILT_IN}
-
-
-def closure_names() -> list[str]:
-    """Return the names of all closures.
-
-    Returns
-    -------
-    list of str
-    """
-    return list(_CLOSURES)
 
 
 def as_closure(closure: Any) -> Closure:

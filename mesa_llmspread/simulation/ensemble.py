@@ -176,12 +176,11 @@ def simulate(
         check_memory(part)
     graph = as_network(network)
     check_contacts("network", network, int(graph.degrees.max()), "alpha", alpha)
-    starters = np.empty(0, np.int64)
-    if np.ndim(initial_infected) > 0:
-        starters = checked_indices("initial_infected", initial_infected, graph.n)
-        if len(np.unique(starters)) < len(starters):
-            raise ArgumentError("initial_infected", initial_infected, "name no agent twice")
-    number = initial_infected if np.ndim(initial_infected) == 0 else len(starters)
+    named = np.ndim(initial_infected) > 0
+    starters = checked_indices("initial_infected", initial_infected if named else [], graph.n)
+    if len(np.unique(starters)) < len(starters):
+        raise ArgumentError("initial_infected", initial_infected, "name no agent twice")
+    number = len(starters) if named else initial_infected
     n_starters = checked_starters(number, graph.n, "alpha", alpha)
     steps = checked_int("steps", steps, 0)
     replicates = checked_int("replicates", replicates, 1)

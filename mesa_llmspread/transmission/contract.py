@@ -130,13 +130,8 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
 def _mixed(size: int) -> ExposureArrays:
     """Return exposures of all kinds."""
     rng = np.random.default_rng(0)
-    contacts = rng.integers(0, 9, size)
-    return ExposureArrays(
-        contacts,
-        rng.integers(1, 5, size),
-        (contacts == 0) | (rng.random(size) < 0.3),
-        rng.integers(0, 32, size),
-        contacts + rng.integers(0, 3, size),
-        step=rng.integers(1, 50, size),
-        agent=rng.integers(0, 100, size),
-    )
+    limits = {"exposure_count": (1, 5), "profile": (0, 32), "step": (1, 50), "agent": (0, 100)}
+    columns = {name: rng.integers(*ends, size) for name, ends in limits.items()}
+    contacts, more = rng.integers(0, [[9], [3]], (2, size))
+    direct = (contacts == 0) | (rng.random(size) < 0.3)
+    return ExposureArrays(contacts, direct=direct, cumulative=contacts + more, **columns)
