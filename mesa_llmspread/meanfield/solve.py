@@ -163,9 +163,7 @@ def solve(
     check_name("feed", feed, get_args(Feed))
     chosen = as_closure(closure)
     if profile_shares is not None:
-        if np.shape(profile_shares) != (32,):
-            raise ArgumentError("profile_shares", profile_shares, "hold 32 shares")
-        profile_shares = checked_shares("profile_shares", profile_shares, profile_shares)
+        profile_shares = _profile_shares(profile_shares)
     for _, part in law.mixture_components():
         check_memory(part)
     laws = law.classes(profile_shares)
@@ -297,3 +295,14 @@ def _degrees(k: DegreesLike, n: int) -> Degrees:
     if values.min() < 0 or values.max() > n - 1:
         raise ArgumentError("k", k, f"have degrees within 0 and n - 1 = {n - 1}")
     return Degrees(values, checked_shares("k", k, shares))
+
+
+def _profile_shares(given: Any) -> Floats:
+    """Return the shares of the 32 profiles."""
+    try:
+        shares = np.asarray(given, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError("profile_shares", given, "32 numbers") from error
+    if shares.shape != (32,):
+        raise ArgumentError("profile_shares", given, "hold 32 shares")
+    return checked_shares("profile_shares", given, shares)
