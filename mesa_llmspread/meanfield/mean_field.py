@@ -95,8 +95,13 @@ def _mix(
     m = np.arange(degrees.values.max() + 1)
     kernel = tabulate(laws, m)
     seen = binomial(degrees.values[:, None], m)
+    alone, slope = kernel.table[..., 0], kernel.table[..., 1] - kernel.table[..., 0]
+    linear = np.allclose(kernel.table, alone[..., None] + slope[..., None] * m, 1e-12, 1e-15)
 
     def mix(susceptible: Floats, chance: float) -> Floats:
+        if linear:  # The mean is that at the mean number of neighbours, at once.
+            mean = chance * degrees.values[:, None]
+            return np.asarray(susceptible @ alone + mean * (susceptible @ slope))
         averaged = np.tensordot(seen(chance), kernel.table, axes=(1, 2))
         return np.asarray(np.einsum("da,dab->db", susceptible, averaged))
 
