@@ -99,7 +99,7 @@ def prompt(
     """
     from mesa_llmspread._validation import checked_int
     from mesa_llmspread.deciders.base import Exposure, Post
-    from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages, with_marker
+    from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages, with_markers
     from mesa_llmspread.deciders.llm.template import as_template
     from mesa_llmspread.events import as_event
     from mesa_llmspread.profiles import Profile
@@ -117,7 +117,7 @@ def prompt(
         posts=posts,
     )
     messages = build_messages(exposure, as_template(template or "standard"))
-    for message in with_marker(messages, SHOWN_MARKER):
+    for message in with_markers(messages, SHOWN_MARKER, SHOWN_MARKER):
         typer.echo(f"--- {message['role']} ---\n{message['content']}\n")
 
 
