@@ -19,15 +19,17 @@ __all__ = ["ANSWER_VERSIONS", "Answer", "AnswerAlone", "Call", "fingerprint"]
 
 
 class AnswerAlone(pydantic.BaseModel):
-    """What a model must answer where nobody reads its words: JSON with exactly this field."""
+    """What a model must answer where nobody reads its words; more fields are ignored."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
+    model_config = pydantic.ConfigDict(extra="ignore", strict=True)
 
     repost: bool
 
 
 class Answer(AnswerAlone):
     """What a model must answer where others read its words: JSON with exactly these fields."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
     post: str = pydantic.Field(max_length=MAX_POST_LENGTH)
     reason: str = pydantic.Field(max_length=MAX_POST_LENGTH)

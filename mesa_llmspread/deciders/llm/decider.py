@@ -186,6 +186,8 @@ class LLMDecider(Decider):
         # Where nobody reads the words, the model is asked for none.
         form = Answer if feed_detail == "posts" and sampling != "logprobs" else AnswerAlone
         local = find_model(model, with_posts=form is Answer, replayed=mode == "replay")
+        if timeout is None:
+            timeout = 600.0 if local else 60.0
         client = Client(
             model=local.name if local else model,
             local=local,
@@ -194,9 +196,7 @@ class LLMDecider(Decider):
             api_base=api_base,
             temperature=checked_number("temperature", temperature, 0, 2),
             max_tokens=checked_int("max_tokens", max_tokens, 1),
-            timeout=checked_number(
-                "timeout", timeout or (600.0 if local else 60.0), 1e-3, _LONGEST_TIMEOUT
-            ),
+            timeout=checked_number("timeout", timeout, 1e-3, _LONGEST_TIMEOUT),
             max_attempts=checked_int("max_attempts", max_attempts, 1),
             logprobs=sampling == "logprobs",
             key_variable=key_variable,
@@ -208,7 +208,7 @@ class LLMDecider(Decider):
             kept,
             Limits(
                 kept or DecisionStore(":memory:"),
-                max_concurrency or (1 if local else 32),
+                (1 if local else 32) if max_concurrency is None else max_concurrency,
                 requests_per_minute,
                 tokens_per_minute,
                 max_calls,

@@ -80,6 +80,8 @@ _LABELS = ("name", "version")
 _ONE_LINE = (*_LABELS, "begin", "end", "post", "no_comment")
 # What the model has to answer; the form is the same in every language.
 _ANSWER_FIELDS = {"answer": ("repost", "post", "reason"), "answer_alone": ("repost",)}
+# Two of them stand for markers in prompts.
+_CONTROL = {chr(code) for code in range(32)} - set("\n\t")
 _JINJA = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
 
 
@@ -322,6 +324,8 @@ def _check(piece: str, text: Any, wanted: Iterable[str]) -> None:
         raise ArgumentTypeError(piece, text, "text, in quotes")
     if not text.strip():
         raise ArgumentError(piece, text, "not be blank")
+    if not set(text).isdisjoint(_CONTROL):
+        raise ArgumentError(piece, text, "hold no control characters")
     if piece in _ONE_LINE and len(text.splitlines()) > 1:
         raise ArgumentError(piece, text, "be a single line")
     names = " and ".join(f"{{{name}}}" for name in wanted) or "none"
