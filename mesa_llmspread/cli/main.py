@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from mesa_llmspread._validation import checked_int
-from mesa_llmspread.cli.llm import personas, prompt, store_app
+from mesa_llmspread.cli.llm import measure, personas, prompt, store_app
 from mesa_llmspread.cli.shared import (
     ApiBase,
     Force,
@@ -208,6 +208,7 @@ def profiles(
 
 
 app.command("sweep")(sweep_command)
+app.command()(measure)
 app.command()(personas)
 app.command()(prompt)
 app.add_typer(store_app, name="store")

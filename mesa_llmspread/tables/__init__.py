@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from mesa_llmspread.exceptions import UnknownNameError
+from mesa_llmspread.tables.comparison import TableComparison, compare_tables
 from mesa_llmspread.tables.response_table import ResponseTable
 
-__all__ = ["ResponseTable", "load_table", "table_names"]
+__all__ = ["ResponseTable", "TableComparison", "compare_tables", "load_table", "table_names"]
 
 _FOLDER = Path(__file__).parent
 

