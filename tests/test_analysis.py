@@ -49,7 +49,9 @@ def record(**settings) -> SpreadData:
     runs = []
     for event in ("battles-0", "civilians-40"):
         for seed in range(2):
-            model = SpreadModel(**{"n": 120, "k": 6, "decider": "traits", **settings}, event=event, rng=seed)
+            model = SpreadModel(
+                **{"n": 120, "k": 6, "decider": "traits", **settings}, event=event, rng=seed
+            )
             runs.append(SpreadData.from_model(model.run(25)))
     return concat(runs)
 
@@ -266,7 +268,9 @@ def test_text_from_outside_is_text(tmp_path: Path) -> None:
     hostile = dataclasses.replace(
         bundled_events()[0], event_id="<script>alert(1)</script>", text="<img src=x onerror=1>"
     )
-    run = SpreadData.from_model(SpreadModel(n=40, k=4, event=hostile, decider="traits", rng=1).run(10))
+    run = SpreadData.from_model(
+        SpreadModel(n=40, k=4, event=hostile, decider="traits", rng=1).run(10)
+    )
     analysis = analyse(run)
     page = write_report(analysis, tmp_path)
     text = page.read_text()

@@ -28,6 +28,8 @@ __all__ = ["TableDecider", "TableLaw", "TableWarning", "drawn_from"]
 Floats = npt.NDArray[np.float64]
 Unmeasured = Literal["nearest", "strict"]
 
+# What the record of a run tells about its table.
+_TOLD = ("model", "sha256", "template", "template_version", "template_hash", "sampling", "date")
 _REPOST = Decision(Outcome.REPOST)
 _DECLINE = Decision(Outcome.DECLINE)
 
@@ -109,7 +111,8 @@ class TableDecider(Decider):
 
     def manifest(self) -> Mapping[str, Any]:
         """Describe the table; see :meth:`Decider.manifest`."""
-        return {"decider": "table", "events": self.events, **self.table.info}
+        told = {name: value for name, value in self.table.info.items() if name in _TOLD}
+        return {"decider": "table", "events": self.events, **told}
 
     def _surface(self, event: OfflineEvent) -> _Surface:
         """Return the response surface of one event, measured or the nearest."""

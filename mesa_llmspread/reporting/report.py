@@ -15,13 +15,13 @@ from mesa_llmspread.analysis.costs import SPENDERS, spending
 from mesa_llmspread.analysis.descriptive import GROUPINGS, repost_rates
 from mesa_llmspread.analysis.event_analysis import CURVES, Analysis
 from mesa_llmspread.data.run_info import split_shared
+from mesa_llmspread.deciders.table import drawn_from
 from mesa_llmspread.io import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mesa_llmspread.deciders.table import drawn_from
-from mesa_llmspread.data import SpreadData
+    from mesa_llmspread.data import SpreadData
 
 __all__ = ["figures", "write_report"]
 
