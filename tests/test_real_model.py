@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,14 @@ import pandas as pd
 import pytest
 from waiting import eventually
 
-from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, measure
+from mesa_llmspread import (
+    LLMDecider,
+    Profile,
+    SpreadData,
+    SpreadModel,
+    bundled_events,
+    measure,
+)
 from mesa_llmspread.deciders.llm.local import find_model
 from mesa_llmspread.exceptions import InputFileError
 
@@ -79,6 +89,78 @@ def test_a_measured_table_is_the_same_again_and_most_of_its_prompts_are_cached(
         measure(LLMDecider("smollm2", store=tmp_path / f"{i}.sqlite"), **SMALL) for i in (1, 2)
     ]
     pd.testing.assert_frame_equal(tables[0].frame, tables[1].frame, atol=1e-3)
+    direct, cached = [], []
+    for profile, seen, times in itertools.product(
+        ("OCEAN", "ocean"),
+        (
+            "You have just seen the news yourself, in the media. "
+            "Nobody you follow shows the news in your feed now.",
+            "In your feed you see the news from 2 people you follow.",
+        ),
+        (
+            "This is the first time you come across the news.",
+            "You came across the news before (2 times), and have not reposted it.",
+        ),
+    ):
+        (event,) = (event for event in bundled_events() if event.event_id == "protests-0")
+        p, share = ask_directly(
+            f"The news:\n“{event.text}”\n\n"
+            f"This is your personality: {Profile.from_code(profile).describe()}\n\n"
+            f"{times} {seen}\n\nDo you repost the news now?"
+        )
+        direct.append(p)
+        cached.append(share)
+    assert np.abs(np.array(direct) - tables[0].frame["p"]).max() < 0.02
+    # All but the first question of a personality reuse what comes before the occasion.
+    assert np.mean([share for i, share in enumerate(cached) if i % 4]) > 0.8
+
+
+SYSTEM = """\
+You play one person who uses a social network. You come across a piece of news and decide \
+whether to repost it to your followers. Reposting and passing by are both ordinary things to \
+do: decide as this person would, at this moment.
+
+Answer with one JSON object with exactly this field:
+"repost": true if you repost the news now, false if you do not."""
+
+
+def ask_directly(user: str) -> tuple[float, float]:
+    """Ask llama.cpp without this package: P(true), and the share of the prompt that was cached."""
+    schema = {"type": "object", "properties": {"repost": {"type": "boolean"}}}
+    schema |= {"required": ["repost"], "additionalProperties": False}
+    model = find_model("smollm2", with_posts=False)
+    assert model is not None
+    body = {
+        "model": "any",
+        "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "strict": True, "schema": schema},
+        },
+        "temperature": 0,
+        "max_tokens": 64,
+        "logprobs": True,
+        "top_logprobs": 20,
+    }
+    request = urllib.request.Request(
+        f"{model.serve()}/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as response:
+        reply = json.load(response)
+    (token,) = (
+        token
+        for token in reply["choices"][0]["logprobs"]["content"]
+        if token["token"].strip() in ("true", "false")
+    )
+    weight = {"true": 0.0, "false": 0.0}
+    for other in token["top_logprobs"]:
+        if other["token"].strip() in weight:
+            weight[other["token"].strip()] += math.exp(other["logprob"])
+    usage = reply["usage"]
+    share = usage["prompt_tokens_details"]["cached_tokens"] / usage["prompt_tokens"]
+    return weight["true"] / sum(weight.values()), share
 
 
 def test_an_experiment_survives_a_kill(tmp_path: Path) -> None:

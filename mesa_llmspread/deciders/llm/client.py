@@ -41,6 +41,8 @@ _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
 _LONGEST_RETRY_AFTER = 60.0
 # How long a cancelled request may go on.
 _GRACE_SECONDS = 0.5
+# The one way to write an answer without words, for llama.cpp (GBNF).
+_GRAMMAR = r'root ::= "{\"repost\": " ("true" | "false") "}"'
 # As many alternatives of a token as the OpenAI protocol allows.
 _TOP_LOGPROBS = 20
 
@@ -198,7 +200,7 @@ class Client:
             return await load_litellm().acompletion(
                 model=self._served_as,
                 messages=call.messages,
-                response_format=self.form,
+                **self._answer_form,
                 temperature=self.temperature,
                 max_tokens=self.max_tokens,
                 api_base=self.local.serve() if self.local else self.api_base,
@@ -325,6 +327,14 @@ class Client:
     def _served_as(self) -> str:
         """The model's name for litellm."""
         return f"openai/{self.local.path.stem}" if self.local else self.model
+
+    @property
+    def _answer_form(self) -> dict[str, Any]:
+        """What makes the model answer in the form that is asked for."""
+        if self.local and self.form is AnswerAlone:
+            # White space would be the model's choice, and change P(repost) by several hundredths.
+            return {"extra_body": {"grammar": _GRAMMAR}}
+        return {"response_format": self.form}
 
     @functools.cached_property
     def _takes_seed(self) -> bool:
