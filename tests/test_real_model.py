@@ -126,17 +126,12 @@ Answer with one JSON object with exactly this field:
 
 def ask_directly(user: str) -> tuple[float, float]:
     """Ask llama.cpp without this package: P(true), and the share of the prompt that was cached."""
-    schema = {"type": "object", "properties": {"repost": {"type": "boolean"}}}
-    schema |= {"required": ["repost"], "additionalProperties": False}
     model = find_model("smollm2", with_posts=False)
     assert model is not None
     body = {
         "model": "any",
         "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}],
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "answer", "strict": True, "schema": schema},
-        },
+        "grammar": 'root ::= "{" "\\"repost\\": " ("true" | "false") "}"',
         "temperature": 0,
         "max_tokens": 64,
         "logprobs": True,

@@ -201,7 +201,9 @@ class Client:
                 model=self._served_as,
                 messages=call.messages,
                 **self._answer_form,
-                temperature=self.temperature,
+                # Log-probabilities are those of temperature 1 in any case; at 0 the tokens before
+                # the decision are always the same.
+                temperature=0.0 if self.local and self.logprobs else self.temperature,
                 max_tokens=self.max_tokens,
                 api_base=self.local.serve() if self.local else self.api_base,
                 api_key=self._key(),
