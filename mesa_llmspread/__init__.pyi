@@ -21,6 +21,7 @@ from .deciders import as_decider as as_decider
 from .deciders import coins as coins
 from .deciders import register_decider as register_decider
 from .deciders.contract import check_decider as check_decider
+from .deciders.llm.measure import measure as measure
 from .events import OfflineEvent as OfflineEvent
 from .events import bundled_events as bundled_events
 from .events import read_acled as read_acled
@@ -49,6 +50,7 @@ from .profiles import sample_profiles as sample_profiles
 from .simulation.ensemble import Ensemble as Ensemble
 from .simulation.ensemble import simulate as simulate
 from .tables import ResponseTable as ResponseTable
+from .tables import compare_tables as compare_tables
 from .tables import load_table as load_table
 from .tables import table_names as table_names
 from .transmission import SI as SI

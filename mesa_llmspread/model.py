@@ -80,7 +80,7 @@ class SpreadModel(mesa.Model):
         if not given.
     population : str, mapping or sequence of Profile, default "uniform"
         The agents' personalities; see :func:`mesa_llmspread.profiles.sample_profiles`.
-    decider : str, TransmissionLaw or Decider, default "traits"
+    decider : str, TransmissionLaw or Decider, default "table"
         Who decides; see :func:`mesa_llmspread.deciders.as_decider`.
     initial_infected : int or sequence of nodes, default 10
         How many agents, drawn uniformly, or which nodes of the network, have posted at step 0.
@@ -136,7 +136,7 @@ class SpreadModel(mesa.Model):
         network: str | nx.Graph[Any] | Network | EdgeList = "random_regular",
         event: str | OfflineEvent | None = None,
         population: Population = "uniform",
-        decider: Any = "traits",
+        decider: Any = "table",
         initial_infected: int | Sequence[Any] = 10,
         feed: str = "persistent",
         media_prob: float = 0.0,

@@ -49,7 +49,9 @@ def record(**settings) -> SpreadData:
     runs = []
     for event in ("battles-0", "civilians-40"):
         for seed in range(2):
-            model = SpreadModel(**{"n": 120, "k": 6, **settings}, event=event, rng=seed)
+            model = SpreadModel(
+                **{"n": 120, "k": 6, "decider": "traits", **settings}, event=event, rng=seed
+            )
             runs.append(SpreadData.from_model(model.run(25)))
     return concat(runs)
 
@@ -160,7 +162,7 @@ def test_the_stochastic_model_agrees_with_the_master_equations() -> None:
 
 def test_a_given_network_is_needed_for_the_stochastic_model() -> None:
     graph = nx.random_regular_graph(4, 60, seed=1)
-    run = SpreadData.from_model(SpreadModel(network=graph, rng=1).run(5))
+    run = SpreadData.from_model(SpreadModel(network=graph, decider="traits", rng=1).run(5))
     law = FirstRepeat(0.2, 0.05)
     assert stochastic_curve(law, run) is None
     assert len(stochastic_curve(law, run, random_regular(60, 4, rng=1))) == 6
@@ -266,7 +268,9 @@ def test_text_from_outside_is_text(tmp_path: Path) -> None:
     hostile = dataclasses.replace(
         bundled_events()[0], event_id="<script>alert(1)</script>", text="<img src=x onerror=1>"
     )
-    run = SpreadData.from_model(SpreadModel(n=40, k=4, event=hostile, rng=1).run(10))
+    run = SpreadData.from_model(
+        SpreadModel(n=40, k=4, event=hostile, decider="traits", rng=1).run(10)
+    )
     analysis = analyse(run)
     page = write_report(analysis, tmp_path)
     text = page.read_text()

@@ -242,6 +242,7 @@ def test_any_run_makes_forests(
         network=network,
         feed=feed,
         media_prob=media_prob,
+        decider="traits",
         initial_infected=starters,
         rng=seed,
     )

@@ -19,15 +19,17 @@ from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, c
 from mesa_llmspread.events import OfflineEvent, get_event
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.profiles import all_profiles
-from mesa_llmspread.tables import ResponseTable, load_table
+from mesa_llmspread.tables import DEFAULT_TABLE, ResponseTable, load_table
 from mesa_llmspread.tables.response_table import logit
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
-__all__ = ["TableDecider", "TableLaw", "TableWarning"]
+__all__ = ["TableDecider", "TableLaw", "TableWarning", "drawn_from"]
 
 Floats = npt.NDArray[np.float64]
 Unmeasured = Literal["nearest", "strict"]
 
+# What the record of a run tells about its table.
+_TOLD = ("model", "sha256", "template", "template_version", "template_hash", "sampling", "date")
 _REPOST = Decision(Outcome.REPOST)
 _DECLINE = Decision(Outcome.DECLINE)
 
@@ -50,7 +52,7 @@ class TableDecider(Decider):
 
     Parameters
     ----------
-    table : ResponseTable, str or path-like
+    table : ResponseTable, str or path-like, default "qwen2.5-coder-0.5b"
         A table, the name of a shipped one, or the folder of a saved one.
     events : {"nearest", "strict"}, default "nearest"
         For an event that was not measured: the mean logit over the measured events of its type
@@ -66,7 +68,9 @@ class TableDecider(Decider):
         If the table lacks a first exposure to posts.
     """
 
-    def __init__(self, table: ResponseTable | str | Path, events: Unmeasured = "nearest") -> None:
+    def __init__(
+        self, table: ResponseTable | str | Path = DEFAULT_TABLE, events: Unmeasured = "nearest"
+    ) -> None:
         if events not in get_args(Unmeasured):
             raise UnknownNameError("events", events, get_args(Unmeasured))
         self.table = load_table(table)
@@ -107,7 +111,8 @@ class TableDecider(Decider):
 
     def manifest(self) -> Mapping[str, Any]:
         """Describe the table; see :meth:`Decider.manifest`."""
-        return {"decider": "table", "events": self.events, **self.table.info}
+        told = {name: value for name, value in self.table.info.items() if name in _TOLD}
+        return {"decider": "table", "events": self.events, **told}
 
     def _surface(self, event: OfflineEvent) -> _Surface:
         """Return the response surface of one event, measured or the nearest."""
@@ -128,6 +133,25 @@ class TableDecider(Decider):
                 )
             self._surfaces[event.event_id] = _Surface(self.table.frame, chosen)
         return self._surfaces[event.event_id]
+
+
+def drawn_from(info: Mapping[str, Any]) -> str:
+    """Return in words where decisions of a table come from.
+
+    Parameters
+    ----------
+    info : mapping
+        Of a response table, or of a run that a :class:`TableDecider` decided.
+
+    Returns
+    -------
+    str
+    """
+    known = {name: info.get(name, "unknown") for name in ("model", "template", "date")}
+    return (
+        "draws from what {model} answered to the template {template!r} on {date} "
+        "(no model runs now)".format(**known)
+    )
 
 
 class _Surface:

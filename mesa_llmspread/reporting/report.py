@@ -15,6 +15,7 @@ from mesa_llmspread.analysis.costs import SPENDERS, spending
 from mesa_llmspread.analysis.descriptive import GROUPINGS, repost_rates
 from mesa_llmspread.analysis.event_analysis import CURVES, Analysis
 from mesa_llmspread.data.run_info import split_shared
+from mesa_llmspread.deciders.table import drawn_from
 from mesa_llmspread.io import write_whole
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def write_report(analysis: Analysis, folder: str | Path) -> Path:
         curves=CURVES,
         described=described,
         decider=_decider(deciders, told),
-        stand_in=deciders != {"llm"},
+        source=deciders.pop() if len(deciders) == 1 else "several",
         images=images,
         n_runs=len(analysis.data.runs),
         n_decisions=len(exposures),
@@ -117,6 +118,8 @@ def _decider(deciders: set[str], told: dict[str, Any]) -> str:
     if len(deciders) > 1:
         return "several deciders"
     (kind,) = deciders
+    if kind == "table":
+        return drawn_from(told)
     return f"the language model {told.get('model')}" if kind == "llm" else names.get(kind, kind)
 
 

@@ -117,7 +117,7 @@ def run(
         network="random_regular" if edges is None else edges,
         initial_infected=initial_infected,
         feed=feed,
-        decider=as_decider(decider or "traits") if model is None else LLMDecider(model, **options),
+        decider=as_decider(decider or "table") if model is None else LLMDecider(model, **options),
         rng=rng,
     )
     if isinstance(experiment.decider, LLMDecider):
