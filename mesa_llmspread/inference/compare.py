@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._validation import checked_level
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.decisions import Log, check_data, decisions_of
+from mesa_llmspread.inference.decisions import Log, decisions_of
 from mesa_llmspread.inference.diagnostics import (
     Frailty,
     frailty,

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._words import counted
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.data.schema import UNKNOWN
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.scale import Floats
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
@@ -22,9 +22,9 @@ from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 __all__ = [
     "Bools",
     "Log",
-    "check_data",
     "columns_read",
     "decisions_of",
+    "decisions_of_both",
     "exposure_arrays",
     "profile_indices",
 ]
@@ -37,12 +37,6 @@ _COLUMNS = ("contacts", "cumulative", "exposure_count", "direct", "profile", "st
 
 # Number of decisions on which a law is tried to find which columns it reads.
 _TRIED = 1000
-
-
-def check_data(data: Any) -> None:
-    """Raise ArgumentTypeError if something is not a SpreadData."""
-    if not isinstance(data, SpreadData):
-        raise ArgumentTypeError("data", data, "a SpreadData")
 
 
 def decisions_of(exposures: pd.DataFrame) -> pd.DataFrame:
@@ -62,6 +56,33 @@ def decisions_of(exposures: pd.DataFrame) -> pd.DataFrame:
     saw = (exposures["contacts"] > 0) | exposures["direct"]
     kept = exposures[saw & (exposures["outcome"] != "failed")]
     return kept.assign(repost=kept["outcome"] == "repost")
+
+
+def decisions_of_both(data: Any) -> pd.DataFrame:
+    """Return the decisions of a record as :func:`decisions_of` does, with both outcomes among them.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    ArgumentTypeError
+        If the data are not a SpreadData.
+    ArgumentError
+        If all decisions are reposts, or none is.
+    """
+    check_data(data)
+    decisions = decisions_of(data.exposures).reset_index(drop=True)
+    reposts, total = int(decisions["repost"].sum()), len(decisions)
+    if not 0 < reposts < total:
+        given = f"{counted(reposts, 'repost')} in {counted(total, 'decision')}"
+        raise ArgumentError("data", given, "hold both reposts and declines")
+    return decisions
 
 
 def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> Integers:

@@ -13,11 +13,11 @@ import numpy as np
 
 from mesa_llmspread._validation import checked_level
 from mesa_llmspread._words import counted
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.inference.between_runs import between_runs, heterogeneity
 from mesa_llmspread.inference.curve_fit import fit_curve
-from mesa_llmspread.inference.decisions import Log, check_data
+from mesa_llmspread.inference.decisions import Log
 from mesa_llmspread.inference.likelihood import common_rate, problems
 from mesa_llmspread.inference.maximum import Estimate, maximise
 from mesa_llmspread.inference.result import FitResult, by_name

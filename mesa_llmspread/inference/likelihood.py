@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
-from scipy.special import xlogy
 from scipy.stats import qmc
 
 from mesa_llmspread.inference.decisions import Bools, Log
 from mesa_llmspread.inference.maximum import STEP, Derivatives, Problem, peak_of
+from mesa_llmspread.inference.regression import cloglog
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import SI, TransmissionLaw
@@ -40,8 +40,6 @@ _POINTS, _STARTS, _AROUND = 32, 3, 3.0
 
 # Logarithms of rates per contact and step that are neither too small nor too large to start from.
 _ORDINARY = np.log([1e-6, 5.0])
-
-_RATE = Scale(["rate"], [(0.0, 1.0)])
 
 
 def problems(
@@ -96,8 +94,7 @@ def one_rate(
 ) -> Problem:
     """Return the likelihood of one rate, ``p = 1 - exp(-rate * contacts)``.
 
-    Concave in the rate, so it has one maximum (a complementary log-log model with offset
-    log m).
+    A complementary log-log regression with an intercept alone.
 
     Parameters
     ----------
@@ -114,21 +111,8 @@ def one_rate(
     """
     some = (contacts > 0) & (reposts + declines > 0)
     contacts, reposts, declines = contacts[some], reposts[some], declines[some]
-
-    def derivatives(log_rate: Floats) -> Derivatives:
-        hazard = np.exp(log_rate[0]) * contacts
-        # Of a hazard above 600 nothing is left to change, and its exponential would overflow.
-        odds = 1 / np.expm1(np.minimum(hazard, 600))
-        slope = hazard * (reposts * odds - declines)
-        bend = slope - reposts * hazard**2 * odds * (1 + odds)
-        loglik = np.sum(xlogy(reposts, -np.expm1(-hazard)) - declines * hazard)
-        return float(loglik), np.array([slope.sum()]), np.array([[bend.sum()]])
-
-    def starts() -> list[Floats]:
-        acting = float(contacts @ (reposts + declines))
-        return [np.log([max(reposts.sum(), 0.5) / acting if acting else 1.0])]
-
-    return Problem(Scale([name], _RATE.bounds), derivatives, starts)
+    scale = Scale([name], [(0.0, 1.0)])
+    return cloglog(np.ones((len(contacts), 1)), reposts, declines, contacts=contacts, scale=scale)
 
 
 def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:

@@ -15,9 +15,8 @@ import pandas as pd
 
 from mesa_llmspread._validation import checked_int, checked_level
 from mesa_llmspread._words import counted
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.inference.decisions import check_data
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Scale
 from mesa_llmspread.networks import Network
