@@ -19,7 +19,7 @@ from scipy.special import xlogy
 from scipy.stats import chi2
 
 from mesa_llmspread.inference.decisions import Log, exposure_arrays
-from mesa_llmspread.inference.likelihood import common_rate, problems
+from mesa_llmspread.inference.likelihood import common_rate, likelihood
 from mesa_llmspread.inference.maximum import peak_of
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Floats
@@ -270,15 +270,13 @@ def held_out(law: TransmissionLaw, log: Log, result: FitResult) -> float:
         inside = log.run == run
         if law.offline and not log.seen.direct[~inside].any():
             return float("nan")
-        known, new = problems(law, log, ~inside, smooth=True), problems(law, log, inside)
-        for others, own in zip(known, new, strict=True):
-            scale = others.scale
-            start = scale.from_values([values[name] for name in scale.names])
-            peak, _ = peak_of(others, [start])
-            if not others.derivatives(start)[2].any():
-                peak = np.where(scale.is_rate, common, peak)
-            peak = np.where(scale.is_rate, np.clip(peak, least, np.log(-least)), peak)
-            score += own.derivatives(peak)[0]
+        others = likelihood(law, log, ~inside, smooth=True)
+        scale = others.scale
+        start = scale.from_values([values[name] for name in scale.names])
+        peak, _ = peak_of(others, [start])
+        peak = np.where(scale.is_rate & ~others.informed(start), common, peak)
+        peak = np.where(scale.is_rate, np.clip(peak, least, np.log(-least)), peak)
+        score += likelihood(law, log, inside).derivatives(peak)[0]
     return score
 
 
@@ -298,7 +296,7 @@ def rate_by_run_bic(log: Log) -> float:
         return float("inf")
     loglik = 0.0
     for run in log.runs:
-        (problem,) = problems(SI.example(), log, log.run == run)
+        problem = likelihood(SI.example(), log, log.run == run)
         loglik += peak_of(problem, problem.starts())[1]
     return len(log.runs) * float(np.log(log.n_obs)) - 2 * loglik
 
@@ -347,7 +345,7 @@ def frailty(log: Log) -> Frailty:
     penalty = 2 * float(np.log(log.n_obs))
     if log.unseen_reposts:
         return Frailty(np.nan, np.nan, -np.inf, np.inf, np.nan)
-    (problem,) = problems(SI.example(), log)
+    problem = likelihood(SI.example(), log)
     (log_rate,), alone = peak_of(problem, problem.starts())
     rate = float(probability_to_rate(problem.scale.to_values([log_rate]))[0])
     none = Frailty(rate, 0.0, alone, penalty - 2 * alone, 1.0)

@@ -18,7 +18,7 @@ from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.inference.between_runs import between_runs, heterogeneity
 from mesa_llmspread.inference.curve_fit import fit_curve
 from mesa_llmspread.inference.decisions import Log
-from mesa_llmspread.inference.likelihood import common_rate, problems
+from mesa_llmspread.inference.likelihood import common_rate, likelihood
 from mesa_llmspread.inference.maximum import Estimate, maximise
 from mesa_llmspread.inference.result import FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
@@ -155,32 +155,32 @@ def fit_log(
             law.name,
             "be fitted to decisions of which some saw the event itself (media_prob > 0)",
         )
-    parts = problems(law, log)
-    scale = Scale.of(law, [name for part in parts for name in part.scale.names])
+    problem = likelihood(law, log)
+    scale = problem.scale
     impossible = log.unseen_reposts and not law.offline
-    if impossible or not parts:
+    if impossible or not len(scale):
         pooled = Estimate.unknown(scale, -np.inf if impossible else 0.0)
     else:
-        pooled = Estimate.joined([maximise(part, level) for part in parts])
+        pooled = maximise(problem, level)
 
     p_value = heterogeneity(law, log, pooled)
     differ = p_value < _DIFFERS
     use_runs = interval == "runs" or (interval == "auto" and differ)
     if interval == "runs" and len(log.runs) < 2:
         raise ArgumentError("interval", interval, "be 'profile' for decisions of a single run")
-    shown = between_runs(law, log, pooled, level) if use_runs else pooled
+    shown = between_runs(law, log, pooled, level) if use_runs else pooled.interval
     values = dict(zip(scale.names, pooled.values.tolist(), strict=True))
     unknown = [name for name, value in values.items() if np.isnan(value)]
     # Without a share of classes the law is as good as one class.
-    identified = bool(parts) and not any(not name.startswith("share") for name in unknown)
+    identified = len(scale) > 0 and not any(not name.startswith("share") for name in unknown)
     success = identified and not impossible
     latent = len(law.mixture_components()) > 1
     n_params = len(scale)
     n_bic = len(np.unique(log.agent)) if latent and bic_n == "auto" else log.n_obs
     return FitResult(
         name=law.name,
-        **by_name(scale.names, shown.values, shown.stderr, shown.low, shown.high),
-        covar=_rescaled(pooled.covar, shown.stderr),
+        **by_name(scale.names, *shown),
+        covar=_rescaled(pooled.covar, shown[1]),
         interval="runs" if use_runs else "profile",
         level=level,
         loglik=pooled.loglik,
@@ -194,7 +194,7 @@ def fit_log(
         success=success,
         nfev=pooled.nfev,
         message=" ".join(_notes(law, log, values, unknown, differ)),
-        law=_fitted(law, log, scale, shown.values) if success else None,
+        law=_fitted(law, log, scale, shown[0]) if success else None,
         likeliest=_fitted(law, log, scale, pooled.values) if success else None,
     )
 

@@ -12,6 +12,7 @@ itself, with exact derivatives.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import SI, TransmissionLaw
 
-__all__ = ["common_rate", "one_rate", "problems"]
+__all__ = ["common_rate", "likelihood", "rates_likelihood"]
 
 # Probabilities are kept this far from 0 and 1, where a decision would be impossible.
 _TINY, _NEARLY_ONE = 1e-300, 1 - 1e-16
@@ -42,10 +43,10 @@ _POINTS, _STARTS, _AROUND = 32, 3, 3.0
 _ORDINARY = np.log([1e-6, 5.0])
 
 
-def problems(
+def likelihood(
     law: TransmissionLaw, log: Log, kept: Bools | None = None, smooth: bool = False
-) -> list[Problem]:
-    """Return the likelihoods of a law's parameters, those that are independent one by one.
+) -> Problem:
+    """Return the likelihood of a law's parameters.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def problems(
 
     Returns
     -------
-    list of Problem
+    Problem
         The same parameters whatever is kept: all of the law's, but rates by profile only where
         an agent with the profile saw a post.
     """
@@ -72,47 +73,47 @@ def problems(
     seen, cell = log.cells(law)
     terms = law.rate_terms(seen)
     if terms is None:
-        return [_general(law, log, used)]
-    index, contacts = terms
+        return _general(law, log, used)
+    acting = terms[1] > 0
+    index, contacts = (term[acting] for term in terms)
+    counts = np.array(log.counts(cell, used))[:, acting]
     names = list(law.parameters)
-    by_profile = names == list(codes())
-    acting = np.unique(index[contacts > 0]).tolist() if by_profile else range(len(names))
-    counts = np.array(log.counts(cell, used))
-    found = []
-    for i in acting:
-        here = (index == i) & (contacts > 0)
-        number = counts[:, here]
-        reposts, declines = number.sum(axis=1)
-        if smooth and (reposts == 0) != (declines == 0):
-            number = number + 0.5 * number.sum(axis=0) / number.sum()
-        found.append(one_rate(contacts[here], number[0], number[1], names[i]))
-    return found
+    rates = np.unique(index) if names == list(codes()) else np.arange(len(names))
+    design = (index[:, None] == rates).astype(float)
+    reposts, declines = counts @ design
+    if smooth:
+        lonely = (reposts == 0) != (declines == 0)
+        counts += 0.5 * counts.sum(axis=0) * (design @ (lonely / np.maximum(reposts + declines, 1)))
+    return rates_likelihood(Scale.of(law, [names[i] for i in rates]), design, contacts, *counts)
 
 
-def one_rate(
-    contacts: npt.NDArray[Any], reposts: Floats, declines: Floats, name: str = "rate"
+def rates_likelihood(
+    scale: Scale, design: Floats, contacts: npt.NDArray[Any], reposts: Floats, declines: Floats
 ) -> Problem:
-    """Return the likelihood of one rate, ``p = 1 - exp(-rate * contacts)``.
-
-    A complementary log-log regression with an intercept alone.
+    """Return the likelihood of rates that act on separate decisions.
 
     Parameters
     ----------
-    contacts : ndarray
-        Contacts that act independently, one entry per cell of decisions.
-    reposts, declines : ndarray of float
+    scale : Scale
+        The rates.
+    design : ndarray of float, shape (cells, rates)
+        1 where a rate acts, else 0.
+    contacts : ndarray, shape (cells,)
+        Contacts that act independently, more than 0.
+    reposts, declines : ndarray of float, shape (cells,)
         Number of decisions of each kind.
-    name : str
-        The parameter.
 
     Returns
     -------
     Problem
+        A complementary log-log regression without an intercept.
     """
-    some = (contacts > 0) & (reposts + declines > 0)
-    contacts, reposts, declines = contacts[some], reposts[some], declines[some]
-    scale = Scale([name], [(0.0, 1.0)])
-    return cloglog(np.ones((len(contacts), 1)), reposts, declines, contacts=contacts, scale=scale)
+    exposed = (contacts * (reposts + declines)) @ design
+    start = np.log(
+        np.where(exposed, np.maximum(reposts @ design, 0.5) / np.maximum(exposed, 1e-9), 1)
+    )
+    problem = cloglog(design, reposts, declines, start, contacts=contacts)
+    return replace(problem, scale=scale, separate=True)
 
 
 def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
@@ -200,5 +201,5 @@ def _starts(
 
 def common_rate(log: Log) -> float:
     """Return the logarithm of one rate for all contacts, neither too small nor too large."""
-    (problem,) = problems(SI.example(), log, smooth=True)
+    problem = likelihood(SI.example(), log, smooth=True)
     return float(np.clip(peak_of(problem, problem.starts())[0][0], *_ORDINARY))

@@ -7,11 +7,10 @@ likelihood, maximised over the other parameters, has fallen by half a chi-square
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import block_diag
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
@@ -67,9 +66,9 @@ class Estimate:
     peak: Floats
 
     @property
-    def stderr(self) -> Floats:
-        """Standard errors, shape (p,); NaN on a bound."""
-        return np.sqrt(np.diag(self.covar))
+    def interval(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Values, standard errors (NaN on a bound), and both ends of the intervals."""
+        return self.values, np.sqrt(np.diag(self.covar)), self.low, self.high
 
     @classmethod
     def unknown(cls, scale: Scale, loglik: float = 0.0) -> Estimate:
@@ -78,19 +77,6 @@ class Estimate:
         low, high = np.array(scale.bounds, dtype=float).reshape(-1, 2).T
         nothing = np.full(size, np.nan)
         return cls(nothing, np.full((size, size), np.nan), low, high, loglik, 0, nothing)
-
-    @classmethod
-    def joined(cls, parts: Sequence[Estimate]) -> Estimate:
-        """Return the estimate of independent parameters together."""
-        return cls(
-            np.concatenate([part.values for part in parts]),
-            block_diag(*(part.covar for part in parts)),
-            np.concatenate([part.low for part in parts]),
-            np.concatenate([part.high for part in parts]),
-            sum(part.loglik for part in parts),
-            sum(part.nfev for part in parts),
-            np.concatenate([part.peak for part in parts]),
-        )
 
 
 @dataclass(frozen=True)
@@ -104,11 +90,18 @@ class Problem:
         From a point, the log-likelihood, its gradient and (about) its Hessian.
     starts : callable
         Returns the points where Newton's method starts.
+    separate : bool, default False
+        Whether the log-likelihood is a sum of functions of one parameter each.
     """
 
     scale: Scale
     derivatives: Callable[[Floats], Derivatives]
     starts: Callable[[], Sequence[Floats]]
+    separate: bool = False
+
+    def informed(self, theta: Floats) -> npt.NDArray[np.bool_]:
+        """Return about which parameters there is information at a point, shape (p,)."""
+        return np.asarray(self.derivatives(theta)[2].any(axis=0))
 
 
 def maximise(problem: Problem, level: float) -> Estimate:
@@ -131,7 +124,7 @@ def maximise(problem: Problem, level: float) -> Estimate:
         return problem.derivatives(theta)
 
     scale = problem.scale
-    counting = Problem(scale, derivatives, problem.starts)
+    counting = replace(problem, derivatives=derivatives)
     peak, top = peak_of(counting, problem.starts())
     peak, top, unknown = _at_bounds(counting, peak, top)
     variance, alike = _covariance(counting, peak, ~unknown)
@@ -229,11 +222,12 @@ def _end_of_interval(
 ) -> float:
     """Return where the profile of one parameter has fallen far enough, on the way to a bound."""
     scale, others = problem.scale, np.arange(len(peak)) != i
+    free = others & (not problem.separate)
     near = peak.copy()
 
     def beyond(value: float, *starts: Floats) -> float:
         """Distance in standard errors, as the profile measures it, beyond the end."""
-        climbs = [_climb(problem, np.where(others, start, value), others) for start in starts]
+        climbs = [_climb(problem, np.where(others, start, value), free) for start in starts]
         near[:], height = max(climbs, key=lambda climb: climb[1])
         return float(np.sqrt(2 * max(top - height, 0.0)) - reach)
 

@@ -29,10 +29,10 @@ def cloglog(
     design: Floats,
     reposts: Floats,
     declines: Floats,
+    start: Floats,
     *,
     contacts: Floats | float = 1.0,
     precision: Floats | float = 0.0,
-    scale: Scale | None = None,
 ) -> Problem:
     """Return the likelihood of ``p = 1 - exp(-contacts * exp(design @ b))``, which is concave.
 
@@ -41,19 +41,18 @@ def cloglog(
     design : ndarray of float, shape (cells, terms)
     reposts, declines : ndarray of float, shape (cells,)
         Number of decisions of each kind.
-    contacts : array_like of float, default 1
+    start : ndarray of float, shape (terms,)
+        Coefficients from which the maximum is searched.
+    contacts : ndarray of float, default 1
         Contacts that act independently.
-    precision : array_like of float, default 0
+    precision : ndarray of float, default 0
         Of a normal prior around 0 that each coefficient has.
-    scale : Scale, optional
-        The coefficients; numbers without limits if not given.
 
     Returns
     -------
     Problem
-        It starts from one probability for all.
     """
-    number = design.shape[1]
+    number = len(start)
 
     def derivatives(b: Floats) -> Derivatives:
         hazard = np.exp(np.clip(design @ b, -100, 100)) * contacts
@@ -68,13 +67,8 @@ def cloglog(
             (design.T * bend) @ design - np.diag(precision * np.ones(number)),
         )
 
-    def starts() -> list[Floats]:
-        exposed = float(np.sum(contacts * (reposts + declines)))
-        rate = max(float(reposts.sum()), 0.5) / exposed if exposed else 1.0
-        return [np.r_[np.log(rate), np.zeros(number - 1)]]
-
-    scale = scale or Scale([""] * number, [(-np.inf, np.inf)] * number)
-    return Problem(scale, derivatives, starts)
+    scale = Scale([""] * number, [(-np.inf, np.inf)] * number)
+    return Problem(scale, derivatives, lambda: [start])
 
 
 def terms_of(decisions: pd.DataFrame, data: SpreadData) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -236,7 +230,9 @@ def _likelihood(
     design: pd.DataFrame, cells: pd.DataFrame, precision: Floats | float = 0.0
 ) -> Problem:
     reposts, declines = cells[["reposts", "declines"]].to_numpy(dtype=float).T
-    return cloglog(design.to_numpy(), reposts, declines, precision=precision)
+    start = np.zeros(design.shape[1])
+    start[0] = np.log(max(reposts.sum(), 0.5) / (reposts + declines).sum())
+    return cloglog(design.to_numpy(), reposts, declines, start, precision=precision)
 
 
 def _peak(problem: Problem) -> Floats:
