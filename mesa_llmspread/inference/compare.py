@@ -207,8 +207,8 @@ def _table(
 ) -> pd.DataFrame:
     """Return all that is known of each law, one row per law."""
     fits = list(results.values())
-    cells = like_decisions(log.table)
-    quality = [goodness_of_fit(result, log.table, cells) for result in fits]
+    cells = like_decisions(log)
+    quality = [goodness_of_fit(result.likeliest, log, cells) for result in fits]
     aic, bic = (np.array([getattr(result, name) for result in fits]) for name in ("aic", "bic"))
     usable = np.array([result.success for result in fits])
     return pd.DataFrame(
