@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._words import counted
@@ -21,9 +20,9 @@ from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.inference import Comparison, compare
+from mesa_llmspread.inference.curve_fit import share_posted
 from mesa_llmspread.inference.predictive import Prediction, predict_runs
 from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
-from mesa_llmspread.meanfield import solve
 from mesa_llmspread.meanfield.closure import as_closure
 from mesa_llmspread.networks import Network
 from mesa_llmspread.simulation.rebuild import dealt_profiles, network_of, profile_counts
@@ -223,24 +222,15 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
         FirstRepeat), it has none.
     """
     info = data.info[data.runs[0]]
-    n, steps = info.known("n"), int(data.counts["step"].max())
-    degrees = {degree: count / n for degree, count in info.known("degrees").items()}
+    steps = int(data.counts["step"].max())
+    profiles = None
+    if law.uses_profile:
+        profiles = np.sum([profile_counts(info) for info in data.info.values()], axis=0)
     curves = pd.DataFrame({"step": range(steps + 1)})
     for label, how in CLOSURES.items():
-        if as_closure(how["closure"]).warning(law):
-            continue
-        with contextlib.suppress(UndefinedClosureError):
-            solution = solve(
-                law.seen_by(info.media_prob),
-                n=n,
-                k=next(iter(degrees)) if len(degrees) == 1 else degrees,
-                initial_infected=info.known("initial_infected"),
-                steps=steps,
-                feed=info.feed,
-                profile_shares=_profile_shares(data) if law.uses_profile else None,
-                **how,
-            )
-            curves[label] = solution["infected"] / n
+        if not as_closure(how["closure"]).warning(law):
+            with contextlib.suppress(UndefinedClosureError):
+                curves[label] = share_posted(law, info, steps, profiles, **how)
     return curves
 
 
@@ -312,9 +302,3 @@ def stochastic_curve(
     return pd.DataFrame(
         {"step": range(share.shape[1]), "mean": share.mean(axis=0), "low": low, "high": high}
     )
-
-
-def _profile_shares(data: SpreadData) -> npt.NDArray[np.float64]:
-    """Average the shares of the 32 profiles over the runs."""
-    counts = np.sum([profile_counts(info) for info in data.info.values()], axis=0)
-    return counts / counts.sum()

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
-from scipy.stats import qmc
 
 from mesa_llmspread.inference.decisions import Bools, Log
 from mesa_llmspread.inference.maximum import STEP, Derivatives, Problem, peak_of
@@ -135,8 +134,8 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
         # Never exactly on a bound, where a derivative would jump.
         inside = np.clip(points, scale.lower + _INSIDE, scale.upper - _INSIDE)
         shares, chances = [], []
-        for values in scale.to_values(inside).tolist():
-            classes = law.replace(dict(zip(scale.names, values, strict=True))).mixture_components()
+        for point in inside:
+            classes = scale.law(law, point).mixture_components()
             shares.append([share for share, _ in classes])
             chances.append([part.checked_prob(seen) for _, part in classes])
         return np.clip(shares, _FEW, 1.0), np.clip(chances, _TINY, _NEARLY_ONE)
@@ -191,8 +190,7 @@ def _starts(
 ) -> list[Floats]:
     """Return the law's own start, one rate for all, and the best of points spread around it."""
     middle = np.where(scale.is_rate, common_rate(log), 0.0)
-    cube = qmc.Sobol(len(scale), rng=0).random(_POINTS)
-    points = middle + _AROUND * (2 * cube - 1)
+    points = scale.around(middle, _AROUND, _POINTS)
     best = points[np.argsort([-loglik(point) for point in points])[:_STARTS]]
     own = law.start(log.data)
     given = [scale.from_values(list({**law.parameters, **own}.values()))] if own else []

@@ -174,8 +174,4 @@ def _drawn(
     theta = np.tile(centre, (draws, 1))
     if free.any():
         theta[:, free] = rng.multivariate_normal(centre[free], covar, size=draws, method="eigh")
-    laws = [
-        law.replace(dict(zip(names, values.tolist(), strict=True)))
-        for values in scale.to_values(theta)
-    ]
-    return [law.seen_by(media_prob) for law in laws]
+    return [scale.law(law, point).seen_by(media_prob) for point in theta]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
+from scipy.stats import qmc
 
 from mesa_llmspread.transmission import (
     TransmissionLaw,
@@ -129,6 +130,15 @@ class Scale:
                 standard = standard if np.isnan(limit) else np.where(end, limit, standard)
             values[..., i] = zero + (one - zero) * standard
         return values
+
+    def law(self, law: TransmissionLaw, theta: npt.ArrayLike) -> TransmissionLaw:
+        """Return a law with the values that a point on this scale stands for."""
+        return law.replace(dict(zip(self.names, self.to_values(theta).tolist(), strict=True)))
+
+    def around(self, middle: Floats, width: float, number: int) -> Floats:
+        """Return points spread evenly around one, shape (number, p)."""
+        cube = qmc.Sobol(len(self), rng=0).random(number)
+        return np.asarray(middle + width * (2 * cube - 1))
 
     def from_values(self, values: npt.ArrayLike) -> Floats:
         """Return the numbers on this scale that stand for values of the parameters."""
