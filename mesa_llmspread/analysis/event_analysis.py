@@ -20,12 +20,12 @@ from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.inference import Comparison, compare
-from mesa_llmspread.inference.curve_fit import share_posted
 from mesa_llmspread.inference.predictive import Prediction, predict_runs
+from mesa_llmspread.inference.setting import simulated_share, solved_share
 from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
 from mesa_llmspread.meanfield.closure import as_closure
 from mesa_llmspread.networks import Network
-from mesa_llmspread.simulation.rebuild import dealt_profiles, network_of, profile_counts
+from mesa_llmspread.simulation.rebuild import network_of, profile_counts
 from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = [
@@ -230,7 +230,7 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
     for label, how in CLOSURES.items():
         if not as_closure(how["closure"]).warning(law):
             with contextlib.suppress(UndefinedClosureError):
-                curves[label] = share_posted(law, info, steps, profiles, **how)
+                curves[label] = solved_share(law, info, steps, profiles, **how)
     return curves
 
 
@@ -279,26 +279,13 @@ def stochastic_curve(
         ``step``, ``mean``, ``low``, ``high`` (95 % of the replicates): share of agents that
         have posted. None where the network was a graph and is not given.
     """
-    from mesa_llmspread.simulation.ensemble import simulate
-
     info = data.info[data.runs[0]]
-    n = info.known("n")
     network = network_of(info, network)
     if network is None:
         return None
-    dealt = dealt_profiles(info, np.random.default_rng(info.rng)) if law.uses_profile else None
-    result = simulate(
-        law.seen_by(info.media_prob),
-        network,
-        initial_infected=info.known("initial_infected"),
-        steps=int(data.counts["step"].max()),
-        replicates=_REPLICATES,
-        feed=info.feed,
-        profiles=dealt,
-        rng=info.rng,
-    )
-    share = result.infected / n
+    steps, rng = int(data.counts["step"].max()), np.random.default_rng(info.rng)
+    share = simulated_share(law, info, network, steps, rng, replicates=_REPLICATES)
     low, high = np.quantile(share, (0.025, 0.975), axis=0)
     return pd.DataFrame(
-        {"step": range(share.shape[1]), "mean": share.mean(axis=0), "low": low, "high": high}
+        {"step": range(steps + 1), "mean": share.mean(axis=0), "low": low, "high": high}
     )

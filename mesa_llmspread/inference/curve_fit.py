@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import least_squares
 
 from mesa_llmspread._words import counted
@@ -21,12 +20,12 @@ from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.between_runs import mean_interval
 from mesa_llmspread.inference.result import FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
+from mesa_llmspread.inference.setting import solved_share
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
-from mesa_llmspread.meanfield.solve import ClosureWarning, solve
-from mesa_llmspread.simulation.rebuild import profile_counts
+from mesa_llmspread.meanfield.solve import ClosureWarning
 from mesa_llmspread.transmission import SI, TransmissionLaw, rate_to_probability
 
-__all__ = ["fit_curve", "share_posted"]
+__all__ = ["fit_curve"]
 
 # The settings of a run, and the share of its agents that had posted at each step.
 _Curve = tuple[RunInfo, Floats]
@@ -52,49 +51,6 @@ _FEW_STARTERS = 10
 
 # Condition number of the parameters' effects on the curve from which they look alike.
 _ALIKE = 1e4
-
-
-def share_posted(
-    law: TransmissionLaw,
-    info: RunInfo,
-    steps: int,
-    profiles: npt.NDArray[np.int64] | None = None,
-    **equations: Any,
-) -> Floats:
-    """Solve a law's equations in the setting of a run.
-
-    Parameters
-    ----------
-    law : TransmissionLaw
-        The law with its values.
-    info : RunInfo
-        The run's.
-    steps : int
-    profiles : ndarray of int, shape (32,), optional
-        Number of agents with each profile; the run's if not given.
-    **equations
-        ``closure`` and ``time``, as in :func:`~mesa_llmspread.meanfield.solve`.
-
-    Returns
-    -------
-    ndarray of float, shape (steps + 1,)
-        Share of the agents that have posted.
-    """
-    n = info.known("n")
-    degrees = {degree: count / n for degree, count in info.known("degrees").items()}
-    if law.uses_profile and profiles is None:
-        profiles = profile_counts(info)
-    solved = solve(
-        law.seen_by(info.media_prob),
-        n=n,
-        k=next(iter(degrees)) if len(degrees) == 1 else degrees,
-        initial_infected=info.known("initial_infected"),
-        steps=steps,
-        feed=info.feed,
-        profile_shares=None if profiles is None else profiles / profiles.sum(),
-        **equations,
-    )
-    return np.asarray(solved["infected"], dtype=float) / n
 
 
 def fit_curve(
@@ -149,7 +105,7 @@ def fit_curve(
         with warnings.catch_warnings():
             # Said once, in the result.
             warnings.simplefilter("ignore", ClosureWarning)
-            return share_posted(law, info, len(share) - 1, closure=closure, time=time) - share
+            return solved_share(law, info, len(share) - 1, closure=closure, time=time) - share
 
     def search(start: Floats, curve: _Curve, time: Time) -> Any:
         def gaps(theta: Floats) -> Floats:
