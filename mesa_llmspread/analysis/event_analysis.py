@@ -283,8 +283,8 @@ def stochastic_curve(
     network = network_of(info, network)
     if network is None:
         return None
-    steps, rng = int(data.counts["step"].max()), np.random.default_rng(info.rng)
-    share = simulated_share(law, info, network, steps, rng, replicates=_REPLICATES)
+    steps = int(data.counts["step"].max())
+    share = simulated_share(law, info, network, steps, info.rng, replicates=_REPLICATES)
     low, high = np.quantile(share, (0.025, 0.975), axis=0)
     return pd.DataFrame(
         {"step": range(steps + 1), "mean": share.mean(axis=0), "low": low, "high": high}

@@ -11,6 +11,7 @@ from mesa_llmspread.data import RunInfo
 from mesa_llmspread.inference.scale import Floats
 from mesa_llmspread.meanfield.solve import solve
 from mesa_llmspread.networks import Network
+from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.simulation.rebuild import dealt_profiles, profile_counts
 from mesa_llmspread.transmission import TransmissionLaw
 
@@ -65,7 +66,7 @@ def simulated_share(
     info: RunInfo,
     network: Network,
     steps: int,
-    rng: np.random.Generator,
+    rng: RNGLike,
     **options: Any,
 ) -> Floats:
     """Simulate a law in the setting of a run.
@@ -79,7 +80,7 @@ def simulated_share(
     network : Network
         Its network.
     steps : int
-    rng : numpy.random.Generator
+    rng : int, numpy.random.Generator or None
         Randomness; it also deals the run's profiles to the agents, if the law uses them.
     **options
         ``replicates`` and others of :func:`~mesa_llmspread.simulate`.
@@ -97,7 +98,7 @@ def simulated_share(
         initial_infected=info.known("initial_infected"),
         steps=steps,
         feed=info.feed,
-        profiles=dealt_profiles(info, rng) if law.uses_profile else None,
+        profiles=dealt_profiles(info, as_generator(rng)) if law.uses_profile else None,
         rng=rng,
         **options,
     )
