@@ -267,7 +267,7 @@ def test_goodness_of_fit_has_the_size_it_claims() -> None:
     p_values = []
     for seed in range(12):
         data = simulated(TRUTHS["ByProfile"], seed, runs=2)
-        log, result = Log.read(data), fit(data, "ByProfile", interval="profile")
+        log, result = Log(data), fit(data, "ByProfile", interval="profile")
         p_values.append(goodness_of_fit(result.likeliest, log, like_decisions(log)).p_value)
     assert np.mean(np.array(p_values) < 0.05) <= 0.25
     assert 0.2 < np.mean(p_values) < 0.8
@@ -280,7 +280,7 @@ def test_goodness_of_fit_finds_a_wrong_law(found: Comparison) -> None:
 
 
 def test_cells_hold_enough_to_judge_by(novelty: SpreadData) -> None:
-    log = Log.read(novelty)
+    log = Log(novelty)
     cells = like_decisions(log)
     number = np.bincount(cells)
     assert (number * log.repost.mean() >= 5 - 1e-9).all()
@@ -291,7 +291,7 @@ def test_cells_hold_enough_to_judge_by(novelty: SpreadData) -> None:
 def test_chances_of_latent_classes_add_up_to_the_likelihood() -> None:
     data = simulated(TRUTHS["TwoClass"], seed=2, runs=2)
     result = fit(data, "TwoClass")
-    log = Log.read(data)
+    log = Log(data)
     assert result.likeliest is not None
     p = chances(result.likeliest, log)
     loglik = np.log(np.where(log.repost, p, 1 - p)).sum()
@@ -304,7 +304,7 @@ def test_held_out_runs_are_predicted_from_the_others() -> None:
     score = 0.0
     for run in data.runs:
         others = fit(data.select([other for other in data.runs if other != run]), "SI")
-        log = Log.read(data.select([run]))
+        log = Log(data.select([run]))
         assert others.likeliest is not None
         p = chances(others.likeliest, log)
         score += np.log(np.where(log.repost, p, 1 - p)).sum()

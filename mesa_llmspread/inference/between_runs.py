@@ -75,7 +75,7 @@ def _factor(
         zip(scale.names, np.where(inside, np.exp(peak), 0.0).tolist(), strict=True)
     )
     hazard = np.array(list(rates.values()))[index] * contacts
-    counts = np.array(log.counts(cell, kept))[:, hazard > 0]
+    counts = log.counts(cell, kept)[:, hazard > 0]
     hazard = hazard[hazard > 0]
     return rates_likelihood(Scale(["factor"], [(0, 1)]), np.ones((len(hazard), 1)), hazard, *counts)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mesa_llmspread._validation import checked_level
-from mesa_llmspread.data import SpreadData, check_data
+from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.decisions import Log, decisions_of
 from mesa_llmspread.inference.diagnostics import (
@@ -148,11 +148,10 @@ def compare(
     >>> compare(SpreadData.from_model(model), ["SI", "FirstRepeat"]).best.name
     'FirstRepeat'
     """
-    check_data(data)
     checked_level(level)
     if (laws is not None and not (isinstance(laws, Sequence) and laws)) or isinstance(laws, str):
         raise ArgumentError("laws", laws, "be a list of at least one law")
-    log = Log.read(data)
+    log = Log(data)
     chosen = _named(candidates(data) if laws is None else laws)
     fits = [(name, fit_log(log, law, level=level)) for name, law in chosen.items()]
     results = dict(sorted(fits, key=_rank))

@@ -19,15 +19,7 @@ from mesa_llmspread.inference.scale import Floats
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
-__all__ = [
-    "Bools",
-    "Log",
-    "columns_read",
-    "decisions_of",
-    "decisions_of_both",
-    "exposure_arrays",
-    "profile_indices",
-]
+__all__ = ["Bools", "Log", "decisions_of", "decisions_of_both", "profile_indices"]
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -114,19 +106,6 @@ def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> Integ
     return indices
 
 
-def exposure_arrays(decisions: pd.DataFrame) -> ExposureArrays:
-    """Return decisions, as :func:`decisions_of` returns them, as the arrays that a law takes."""
-    return ExposureArrays(
-        decisions["contacts"].to_numpy(),
-        decisions["exposure_count"].to_numpy(),
-        decisions["direct"].to_numpy(dtype=bool),
-        profile_indices(decisions, unknown_too=True),
-        decisions["cumulative"].to_numpy(),
-        step=decisions["step"].to_numpy(),
-        agent=decisions["agent"].to_numpy(),
-    )
-
-
 @dataclass(frozen=True)
 class Log:
     """The decisions of a record, as likelihoods need them.
@@ -135,43 +114,41 @@ class Log:
     ----------
     data : SpreadData
         The record.
-    table : DataFrame
-        Its decisions, one per row.
-    seen : ExposureArrays
-        What was seen at each decision.
-    n_failed : int
-        Number of decisions that failed, which are not in the table.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If the data are not a SpreadData.
+    ArgumentError
+        If they hold no decision that can be fitted.
     """
 
     data: SpreadData
-    table: pd.DataFrame
-    seen: ExposureArrays
-    n_failed: int
 
-    @classmethod
-    def read(cls, data: SpreadData) -> Log:
-        """Return the decisions of a record; raise if it has no decisions."""
-        table = decisions_of(data.exposures)
-        n_failed = int((data.exposures["outcome"] == "failed").sum())
-        if table.empty:
-            failed = counted(n_failed, "failed decision")
+    def __post_init__(self) -> None:
+        check_data(self.data)
+        if self.table.empty:
+            failed = counted(self.n_failed, "failed decision")
             raise ArgumentError("data", failed, "hold decisions to fit")
-        return cls(data, table, exposure_arrays(table), n_failed)
 
     @cached_property
-    def run(self) -> Integers:
-        """Run of each decision."""
-        return self.table["run"].to_numpy()
+    def table(self) -> pd.DataFrame:
+        """The decisions, one per row, as :func:`decisions_of` returns them."""
+        return decisions_of(self.data.exposures)
 
     @cached_property
-    def repost(self) -> Floats:
-        """1 where a decision was to repost, else 0."""
-        return self.table["repost"].to_numpy(dtype=float)
+    def seen(self) -> ExposureArrays:
+        """What was seen at each decision."""
+        columns = ("contacts", "exposure_count", "direct", "cumulative", "step", "agent")
+        profile = profile_indices(self.table, unknown_too=True)
+        return ExposureArrays(
+            profile=profile, **{name: self.table[name].to_numpy() for name in columns}
+        )
 
     @cached_property
-    def agent(self) -> Integers:
-        """Number of the agent that decided, counted over all runs from 0."""
-        return _distinct([self.run, self.seen.agent])[1]
+    def n_failed(self) -> int:
+        """Number of decisions that failed, which are not in the table."""
+        return int((self.data.exposures["outcome"] == "failed").sum())
 
     @property
     def n_obs(self) -> int:
@@ -179,9 +156,24 @@ class Log:
         return len(self.table)
 
     @cached_property
+    def run(self) -> Integers:
+        """Run of each decision."""
+        return self.table["run"].to_numpy()
+
+    @cached_property
     def runs(self) -> list[int]:
         """The runs with decisions."""
         return [int(run) for run in np.unique(self.run)]
+
+    @cached_property
+    def agent(self) -> Integers:
+        """Number of the agent that decided, counted over all runs from 0."""
+        return _distinct([self.run, self.seen.agent])[1]
+
+    @cached_property
+    def repost(self) -> Floats:
+        """1 where a decision was to repost, else 0."""
+        return self.table["repost"].to_numpy(dtype=float)
 
     @cached_property
     def unseen_reposts(self) -> int:
@@ -202,7 +194,7 @@ class Log:
         cell : ndarray of int
             The cell of each decision.
         """
-        columns = columns_read(law, self.seen[:_TRIED]) | {"contacts"}
+        columns = _columns_read(law, self.seen[:_TRIED]) | {"contacts"}
         if "profile" in columns and (self.seen.profile < 0).any():
             raise ArgumentError(
                 "law", law.name, "not use profiles, which are unknown for these decisions"
@@ -213,11 +205,11 @@ class Log:
             self._cells[columns] = ExposureArrays(**chosen), cell
         return self._cells[columns]
 
-    def counts(self, cell: Integers, kept: Bools) -> tuple[Floats, Floats]:
+    def counts(self, cell: Integers, kept: Bools) -> Floats:
         """Return the number of reposts and of declines in each cell, among decisions kept."""
         number = int(cell.max()) + 1
-        reposts = np.bincount(cell, self.repost * kept, number).astype(float)
-        return reposts, np.bincount(cell, kept, number) - reposts
+        weights = (self.repost * kept, (1 - self.repost) * kept)
+        return np.array([np.bincount(cell, weight, number) for weight in weights])
 
     @cached_property
     def _cells(self) -> dict[frozenset[str], tuple[ExposureArrays, Integers]]:
@@ -232,19 +224,8 @@ def _distinct(columns: Iterable[npt.NDArray[Any]]) -> tuple[Integers, Integers]:
     return np.unique(flat, return_index=True, return_inverse=True)[1:]
 
 
-def columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
-    """Return the columns that a law reads, by recording what it asks for.
-
-    Parameters
-    ----------
-    law : TransmissionLaw
-    seen : ExposureArrays
-        Some exposures on which it is tried.
-
-    Returns
-    -------
-    frozenset of str
-    """
+def _columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
+    """Return the columns that a law reads, by recording what it asks for on some exposures."""
     read: set[str] = set()
 
     class Recorded:
@@ -255,7 +236,8 @@ def columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
         def __len__(self) -> int:
             return len(seen)
 
+    recorded = cast(ExposureArrays, Recorded())
     for _, part in law.mixture_components():
-        part.prob(cast(ExposureArrays, Recorded()))
-    law.rate_terms(cast(ExposureArrays, Recorded()))
+        part.prob(recorded)
+    law.rate_terms(recorded)
     return frozenset(read & set(_COLUMNS))

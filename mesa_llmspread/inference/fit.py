@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from mesa_llmspread._validation import checked_level
+from mesa_llmspread._validation import check_name, checked_level
 from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData, check_data
-from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.between_runs import between_runs, heterogeneity
 from mesa_llmspread.inference.curve_fit import fit_curve
 from mesa_llmspread.inference.decisions import Log
@@ -103,18 +103,13 @@ def fit(
     True
     """
     check_data(data)
-    for name, value, known in (
-        ("method", method, METHODS),
-        ("interval", interval, INTERVALS),
-        ("bic_n", bic_n, ("auto", "decisions")),
-    ):
-        if value not in known:
-            raise UnknownNameError(name, value, known)
+    check_name("method", method, METHODS)
+    check_name("interval", interval, INTERVALS)
+    check_name("bic_n", bic_n, ("auto", "decisions"))
     checked_level(level)
     template = resolve_law(law, **options)
     if method == "exposures":
-        log = Log.read(data)
-        return fit_log(log, template, interval=interval, level=level, bic_n=bic_n)
+        return fit_log(Log(data), template, interval=interval, level=level, bic_n=bic_n)
     if interval == "profile":
         raise ArgumentError(
             "interval", interval, "be 'runs' for curves: their points are not independent"

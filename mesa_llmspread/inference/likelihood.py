@@ -75,7 +75,7 @@ def likelihood(
         return _general(law, log, used)
     acting = terms[1] > 0
     index, contacts = (term[acting] for term in terms)
-    counts = np.array(log.counts(cell, used))[:, acting]
+    counts = log.counts(cell, used)[:, acting]
     names = list(law.parameters)
     rates = np.unique(index) if names == list(codes()) else np.arange(len(names))
     design = (index[:, None] == rates).astype(float)
