@@ -109,7 +109,7 @@ def fit_curve(
 
     def search(start: Floats, curve: _Curve, time: Time) -> Any:
         def gaps(theta: Floats) -> Floats:
-            return gap(scale.law(law, theta), curve, time)
+            return gap(scale.laws(law, [theta])[0], curve, time)
 
         found = least_squares(
             gaps,
@@ -131,11 +131,9 @@ def fit_curve(
     # faster than differential equations, and nearly the same.
     guess = min(_GUESSES, key=lambda rate: distance(SI(float(rate_to_probability(rate)))))
     middle = np.where(scale.is_rate, np.log(guess), 0.0)
-    points = sorted(
-        [middle, *scale.around(middle, _AROUND, _POINTS)],
-        key=lambda theta: distance(scale.law(law, theta)),
-    )
-    tried = [search(start, curves[0], "discrete") for start in points[:_STARTS]]
+    points = np.array([middle, *scale.around(middle, _AROUND, _POINTS)])
+    order = np.argsort([distance(each) for each in scale.laws(law, points)], kind="stable")
+    tried = [search(start, curves[0], "discrete") for start in points[order[:_STARTS]]]
     best = min(tried, key=lambda result: float(result.cost))
     found = [search(np.asarray(best.x), curve, time) for curve in curves]
 

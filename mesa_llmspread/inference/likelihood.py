@@ -134,8 +134,8 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
         # Never exactly on a bound, where a derivative would jump.
         inside = np.clip(points, scale.lower + _INSIDE, scale.upper - _INSIDE)
         shares, chances = [], []
-        for point in inside:
-            classes = scale.law(law, point).mixture_components()
+        for each in scale.laws(law, inside):
+            classes = each.mixture_components()
             shares.append([share for share, _ in classes])
             chances.append([part.checked_prob(seen) for _, part in classes])
         return np.clip(shares, _FEW, 1.0), np.clip(chances, _TINY, _NEARLY_ONE)
@@ -152,12 +152,8 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
         steps = STEP * np.eye(len(theta))
         shares, chances = components(np.concatenate([theta[None], theta + steps, theta - steps]))
         share, p, n = shares[0], chances[0], len(theta)
-        (share_slopes, share_bends), (slopes, bends) = (
-            (
-                (found[1 : n + 1] - found[n + 1 :]) / (2 * STEP),
-                (found[1 : n + 1] - 2 * found[0] + found[n + 1 :]) / STEP**2,
-            )
-            for found in (shares, chances)
+        share_slopes, slopes = (
+            (found[1 : n + 1] - found[n + 1 :]) / (2 * STEP) for found in (shares, chances)
         )
         each = logliks(share, p)
         total = np.logaddexp.reduce(each, axis=1, keepdims=True)
@@ -166,14 +162,11 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
         mean, curvature = np.zeros((len(each), n)), np.zeros((n, n))
         for c, weight in enumerate(is_class.T):
             slope, share_slope = slopes[:, c], share_slopes[:, c] / share[c]
-            # The score of each agent, and the curvature, if its class were known.
+            # The score of each agent, and about the curvature, if its class were known.
             score = posted @ (slope / p[c]).T - declined @ (slope / (1 - p[c])).T + share_slope
-            pull = reposts[c] / p[c] - declines[c] / (1 - p[c])
-            bend = bends[:, c] @ pull + weight.sum() * share_bends[:, c] / share[c]
-            curvature += np.diag(bend) - weight.sum() * np.outer(share_slope, share_slope)
-            curvature -= (
-                slope * (reposts[c] / p[c] ** 2 + declines[c] / (1 - p[c]) ** 2)
-            ) @ slope.T
+            curvature -= weight.sum() * np.outer(share_slope, share_slope)
+            information = reposts[c] / p[c] ** 2 + declines[c] / (1 - p[c]) ** 2
+            curvature -= (slope * information) @ slope.T
             curvature += (score.T * weight) @ score
             mean += weight[:, None] * score
         # Louis (1982): the information is less by what not knowing the class hides.

@@ -225,28 +225,28 @@ def _end_of_interval(
     free = others & (not problem.separate)
     near = peak.copy()
 
-    def beyond(value: float, *starts: Floats) -> float:
+    def beyond(value: float) -> float:
         """Distance in standard errors, as the profile measures it, beyond the end."""
+        # A profile of classes has another peak where the two change places, so the last climb
+        # may have led away from the first.
+        starts = [near] if problem.separate else [near, peak]
         climbs = [_climb(problem, np.where(others, start, value), free) for start in starts]
         near[:], height = max(climbs, key=lambda climb: climb[1])
         return float(np.sqrt(2 * max(top - height, 0.0)) - reach)
 
-    # Step outwards: a profile of classes has another peak where the two change places, so the
-    # last climb may have led away from the first.
-    inner = float(peak[i])
-    ends, starts = {inner: -reach}, [near]
+    inner, ends = float(peak[i]), {float(peak[i]): -reach}
     while inner != bound:
         step = np.copysign(stride, bound - inner)
         outer = float(np.clip(inner + step, scale.lower[i], scale.upper[i]))
-        ends[outer] = beyond(outer, *starts)
+        ends[outer] = beyond(outer)
         if ends[outer] > 0:
             first, last = sorted((inner, outer))
 
             def crossing(value: float) -> float:
-                return ends[value] if value in ends else beyond(value, near)
+                return ends[value] if value in ends else beyond(value)
 
             return float(brentq(crossing, first, last, xtol=1e-7, rtol=1e-9))
-        inner, stride, starts = outer, 2 * stride, [near, peak]
+        inner, stride = outer, 2 * stride
     return bound
 
 

@@ -161,4 +161,4 @@ def _drawn(result: FitResult, draws: int, rng: np.random.Generator) -> list[Tran
     theta = np.tile(centre, (draws, 1))
     if free.any():
         theta[:, free] = rng.multivariate_normal(centre[free], covar, size=draws, method="eigh")
-    return [scale.law(law, point) for point in theta]
+    return scale.laws(law, theta)

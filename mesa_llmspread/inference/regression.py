@@ -130,7 +130,7 @@ def coefficients_of(
     """
     design, cells = _counted(terms, repost)
     precision = np.r_[0.0, np.full(terms.shape[1], prior_sd**-2)]
-    return pd.Series(_peak(_likelihood(design, cells, precision)), design.columns)
+    return pd.Series(_peak(design, cells, precision)[0], design.columns)
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,7 @@ def regress(
         dependent = _dependent(design)
         dropped |= dict.fromkeys(dependent, _SEPARATED)
         design = design.drop(columns=list(dependent))
-    problem = _likelihood(design, cells)
-    coefficients, x = _peak(problem), design.to_numpy()
+    (coefficients, hessian), x = _peak(design, cells), design.to_numpy()
     reposts, declines = cells["reposts"].to_numpy(), cells["declines"].to_numpy()
     hazard = np.exp(x @ coefficients)
     change = hazard / np.expm1(hazard)
@@ -208,7 +207,7 @@ def regress(
     else:
         slope = reposts * change - declines * hazard
         scores = design.mul(slope, axis=0).groupby(cells["cluster"]).sum().to_numpy()
-        number, bread = len(scores), np.linalg.inv(problem.derivatives(coefficients)[2])
+        number, bread = len(scores), np.linalg.inv(hessian)
         # With the usual correction for a finite number of clusters.
         covariance = bread @ scores.T @ scores @ bread * number / (number - 1)
     return Regression(pd.Series(coefficients, design.columns), covariance, number - 1, dropped)
@@ -226,20 +225,19 @@ def _counted(
     return design, cells[["reposts", "declines", "cluster"]]
 
 
-def _likelihood(
+def _peak(
     design: pd.DataFrame, cells: pd.DataFrame, precision: Floats | float = 0.0
-) -> Problem:
+) -> tuple[Floats, Floats]:
+    """Return the coefficients at the maximum, and the Hessian there."""
     reposts, declines = cells[["reposts", "declines"]].to_numpy(dtype=float).T
     start = np.zeros(design.shape[1])
     start[0] = np.log(max(reposts.sum(), 0.5) / (reposts + declines).sum())
-    return cloglog(design.to_numpy(), reposts, declines, start, precision=precision)
-
-
-def _peak(problem: Problem) -> Floats:
-    """Return the coefficients at the maximum, with one Newton step more."""
-    peak, _ = peak_of(problem, problem.starts())
-    _, gradient, hessian = problem.derivatives(peak)
-    return np.asarray(peak - np.linalg.solve(hessian, gradient))
+    problem = cloglog(design.to_numpy(), reposts, declines, start, precision=precision)
+    peak, _ = peak_of(problem, [start])
+    for _ in range(2):
+        _, gradient, hessian = problem.derivatives(peak)
+        peak = peak - np.linalg.solve(hessian, gradient)
+    return peak, hessian
 
 
 def _dependent(design: pd.DataFrame) -> dict[str, str]:

@@ -131,9 +131,10 @@ class Scale:
             values[..., i] = zero + (one - zero) * standard
         return values
 
-    def law(self, law: TransmissionLaw, theta: npt.ArrayLike) -> TransmissionLaw:
-        """Return a law with the values that a point on this scale stands for."""
-        return law.replace(dict(zip(self.names, self.to_values(theta).tolist(), strict=True)))
+    def laws(self, law: TransmissionLaw, points: npt.ArrayLike) -> list[TransmissionLaw]:
+        """Return a law with the values that each of several points on this scale stands for."""
+        values = self.to_values(points).tolist()
+        return [law.replace(dict(zip(self.names, each, strict=True))) for each in values]
 
     def around(self, middle: Floats, width: float, number: int) -> Floats:
         """Return points spread evenly around one, shape (number, p)."""
