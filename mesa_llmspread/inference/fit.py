@@ -170,7 +170,6 @@ def fit_log(
     identified = len(scale) > 0 and not any(not name.startswith("share") for name in unknown)
     success = identified and not impossible
     latent = len(law.mixture_components()) > 1
-    n_params = len(scale)
     n_bic = len(np.unique(log.agent)) if latent and bic_n == "auto" else log.n_obs
     return FitResult(
         name=law.name,
@@ -179,8 +178,8 @@ def fit_log(
         interval="runs" if use_runs else "profile",
         level=level,
         loglik=pooled.loglik,
-        aic=2 * n_params - 2 * pooled.loglik,
-        bic=n_params * float(np.log(n_bic)) - 2 * pooled.loglik,
+        aic=2 * len(scale) - 2 * pooled.loglik,
+        bic=len(scale) * float(np.log(n_bic)) - 2 * pooled.loglik,
         n_obs=log.n_obs,
         n_bic=n_bic,
         n_failed=log.n_failed,
@@ -242,9 +241,6 @@ def _fitted(law: TransmissionLaw, log: Log, scale: Scale, values: Floats) -> Tra
     if len(scale) < len(ordinary):
         common = float(rate_to_probability(np.exp(common_rate(log))))
         ordinary = dict.fromkeys(ordinary, common)
-    known = {
-        name: value
-        for name, value in zip(scale.names, values.tolist(), strict=True)
-        if not np.isnan(value)
-    }
-    return law.replace({**ordinary, **known})
+    known = ~np.isnan(values)
+    found = zip(np.array(scale.names)[known].tolist(), values[known].tolist(), strict=True)
+    return law.replace({**ordinary, **dict(found)})

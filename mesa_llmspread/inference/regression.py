@@ -157,8 +157,7 @@ class Regression:
     def picks(self, terms: Sequence[str]) -> Floats:
         """Return one row per term that has an estimate, which picks its coefficient."""
         index = self.coefficients.index
-        rows = [index == term for term in terms if term in index]
-        return np.array(rows, dtype=float).reshape(-1, len(index))
+        return np.eye(len(index))[index.isin(terms)]
 
 
 def regress(

@@ -185,9 +185,8 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
         of_known = [term for trait in _TRAITS if trait not in dropped for term in by_type[trait]]
         dropped |= {term: full.dropped[term] for term in of_known if term in full.dropped}
     ratios = _ratios(main, level)
-    table = ratios.loc[sorted(ratios.index, key=lambda term: term not in _TRAITS)].reset_index(
-        names="term"
-    )
+    order = [term for term in [*_TRAITS, *common] if term in ratios.index]
+    table = ratios.loc[order].reset_index(names="term")
     tests = _tests(main, full, by_type)
     verdict = _verdict(table, tests, main.dropped, level)
     interactions = _interactions(full, by_type, level)
@@ -199,11 +198,8 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
 
 def _written(table: pd.DataFrame) -> str:
     """Write a table; the smallest p-values as a bound."""
-    return table.to_string(
-        index=False,
-        float_format="{:.3g}".format,
-        formatters={"p_value": p_number, "p_holm": p_number},
-    )
+    numbers = {"p_value": p_number, "p_holm": p_number}
+    return table.to_string(index=False, float_format="{:.3g}".format, formatters=numbers)
 
 
 def _clusters(
@@ -225,17 +221,11 @@ def _ratios(regression: Regression, level: float) -> pd.DataFrame:
     stderr = pd.Series(np.sqrt(np.diag(regression.covariance)), coefficient.index)
     reach = t_distribution.ppf((1 + level) / 2, regression.freedom) * stderr
     p_value = 2 * t_distribution.sf(np.abs(coefficient / stderr), regression.freedom)
+    columns = {"coefficient": coefficient, "stderr": stderr}
     with np.errstate(over="ignore"):
-        return pd.DataFrame(
-            {
-                "coefficient": coefficient,
-                "stderr": stderr,
-                "hazard_ratio": np.exp(coefficient),
-                "low": np.exp(coefficient - reach),
-                "high": np.exp(coefficient + reach),
-                "p_value": p_value,
-            }
-        ).drop(index="intercept")
+        for name, half in (("hazard_ratio", 0.0), ("low", -reach), ("high", reach)):
+            columns[name] = coefficient.add(half).map(np.exp)
+    return pd.DataFrame(columns | {"p_value": p_value}).drop(index="intercept")
 
 
 def _interactions(full: Regression, by_type: Mapping[str, list[str]], level: float) -> pd.DataFrame:
@@ -283,9 +273,8 @@ def _wald(regression: Regression, restrictions: Floats) -> dict[str, float]:
     if df == 0 or freedom < 1 or np.linalg.matrix_rank(spread, hermitian=True) < df:
         return {"df": df, "statistic": np.nan, "p_value": np.nan}
     difference = restrictions @ regression.coefficients.to_numpy()
-    square = float(difference @ np.linalg.solve(spread, difference))
     shrink = 1.0 if np.isinf(freedom) else freedom / regression.freedom
-    statistic = square * shrink / df
+    statistic = float(difference @ np.linalg.solve(spread, difference)) * shrink / df
     p_value = float(f_distribution.sf(statistic, df, freedom))
     return {"df": df, "statistic": statistic, "p_value": p_value}
 
