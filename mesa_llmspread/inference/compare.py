@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -191,13 +190,12 @@ def _named(
 ) -> dict[str, TransmissionLaw]:
     """Return the laws by name; those of one name, such as several partitions, are numbered."""
     found = [resolve_law(law) for law in laws]
-    total, seen = Counter(law.name for law in found), Counter[str]()
-    named = {}
-    for law in found:
-        seen[law.name] += 1
-        many = total[law.name] > 1
-        named[f"{law.name} ({seen[law.name]})" if many else law.name] = law
-    return named
+    names = [law.name for law in found]
+    numbers = [names[: place + 1].count(name) for place, name in enumerate(names)]
+    return {
+        law.name if names.count(law.name) == 1 else f"{law.name} ({number})": law
+        for law, number in zip(found, numbers, strict=True)
+    }
 
 
 def _table(
