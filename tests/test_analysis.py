@@ -255,7 +255,7 @@ def test_what_a_small_run_cannot_tell_is_said(
     text = read(write_report(analysis, tmp_path))
     assert "1 run about 1 event; 4 decisions by" in text
     assert "beta_repeat not estimable" in text
-    assert "beta_repeat is not identifiable: no decision says anything about it." in text
+    assert "beta_repeat is not identifiable: no decision informs it." in text
     # A fit that succeeds all the same says why, too.
     assert "share_high not estimable" in text
     assert "Both classes have the same rate: share_high is not identifiable." in text

@@ -316,9 +316,7 @@ def test_an_empty_cell_is_reported() -> None:
     result = fit(as_data(rows), "FirstRepeat")
     assert result.params["beta_first"] == pytest.approx(1 / 3)
     assert np.isnan(result.params["beta_repeat"])
-    assert result.message == (
-        "beta_repeat is not identifiable: no decision says anything about it."
-    )
+    assert result.message == ("beta_repeat is not identifiable: no decision informs it.")
     assert not result.success
     assert result.law is None
 

@@ -1,8 +1,8 @@
-"""Recorded decisions distilled into a policy that costs nothing to run.
+"""Policies distilled from recorded decisions, which run without a language model.
 
-What a model decided in recorded runs is regressed on what it saw. The coefficients make a
-:class:`~mesa_llmspread.TraitDecider`, which the compiled engine runs with a million agents.
-How much of the model is lost on the way is measured on decisions that were held out.
+The decisions of a model in recorded runs are regressed on what it saw. The coefficients are those
+of a :class:`~mesa_llmspread.TraitDecider`, which the compiled engine runs with a million agents.
+What the policy loses is measured on decisions that were held out of the fit.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class HeldOut:
     unit : {"run", "agent"}
         What was held out as a whole: runs, or agents where there is one run.
     folds : int
-        Into how many parts the runs, or agents, were divided.
+        Number of parts into which the runs, or agents, were divided.
     log_score : float
         Mean log-probability of what was decided, in nats; 0 is perfect.
     log_score_constant : float
@@ -61,7 +61,7 @@ class HeldOut:
     accuracy, accuracy_constant : float
         Share of decisions that were the likelier one of the two, for both.
     auc : float
-        Chance that a repost was given a higher probability than a decline.
+        Probability that the policy has a higher probability for a repost than for a decline.
     calibration : DataFrame
         Up to ten equal parts of the decisions, from the least likely reposts to the most likely:
         ``decisions``, ``predicted`` (mean probability), ``observed`` (share of reposts),
@@ -100,7 +100,7 @@ class DistilledDecider(TraitDecider):
     held_out : HeldOut
         How well it predicts.
     source : dict
-        Who made the decisions, from the record.
+        The decider of the record, and its settings.
     """
 
     held_out: HeldOut | None = field(default=None, repr=False, compare=False)
@@ -207,12 +207,13 @@ def _scores(
     repost: npt.NDArray[np.bool_], hazard: Floats, constant: Floats, unit: str, folds: int
 ) -> HeldOut:
     """Compare decisions with the hazards that the policy, and one probability, gave them."""
-    scores = []
-    for each in (hazard, constant):
+    scores: dict[str, float] = {}
+    for suffix, each in (("", hazard), ("_constant", constant)):
         p = np.maximum(rate_to_probability(each), np.finfo(float).tiny)
-        scores.append((np.where(repost, np.log(p), -each).mean(), ((p > 0.5) == repost).mean()))
-    (log_score, accuracy), (log_score_constant, accuracy_constant) = scores
-    pairs = repost.sum() * (~repost).sum()
+        scores[f"log_score{suffix}"] = float(np.where(repost, np.log(p), -each).mean())
+        scores[f"accuracy{suffix}"] = float(((p > 0.5) == repost).mean())
+    ranks = mannwhitneyu(hazard[repost], hazard[~repost])
+    auc = float(ranks.statistic / (repost.sum() * (~repost).sum()))
     predicted = rate_to_probability(hazard)
     bins = np.array_split(np.argsort(predicted, kind="stable"), min(_BINS, len(repost)))
     sizes = [len(members) for members in bins]
@@ -224,14 +225,5 @@ def _scores(
         "low": low,
         "high": high,
     }
-    return HeldOut(
-        decisions=len(repost),
-        unit=unit,
-        folds=folds,
-        log_score=float(log_score),
-        log_score_constant=float(log_score_constant),
-        accuracy=float(accuracy),
-        accuracy_constant=float(accuracy_constant),
-        auc=float(mannwhitneyu(hazard[repost], hazard[~repost]).statistic / pairs),
-        calibration=pd.DataFrame(calibration),
-    )
+    table = pd.DataFrame(calibration)
+    return HeldOut(len(repost), unit, folds, **scores, auc=auc, calibration=table)

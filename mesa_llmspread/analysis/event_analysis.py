@@ -1,7 +1,7 @@
 """The analysis of a record: laws fitted, and curves of every closure beside the simulated one.
 
 One :class:`EventAnalysis` per event, one :class:`Analysis` per record. Tables, figures and the
-report are made from these and from nothing else.
+report are made from these alone.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Analysis:
     events : list of EventAnalysis
         One per event.
     traits : TraitEffects or None
-        How traits change the hazard of a repost; None where the decisions do not tell.
+        How traits change the hazard of a repost; None where the decisions do not identify them.
     """
 
     data: SpreadData
@@ -163,7 +163,7 @@ def analyse(
     data : SpreadData
         Runs about one event or several.
     network : Network, optional
-        The network, where it was given to the model as a graph; a named one is made again
+        The network, where it was given to the model as a graph; a named one is built again
         from the run's seed.
     progress : callable, optional
         Called with the id of each event before it is analysed.
@@ -179,7 +179,7 @@ def analyse(
             progress(event.event_id)
         parts.append(_analyse_event(event, runs, network))
     traits = None
-    # Decisions that are all reposts, or all declines, tell nothing about traits.
+    # Decisions that are all reposts, or all declines, do not identify effects of traits.
     with contextlib.suppress(ArgumentError):
         traits = trait_effects(data)
     return Analysis(data, compare(data), parts, traits)

@@ -26,7 +26,7 @@ _MANY = 4
 
 
 #: Values, standard errors, and both ends of the intervals, shape (p,) each. NaN, with the bounds as
-#: interval, where the runs hold no information.
+#: interval, where the runs contain no information.
 Between = tuple[Floats, Floats, Floats, Floats]
 
 
@@ -81,7 +81,7 @@ def _factor(
 
 
 def between_runs(law: TransmissionLaw, log: Log, pooled: Estimate, level: float) -> Between:
-    """Estimate a law's parameters with intervals that hold where runs differ.
+    """Estimate a law's parameters with intervals that are right where runs differ.
 
     A few rates that can be estimated one by one are averaged over the runs on the log scale
     (random effects with the Hartung-Knapp interval). Parameters that are estimated together,

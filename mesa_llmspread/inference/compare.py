@@ -84,7 +84,7 @@ class Comparison:
 
 
 def candidates(data: SpreadData) -> list[str]:
-    """List the laws that the decisions can tell apart.
+    """Return the names of the laws that the decisions can distinguish.
 
     Latent classes and a rate per profile are always among them: without them, hidden
     differences between agents pass for social reinforcement.
@@ -121,7 +121,7 @@ def compare(
     data : SpreadData
         One run or several.
     laws : sequence, optional
-        The laws, as :func:`fit` takes them; by default all that the data can tell apart.
+        The laws, as :func:`fit` takes them; by default all that the data can distinguish.
     level : float, default 0.95
         Coverage of the intervals.
 
@@ -137,8 +137,8 @@ def compare(
     Notes
     -----
     BIC counts exposed decisions, or agents for laws with latent classes. Weights are
-    ``exp(-delta / 2)``, made to sum to 1. A law with rates of which the decisions say nothing
-    comes last.
+    ``exp(-delta / 2)``, scaled to sum to 1. A law with rates that the decisions do not
+    identify comes last.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """Fit a law's equations to the number of agents that had posted, step by step.
 
-What is left where only counts are known. The curve smooths over what tells laws apart, and
-its points are not independent: neither the choice of a law nor a standard error can be had
-from one curve, so each run is fitted by itself and the runs give the interval.
+For records of which only counts are known. A curve smooths over the differences between laws,
+and its points are not independent: one curve supports neither the choice of a law nor a standard
+error. Each run is therefore fitted alone, and the interval comes from the differences between runs.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _GUESSES = (0.002, 0.01, 0.03, 0.08, 0.2, 0.6, 2.0)
 # Points around it that are tried, how far they lie, and how many searches start from them.
 _POINTS, _AROUND, _STARTS = 16, 2.5, 3
 
-# Parameters that one curve may hold at most.
+# Largest number of parameters that one curve can identify.
 _MOST_PARAMETERS = 4
 
 # Below this many starters the time a run takes to get going differs much between runs.
 _FEW_STARTERS = 10
 
-# Condition number of the parameters' effects on the curve from which they look alike.
+# Condition number of the parameters' effects on the curve above which they cannot be distinguished.
 _ALIKE = 1e4
 
 
@@ -66,7 +66,7 @@ def fit_curve(
     Parameters
     ----------
     data : SpreadData
-        Runs of which it is known on what networks and from how many starters.
+        Runs with known networks and numbers of starters.
     law : TransmissionLaw
         Its options count, its values do not.
     closure, time : str
@@ -87,7 +87,7 @@ def fit_curve(
     names = list(law.parameters)
     if len(names) > _MOST_PARAMETERS:
         raise ArgumentError(
-            "law", law.name, f"be a law of few rates; one curve cannot hold {len(names)} of them"
+            "law", law.name, f"be a law of few rates; one curve cannot identify {len(names)}"
         )
     curves = _curves(data)
     if law.offline and not any(info.media_prob for info, _ in curves):
@@ -103,7 +103,7 @@ def fit_curve(
     def gap(law: TransmissionLaw, curve: _Curve, time: Time) -> Floats:
         info, share = curve
         with warnings.catch_warnings():
-            # Said once, in the result.
+            # The result has the warning, once.
             warnings.simplefilter("ignore", ClosureWarning)
             return solved_share(law, info, len(share) - 1, closure=closure, time=time) - share
 
@@ -156,7 +156,7 @@ def fit_curve(
         if count
     ]
     more = {
-        f"These curves can hardly tell {' and '.join(names)} apart.": alike,
+        f"These curves can hardly distinguish {' and '.join(names)}.": alike,
         "A single curve gives no interval.": len(curves) == 1,
         "The search did not settle in every run.": not success,
     }
@@ -203,7 +203,7 @@ def _alikeness(jacobian: Floats) -> float:
 
 
 def _notes(law: TransmissionLaw, closure: str | Closure, infos: list[RunInfo]) -> Iterator[str]:
-    """Yield what a curve does not tell, sentence by sentence."""
+    """Yield the limits of a fit to curves, sentence by sentence."""
     yield (
         "A curve does not identify a law: others can give nearly the same one. Fit decisions "
         "(method='exposures') to choose a law or to read its rates."

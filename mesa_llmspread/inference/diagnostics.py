@@ -92,7 +92,7 @@ def nested_tests(results: Mapping[str, FitResult]) -> pd.DataFrame:
 
 
 def chances(law: TransmissionLaw, log: Log) -> Floats:
-    """Return the probability of a repost at each decision, given all that went before.
+    """Return the probability of a repost at each decision, given the agent's earlier decisions.
 
     Parameters
     ----------

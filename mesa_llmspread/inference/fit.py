@@ -57,8 +57,8 @@ def fit(
         class, or a law of which the options count and the values do not.
     method : {"exposures", "curve"}
         By maximum likelihood from the decisions, with what was seen when each was made; or
-        by least squares from the number of agents that had posted at each step, which tells
-        few laws apart (the result's ``warnings`` say so).
+        by least squares from the number of agents that had posted at each step, which
+        distinguishes few laws (see the result's ``warnings``).
     interval : {"auto", "profile", "runs"}, default "auto"
         Intervals by profile likelihood, right when all runs have the same rates; or between
         runs (Hartung-Knapp on log rates; leaving one run out for OnlineOffline and latent
@@ -67,8 +67,8 @@ def fit(
     level : float, default 0.95
         Coverage of the intervals.
     bic_n : {"auto", "decisions"}, default "auto"
-        What the BIC counts: agents for laws with latent classes, where an agent's decisions go
-        together, else decisions; or decisions for every law.
+        What the BIC counts: agents for laws with latent classes, where the decisions of
+        an agent depend on each other, else decisions; or decisions for every law.
     closure, time : str
         Of a curve: the equations that are fitted to it, as in
         :func:`~mesa_llmspread.meanfield.solve`.
@@ -82,7 +82,7 @@ def fit(
     Raises
     ------
     ArgumentError
-        If the data hold no decision to fit, or nothing about one of the rates.
+        If there is no decision to fit, or no information about one of the rates.
 
     Notes
     -----
@@ -142,7 +142,7 @@ def fit_log(
     Raises
     ------
     ArgumentError
-        If there is nothing about one of the rates, or one run where several are needed.
+        If there is no information about one of the rates, or one run where several are needed.
     """
     if law.offline and not log.seen.direct.any():
         raise ArgumentError(
@@ -204,7 +204,7 @@ def _rescaled(covar: Floats, stderr: Floats) -> Floats:
 def _notes(
     law: TransmissionLaw, log: Log, values: Mapping[str, float], unknown: list[str], differ: bool
 ) -> list[str]:
-    """Return what to know about a fit, sentence by sentence."""
+    """Return what a reader of a fit should know, sentence by sentence."""
     if log.unseen_reposts and not law.offline:
         return [
             f"{counted(log.unseen_reposts, 'repost')} happened with no posting neighbour in view, "
@@ -220,9 +220,7 @@ def _notes(
         )
     elif unknown:
         verb, them = ("is", "it") if len(unknown) == 1 else ("are", "them")
-        notes.append(
-            f"{', '.join(unknown)} {verb} not identifiable: no decision says anything about {them}."
-        )
+        notes.append(f"{', '.join(unknown)} {verb} not identifiable: no decision informs {them}.")
     if values.get("beta_low", 0.0) > values.get("beta_high", 1.0):
         notes.append("The class called high reposts less readily than the other.")
     if differ:

@@ -55,9 +55,9 @@ def likelihood(
     kept : ndarray of bool, optional
         The decisions to use, such as those of one run; all if not given.
     smooth : bool, default False
-        Whether to add half a repost and half a decline to the decisions of a rate where nobody
-        or everybody reposted. Its estimate is then neither 0 nor 1, has a logarithm, and makes
-        nothing impossible. Without effect on parameters that are estimated together.
+        Whether to add half a repost and half a decline to the decisions of a rate where all or
+        none are reposts. Its estimate is then neither 0 nor 1, has a logarithm, and makes no
+        decision impossible. Without effect on parameters that are estimated together.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def likelihood(
     """
     used = np.ones(log.n_obs, dtype=bool) if kept is None else kept
     if not law.offline:
-        # With nobody in view no parameter acts; such reposts are refused before.
+        # Without posts in view no parameter acts; such reposts are refused before.
         used = used & (log.seen.contacts > 0)
     seen, cell = log.cells(law)
     terms = law.rate_terms(seen)

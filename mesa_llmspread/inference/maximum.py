@@ -32,8 +32,8 @@ _SETTLED = 1e-10
 # Differences in log-likelihood that do not count: between two maxima, and of a bound.
 _TIE, _FREE = 1e-6, 1e-7
 
-# Information about a number on the scale below which nothing is known of it, and the smallest
-# eigenvalue (all parameters scaled alike) from which parameters can be told apart.
+# Information about a number on the scale below which it is unknown, and the smallest
+# eigenvalue (all parameters scaled alike) above which parameters can be distinguished.
 _NO_INFORMATION, _ALIKE = 1e-6, 1e-5
 
 
@@ -44,7 +44,7 @@ class Estimate:
     Parameters
     ----------
     values : ndarray of float, shape (p,)
-        The estimates; NaN where the data hold no information.
+        The estimates; NaN where the data contain no information.
     covar : ndarray of float, shape (p, p)
         Covariance from the observed information; NaN for a parameter on a bound.
     low, high : ndarray of float, shape (p,)
@@ -128,21 +128,18 @@ def maximise(problem: Problem, level: float) -> Estimate:
     peak, top = peak_of(counting, problem.starts())
     peak, top, unknown = _at_bounds(counting, peak, top)
     variance, alike = _covariance(counting, peak, ~unknown)
-    # Where the share of classes is unknown, they are alike for that reason.
+    # Where the share of classes is unknown, that is why the others cannot be distinguished.
     unknown = unknown if unknown.any() else alike
     reach = float(ndtri((1 + level) / 2))
     strides = np.nan_to_num(reach * np.sqrt(np.diag(variance)), nan=0.1)
-    low, high = (
-        np.array(
-            [
-                bound
-                if unknown[i]
-                else _end_of_interval(counting, peak, top, i, bound, reach, strides[i])
-                for i, bound in enumerate(bounds)
-            ]
-        )
-        for bounds in (scale.lower, scale.upper)
-    )
+
+    def end(i: int, bound: float) -> float:
+        if unknown[i]:
+            return bound
+        return _end_of_interval(counting, peak, top, i, bound, reach, strides[i])
+
+    low = [end(i, bound) for i, bound in enumerate(scale.lower)]
+    high = [end(i, bound) for i, bound in enumerate(scale.upper)]
     first, last = np.sort([scale.to_values(low), scale.to_values(high)], axis=0)
     values = np.where(unknown, np.nan, scale.to_values(peak))
     slopes = scale.slope(peak)
@@ -205,7 +202,7 @@ def _climb(
 def _at_bounds(
     problem: Problem, peak: Floats, top: float
 ) -> tuple[Floats, float, npt.NDArray[np.bool_]]:
-    """Move parameters to a bound where that costs nothing; without effect, they are unknown."""
+    """Move parameters to a bound where the likelihood stays; without effect, they are unknown."""
     unknown, free = np.zeros(len(peak), dtype=bool), np.ones(len(peak), dtype=bool)
     for i, ends in enumerate(zip(problem.scale.lower, problem.scale.upper, strict=True)):
         points = [np.where(np.arange(len(peak)) == i, end, peak) for end in ends]
@@ -253,7 +250,7 @@ def _end_of_interval(
 def _covariance(
     problem: Problem, peak: Floats, known: npt.NDArray[np.bool_]
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Return the covariance on the scale, and which parameters cannot be told apart.
+    """Return the covariance on the scale, and which parameters cannot be distinguished.
 
     It is the inverse of the observed information; NaN on a bound or without information.
     """

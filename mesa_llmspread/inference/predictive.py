@@ -1,8 +1,8 @@
-"""Would the fitted law produce runs like these? Bands of I(t) from the stochastic model.
+"""Predictive checks: bands of simulated curves around the observed ones.
 
-A law can have the best likelihood of all and still not make curves such as the ones it was
-fitted to. Here it runs on the same networks, from as many starters, with its parameters as
-uncertain as the fit says, and the observed curves are compared with the simulated ones.
+A law can have the best likelihood of all and still not produce curves like those that it was
+fitted to. Here it is simulated on the same networks, from as many starters, with its parameters
+as uncertain as in the fit, and the observed curves are compared with the simulated ones.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def predict_runs(
         from each run's seed.
     draws : int, default 100
         How many values of the parameters are tried, with four simulated runs each. They vary
-        together, as their covariance says; those without one stay.
+        together, by their covariance; those without one stay.
     level : float, default 0.95
         Share of simulated runs within a band.
     rng : int, numpy.random.Generator or None, default 0
@@ -150,7 +150,7 @@ def predict_runs(
 
 
 def _drawn(result: FitResult, draws: int, rng: np.random.Generator) -> list[TransmissionLaw]:
-    """Draw laws with parameters as uncertain, and as correlated, as a fit says."""
+    """Draw laws with parameters as uncertain, and as correlated, as in a fit."""
     law = cast(TransmissionLaw, result.law)
     scale = Scale.of(law, list(result.params))
     centre = scale.from_values([law.parameters[name] for name in scale.names])

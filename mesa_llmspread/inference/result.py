@@ -35,7 +35,7 @@ class FitResult:
         The law's name.
     params : dict of str to float
         Estimates: probabilities per contact (or decision) and step; a share for classes. NaN
-        where the data hold no information.
+        where the data contain no information.
     stderr : dict of str to float
         Standard errors, from the observed information or between runs as the intervals; NaN
         on a bound.
@@ -45,7 +45,7 @@ class FitResult:
     covar : ndarray of float, shape (p, p)
         Covariance of the estimates, in the order of ``params``; NaN on a bound.
     interval : {"profile", "runs"}
-        Which of the two.
+        Which of the two intervals.
     level : float
         Coverage of the intervals.
     loglik, aic, bic : float
@@ -68,7 +68,7 @@ class FitResult:
     nfev : int
         How often the likelihood was computed; 0 where a closed form served.
     message : str
-        What to know about the fit, in words.
+        What a reader of the fit should know, in words.
     law : TransmissionLaw or None
         The law with the estimates, for ``solve`` and ``simulate``.
     likeliest : TransmissionLaw or None

@@ -1,7 +1,7 @@
-"""Which personality traits move the probability of a repost: a regression on the decisions.
+"""Effects of personality traits on the probability of a repost: a regression of the decisions.
 
-Every decision is a coin whose hazard is a product of what the agent is (five traits), what
-it saw (how many posts, how often before) and what the news was about.
+The hazard of a repost is a product of effects: of the agent (five traits), of what it saw (how
+many posts, how often before) and of the event.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FEWEST_OF_A_TYPE = 10
 
 @dataclass(frozen=True)
 class TraitEffects:
-    """What moves the hazard of a repost, with intervals and tests.
+    """Effects on the hazard of a repost, with intervals and tests.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class TraitEffects:
         whether the trait has an effect that is the same for all news, ``"interaction"``
         whether its effect differs between event types, ``"joint"`` whether it has an effect
         on news of any type (both at once). The rows ``"all traits"`` test the five together;
-        ``p_holm`` allows for testing five traits. NaN where nothing can be tested.
+        ``p_holm`` allows for testing five traits. NaN where there is no test.
     dropped : dict of str to str
         Terms without an estimate, and why.
     covariance : str
@@ -73,7 +73,7 @@ class TraitEffects:
     level : float
         Coverage of the intervals.
     verdict : str
-        What the tables say, in a sentence.
+        What the tables show, in a sentence.
     """
 
     table: pd.DataFrame
@@ -168,7 +168,7 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
 
     def regressed(levels: pd.DataFrame, fewest_of_a_type: int) -> tuple[Regression, str]:
         cluster, covariance = _clusters(decisions, kind, fewest_of_a_type)
-        # Last, so that a trait that cannot be told from another term is what is dropped.
+        # The traits come last: one that cannot be told from another term is dropped.
         return regress(common.join(levels), repost, cluster), covariance
 
     levels = terms[list(_TRAITS)]
