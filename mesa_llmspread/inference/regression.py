@@ -56,8 +56,7 @@ def cloglog(
 
     def derivatives(b: Floats) -> Derivatives:
         hazard = np.exp(np.clip(design @ b, -100, 100)) * contacts
-        # Of a hazard above 600 nothing is left to change, and its exponential would overflow.
-        change = hazard / np.expm1(np.minimum(hazard, 600))
+        change = _change(hazard)
         slope = reposts * change - declines * hazard
         bend = slope - reposts * change * (hazard + change)
         loglik = np.sum(xlogy(reposts, -np.expm1(-hazard)) - declines * hazard)
@@ -69,6 +68,12 @@ def cloglog(
 
     scale = Scale([""] * number, [(-np.inf, np.inf)] * number)
     return Problem(scale, derivatives, lambda: [start])
+
+
+def _change(hazard: Floats) -> Floats:
+    """Return the derivative of log p with respect to the logarithm of the hazard."""
+    # Above 600 it is 0, and the exponential would overflow.
+    return np.asarray(hazard / np.expm1(np.minimum(hazard, 600)))
 
 
 def terms_of(decisions: pd.DataFrame, data: SpreadData) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -199,7 +204,7 @@ def regress(
     (coefficients, hessian), x = _peak(design, cells), design.to_numpy()
     reposts, declines = cells["reposts"].to_numpy(), cells["declines"].to_numpy()
     hazard = np.exp(x @ coefficients)
-    change = hazard / np.expm1(hazard)
+    change = _change(hazard)
     if cluster is None:
         number = np.inf
         covariance = np.linalg.inv((x.T * ((reposts + declines) * hazard * change)) @ x)
