@@ -188,18 +188,17 @@ def analyse(
 def _analyse_event(event: OfflineEvent, data: SpreadData, network: Network | None) -> EventAnalysis:
     comparison, simulated = compare(data), prevalence(data)
     curves, prediction = simulated[["step"]], None
-    law = comparison.best.law
-    if law is not None:
+    if (law := comparison.best.law) is not None:
         curves = closure_curves(law, data)
         stochastic = stochastic_curve(law, data, network)
         if stochastic is not None:
             curves = curves.join(stochastic.drop(columns="step"))
             prediction = predict_runs(comparison.best, data, network)
-    columns = {name: "mean" if name == STOCHASTIC else name for name in CURVES}
+    shown = curves.rename(columns={"mean": STOCHASTIC})
     distances = {
-        name: float(np.sqrt(((curves[column] - simulated["mean"]) ** 2).mean()))
-        for name, column in columns.items()
-        if column in curves
+        name: float(np.sqrt(((shown[name] - simulated["mean"]) ** 2).mean()))
+        for name in CURVES
+        if name in shown
     }
     return EventAnalysis(event, data, comparison, simulated, curves, distances, prediction)
 
