@@ -99,44 +99,7 @@ def fit_curve(
     scale = Scale.of(law)
     lower = np.where(scale.is_rate, np.log(_LOWEST_RATE), np.maximum(scale.lower, -_WIDEST_LOGIT))
     upper = np.where(scale.is_rate, np.log(_HIGHEST_RATE), np.minimum(scale.upper, _WIDEST_LOGIT))
-
-    def gap(law: TransmissionLaw, curve: _Curve, time: Time) -> Floats:
-        info, share = curve
-        with warnings.catch_warnings():
-            # The result has the warning, once.
-            warnings.simplefilter("ignore", ClosureWarning)
-            return solved_share(law, info, len(share) - 1, closure=closure, time=time) - share
-
-    def search(start: Floats, curve: _Curve, time: Time) -> Any:
-        def gaps(theta: Floats) -> Floats:
-            return gap(scale.laws(law, [theta])[0], curve, time)
-
-        found = least_squares(
-            gaps,
-            np.clip(start, lower + 1e-3, upper - 1e-3),
-            bounds=(lower, upper),
-            diff_step=np.array(1e-4),
-            ftol=1e-7,
-            xtol=1e-5,
-            gtol=1e-9,
-            max_nfev=60,
-        )
-        found.x = scale.in_order(found.x)
-        return found
-
-    def distance(law: TransmissionLaw) -> float:
-        return float(np.sum(gap(law, curves[0], "discrete") ** 2))
-
-    # The first curve from several starts, the others from where it ended. Maps are many times
-    # faster than differential equations, and nearly the same.
-    guess = min(_GUESSES, key=lambda rate: distance(SI(float(rate_to_probability(rate)))))
-    middle = np.where(scale.is_rate, np.log(guess), 0.0)
-    points = np.array([middle, *scale.around(middle, _AROUND, _POINTS)])
-    order = np.argsort([distance(each) for each in scale.laws(law, points)], kind="stable")
-    tried = [search(start, curves[0], "discrete") for start in points[order[:_STARTS]]]
-    best = min(tried, key=lambda result: float(result.cost))
-    found = [search(np.asarray(best.x), curve, time) for curve in curves]
-
+    found = _search(curves, law, scale, (lower, upper), closure, time)
     theta, bounds = np.array([part.x for part in found]), np.array(scale.bounds).T
     values, stderr, low, high = mean_interval(theta, scale, level)
     ends = theta < lower + _EDGE, theta > upper - _EDGE
@@ -145,7 +108,7 @@ def fit_curve(
     values = np.select([end.all(axis=0) for end in ends], list(bounds), values)
     stderr, (low, high) = np.where(nowhere, np.nan, stderr), np.where(nowhere, bounds, [low, high])
     fitted = law.replace(dict(zip(names, values.tolist(), strict=True)))
-    gaps = np.concatenate([gap(fitted, curve, time) for curve in curves])
+    gaps = np.concatenate([_gap(fitted, curve, closure, time) for curve in curves])
     alike = len(names) > 1 and np.median([_alikeness(part.jac) for part in found]) > _ALIKE
     success = all(part.success for part in found)
     notes = [*_notes(fitted, closure, [info for info, _ in curves])]
@@ -178,6 +141,57 @@ def fit_curve(
         warnings=tuple(notes),
         rmse=float(np.sqrt(np.mean(gaps**2))),
     )
+
+
+def _gap(law: TransmissionLaw, curve: _Curve, closure: str | Closure, time: Time) -> Floats:
+    """Return the difference between a law's equations and a curve, at each step."""
+    info, share = curve
+    with warnings.catch_warnings():
+        # The result has the warning, once.
+        warnings.simplefilter("ignore", ClosureWarning)
+        return solved_share(law, info, len(share) - 1, closure=closure, time=time) - share
+
+
+def _search(
+    curves: list[_Curve],
+    law: TransmissionLaw,
+    scale: Scale,
+    limits: tuple[Floats, Floats],
+    closure: str | Closure,
+    time: Time,
+) -> list[Any]:
+    """Return the least-squares estimate from each curve, as SciPy returns it."""
+    inside = limits[0] + 1e-3, limits[1] - 1e-3
+
+    def distance(law: TransmissionLaw) -> float:
+        return float(np.sum(_gap(law, curves[0], closure, "discrete") ** 2))
+
+    def search(start: Floats, curve: _Curve, time: Time) -> Any:
+        def gap(theta: Floats) -> Floats:
+            return _gap(scale.laws(law, [theta])[0], curve, closure, time)
+
+        found = least_squares(
+            gap,
+            np.clip(start, *inside),
+            bounds=limits,
+            diff_step=np.array(1e-4),
+            ftol=1e-7,
+            xtol=1e-5,
+            gtol=1e-9,
+            max_nfev=60,
+        )
+        found.x = scale.in_order(found.x)
+        return found
+
+    # The first curve from several starts, the others from where it ended. Maps are many times
+    # faster than differential equations, and nearly the same.
+    guess = min(_GUESSES, key=lambda rate: distance(SI(float(rate_to_probability(rate)))))
+    middle = np.where(scale.is_rate, np.log(guess), 0.0)
+    points = np.array([middle, *scale.around(middle, _AROUND, _POINTS)])
+    order = np.argsort([distance(each) for each in scale.laws(law, points)], kind="stable")
+    tried = [search(start, curves[0], "discrete") for start in points[order[:_STARTS]]]
+    best = min(tried, key=lambda result: float(result.cost))
+    return [search(np.asarray(best.x), curve, time) for curve in curves]
 
 
 def _curves(data: SpreadData) -> list[_Curve]:
