@@ -8,20 +8,21 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-__all__ = ["EVENT_TYPES", "MONTHS", "compose_text"]
+__all__ = ["EVENT_TYPES", "compose_text"]
 
-#: Month names that do not change with the computer's language.
-MONTHS = (
+# They do not change with the computer's language.
+_MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
 
-# What happened, and the words before the first and before the further actors, by event type
-# and sub-event type.
-_PHRASES: dict[str, dict[str, list[str]]] = tomllib.loads(
+# By event type and sub-event type; and beginnings of names, with how a sentence writes them.
+_PHRASES: dict[str, dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8")
 )
+_DESCRIPTIONS: dict[str, str] = _PHRASES.pop("descriptions")
 _BY_SUB_TYPE = {
     name: phrase for table in _PHRASES.values() for name, phrase in table.items() if name
 }
@@ -31,16 +32,6 @@ _BY_SUB_TYPE = {
 EVENT_TYPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {kind: tuple(filter(None, table)) for kind, table in _PHRASES.items() if kind != "UCDP"}
 )
-
-# How names that are descriptions begin in the sources, and in a sentence.
-_DESCRIPTIONS = {
-    "Civilians": "civilians",
-    "Protesters": "protesters",
-    "Rioters": "rioters",
-    "Government of": "the government of",
-    "Military Forces of": "the military of",
-    "Police Forces of": "the police of",
-}
 
 
 def compose_text(
@@ -97,7 +88,7 @@ on 14 May 2024. 3 people were reported killed.'
     where = f" in {', '.join(places)}" if places else ""
     if len(places) == 2:
         where += ","
-    when = f"on {date.day} {MONTHS[date.month - 1]} {date.year}"
+    when = f"on {date.day} {_MONTHS[date.month - 1]} {date.year}"
     toll = {0: "No one was", 1: "One person was"}.get(fatalities, f"{fatalities:,} people were")
     sentences = [f"{what}{who} was reported{where} {when}.", f"{toll} reported killed."]
     if civilian_targeting:
