@@ -16,9 +16,12 @@ __all__ = ["agents_that_decided"]
 
 
 def agents_that_decided(
-    exposures: pd.DataFrame, info: Mapping[int, RunInfo], others: pd.DataFrame | None = None
+    exposures: pd.DataFrame,
+    info: Mapping[int, RunInfo],
+    profiles: Mapping[tuple[int, int], str] | None = None,
+    names: Mapping[tuple[int, int], str] | None = None,
 ) -> pd.DataFrame:
-    """List the agents that a record without a table of agents knows.
+    """List the agents that a record without a table of agents names.
 
     Parameters
     ----------
@@ -26,9 +29,8 @@ def agents_that_decided(
         The decisions.
     info : mapping of int to RunInfo
         Names the starters of each run.
-    others : DataFrame, optional
-        Agents besides those that decided: ``run, agent, node, profile``. By default the
-        starters.
+    profiles, names : mapping of (int, int) to str, optional
+        Profile codes of starters, and names of nodes, by run and agent, where they are known.
 
     Returns
     -------
@@ -36,21 +38,23 @@ def agents_that_decided(
         The columns of a record's agents. Trait levels are those of the profile's code; NaN
         where the code is unknown, or may stand for other levels.
     """
-    if others is None:
-        starters = [(run, i) for run, known in info.items() for i in known.starters or ()]
-        others = pd.DataFrame(starters, columns=["run", "agent"], dtype="int64")
-        others = others.assign(node=others["agent"].astype("str"), profile=UNKNOWN)
-    decided = exposures[["run", "agent", "profile"]].drop_duplicates(["run", "agent"])
-    agents = decided.merge(others, "outer", on=["run", "agent"], suffixes=("", "_other"))
-    agents["profile"] = agents["profile"].fillna(agents["profile_other"])
-    agents["node"] = agents["node"].fillna(agents["agent"].astype("str"))
-    binary = agents["run"].map({run: _is_binary(known.population) for run, known in info.items()})
+    profiles, names = profiles or {}, names or {}
+    starters = [
+        (run, agent, profiles.get((run, agent), UNKNOWN))
+        for run, its in info.items()
+        for agent in its.starters or ()
+    ]
+    columns = ["run", "agent", "profile"]
+    agents = pd.concat([exposures[columns], pd.DataFrame(starters, columns=columns)])
+    agents = agents.drop_duplicates(["run", "agent"]).sort_values(["run", "agent"])
+    binary = agents["run"].map({run: _is_binary(its.population) for run, its in info.items()})
     # The last row is for unknown codes: their index is -1.
     levels = np.vstack([trait_levels(), np.full(5, np.nan)])
     index = pd.Index(codes()).get_indexer(pd.Index(agents["profile"]))
     traits = levels[np.where(binary.to_numpy(dtype=bool), index, -1)]
     agents[[trait.value for trait in Trait]] = traits
-    return completed("agents", agents)
+    keys = zip(agents["run"], agents["agent"], strict=True)
+    return completed("agents", agents.assign(node=[names.get(k, str(k[1])) for k in keys]))
 
 
 def _is_binary(population: Any) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from mesa_llmspread.data.schema import COUNT_COLUMNS, completed
-from mesa_llmspread.profiles import Trait
+from mesa_llmspread.data.schema import AGENT_COLUMNS, COUNT_COLUMNS, completed
 
-__all__ = ["COLUMNS", "RECORD", "agents_of", "model_tables"]
+__all__ = ["COLUMNS", "RECORD", "model_tables"]
 
 #: Column of a run's record in the rows of Mesa's ``batch_run``.
 RECORD = "Record"
@@ -37,22 +35,14 @@ def model_tables(model: Any) -> dict[str, pd.DataFrame]:
     # A collector of the user's own may have collected a step twice.
     counts = _frame(series).drop_duplicates("step", keep="last")
     exposures = _frame(collected.tables["exposures"])
+    agents = [
+        (0, agent, str(node), spreader.profile.code, *spreader.profile.levels)
+        for agent, (node, spreader) in enumerate(zip(model.nodes, model.spreaders, strict=True))
+    ]
     return {
         "exposures": completed("exposures", exposures[exposures["step"] < len(counts)], run=0),
         "counts": completed("counts", counts, run=0),
-        "agents": completed("agents", pd.DataFrame(agents_of(model)), run=0),
-    }
-
-
-def agents_of(model: Any) -> dict[str, Sequence[Any]]:
-    """Return the columns of ``agents`` for a model, without ``run``."""
-    profiles = [agent.profile for agent in model.spreaders]
-    levels = zip(*(profile.levels for profile in profiles), strict=True)
-    return {
-        "agent": range(len(profiles)),
-        "node": [str(node) for node in model.nodes],
-        "profile": [profile.code for profile in profiles],
-        **dict(zip((trait.value for trait in Trait), levels, strict=True)),
+        "agents": completed("agents", pd.DataFrame(agents, columns=list(AGENT_COLUMNS))),
     }
 
 

@@ -25,8 +25,7 @@ from mesa_llmspread.data.schema import (
     OUTCOMES,
     SCHEMA,
     UNKNOWN,
-    check_columns,
-    checked_table,
+    check_table,
     completed,
     described,
 )
@@ -68,8 +67,8 @@ class SpreadData:
     agents: pd.DataFrame = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        check_columns("exposures", self.exposures)
-        check_columns("counts", self.counts)
+        check_table("exposures", self.exposures, values=False)
+        check_table("counts", self.counts, values=False)
         strange = set(self.exposures["outcome"].unique()) - set(OUTCOMES)
         if strange:
             allowed = f"be one of {', '.join(OUTCOMES)}"
@@ -82,7 +81,7 @@ class SpreadData:
         object.__setattr__(self, "info", {int(run): self.info[run] for run in sorted(self.info)})
         if self.agents is None:
             object.__setattr__(self, "agents", agents_that_decided(self.exposures, self.info))
-        check_columns("agents", self.agents)
+        check_table("agents", self.agents, values=False)
         for name in SCHEMA:
             unknown = set(getattr(self, name)["run"].unique()) - set(self.info)
             if unknown:
@@ -195,9 +194,11 @@ class SpreadData:
         """
         known = info if isinstance(info, RunInfo) else RunInfo.from_dict(info or {})
         event = known.events[0].event_id if len(known.events) == 1 else UNKNOWN
-        whole = checked_table("exposures", exposures, event=event)
         series = pd.DataFrame(columns=list(COUNT_COLUMNS)) if counts is None else counts
-        series = checked_table("counts", series).sort_values(["run", "step"], ignore_index=True)
+        check_table("exposures", exposures, filled=True)
+        check_table("counts", series)
+        whole = completed("exposures", exposures, event=event)
+        series = completed("counts", series.sort_values(["run", "step"]))
         runs = set(whole["run"].unique()) | set(series["run"].unique())
         return cls(whole, series, dict.fromkeys(map(int, runs), known))
 
