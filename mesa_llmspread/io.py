@@ -313,8 +313,8 @@ def read_settings(path: Path, known: Sequence[str]) -> dict[str, Any]:
         row = mark.line + 1 if mark else getattr(error, "lineno", None)
         kind = "JSON" if path.suffix == ".json" else "YAML"
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        if stray:
-            problem = f"{text.splitlines()[row - 1]!r:.60} must be a name, a colon and a value"
+        if stray and mark:
+            problem = f"{text.splitlines()[mark.line]!r:.60} must be a name, a colon and a value"
         raise InputFileError(path, f"is not valid {kind}: {problem}", row=row) from error
     if not isinstance(settings, dict):
         raise InputFileError(path, "must hold settings by name, such as 'n: 500'")

@@ -25,8 +25,8 @@ from mesa_llmspread._validation import (
 )
 from mesa_llmspread.agent import SpreadAgent
 from mesa_llmspread.data import RunInfo
-from mesa_llmspread.data.collected import RECORD
 from mesa_llmspread.data.run_info import package_versions
+from mesa_llmspread.data.tables import RECORD
 from mesa_llmspread.deciders import Decider, Decision, Exposure, Outcome, as_decider
 from mesa_llmspread.deciders.base import check_decisions
 from mesa_llmspread.events import OfflineEvent, as_event
@@ -39,9 +39,9 @@ from mesa_llmspread.exceptions import (
 )
 from mesa_llmspread.networks import EdgeList, Network, make_network, node_names
 from mesa_llmspread.profiles import Population, sample_profiles
-from mesa_llmspread.record import RunRecord
 from mesa_llmspread.recorder import (
     Recorder,
+    RunRecord,
     log_decisions,
     with_record,
     without_record,

@@ -178,7 +178,7 @@ def _from_pair(pair: Sequence[Any]) -> Network:
         raise ArgumentError("network", pair, f"have an indptr that ends with len(indices)={size}")
     parts = np.ones(size, np.int32), indices.astype(np.int32), indptr.astype(np.int64)
     try:
-        matrix = csr_array(parts, (n, n))
+        matrix: Any = csr_array(parts, (n, n))
         matrix.check_format()
     except ValueError as error:
         raise ArgumentError("network", pair, f"be compressed sparse rows: {error}") from error

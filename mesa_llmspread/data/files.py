@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mesa_llmspread.data.agents import agents_that_decided
 from mesa_llmspread.data.run_info import RunInfo, split_shared
 from mesa_llmspread.data.schema import SCHEMA, completed, find_problem
+from mesa_llmspread.data.tables import agents_that_decided
 from mesa_llmspread.exceptions import (
     ArgumentTypeError,
     InputFileError,

@@ -16,8 +16,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._words import counted, html_table
-from mesa_llmspread.data.agents import agents_that_decided
-from mesa_llmspread.data.collected import RECORD, model_tables
 from mesa_llmspread.data.files import as_path, read_record, write_record
 from mesa_llmspread.data.run_info import RunInfo
 from mesa_llmspread.data.schema import (
@@ -29,6 +27,7 @@ from mesa_llmspread.data.schema import (
     completed,
     described,
 )
+from mesa_llmspread.data.tables import RECORD, agents_that_decided, model_tables
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
