@@ -12,6 +12,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from command_line import call
+from errors import refused
 
 from mesa_llmspread import (
     SI,
@@ -46,16 +47,6 @@ def one_line(error: pytest.ExceptionInfo[LLMSpreadError]) -> str:
     text = str(error.value)
     assert len(text.splitlines()) == 1
     return text
-
-
-def refused(attempt: Callable[[], object], argument: str, value: object) -> ArgumentError:
-    """Return the error of an attempt, which names an argument and its value on one line."""
-    with pytest.raises(ArgumentError) as error:
-        attempt()
-    one_line(error)
-    assert error.value.argument == argument
-    assert error.value.value == value
-    return error.value
 
 
 # --- somebody must be able to see the news ------------------------------------------------------
