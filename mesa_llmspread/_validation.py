@@ -18,19 +18,6 @@ from mesa_llmspread.exceptions import (
     UnknownNameError,
 )
 
-__all__ = [
-    "check_contacts",
-    "check_name",
-    "checked_indices",
-    "checked_int",
-    "checked_level",
-    "checked_number",
-    "checked_probability",
-    "checked_shares",
-    "checked_starters",
-    "renamed",
-]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -30,8 +30,6 @@ __all__ = [
 
 _SQLITE = b"SQLite format 3\0"
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file atomically: all of it, or nothing.
@@ -50,9 +48,7 @@ def write_whole(path: Path, content: bytes) -> None:
     temporary = _beside(path)
     with _raising_output_errors(path):
         try:
-            # Not tempfile.mkstemp, which makes files that only their owner reads.
-            with os.fdopen(os.open(temporary, _NEW_FILE, 0o666), "wb") as file:
-                file.write(content)
+            temporary.write_bytes(content)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
