@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def renamed(**new_names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Make a function raise RenamedError where an argument is given by its old name.
+    """Return a decorator: the function raises RenamedError for an argument's old name.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ def _beside(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _raising_output_errors(path: str | Path) -> Iterator[None]:
-    """Turn what the system raises into OutputError."""
+    """Raise OutputError where the operating system raises OSError."""
     try:
         yield
     except OutputError:

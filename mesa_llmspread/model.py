@@ -90,9 +90,9 @@ class SpreadModel(mesa.Model):
     rng : int, numpy.random.Generator or None
         Randomness. The same seed gives the same run, bit for bit.
     agent_class : type of SpreadAgent, default SpreadAgent
-        What the agents are.
+        The class of the agents.
     model_reporters, agent_reporters : mapping, optional
-        What Mesa's collector also collects, as ``DataCollector`` takes it.
+        What Mesa's collector collects besides the record, as for ``DataCollector``.
 
     Attributes
     ----------
@@ -217,12 +217,12 @@ class SpreadModel(mesa.Model):
         self._datacollector = with_record(collector)
 
     def step(self) -> None:
-        """Ask every agent that sees something, then apply the decisions.
+        """Collect the decision of every agent that sees something, then apply them all.
 
         Raises
         ------
         StepInProgressError
-            If a step is already under way, in another thread say.
+            If a step is in progress, for example in another thread.
         DeciderError
             If the decider cannot answer. The model is as it was before the step, and the
             step can be tried again.
@@ -242,7 +242,7 @@ class SpreadModel(mesa.Model):
         self._finish_step()
 
     def run(self, steps: int) -> SpreadModel:
-        """Run for a number of steps, or until nobody is left who can still be reached.
+        """Run for a number of steps, or until no agent can be reached any more.
 
         Parameters
         ----------
@@ -304,7 +304,7 @@ class SpreadModel(mesa.Model):
             self._step_lock.release()
 
     def _recoverable_step(self) -> None:
-        """Do the step that a subclass may extend; if it fails, leave Mesa ready for another."""
+        """Run a step of the model's class; if it fails, prepare Mesa for another try."""
         done = self.clock
         try:
             type(self).step(self)

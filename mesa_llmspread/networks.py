@@ -100,7 +100,7 @@ class EdgeList(NamedTuple):
 
 
 def as_network(network: Any) -> Network:
-    """Return a network as compressed rows, whatever it is given as.
+    """Return a network, given in one of several forms, as compressed rows.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def random_regular(n: int, k: int, rng: RNGLike = None) -> Network:
 
     The configuration model (Bollobas 1980, doi:10.1016/S0195-6698(80)80030-8): k stubs
     per agent, paired at random. The few pairs that make a self-loop or repeat an edge (about
-    k**2 / 4, whatever n is) are replaced by swapping ends with random other pairs; what this
+    k**2 / 4, for any n) are replaced by swapping ends with random other pairs; what this
     adds to the uniform law vanishes as n grows. Where k exceeds half of n, the complement
     is drawn.
 

@@ -1,4 +1,4 @@
-"""What a model writes into Mesa's DataCollector."""
+"""What a model writes into Mesa's DataCollector, and its record in rows of ``batch_run``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 #: Columns of every model's collector, and the attributes that they report.
 REPORTERS = {column: name for name, column in COLUMNS.items()} | {"Step": "clock", RECORD: "record"}
 
-# Columns of the table of decisions; the run is counted by whoever reads several.
+# Columns of the table of decisions; a run gets its number when records are joined.
 _LOGGED = tuple(column for column in EXPOSURE_COLUMNS if column != "run")
 
 _ATTRIBUTES = {"profile": "profile.code", "event": "event.event_id", "outcome": "outcome._value_"}
@@ -43,7 +43,7 @@ class Recorder(DataCollector):
     Parameters
     ----------
     model_reporters, agent_reporters : mapping, optional
-        What else to collect.
+        Further reporters.
     """
 
     def __init__(

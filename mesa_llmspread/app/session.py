@@ -149,7 +149,7 @@ class Session:
         self._order("running", self._take, "running")
 
     def stop(self) -> None:
-        """Stop; a step that is not done is dropped, and the model is as before it."""
+        """Stop; an unfinished step is dropped, and the model is as before that step."""
         self._stop.set()
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class Session:
         threading.Thread(target=self._carry_out, args=whole, name=THREADS, daemon=True).start()
 
     def _carry_out(self, stop: threading.Event, work: Callable[..., None], *what: Any) -> None:
-        """Do something once nothing else is being done, unless another order has come."""
+        """Run a function when no other one runs, unless a newer order has come."""
         with self._turn:
             problem = self._view.problem
             try:
@@ -217,7 +217,7 @@ class Session:
             self._take(stop, "running")
 
     def _take(self, stop: threading.Event, busy: str) -> None:
-        """Run one step or all, and fit the law now and then."""
+        """Run one step or all steps, and fit the laws from time to time."""
         model, last = self._view.model, self._view.clock + 1
         if model is None:
             return
@@ -254,7 +254,7 @@ class Session:
         self._fitting.add_done_callback(functools.partial(self._fitted, view.run))
 
     def _fitted(self, run: int, fit: Future[Law]) -> None:
-        """Show a law that was fitted, unless there is a newer run; go on with what waits."""
+        """Show a fitted law, unless there is a newer run; start the next fit if one is due."""
         with self._lock:
             error = fit.exception()
             if error is not None:  # the page can do without a curve
@@ -306,6 +306,6 @@ def explained(error: BaseException, otherwise: str = "Something went wrong in th
 
 
 def prepare() -> None:
-    """Load, in a thread, what a model needs, while the first visitor's page is on its way."""
+    """Import, in a thread, the modules that a model needs, before the first visitor comes."""
     module = "mesa_llmspread.app.layout"
     threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()

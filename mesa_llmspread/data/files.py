@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "as_path", "read_info", "read_record", "record_files", "write_record"]
 
-#: Version of the format that is written. Earlier ones (2, 1, none) had one flat manifest and no
-#: table of agents; before 2, no posts and reasons either.
+#: Version of the format that is written. Earlier ones (2, 1, no number) had one flat manifest
+#: without a table of agents; the first ones also lacked posts and reasons.
 FORMAT = 3
 
 # The last bytes of every complete Parquet file.

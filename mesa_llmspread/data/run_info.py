@@ -40,9 +40,9 @@ class RunInfo:
     initial_infected : int, optional
         How many agents had posted at step 0.
     population : str or mapping, optional
-        The agents' personalities, as they were asked for.
+        The agents' personalities, as they were given to the model.
     events : sequence of OfflineEvent, default ()
-        What the news was about; a mapping of an event's fields is taken too.
+        What the news was about; a mapping of an event's fields is allowed too.
     decider : str, default "unknown"
         Who decided.
     rng : int, optional
@@ -54,7 +54,7 @@ class RunInfo:
     starters : sequence of int, optional
         Who had posted at step 0.
     decider_info : mapping, default {}
-        What the decider says of itself: :meth:`Decider.manifest` without its name.
+        The decider's own description: :meth:`Decider.manifest` without its name.
 
     Raises
     ------
@@ -119,7 +119,7 @@ class RunInfo:
         return self.events[0]
 
     def known(self, name: str) -> Any:
-        """Return a field, or refuse where it is unknown.
+        """Return a field that must be known.
 
         Parameters
         ----------

@@ -116,7 +116,7 @@ class SpreadData:
         Parameters
         ----------
         rows : sequence of mapping
-            From one process or several, whatever the ``data_collection_period``.
+            From one process or several, with any ``data_collection_period``.
 
         Returns
         -------
@@ -168,9 +168,9 @@ class SpreadData:
             other columns of a record those that are missing are filled in: ``exposure_count``
             by counting the agent's occasions with an event in order of ``step``, without
             those that failed; ``cumulative`` with ``contacts``; ``direct`` with False;
-            ``profile`` with ``"unknown"``. Columns that no record has are left out.
+            ``profile`` with ``"unknown"``. Other columns are dropped.
         counts : DataFrame, optional
-            One row per run and step. Without it, whatever needs curves is refused.
+            One row per run and step. Methods that need curves refuse a record without it.
         info : RunInfo or mapping of its fields, optional
             What is known of the runs, the same for all.
 
@@ -213,7 +213,7 @@ class SpreadData:
         return html_table("SpreadData", self._in_short())
 
     def _in_short(self) -> dict[str, str]:
-        """Describe the record in a few words; what is unknown is left out."""
+        """Describe the record in a few words, without what is unknown."""
         infos = self.info.values()
         sizes = {known.n or 0 for known in infos}
         failed = int((self.exposures["outcome"] == "failed").sum())
@@ -305,14 +305,14 @@ class SpreadData:
     def save(self, folder: str | Path, force: bool = False) -> Path:
         """Write the tables (Parquet) and what is known of the runs (JSON) into a new folder.
 
-        The folder appears whole or not at all.
+        The folder is written atomically: all of it, or nothing.
 
         Parameters
         ----------
         folder : path-like
             Missing or empty.
         force : bool, default False
-            Replace the record that is there, and all that is beside it in the folder.
+            Replace the record in the folder, and all other files in it.
 
         Returns
         -------

@@ -1,7 +1,7 @@
 """A factorial set of invented events: six event types by three levels of fatalities.
 
 Place and day are the same for all, and the sub-event type and the actors follow from the
-event type; so whatever differs between two runs is due to the type or to the people killed.
+event type; so differences between two runs are due to the type or to the people killed.
 Country, town and groups exist nowhere.
 """
 

@@ -1,7 +1,7 @@
 """Figures of an analysis, in Matplotlib.
 
-Each function makes a new figure and touches no global state, so figures can be made in any
-thread. Colours are those of Okabe & Ito, which stay apart for the colour-blind.
+Each function draws a new figure without global state, so figures can be drawn in any thread.
+Colours are those of Okabe & Ito, which colour-blind readers can distinguish.
 """
 
 from __future__ import annotations
