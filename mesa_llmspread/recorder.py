@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -38,20 +38,7 @@ _ATTRIBUTES = {"profile": "profile.code", "event": "event.event_id", "outcome": 
 
 
 class Recorder(DataCollector):
-    """Mesa's collector, whose frames leave out what only records and ``batch_run`` read.
-
-    Parameters
-    ----------
-    model_reporters, agent_reporters : mapping, optional
-        Further reporters.
-    """
-
-    def __init__(
-        self,
-        model_reporters: Mapping[str, Any] | None = None,
-        agent_reporters: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(dict(model_reporters or {}), dict(agent_reporters or {}) or None)
+    """Mesa's collector, whose frames leave out what only records and ``batch_run`` read."""
 
     def get_model_vars_dataframe(self) -> pd.DataFrame:
         """Return one row per step: counts, and what else was collected."""

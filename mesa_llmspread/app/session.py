@@ -183,19 +183,15 @@ class Session:
                     work(stop, *what)
             except Exception as error:
                 problem = explained(error)
-            self._show_busy(stop, "", problem)
+            self._show(stop, busy="", problem=problem)
             # Last: who steps by hand wants the next step sooner than the law.
             self._record()
 
-    def _show(self, view: View | None = None, **changes: Any) -> None:
+    def _show(self, stop: threading.Event | None = None, **changes: Any) -> None:
+        """Change the view; with the ``stop`` of an order, only if no newer one has come."""
         with self._lock:
-            self._view = replace(view or self._view, **changes)
-
-    def _show_busy(self, stop: threading.Event, busy: str, problem: str) -> None:
-        """Show what is in progress, unless another order has come."""
-        with self._lock:
-            if self._stop is stop:
-                self._show(busy=busy, problem=problem)
+            if stop in (None, self._stop):
+                self._view = replace(self._view, **changes)
 
     def _build(self, stop: threading.Event, settings: Settings, run: bool) -> None:
         """Build a model, lay its network out, and run it if that is asked for."""
@@ -209,10 +205,10 @@ class Session:
                 self._watched = Watched(decider)
             model = settings.make_model(self._watched)
         except LLMSpreadError:
-            self._show(View(run=self._view.run, settings=settings, busy="building"))
+            self._show(**vars(View(self._view.run, settings, busy="building")))
             raise
-        view = View(self._view.run + 1, settings, model, picture(model), busy="building")
-        self._show(view, **_seen(model))
+        new = View(self._view.run + 1, settings, model, picture(model), busy="building")
+        self._show(**{**vars(new), **_seen(model)})
         if run:
             self._take(stop, "running")
 
@@ -221,7 +217,7 @@ class Session:
         model, last = self._view.model, self._view.clock + 1
         if model is None:
             return
-        self._show_busy(stop, busy, "")
+        self._show(stop, busy=busy, problem="")
         if busy == "running":
             last = max(self._view.settings.steps, last)
         while model.clock < last and model.running and not stop.is_set():
