@@ -8,11 +8,18 @@ import pandas as pd
 import pytest
 from errors import refused
 
-from mesa_llmspread import OfflineEvent, SpreadData, SpreadModel, bundled_events, compare, fit
-from mesa_llmspread.analysis.event_analysis import analyse
+from mesa_llmspread import (
+    OfflineEvent,
+    SpreadData,
+    SpreadModel,
+    analyse,
+    bundled_events,
+    compare,
+    fit,
+    trait_effects,
+)
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.predictive import predict_runs
-from mesa_llmspread.inference.trait_effects import trait_effects
 
 FEW = pd.DataFrame(
     {

@@ -21,16 +21,17 @@ from mesa_llmspread import (
     RunInfo,
     SpreadData,
     SpreadModel,
+    analyse,
     bundled_events,
     compare,
     concat,
     fit,
     fit_traits,
     sample_profiles,
+    trait_effects,
 )
 from mesa_llmspread.analysis.cascades import cascade
 from mesa_llmspread.analysis.descriptive import prevalence, repost_rates
-from mesa_llmspread.analysis.event_analysis import analyse
 from mesa_llmspread.data.schema import AGENT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import (
     ArgumentError,
@@ -38,7 +39,6 @@ from mesa_llmspread.exceptions import (
     OldFormatWarning,
 )
 from mesa_llmspread.inference.predictive import predict_runs
-from mesa_llmspread.inference.trait_effects import trait_effects
 from mesa_llmspread.profiles import Trait
 
 # --- what is known of a run ---------------------------------------------------------------------
@@ -349,6 +349,19 @@ def test_records_of_earlier_versions_are_read(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert SpreadData.load(old.save(tmp_path / "new")).info == known.info
+
+
+def test_an_old_record_names_nodes_and_has_old_names(known: SpreadData, tmp_path: Path) -> None:
+    save_as_before(known, tmp_path / "old", 2)
+    path = tmp_path / "old" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["nodes"] = [f"node {agent}" for agent in range(200)]
+    manifest["broadcast"] = manifest.pop("media_prob")
+    path.write_text(json.dumps(manifest))
+    with pytest.warns(OldFormatWarning):
+        old = SpreadData.load(tmp_path / "old")
+    assert old.info == known.info
+    assert (old.agents["node"] == "node " + old.agents["agent"].astype(str)).all()
 
 
 def test_an_old_record_with_an_event_that_is_none(known: SpreadData, tmp_path: Path) -> None:

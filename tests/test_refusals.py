@@ -21,6 +21,7 @@ from mesa_llmspread import (
     Outcome,
     SpreadData,
     SpreadModel,
+    analyse,
     compare,
     fit,
     random_regular,
@@ -29,7 +30,6 @@ from mesa_llmspread import (
     solve,
 )
 from mesa_llmspread.analysis.cascades import cascade
-from mesa_llmspread.analysis.event_analysis import analyse
 from mesa_llmspread.deciders import Decider
 from mesa_llmspread.exceptions import (
     ArgumentError,

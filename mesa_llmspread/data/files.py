@@ -129,7 +129,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     """Read the tables and the info of a record; see :meth:`SpreadData.load`."""
     path = folder / "manifest.json"
     manifest = _read_manifest(path)
-    tables = {name: _read_table(folder, name, manifest) for name in manifest["rows"]}
+    names = [name for name in SCHEMA if name in manifest["rows"]]
+    tables = {name: _read_table(folder, name, manifest) for name in names}
     if manifest.get("format") == FORMAT:
         info = _infos(path, manifest)
     else:
