@@ -10,10 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["EVENT_TYPES", "compose_text"]
+__all__ = ["EVENT_TYPES", "MONTHS", "compose_text"]
 
-# They do not change with the computer's language.
-_MONTHS = (
+#: Names of months, which do not change with the computer's language.
+MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
@@ -88,7 +88,7 @@ on 14 May 2024. 3 people were reported killed.'
     where = f" in {', '.join(places)}" if places else ""
     if len(places) == 2:
         where += ","
-    when = f"on {date.day} {_MONTHS[date.month - 1]} {date.year}"
+    when = f"on {date.day} {MONTHS[date.month - 1]} {date.year}"
     toll = {0: "No one was", 1: "One person was"}.get(fatalities, f"{fatalities:,} people were")
     sentences = [f"{what}{who} was reported{where} {when}.", f"{toll} reported killed."]
     if civilian_targeting:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from mesa_llmspread.events.news import MONTHS
 from mesa_llmspread.exceptions import InputFileError, UnknownNameError
 from mesa_llmspread.io import read_text
 
@@ -24,8 +25,13 @@ __all__ = ["Record", "read_rows"]
 
 T = TypeVar("T")
 
-# Beside ISO 8601; with English names of months.
-_DATE_FORMS = ("%Y-%m-%d", "%d-%m-%Y", "%d.%m.%Y", "%d %B %Y", "%d %b %Y")
+# Beside ISO 8601. Names of months are English in every locale, so they become numbers first.
+_DATE_FORMS = ("%Y-%m-%d", "%d-%m-%Y", "%d.%m.%Y", "%d %m %Y")
+_MONTHS = {
+    form: str(number)
+    for number, name in enumerate(MONTHS, start=1)
+    for form in (name.lower(), name[:3].lower())
+}
 
 # Smaller numbers would be seconds of the first years after 1970; more likely they are a
 # spreadsheet's count of days.
@@ -118,9 +124,10 @@ class Record:
                 return datetime.datetime.fromtimestamp(float(text), tz=datetime.UTC).date()
             with contextlib.suppress(ValueError):
                 return datetime.datetime.fromisoformat(text).date()
+        numbers = " ".join(_MONTHS.get(part.lower(), part) for part in text.split())
         for form in _DATE_FORMS:
             with contextlib.suppress(ValueError):
-                return datetime.datetime.strptime(text, form).date()
+                return datetime.datetime.strptime(numbers, form).date()
         allowed = "a date such as 2024-05-14, 14-05-2024 or 14 May 2024"
         raise self.wrong(column, f"{reprlib.repr(text)} must be {allowed}")
 
