@@ -48,7 +48,8 @@ def write_whole(path: Path, content: bytes) -> None:
     temporary = _beside(path)
     with _raising_output_errors(path):
         try:
-            temporary.write_bytes(content)
+            with temporary.open("xb") as file:
+                file.write(content)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
