@@ -8,6 +8,7 @@ of an entry point in the group ``mesa_llmspread``.
 from __future__ import annotations
 
 import importlib.metadata
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,14 +49,13 @@ def find_part(name: str, registered: Mapping[str, Any], argument: str) -> Any | 
     """
     if name in registered:
         return registered[name]
-    entries = list(importlib.metadata.entry_points(group=GROUP, name=name))
-    if ":" in name:
-        entries = [importlib.metadata.EntryPoint(name, name, GROUP)]
-    if not entries:
-        return None
     try:
-        return entries[0].load()
+        if ":" in name:
+            return pkgutil.resolve_name(name)
+        for entry in importlib.metadata.entry_points(group=GROUP, name=name):
+            return entry.load()
     except Exception as error:  # whatever the module raises
         why = " ".join(f"{type(error).__name__}: {error}".split())
         allowed = f"be importable as package.module:Object ({why})"
         raise ArgumentError(argument, name, allowed) from error
+    return None
