@@ -2,6 +2,7 @@
 
 from .agent import SpreadAgent as SpreadAgent
 from .analysis.distill import fit_traits as fit_traits
+from .analysis.event_analysis import analyse as analyse
 from .data import RunInfo as RunInfo
 from .data import SpreadData as SpreadData
 from .data import concat as concat
@@ -32,6 +33,7 @@ from .inference import Comparison as Comparison
 from .inference import FitResult as FitResult
 from .inference import compare as compare
 from .inference import fit as fit
+from .inference.trait_effects import trait_effects as trait_effects
 from .meanfield import Closure as Closure
 from .meanfield import register_closure as register_closure
 from .meanfield import solve as solve
@@ -47,6 +49,7 @@ from .profiles import Trait as Trait
 from .profiles import all_profiles as all_profiles
 from .profiles import codes as codes
 from .profiles import sample_profiles as sample_profiles
+from .reporting.report import write_report as write_report
 from .simulation.ensemble import Ensemble as Ensemble
 from .simulation.ensemble import simulate as simulate
 from .tables import ResponseTable as ResponseTable

@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 from servers import Reply, ScriptedServer, answer
 
-from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, bundled_events, concat
+from mesa_llmspread import (
+    LLMDecider,
+    SpreadData,
+    SpreadModel,
+    analyse,
+    bundled_events,
+    concat,
+    write_report,
+)
 from mesa_llmspread.analysis.costs import spending
-from mesa_llmspread.analysis.event_analysis import analyse
 from mesa_llmspread.exceptions import ArgumentError, DeciderError, UnknownNameError
-from mesa_llmspread.reporting.report import write_report
 
 KEY = "sk-planted-5417"
 

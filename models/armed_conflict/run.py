@@ -13,13 +13,15 @@ from mesa_llmspread import (
     LLMDecider,
     Network,
     SpreadData,
+    analyse,
     bundled_events,
     concat,
     read_edgelist,
     read_events,
+    write_report,
 )
 from mesa_llmspread._words import p_words
-from mesa_llmspread.analysis.event_analysis import Analysis, analyse
+from mesa_llmspread.analysis.event_analysis import Analysis
 from mesa_llmspread.cli.shared import (
     ApiBase,
     Force,
@@ -38,7 +40,6 @@ from mesa_llmspread.deciders.llm.cost_estimate import total
 from mesa_llmspread.events import select_events
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.io import first_free, new_folder
-from mesa_llmspread.reporting.report import write_report
 from models.armed_conflict.model import ArmedConflict
 
 RESULTS = Path("results/armed_conflict")
