@@ -101,7 +101,8 @@ class Settings:
     shares : mapping of str to float
         Share of agents high in each trait, where the population is given by shares.
     decider : str
-        ``"table('NAME')"``, ``"traits"``, a name of :data:`LAWS`, ``"llm"``, or text as ``SpreadModel`` takes it.
+        ``"table('NAME')"``, ``"traits"``, a name of :data:`LAWS`, ``"llm"``, or text as
+        ``SpreadModel`` takes it.
     rates : mapping of str to mapping of str to float
         The rates of each law.
     llm : LLMSettings
