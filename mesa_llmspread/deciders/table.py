@@ -269,31 +269,21 @@ class TableLaw(TransmissionLaw):
         The table.
     event : OfflineEvent
         What the news is about.
-    only : int, optional
-        Index of the profile that all agents have; every agent's own if not given.
     """
 
     decider: TableDecider
     event: OfflineEvent
-    only: int | None = None
-
     memory: ClassVar[str] = "first_repeat"
-
-    @property
-    def uses_profile(self) -> bool:  # type: ignore[override]
-        """Whether :meth:`prob` depends on the agent's profile."""
-        return self.only is None
-
-    def at_profile(self, profile: int) -> TransmissionLaw:
-        """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
-        return dataclasses.replace(self, only=profile)
+    uses_profile: ClassVar[bool] = True
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         surface = self.decider._surface(self.event)
-        index = seen.profile if self.only is None else np.full_like(seen.profile, self.only)
         return surface.probabilities(
-            surface.complete[index], seen.contacts, np.minimum(seen.exposure_count, 2), seen.direct
+            surface.complete[seen.profile],
+            seen.contacts,
+            np.minimum(seen.exposure_count, 2),
+            seen.direct,
         )
 
     def __str__(self) -> str:
