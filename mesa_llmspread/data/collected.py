@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 
-from mesa_llmspread.data.schema import COUNT_COLUMNS, completed
+from mesa_llmspread.data.schema import COUNT_COLUMNS, arrow_table
 from mesa_llmspread.profiles import Trait
 
-__all__ = ["COLUMNS", "RECORD", "agents_of", "model_tables"]
+__all__ = ["COLUMNS", "RECORD", "model_tables"]
 
 #: Column of a run's record in the rows of Mesa's ``batch_run``.
 RECORD = "Record"
@@ -19,44 +19,38 @@ RECORD = "Record"
 COLUMNS = {name: name.title().replace("_", "") for name in COUNT_COLUMNS if name != "run"}
 
 
-def model_tables(model: Any) -> dict[str, pd.DataFrame]:
+def model_tables(model: Any, run: int = 0) -> dict[str, pa.Table]:
     """Read the tables of a model's run, so far.
 
     Parameters
     ----------
     model : SpreadModel
         Its ``datacollector``, ``spreaders`` and ``nodes`` are read.
+    run : int, default 0
+        The run's number.
 
     Returns
     -------
-    dict of str to DataFrame
-        ``exposures``, ``counts`` and ``agents`` of run 0, for the steps that were completed.
+    dict of str to pyarrow.Table
+        ``exposures``, ``counts`` and ``agents``, for the steps that were completed.
     """
     collected = model.datacollector
-    series = {name: collected.model_vars[column] for name, column in COLUMNS.items()}
-    # A collector of the user's own may have collected a step twice.
-    counts = _frame(series).drop_duplicates("step", keep="last")
-    exposures = _frame(collected.tables["exposures"])
-    return {
-        "exposures": completed("exposures", exposures[exposures["step"] < len(counts)], run=0),
-        "counts": completed("counts", counts, run=0),
-        "agents": completed("agents", pd.DataFrame(agents_of(model)), run=0),
-    }
-
-
-def agents_of(model: Any) -> dict[str, Sequence[Any]]:
-    """Return the columns of ``agents`` for a model, without ``run``."""
+    counts = {name: collected.model_vars[column] for name, column in COLUMNS.items()}
+    # An interrupted step may have filled some columns; a collector of the user's own may have
+    # collected a step twice.
+    last = {counts["step"][row]: row for row in range(min(map(len, counts.values())))}
+    exposures = collected.tables["exposures"]
+    whole = min(bisect_left(exposures["step"], len(last)), *map(len, exposures.values()))
     profiles = [agent.profile for agent in model.spreaders]
     levels = zip(*(profile.levels for profile in profiles), strict=True)
-    return {
-        "agent": range(len(profiles)),
-        "node": [str(node) for node in model.nodes],
-        "profile": [profile.code for profile in profiles],
-        **dict(zip((trait.value for trait in Trait), levels, strict=True)),
+    columns: dict[str, dict[str, Any]] = {
+        "exposures": {name: values[:whole] for name, values in exposures.items()},
+        "counts": {name: [values[row] for row in last.values()] for name, values in counts.items()},
+        "agents": {
+            "agent": range(len(profiles)),
+            "node": map(str, model.nodes),
+            "profile": [profile.code for profile in profiles],
+            **dict(zip((trait.value for trait in Trait), levels, strict=True)),
+        },
     }
-
-
-def _frame(columns: dict[str, list[Any]]) -> pd.DataFrame:
-    """Build a table of the rows that are whole: a run may have been interrupted."""
-    rows = min(map(len, columns.values()))
-    return pd.DataFrame({name: values[:rows] for name, values in columns.items()})
+    return {name: arrow_table(name, table, run) for name, table in columns.items()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.profiles import Trait
@@ -18,6 +20,7 @@ __all__ = [
     "SCHEMA",
     "UNKNOWN",
     "Problem",
+    "arrow_table",
     "check_columns",
     "checked_table",
     "completed",
@@ -137,6 +140,13 @@ EXPOSURE_COLUMNS, COUNT_COLUMNS, AGENT_COLUMNS = (
     {column.name: column.dtype for column in columns} for columns in SCHEMA.values()
 )
 
+_ARROW = {
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "str": pa.large_string(),
+}
+
 _KEYS = {
     "exposures": ["run", "event", "step", "agent"],
     "counts": ["run", "step"],
@@ -221,6 +231,30 @@ def checked_table(name: str, given: Any, **defaults: Any) -> pd.DataFrame:
         where = name if problem.column is None else f"{name}[{problem.column!r}]"
         raise ArgumentError(where, problem.value, problem.rule)
     return completed(name, given, **defaults)
+
+
+def arrow_table(name: str, columns: Mapping[str, Iterable[Any]], run: int) -> pa.Table:
+    """Build a table of one run from its columns, of the types that pandas tables are saved with.
+
+    Parameters
+    ----------
+    name : str
+        A name of :data:`SCHEMA`.
+    columns : mapping of str to iterable
+        All columns but ``run``.
+    run : int
+
+    Returns
+    -------
+    pyarrow.Table
+    """
+    arrays = {
+        column.name: pa.array(columns[column.name], _ARROW[column.dtype])
+        for column in SCHEMA[name]
+        if column.name != "run"
+    }
+    rows = len(next(iter(arrays.values())))
+    return pa.table({"run": pa.repeat(pa.scalar(run, pa.int64()), rows), **arrays})
 
 
 def completed(name: str, table: pd.DataFrame, **defaults: Any) -> pd.DataFrame:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pandas as pd
 
 from mesa_llmspread.data import RunInfo, SpreadData
+from mesa_llmspread.data.collected import model_tables
 from mesa_llmspread.data.files import record_files
 from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.data.schema import EXPOSURE_COLUMNS
@@ -76,8 +78,8 @@ def perform(
     """
     try:
         compiled = job.engine == "compiled"
-        data = _compiled_run(job) if compiled else _mesa_run(job, llm or {}, model)
-        return Outcome(job.run, record_files(data))
+        tables, info = _compiled_run(job) if compiled else _mesa_run(job, llm or {}, model)
+        return Outcome(job.run, record_files(tables, {job.run: info}))
     except BudgetExceededError as error:
         return Outcome(job.run, halt=error)
     except Exception as error:  # one bad run must not stop the others, whatever it raises
@@ -126,7 +128,7 @@ def compiled_law(arguments: Mapping[str, Any]) -> TransmissionLaw:
     return law.seen_by(media_prob)
 
 
-def _mesa_run(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) -> SpreadData:
+def _mesa_run(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) -> tuple[dict[str, pa.Table], RunInfo]:
     """Run the Mesa model."""
     from mesa_llmspread.model import SpreadModel
 
@@ -135,13 +137,10 @@ def _mesa_run(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) 
         arguments["decider"] = decider_of(arguments["decider"], llm)
     model = (kind or SpreadModel)(**arguments, rng=job.rng)
     try:
-        data = SpreadData.from_model(model.run(job.steps))
+        return model_tables(model.run(job.steps), job.run), model.info
     finally:
         # Mesa 3.3 keeps every model of a process; an empty one needs almost no memory.
         model.__dict__.clear()
-    tables = (table.assign(run=job.run) for table in (data.exposures, data.counts, data.agents))
-    exposures, counts, agents = tables
-    return SpreadData(exposures, counts, {job.run: data.info[0]}, agents)
 
 
 def _compiled_run(job: Job) -> SpreadData:
