@@ -63,9 +63,7 @@ def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
     return folder
 
 
-def record_files(
-    tables: Mapping[str, pa.Table], info: Mapping[int, RunInfo]
-) -> dict[str, bytes]:
+def record_files(tables: Mapping[str, pa.Table], info: Mapping[int, RunInfo]) -> dict[str, bytes]:
     """Return the content of a record's files by name.
 
     Parameters

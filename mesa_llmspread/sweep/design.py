@@ -7,17 +7,16 @@ A design's columns are arguments of ``SpreadModel``, and values that stand in br
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from mesa_llmspread._validation import checked_int
 from mesa_llmspread.exceptions import ArgumentTypeError, DesignError
+from mesa_llmspread.model import SpreadModel
 from mesa_llmspread.rng import RNGLike, as_seed, spawn_seeds
 from mesa_llmspread.sweep.arguments import (
-    PLAIN,
     RUN_COLUMNS,
     Problem,
     as_model,
@@ -26,9 +25,6 @@ from mesa_llmspread.sweep.arguments import (
     problems_of_values,
 )
 from mesa_llmspread.sweep.sampling import power_of_2, sampled, varying
-
-if TYPE_CHECKING:
-    from mesa_llmspread.model import SpreadModel
 
 __all__ = ["Design"]
 
@@ -82,7 +78,7 @@ class Design:
         parameters: Mapping[str, Any] | pd.DataFrame,
         replicates: int = 1,
         rng: RNGLike = None,
-        model: type[SpreadModel] | str = PLAIN,
+        model: type[SpreadModel] | str = SpreadModel,
     ) -> None:
         factorial = not isinstance(parameters, pd.DataFrame)
         if factorial and not isinstance(parameters, Mapping):
@@ -103,7 +99,9 @@ class Design:
         combine = itertools.product if factorial else zip
         cells = pd.DataFrame(list(combine(*good.values())), columns=list(good), dtype=object)
         cells = cells.infer_objects()
-        problems += problems_of(cells, self.model, not (bad and factorial))
+        found = problems_of(cells, self.model)
+        # Rows of a design without some of its columns have other numbers.
+        problems += [one._replace(where="") for one in found] if bad and factorial else found
         if problems:
             raise DesignError(problems)
         copies = range(checked_int("replicates", replicates, 1))
@@ -202,15 +200,17 @@ class Design:
         """Build a design of points that are drawn from ranges."""
         seed = as_seed(rng)
         design = cls(pd.DataFrame(sampled(kind, ranges, number, seed)), rng=seed, **options)
-        varied = {name: ranges[name] for name in varying(ranges)}
-        design.origin = {"kind": kind, "ranges": varied}
+        design.origin = {"kind": kind, "ranges": varying(ranges)}
         return design
 
     @classmethod
-    def checked_before(cls, **attributes: Any) -> Design:
+    def from_table(
+        cls, table: pd.DataFrame, seed: int, origin: dict[str, Any], model: type[SpreadModel] | str
+    ) -> Design:
         """Build a design from its attributes, without checks."""
         design = cls.__new__(cls)
-        vars(design).update(seed_given=True, **attributes)
+        design.table, design.seed, design.origin, design.model = table, seed, origin, model
+        design.seed_given = True
         return design
 
     @property
@@ -247,7 +247,7 @@ class Design:
         reasons = []
         if self.seed_given and self.seed != other.seed:
             reasons.append(f"rng is {other.seed} there and {self.seed} here")
-        here, there = list(self._keys), list(other._keys)
+        here, there = self._keys, other._keys
         missing = len(set(there) - set(here))
         # The rows of a sensitivity analysis belong together in their order.
         if missing or (self.origin["kind"] == "saltelli" and here[: len(there)] != there):
@@ -270,30 +270,22 @@ class Design:
         Design
             The other's cells and runs keep their numbers and seeds; the new ones come after.
         """
-        new = [i for key, i in self._keys.items() if key not in other._keys]
+        known = set(other._keys)
+        new = [i for i, key in enumerate(self._keys) if key not in known]
         cells = pd.concat([other.cells, self.cells.iloc[new][other.parameters]], ignore_index=True)
         places = list(zip(other.table["cell"], other.table["replicate"], strict=True))
         wanted = itertools.product(range(self.replicates), range(len(cells)))
         there = set(places)
         places += [(cell, copy) for copy, cell in wanted if (cell, copy) not in there]
-        return Design.checked_before(
-            table=_table(cells, places, other.seed),
-            seed=other.seed,
-            origin=self.origin,
-            model=self.model,
-        )
+        table = _table(cells, places, other.seed)
+        return Design.from_table(table, other.seed, self.origin, self.model)
 
     @property
-    def _keys(self) -> dict[Any, int]:
-        """The cells' numbers by what identifies them: values, and a count of equal ones."""
-        seen: Counter[Any] = Counter()
-        keys = {}
-        cells = self.cells
-        columns = [cells[name].tolist() for name in sorted(self.parameters)]
-        for i, values in enumerate(zip(*columns, strict=True)):
-            keys[values, seen[values]] = i
-            seen[values] += 1
-        return keys
+    def _keys(self) -> list[Any]:
+        """What identifies each cell: its values, and a count of equal ones."""
+        cells = self.cells[sorted(self.parameters)]
+        copies = cells.groupby(list(cells)).cumcount().tolist()
+        return list(zip(cells.itertuples(index=False, name=None), copies, strict=True))
 
     def __len__(self) -> int:
         """Return the number of runs."""

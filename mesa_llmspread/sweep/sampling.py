@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import qmc
 
 from mesa_llmspread._validation import checked_int
 from mesa_llmspread.exceptions import ArgumentError
@@ -33,9 +34,7 @@ def sampled(kind: str, ranges: Mapping[str, Any], number: int, seed: int) -> dic
     dict of str to list
         Values by parameter.
     """
-    from scipy.stats import qmc
-
-    names, rng = varying(ranges), np.random.default_rng(seed)
+    names, rng = list(varying(ranges)), np.random.default_rng(seed)
     if kind == "latin_hypercube":
         points = qmc.LatinHypercube(len(names), rng=rng).random(number)
     elif kind == "sobol":
@@ -50,17 +49,17 @@ def sampled(kind: str, ranges: Mapping[str, Any], number: int, seed: int) -> dic
     }
 
 
-def varying(ranges: Mapping[str, Any]) -> list[str]:
-    """List the parameters that vary, with their ranges checked."""
+def varying(ranges: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ranges and choices of the parameters that vary, checked."""
     for name, value in ranges.items():
         if isinstance(value, tuple):
             kinds = [kind_of(plain(end)) for end in value]
             if kinds != ["number", "number"] or not value[0] < value[1]:
                 raise ArgumentError(name, value, "be a pair (low, high) of numbers, low < high")
-    names = [name for name, value in ranges.items() if isinstance(value, tuple | list)]
-    if not names:
+    found = {name: value for name, value in ranges.items() if isinstance(value, tuple | list)}
+    if not found:
         raise ArgumentError("ranges", dict(ranges), "have a parameter with a range or choices")
-    return names
+    return found
 
 
 def power_of_2(name: str, points: Any) -> int:
@@ -78,7 +77,7 @@ def _stretched(points: npt.NDArray[np.float64], over: Any) -> list[Any]:
     low, high = map(plain, over)
     if isinstance(low, int) and isinstance(high, int):
         return [low + int(point * (high - low + 1)) for point in points]
-    return [float(low + point * (high - low)) for point in points]
+    return (low + points * (high - low)).tolist()
 
 
 def salib_problem(names: Sequence[str]) -> dict[str, Any]:
