@@ -194,7 +194,7 @@ class SpreadModel(mesa.Model):
         for i, profile in enumerate(profiles):
             self.spreaders.append(agent_class(self, i, profile))
         # An agent that looked at the grid when it was made saw one without the later agents.
-        vars(self).pop("grid", None)
+        self.__dict__.pop("grid", None)
         # Agents that see something else than their feed are all asked what they see.
         self._asks_all = (
             agent_class.observe is not SpreadAgent.observe

@@ -28,7 +28,10 @@ from mesa_llmspread.io import new_folder, write_whole
 if TYPE_CHECKING:
     from mesa_llmspread.data.spread_data import SpreadData
 
-__all__ = ["FORMAT", "as_path", "read_info", "read_record", "record_files", "write_record"]
+__all__ = [
+    *("FORMAT", "as_path", "read_info", "read_record", "record_files", "write_files"),
+    "write_record",
+]
 
 #: Version of the format that is written. Earlier ones (2, 1, none) had one flat manifest and no
 #: table of agents; before 2, no posts and reasons either.
@@ -56,11 +59,15 @@ def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
     tables = {
         name: pa.Table.from_pandas(getattr(data, name), preserve_index=False) for name in SCHEMA
     }
-    files = record_files(tables, data.info)
+    write_files(record_files(tables, data.info), folder, force)
+    return folder
+
+
+def write_files(files: Mapping[str, bytes], folder: Path, force: bool = False) -> None:
+    """Write the files of a record into a new folder, atomically; raise OutputError if it fails."""
     with new_folder(folder, force) as new:
         for name, content in files.items():
             write_whole(new / name, content)
-    return folder
 
 
 def record_files(tables: Mapping[str, pa.Table], info: Mapping[int, RunInfo]) -> dict[str, bytes]:

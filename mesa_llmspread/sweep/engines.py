@@ -113,17 +113,13 @@ def compiled_law(arguments: Mapping[str, Any]) -> TransmissionLaw:
     full = {**model_arguments(), **arguments}
     decider, media_prob = as_decider(full["decider"]), full["media_prob"]
     if not isinstance(decider, RateDecider):
-        raise ArgumentError(
-            "decider", full["decider"], "be a law, such as 'SI(0.05)', for engine='compiled'"
-        )
+        allowed = "be a law, such as 'SI(0.05)', for engine='compiled'"
+        raise ArgumentError("decider", full["decider"], allowed)
     law = decider.law
     if law.memory == "first_repeat" and media_prob > 0:
-        raise ArgumentError(
-            "media_prob",
-            media_prob,
-            f"be 0 with {law.name} and engine='compiled', which does not count seeing the event "
-            "itself as an occasion",
-        )
+        why = "which does not count seeing the event itself as an occasion"
+        allowed = f"be 0 with {law.name} and engine='compiled', {why}"
+        raise ArgumentError("media_prob", media_prob, allowed)
     return law.seen_by(media_prob)
 
 
@@ -175,6 +171,7 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
         "exposures": [None] * end,
         "failed": [0] * end,
     }
+    columns: dict[str, dict[str, Any]]
     columns = {name: {column.name: [] for column in SCHEMA[name]} for name in SCHEMA}
     columns["counts"] |= counts
     kept = ("feed", "media_prob", "network", "initial_infected", "population", "decider")

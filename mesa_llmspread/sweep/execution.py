@@ -197,9 +197,8 @@ def _checked_model(
         if problems := problems_of(design.cells, kind):
             raise DesignError(problems)
     if engine == "compiled" and kind is not SpreadModel:
-        raise ArgumentError(
-            "engine", engine, f"be 'mesa' with {kind.__name__}, which is a model of your own"
-        )
+        allowed = f"be 'mesa' with {kind.__name__}, which is a model of your own"
+        raise ArgumentError("engine", engine, allowed)
     return kind
 
 
@@ -219,8 +218,8 @@ def _check_deciders(
         else:
             as_decider(language.decider_of(arguments["decider"], llm)).check()
 
-    columns = ["media_prob", *(name for name in cells if name not in known)]
-    problems = failing(cells, ["decider", *columns], check)
+    columns = ["decider", "media_prob", *(str(name) for name in cells if name not in known)]
+    problems = failing(cells, columns, check)
     language.forget_deciders()
     if problems:
         raise DesignError(problems)

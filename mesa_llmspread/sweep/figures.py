@@ -43,9 +43,9 @@ def plot_rates(table: pd.DataFrame, factor: str, series: str | None = None) -> F
     ArgumentError
         If there is nothing to draw.
     """
-    check_name("factor", factor, list(table))
+    check_name("factor", factor, [*map(str, table)])
     if series is not None:
-        check_name("series", series, list(table))
+        check_name("series", series, [*map(str, table)])
     if "parameter" not in table or table["estimate"].isna().all():
         raise ArgumentError("table", list(table.columns), "hold rates, as fit_cells returns them")
     rates = table.dropna(subset=["estimate"]).groupby(["law", "parameter"], sort=False)
@@ -98,7 +98,7 @@ def plot_heatmap(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
         If there is no such column.
     """
     for name, column in (("x", x), ("y", y), ("value", value)):
-        check_name(name, column, list(table))
+        check_name(name, column, [*map(str, table)])
     grid = table.pivot_table(index=y, columns=x, values=value, aggfunc="mean", sort=True)
     figure = _figure(1.6 + 0.7 * len(grid.columns), 1.4 + 0.45 * len(grid))
     axis = figure.subplots()

@@ -15,8 +15,8 @@ from mesa_llmspread._words import counted
 from mesa_llmspread.events import get_event
 from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError
 from mesa_llmspread.inference import compare, fit
+from mesa_llmspread.sweep.design import salib
 from mesa_llmspread.sweep.results import Sweep, read_records
-from mesa_llmspread.sweep.sampling import salib, salib_problem
 from mesa_llmspread.sweep.workers import dumps, loads
 from mesa_llmspread.transmission import TransmissionLaw, resolve_law
 
@@ -156,12 +156,12 @@ def sensitivity(
         raise ArgumentError("sweep", sweep, f"be finished, {counted(left, 'run')} left: resume it")
     values = outcomes.groupby("cell")[outcome].mean().to_numpy()
     if np.isnan(values).any() or np.ptp(values) == 0:
-        raise ArgumentError(
-            "outcome", outcome, "have a value in every cell, and not the same in all"
-        )
+        allowed = "have a value in every cell, and not the same in all"
+        raise ArgumentError("outcome", outcome, allowed)
     names = list(origin["ranges"])
-    found = salib("analyze.sobol").analyze(
-        salib_problem(names), values, calc_second_order=False, conf_level=level, seed=rng + 1
+    analysis, problem = salib("analyze.sobol", names)
+    found = analysis.analyze(
+        problem, values, calc_second_order=False, conf_level=level, seed=rng + 1
     )
     columns = {"first": "S1", "first_ci": "S1_conf", "total": "ST", "total_ci": "ST_conf"}
     return pd.DataFrame({"parameter": names, **{name: found[key] for name, key in columns.items()}})

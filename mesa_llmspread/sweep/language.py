@@ -94,12 +94,9 @@ def checked_options(llm: Mapping[str, Any] | None, cells: pd.DataFrame) -> dict[
     LLMDecider(f"openai/{_PREFIX}", **{"store": os.devnull, **options})
     address = options.get("api_base") or ""
     if address and (public := public_address(address)).lower() != address.lower():
-        raise ArgumentError(
-            "llm['api_base']",
-            public,
-            "have no user, password, query or fragment, because it is written to the sweep's "
-            "folder; name the key's variable as key_variable",
-        )
+        why = "because it is written to the sweep's folder; name the key's variable as key_variable"
+        allowed = f"have no user, password, query or fragment, {why}"
+        raise ArgumentError("llm['api_base']", public, allowed)
     if str(template := options.get("template")).endswith(".toml"):
         options["template"] = os.path.abspath(str(template))
     return options

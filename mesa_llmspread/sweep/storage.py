@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from mesa_llmspread.data.files import FORMAT, read_info
+from mesa_llmspread.data.files import FORMAT, read_info, write_files
 from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.exceptions import ArgumentError, InputFileError, OutputError
 from mesa_llmspread.io import is_free, make_folder, new_folder, write_whole
@@ -196,18 +196,9 @@ def save_outcome(path: Path, outcome: Outcome) -> None:
     """Write the record of a run, or why it failed; raise OutputError if that is impossible."""
     failure = _failure_file(path, outcome.run)
     if outcome.files is not None:
-        folder = run_folder(path, outcome.run)
-        building = folder.with_name(f".{folder.name}")
-        try:
-            building.mkdir()
-            for name, content in outcome.files.items():
-                (building / name).write_bytes(content)
-            building.rename(folder)
-        except OSError as error:
-            shutil.rmtree(building, ignore_errors=True)
-            raise OutputError(folder, error.strerror or str(error)) from error
+        write_files(outcome.files, run_folder(path, outcome.run))
         failure.unlink(missing_ok=True)
-    elif outcome.error:
+    else:
         why = {"run": outcome.run, "error": outcome.error, "traceback": outcome.traceback}
         write_whole(failure, json.dumps(why, indent=2).encode())
 

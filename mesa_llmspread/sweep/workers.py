@@ -147,34 +147,29 @@ def _dask_client(client: Any, n_jobs: int) -> contextlib.AbstractContextManager[
     try:
         from distributed import Client
     except ImportError as error:
-        raise ArgumentError(
-            "backend", "dask", "have Dask installed: pip install 'mesa_llmspread[cluster]'"
-        ) from error
+        fix = "have Dask installed: pip install 'mesa_llmspread[cluster]'"
+        raise ArgumentError("backend", "dask", fix) from error
     if isinstance(client, Client):
         return contextlib.nullcontext(client)
     local: dict[str, Any] = {}
     if client is None:
-        number = effective_n_jobs(n_jobs)
-        local = {"n_workers": number, "threads_per_worker": 1}
+        local = {"n_workers": effective_n_jobs(n_jobs), "threads_per_worker": 1}
         local |= {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
     try:
         return Client(client, set_as_default=False, **local)
     except (OSError, ValueError, TypeError) as error:
-        raise ArgumentError(
-            "client", client, f"be the address of a Dask scheduler that answers ({error})"
-        ) from error
+        allowed = f"be the address of a Dask scheduler that answers ({error})"
+        raise ArgumentError("client", client, allowed) from error
 
 
 def _check_machine(client: Any) -> None:
     """Validate that all workers can share a store of calls, which is on a local disk."""
-    elsewhere = set(client.run(_machine).values()) - {_machine()}
-    if elsewhere:
-        raise ArgumentError(
-            "client",
-            client,
+    if elsewhere := set(client.run(_machine).values()) - {_machine()}:
+        allowed = (
             "have its workers on this machine where a language model decides, because they share "
-            f"one store of calls; there are some on {', '.join(sorted(elsewhere))}",
+            f"one store of calls; there are some on {', '.join(sorted(elsewhere))}"
         )
+        raise ArgumentError("client", client, allowed)
 
 
 def _machine() -> str:
@@ -198,20 +193,19 @@ def _packed(model: type[SpreadModel]) -> bytes:
 
     Raises ArgumentError if a part cannot be pickled; it names the part.
     """
-    parts = [("decider", name, decider) for name, decider in registered_deciders().items()]
-    parts += [("law", name, law) for name, law in registered_laws().items()]
-    parts += [("closure", name, closure) for name, closure in registered_closures().items()]
-    parts += [("model", model.__name__, model)]
+    registered: dict[str, Any] = {
+        "decider": registered_deciders(),
+        "law": registered_laws(),
+        "closure": registered_closures(),
+        "model": {model.__name__: model},
+    }
+    parts = [(kind, name, part) for kind, own in registered.items() for name, part in own.items()]
     for kind, name, part in parts:
         try:
             cloudpickle.dumps(part)
         except Exception as error:  # whatever a user's object raises
-            raise ArgumentError(
-                kind,
-                name,
-                f"be picklable for the workers of a sweep ({error}), or stand with "
-                "backend='sequential'",
-            ) from error
+            fix = f"be picklable for the workers of a sweep ({error})"
+            raise ArgumentError(kind, name, f"{fix}, or stand with backend='sequential'") from error
     return dumps(parts)
 
 
