@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import mesa
@@ -182,10 +183,11 @@ class SpreadModel(mesa.Model):
         self.exposures = self.failed = self._counted = 0
         self.in_reach: set[int] = set()
         self.direct: set[int] = set()
-        self.grid = NetworkGrid(self.network.to_networkx())
-        self.spreaders = [agent_class(self, i, profile) for i, profile in enumerate(profiles)]
-        for agent in self.spreaders:
-            self.grid.place_agent(agent, agent.index)
+        self.spreaders: list[SpreadAgent] = []
+        for i, profile in enumerate(profiles):
+            self.spreaders.append(agent_class(self, i, profile))
+        # An agent that looked at the grid when it was made saw one without the later agents.
+        self.__dict__.pop("grid", None)
         # Agents that see something else than their feed are all asked what they see.
         self._asks_all = (
             agent_class.observe is not SpreadAgent.observe
@@ -196,6 +198,22 @@ class SpreadModel(mesa.Model):
         for i in starters:
             self.spreaders[i].infect()
         self._finish_step()
+
+    @cached_property
+    def grid(self) -> NetworkGrid:
+        """Mesa's grid with the agents on its nodes, built when it is first used."""
+        grid = NetworkGrid(self.network.to_networkx())
+        for agent in self.spreaders:
+            if agent.pos is not None:
+                agent.pos = None  # Mesa warns where an agent is placed twice
+                grid.place_agent(agent, agent.index)
+        return grid
+
+    def neighbours(self, index: int) -> Iterable[int]:
+        """Return the indices of an agent's neighbours: those of the grid, once there is one."""
+        if "grid" in vars(self):
+            return self.grid.G.neighbors(index)
+        return self.network.neighbours(index).tolist()
 
     @property
     def decider(self) -> Decider:

@@ -27,7 +27,10 @@ from mesa_llmspread.io import new_folder, write_whole
 if TYPE_CHECKING:
     from mesa_llmspread.data.spread_data import SpreadData
 
-__all__ = ["FORMAT", "as_path", "read_info", "read_record", "record_files", "write_record"]
+__all__ = [
+    *("FORMAT", "as_path", "read_info", "read_record", "record_files", "write_files"),
+    "write_record",
+]
 
 #: Version of the format that is written. Earlier ones (2, 1, no number) had one flat manifest
 #: without a table of agents; the first ones also lacked posts and reasons.
@@ -46,39 +49,46 @@ def as_path(folder: Any) -> Path:
 
 def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
     """Write a record; see :meth:`SpreadData.save`."""
-    files = record_files(data)
-    with new_folder(folder, force) as new:
-        for name, content in files.items():
-            write_whole(new / name, content)
+    tables = {
+        name: pa.Table.from_pandas(getattr(data, name), preserve_index=False) for name in SCHEMA
+    }
+    write_files(record_files(tables, data.info), folder, force)
     return folder
 
 
-def record_files(data: SpreadData) -> dict[str, bytes]:
+def write_files(files: Mapping[str, bytes], folder: Path, force: bool = False) -> None:
+    """Write the files of a record into a new folder, atomically; raise OutputError if it fails."""
+    with new_folder(folder, force) as new:
+        for name, content in files.items():
+            write_whole(new / name, content)
+
+
+def record_files(tables: Mapping[str, pa.Table], info: Mapping[int, RunInfo]) -> dict[str, bytes]:
     """Return the content of a record's files by name.
 
     Parameters
     ----------
-    data : SpreadData
+    tables : mapping of str to pyarrow.Table
+        By the names of a record's tables.
+    info : mapping of int to RunInfo
 
     Returns
     -------
     dict of str to bytes
     """
-    tables = {name: getattr(data, name) for name in SCHEMA}
-    shared, own = split_shared([info.to_dict() for info in data.info.values()])
+    shared, own = split_shared([known.to_dict() for known in info.values()])
     manifest = {
         "format": FORMAT,
         "rows": {name: len(table) for name, table in tables.items()},
         "shared": shared,
-        "runs": [{"run": run, **part} for run, part in zip(data.info, own, strict=True)],
+        "runs": [{"run": run, **part} for run, part in zip(info, own, strict=True)],
     }
     text = json.dumps(manifest, indent=2, allow_nan=False)
     files = {"manifest.json": text.encode()}
     for name, table in tables.items():
         buffer = pa.BufferOutputStream()
-        # Threads and statistics cost more than they save: tables of one run are small.
-        arrow = pa.Table.from_pandas(table, preserve_index=False, nthreads=1)
-        pq.write_table(arrow, buffer, write_statistics=False)
+        # Statistics cost more than they save: tables of one run are small.
+        pq.write_table(table, buffer, write_statistics=False)
         files[f"{name}.parquet"] = buffer.getvalue().to_pybytes()
     return files
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.profiles import Trait
@@ -18,6 +20,7 @@ __all__ = [
     "SCHEMA",
     "UNKNOWN",
     "Problem",
+    "arrow_table",
     "check_table",
     "completed",
     "count_occasions",
@@ -136,6 +139,13 @@ EXPOSURE_COLUMNS, COUNT_COLUMNS, AGENT_COLUMNS = (
     {column.name: column.dtype for column in columns} for columns in SCHEMA.values()
 )
 
+_ARROW = {
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "str": pa.large_string(),
+}
+
 _KEYS = {
     "exposures": ["run", "event", "step", "agent"],
     "counts": ["run", "step"],
@@ -204,6 +214,30 @@ def check_table(name: str, table: Any, *, filled: bool = False, values: bool = T
     if problem := find_problem(name, table, filled=filled, values=values):
         where = f"{name}[{problem.column!r}]" if problem.column in table else name
         raise ArgumentError(where, problem.value, problem.rule)
+
+
+def arrow_table(name: str, columns: Mapping[str, Iterable[Any]], run: int) -> pa.Table:
+    """Build a table of one run from its columns, of the types that pandas tables are saved with.
+
+    Parameters
+    ----------
+    name : str
+        A name of :data:`SCHEMA`.
+    columns : mapping of str to iterable
+        All columns but ``run``.
+    run : int
+
+    Returns
+    -------
+    pyarrow.Table
+    """
+    arrays = {
+        column.name: pa.array(columns[column.name], _ARROW[column.dtype])
+        for column in SCHEMA[name]
+        if column.name != "run"
+    }
+    rows = len(next(iter(arrays.values())))
+    return pa.table({"run": pa.repeat(pa.scalar(run, pa.int64()), rows), **arrays})
 
 
 def completed(name: str, table: pd.DataFrame, **defaults: Any) -> pd.DataFrame:

@@ -107,7 +107,8 @@ class SpreadData:
         collected = getattr(model, "datacollector", None)
         if "exposures" not in getattr(collected, "tables", ()) or not hasattr(model, "info"):
             raise ArgumentTypeError("model", model, "a SpreadModel")
-        return cls(**model_tables(model), info={0: model.info})
+        tables = {name: table.to_pandas() for name, table in model_tables(model).items()}
+        return cls(**tables, info={0: model.info})
 
     @classmethod
     def from_batch_run(cls, rows: Sequence[Mapping[str, Any]]) -> SpreadData:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from mesa_llmspread.data.run_info import RunInfo
-from mesa_llmspread.data.schema import AGENT_COLUMNS, COUNT_COLUMNS, UNKNOWN, completed
+from mesa_llmspread.data.schema import COUNT_COLUMNS, UNKNOWN, arrow_table, completed
 from mesa_llmspread.profiles import Trait, codes, trait_levels
 
 __all__ = ["COLUMNS", "RECORD", "agents_that_decided", "model_tables"]
@@ -21,39 +23,41 @@ RECORD = "Record"
 COLUMNS = {name: name.title().replace("_", "") for name in COUNT_COLUMNS if name != "run"}
 
 
-def model_tables(model: Any) -> dict[str, pd.DataFrame]:
+def model_tables(model: Any, run: int = 0) -> dict[str, pa.Table]:
     """Read the tables of a model's run, so far.
 
     Parameters
     ----------
     model : SpreadModel
         Its ``datacollector``, ``spreaders`` and ``nodes`` are read.
+    run : int, default 0
+        The run's number.
 
     Returns
     -------
-    dict of str to DataFrame
-        ``exposures``, ``counts`` and ``agents`` of run 0, for the steps that were completed.
+    dict of str to pyarrow.Table
+        ``exposures``, ``counts`` and ``agents``, for the steps that were completed.
     """
     collected = model.datacollector
-    series = {name: collected.model_vars[column] for name, column in COLUMNS.items()}
-    # A collector of the user's own may have collected a step twice.
-    counts = _frame(series).drop_duplicates("step", keep="last")
-    exposures = _frame(collected.tables["exposures"])
-    agents = [
-        (0, agent, str(node), spreader.profile.code, *spreader.profile.levels)
-        for agent, (node, spreader) in enumerate(zip(model.nodes, model.spreaders, strict=True))
-    ]
-    return {
-        "exposures": completed("exposures", exposures[exposures["step"] < len(counts)], run=0),
-        "counts": completed("counts", counts, run=0),
-        "agents": completed("agents", pd.DataFrame(agents, columns=list(AGENT_COLUMNS))),
+    counts = {name: collected.model_vars[column] for name, column in COLUMNS.items()}
+    # An interrupted step may have filled some columns; a collector of the user's own may have
+    # collected a step twice.
+    last = {counts["step"][row]: row for row in range(min(map(len, counts.values())))}
+    exposures = collected.tables["exposures"]
+    whole = min(bisect_left(exposures["step"], len(last)), *map(len, exposures.values()))
+    profiles = [agent.profile for agent in model.spreaders]
+    levels = zip(*(profile.levels for profile in profiles), strict=True)
+    columns: dict[str, dict[str, Any]] = {
+        "exposures": {name: values[:whole] for name, values in exposures.items()},
+        "counts": {name: [values[row] for row in last.values()] for name, values in counts.items()},
+        "agents": {
+            "agent": range(len(profiles)),
+            "node": map(str, model.nodes),
+            "profile": [profile.code for profile in profiles],
+            **dict(zip((trait.value for trait in Trait), levels, strict=True)),
+        },
     }
-
-
-def _frame(columns: dict[str, list[Any]]) -> pd.DataFrame:
-    """Build a table of the rows that are whole: a run may have been interrupted."""
-    rows = min(map(len, columns.values()))
-    return pd.DataFrame({name: values[:rows] for name, values in columns.items()})
+    return {name: arrow_table(name, table, run) for name, table in columns.items()}
 
 
 def agents_that_decided(
