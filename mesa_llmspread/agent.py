@@ -76,7 +76,7 @@ class SpreadAgent(mesa.Agent):
         self.feed: tuple[Post, ...] = ()
         self.cumulative = 0
         self.occasions = 0
-        self.pos: int | None = None
+        self.pos: int | None = index
 
     @property
     def state(self) -> str:
@@ -163,7 +163,7 @@ class SpreadAgent(mesa.Agent):
         model.infected += 1
         model.susceptible -= 1
         model.in_reach.discard(self.index)
-        for node in model.grid.G.neighbors(self.index):
+        for node in model.neighbours(self.index):
             model.spreaders[node].receive(self.post)
 
     def remove(self) -> None:

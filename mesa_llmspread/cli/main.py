@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from mesa_llmspread._validation import checked_int
-from mesa_llmspread.cli.llm import personas, prompt, store_app
+from mesa_llmspread.cli.llm import measure, personas, prompt, store_app
 from mesa_llmspread.cli.shared import (
     ApiBase,
     Force,
@@ -63,7 +63,8 @@ def run(
         str | None, Option(help="uniform, norms, continuous, or a code such as OceAn.")
     ] = None,
     decider: Annotated[
-        str | None, Option(help="traits, a law such as 'SI(0.05)', or llm:MODEL.")
+        str | None,
+        Option(help="table (default), traits, a law such as 'SI(0.05)', or llm:MODEL."),
     ] = None,
     initial_infected: Annotated[
         int | None, Option(help="Agents who start the news (default: 10).")
@@ -89,7 +90,8 @@ def run(
     """
     values = given(**locals())
     from mesa_llmspread.data import SpreadData
-    from mesa_llmspread.deciders import LLMDecider, language_model
+    from mesa_llmspread.deciders import LLMDecider, TableDecider, language_model
+    from mesa_llmspread.deciders.table import drawn_from
     from mesa_llmspread.model import SpreadModel
 
     if not dry_run:
@@ -100,7 +102,7 @@ def run(
     _read_network(settings)
     options = {name: values[name] for name in _LANGUAGE if name in values}
     if options or dry_run:
-        _check_language_model(settings.get("decider", "traits"), [*options, *["dry_run"] * dry_run])
+        _check_language_model(settings.get("decider", "table"), [*options, *["dry_run"] * dry_run])
     if options:
         settings["decider"] = language_model(settings["decider"], **options)
     model = SpreadModel(**settings)
@@ -126,6 +128,8 @@ def run(
         f"{model.infected} of {model.n} agents have posted after {model.clock} steps "
         f"(rng={model.streams.seed}); the record is in {out}/"
     )
+    if isinstance(model.decider, TableDecider):
+        typer.echo(f"Decisions are {drawn_from(model.decider.table.info)}.")
 
 
 @app.command()
@@ -208,6 +212,7 @@ def profiles(
 
 
 app.command("sweep")(sweep_command)
+app.command()(measure)
 app.command()(personas)
 app.command()(prompt)
 app.add_typer(store_app, name="store")

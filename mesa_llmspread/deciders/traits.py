@@ -217,9 +217,7 @@ class TraitLaw(TransmissionLaw):
 
     memory: ClassVar[str] = "first_repeat"
     uses_profile: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Coefficients have no bounds."""
+    uses_traits: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

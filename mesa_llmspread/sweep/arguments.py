@@ -10,7 +10,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,29 +18,14 @@ import pandas as pd
 from mesa_llmspread._validation import check_contacts, checked_starters
 from mesa_llmspread.data.schema import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, LLMSpreadError
+from mesa_llmspread.model import SpreadModel
+from mesa_llmspread.networks import make_network
 from mesa_llmspread.plugins import find_part
 
-if TYPE_CHECKING:
-    from mesa_llmspread.model import SpreadModel
-
 __all__ = [
-    "PLAIN",
-    "RUN_COLUMNS",
-    "Problem",
-    "arguments_of",
-    "as_model",
-    "failing",
-    "kind_of",
-    "model_arguments",
-    "model_name",
-    "plain",
-    "problems_of",
-    "problems_of_values",
-    "rows_named",
+    *("RUN_COLUMNS", "Problem", "arguments_of", "as_model", "failing", "kind_of"),
+    *("model_arguments", "model_name", "plain", "problems_of", "problems_of_values"),
 ]
-
-#: The name of ``SpreadModel`` itself.
-PLAIN = "mesa_llmspread.model:SpreadModel"
 
 #: Columns of a design's table that are not parameters.
 RUN_COLUMNS = ("run", "cell", "replicate", "rng")
@@ -98,8 +83,6 @@ def as_model(model: Any) -> type[SpreadModel]:
     ArgumentError, ArgumentTypeError
         If it is not a subclass of SpreadModel, or its constructor has no argument ``rng``.
     """
-    from mesa_llmspread.model import SpreadModel
-
     found = find_part(model, {}, "model") if isinstance(model, str) else model
     if found is None:
         raise ArgumentError("model", model, "be package.module:MyModel")
@@ -115,27 +98,24 @@ def model_name(model: type[SpreadModel] | str) -> str:
     return model if isinstance(model, str) else f"{model.__module__}:{model.__qualname__}"
 
 
-def model_arguments(model: type[SpreadModel] | None = None) -> Mapping[str, Any]:
+def model_arguments(model: type[SpreadModel] = SpreadModel) -> dict[str, Any]:
     """Return the arguments of a model that a design may vary, with their defaults.
 
     Parameters
     ----------
-    model : type of SpreadModel, optional
-        ``SpreadModel`` itself by default. With ``**settings`` in its constructor, a class has
-        the arguments of its base class too.
+    model : type of SpreadModel, default SpreadModel
+        With ``**settings`` in its constructor, a class has the arguments of its base class too.
 
     Returns
     -------
-    mapping of str to object
+    dict of str to object
         ``inspect.Parameter.empty`` for an argument without a default.
     """
-    from mesa_llmspread.model import SpreadModel
-
-    known = _parameters(model or SpreadModel)
+    known = _parameters(model)
     return {name: default for name, default in known.items() if name not in _NOT_PLAIN}
 
 
-def _parameters(model: type[SpreadModel]) -> Mapping[str, Any]:
+def _parameters(model: type[SpreadModel]) -> dict[str, Any]:
     """Return the named parameters of a constructor, with their defaults."""
     found: dict[str, Any] = {}
     for base in model.__mro__:
@@ -150,15 +130,14 @@ def _parameters(model: type[SpreadModel]) -> Mapping[str, Any]:
     return found
 
 
-def arguments_of(cell: Mapping[str, Any], model: type[SpreadModel] | None = None) -> dict[str, Any]:
+def arguments_of(cell: Mapping[str, Any], model: type[SpreadModel] = SpreadModel) -> dict[str, Any]:
     """Return the arguments of the model for a row of a design.
 
     Parameters
     ----------
     cell : mapping
         Values by parameter.
-    model : type of SpreadModel, optional
-        ``SpreadModel`` itself by default.
+    model : type of SpreadModel, default SpreadModel
 
     Returns
     -------
@@ -191,34 +170,25 @@ def plain(value: Any) -> Any:
 
 def kind_of(value: Any) -> str:
     """Return the kind of a plain value, "" for any other value."""
+    if value != value:  # NaN
+        return ""
     return next((kind for base, kind in _KINDS.items() if isinstance(value, base)), "")
 
 
 def problems_of_values(name: str, values: Sequence[Any], word: str) -> list[Problem]:
-    """Return the values of a parameter that are not plain values of one kind."""
+    """Return what is wrong with a parameter's values: they must be plain, and of one kind."""
     if name in _RESERVED:
         return [Problem(name, "is not a parameter's name: it is the name of a result's column")]
     if not values:
         return [Problem(name, "has no value: name at least one")]
     kinds = [kind_of(value) for value in values]
-    first = next((kind for kind in kinds if kind), "")
-    reasons: dict[str, list[int]] = {}
-    for i, (value, kind) in enumerate(zip(values, kinds, strict=True)):
-        if value is None or value != value:
-            why = "has no value there"
-        elif not kind:
-            why = f"is {type(value).__name__}: must be a number, a text or a truth value"
-        elif kind != first:
-            why = f"mixes kinds: {value!r} is a {kind}, another value is a {first}"
-        else:
-            continue
-        reasons.setdefault(why, []).append(i)
-    return [Problem(name, why, rows_named(rows, word)) for why, rows in reasons.items()]
+    first = next(filter(None, kinds), None)
+    bad = [i for i, kind in enumerate(kinds) if kind != first]
+    why = "must hold only numbers, only texts or only truth values"
+    return [Problem(name, f"{why}, not {values[bad[0]]!r}", _rows(bad, word))] if bad else []
 
 
-def problems_of(
-    cells: pd.DataFrame, model: type[SpreadModel], rows_are_known: bool = True
-) -> list[Problem]:
+def problems_of(cells: pd.DataFrame, model: type[SpreadModel]) -> list[Problem]:
     """Return everything in a design's cells that the model does not allow.
 
     Parameters
@@ -228,22 +198,18 @@ def problems_of(
     model : type of SpreadModel
         With a subclass, arguments that SpreadModel has too are checked one by one; their
         combinations are not.
-    rows_are_known : bool, default True
-        Whether the rows are those of the design; not so where columns are left out.
 
     Returns
     -------
     list of Problem
     """
-    names = model_arguments(model)
-    own = model_name(model) != PLAIN
+    names, own = model_arguments(model), model is not SpreadModel
     texts = cells["decider"].astype(str) if "decider" in cells else pd.Series(dtype=str)
     used = sorted({name for text in texts.unique() for name in _PLACE.findall(text)})
-    listed = ", ".join(names)
     problems = [
         Problem(
             name,
-            f"is not an argument of {model.__name__} (they are {listed}), and no decider "
+            f"is not an argument of {model.__name__} (they are {', '.join(names)}), and no decider "
             f"holds {{{name}}}" + ("" if own else "; for a model of your own: model=MyModel"),
         )
         for name in cells.columns
@@ -259,22 +225,17 @@ def problems_of(
         cells = cells.assign(
             decider=cells["decider"].where(~texts.str.contains(f"{{{name}}}", regex=False))
         )
-    checks = [([name], _check_alone) for name in ("event", "population", "feed", "media_prob")]
-    checks.append((["decider", *used], _check_alone))
+    for columns in (["event"], ["population"], ["feed"], ["media_prob"], ["decider", *used]):
+        problems += failing(cells, columns, _check_values)
     if not own:
-        checks.append((["k", "n", "network"], _check_network))
-        checks.append((["initial_infected", "n", "media_prob"], _check_starters))
-        checks.append((["k", "media_prob"], _check_neighbours))
-    for columns, check in checks:
-        problems += failing(cells, columns, check, rows_are_known)
+        problems += failing(cells, ["k", "n", "network"], _check_network)
+        problems += failing(cells, ["initial_infected", "n", "media_prob"], _check_starters)
+        problems += failing(cells, ["k", "media_prob"], _check_neighbours)
     return problems
 
 
 def failing(
-    cells: pd.DataFrame,
-    columns: Sequence[str],
-    check: Callable[[dict[str, Any]], object],
-    rows_are_known: bool = True,
+    cells: pd.DataFrame, columns: Sequence[str], check: Callable[[dict[str, Any]], object]
 ) -> list[Problem]:
     """Check every combination of some columns' values once.
 
@@ -287,8 +248,6 @@ def failing(
         are rows that lack a value.
     check : callable
         Called with the arguments that the values stand for; raises what is wrong.
-    rows_are_known : bool, default True
-        Whether to name the rows.
 
     Returns
     -------
@@ -303,29 +262,21 @@ def failing(
             named = getattr(error, "argument", None)
             argument = named if named in present else present[0]
             found.setdefault((argument, str(error)), []).extend(part.index.tolist())
-    return [
-        Problem(argument, why, rows_named(rows) if rows_are_known else "")
-        for (argument, why), rows in found.items()
-    ]
+    return [Problem(argument, why, _rows(rows)) for (argument, why), rows in found.items()]
 
 
-def rows_named(rows: Sequence[int], word: str = "row") -> str:
+def _rows(rows: Sequence[int], word: str = "row") -> str:
     """Name some rows: the first, and how many more."""
-    more = f" and {len(rows) - 1} more" if len(rows) > 1 else ""
-    return f"{word} {min(rows)}{more}"
+    return f"{word} {min(rows)}" + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
 
 
-def _check_alone(arguments: dict[str, Any]) -> None:
+def _check_values(arguments: dict[str, Any]) -> None:
     """Build the model with very few agents, which checks its arguments."""
-    from mesa_llmspread.model import SpreadModel
-
     SpreadModel(**{"n": 4, "k": 2, "initial_infected": 1, "rng": 0, **arguments})
 
 
 def _check_network(arguments: dict[str, Any]) -> None:
     """Draw a network: not every n has every k."""
-    from mesa_llmspread.networks import make_network
-
     full = {**model_arguments(), **arguments}
     make_network(full["network"], full["n"], full["k"], rng=0)
 

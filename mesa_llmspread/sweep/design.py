@@ -6,31 +6,24 @@ A design's columns are arguments of ``SpreadModel``, and values that stand in br
 
 from __future__ import annotations
 
+import importlib
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.stats import qmc
 
 from mesa_llmspread._validation import checked_int
-from mesa_llmspread.exceptions import ArgumentTypeError, DesignError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, DesignError
+from mesa_llmspread.model import SpreadModel
 from mesa_llmspread.rng import RNGLike, as_seed, spawn_seeds
-from mesa_llmspread.sweep.arguments import (
-    PLAIN,
-    RUN_COLUMNS,
-    Problem,
-    as_model,
-    plain,
-    problems_of,
-    problems_of_values,
-)
-from mesa_llmspread.sweep.sampling import power_of_2, sampled, varying
+from mesa_llmspread.sweep import arguments
+from mesa_llmspread.sweep.arguments import RUN_COLUMNS, Problem, kind_of, plain
 
-if TYPE_CHECKING:
-    from mesa_llmspread.model import SpreadModel
-
-__all__ = ["Design"]
+__all__ = ["Design", "salib"]
 
 
 class Design:
@@ -82,13 +75,13 @@ class Design:
         parameters: Mapping[str, Any] | pd.DataFrame,
         replicates: int = 1,
         rng: RNGLike = None,
-        model: type[SpreadModel] | str = PLAIN,
+        model: type[SpreadModel] | str = SpreadModel,
     ) -> None:
         factorial = not isinstance(parameters, pd.DataFrame)
         if factorial and not isinstance(parameters, Mapping):
             raise ArgumentTypeError("parameters", parameters, "a mapping of lists or a DataFrame")
         self.seed, self.seed_given = as_seed(rng), rng is not None
-        self.model: type[SpreadModel] | str = as_model(model)
+        self.model: type[SpreadModel] | str = arguments.as_model(model)
         self.origin: dict[str, Any] = {"kind": "factorial" if factorial else "rows"}
         columns = {
             str(name): [plain(value) for value in (_as_list(given) if factorial else given)]
@@ -96,14 +89,16 @@ class Design:
         }
         problems = [] if columns else [Problem("parameters", "hold no parameter")]
         for name, values in columns.items():
-            problems += problems_of_values(name, values, "item" if factorial else "row")
+            problems += arguments.problems_of_values(name, values, "item" if factorial else "row")
         # The other columns are checked too, so that all problems are named at once.
         bad = {problem.argument for problem in problems}
         good = {name: values for name, values in columns.items() if name not in bad}
         combine = itertools.product if factorial else zip
         cells = pd.DataFrame(list(combine(*good.values())), columns=list(good), dtype=object)
         cells = cells.infer_objects()
-        problems += problems_of(cells, self.model, not (bad and factorial))
+        found = arguments.problems_of(cells, self.model)
+        # Rows of a design without some of its columns have other numbers.
+        problems += [one._replace(where="") for one in found] if bad and factorial else found
         if problems:
             raise DesignError(problems)
         copies = range(checked_int("replicates", replicates, 1))
@@ -165,7 +160,7 @@ class Design:
         DesignError
             As for a design.
         """
-        return cls._sampled("sobol", ranges, power_of_2("cells", cells), **options)
+        return cls._sampled("sobol", ranges, _power_of_2("cells", cells), **options)
 
     @classmethod
     def saltelli(cls, ranges: Mapping[str, Any], points: int, **options: Any) -> Design:
@@ -193,24 +188,41 @@ class Design:
         -----
         Saltelli et al. (2010), doi:10.1016/j.cpc.2009.09.018.
         """
-        return cls._sampled("saltelli", ranges, power_of_2("points", points), **options)
+        return cls._sampled("saltelli", ranges, _power_of_2("points", points), **options)
 
     @classmethod
     def _sampled(
         cls, kind: str, ranges: Mapping[str, Any], number: int, rng: RNGLike = None, **options: Any
     ) -> Design:
-        """Build a design of points that are drawn from ranges."""
+        """Build a design of points of the unit cube, stretched over ranges and choices."""
+        varied = {name: over for name, over in ranges.items() if isinstance(over, tuple | list)}
+        if not varied:
+            raise ArgumentError("ranges", dict(ranges), "have a parameter with a range or choices")
         seed = as_seed(rng)
-        design = cls(pd.DataFrame(sampled(kind, ranges, number, seed)), rng=seed, **options)
-        varied = {name: ranges[name] for name in varying(ranges)}
+        drawn = np.random.default_rng(seed)
+        if kind == "saltelli":
+            sampler, problem = salib("sample.sobol", list(varied))
+            points = sampler.sample(problem, number, calc_second_order=False, seed=drawn)
+        else:
+            sampler = qmc.Sobol if kind == "sobol" else qmc.LatinHypercube
+            points = sampler(len(varied), rng=drawn).random(number)
+        axes = dict(zip(varied, points.T, strict=True))
+        values = {
+            name: _stretched(name, over, axes[name]) if name in axes else [over] * len(points)
+            for name, over in ranges.items()
+        }
+        design = cls(pd.DataFrame(values), rng=seed, **options)
         design.origin = {"kind": kind, "ranges": varied}
         return design
 
     @classmethod
-    def checked_before(cls, **attributes: Any) -> Design:
+    def from_table(
+        cls, table: pd.DataFrame, seed: int, origin: dict[str, Any], model: type[SpreadModel] | str
+    ) -> Design:
         """Build a design from its attributes, without checks."""
         design = cls.__new__(cls)
-        vars(design).update(seed_given=True, **attributes)
+        design.table, design.seed, design.origin, design.model = table, seed, origin, model
+        design.seed_given = True
         return design
 
     @property
@@ -247,7 +259,7 @@ class Design:
         reasons = []
         if self.seed_given and self.seed != other.seed:
             reasons.append(f"rng is {other.seed} there and {self.seed} here")
-        here, there = list(self._keys), list(other._keys)
+        here, there = self._keys, other._keys
         missing = len(set(there) - set(here))
         # The rows of a sensitivity analysis belong together in their order.
         if missing or (self.origin["kind"] == "saltelli" and here[: len(there)] != there):
@@ -270,30 +282,22 @@ class Design:
         Design
             The other's cells and runs keep their numbers and seeds; the new ones come after.
         """
-        new = [i for key, i in self._keys.items() if key not in other._keys]
+        known = set(other._keys)
+        new = [i for i, key in enumerate(self._keys) if key not in known]
         cells = pd.concat([other.cells, self.cells.iloc[new][other.parameters]], ignore_index=True)
         places = list(zip(other.table["cell"], other.table["replicate"], strict=True))
         wanted = itertools.product(range(self.replicates), range(len(cells)))
         there = set(places)
         places += [(cell, copy) for copy, cell in wanted if (cell, copy) not in there]
-        return Design.checked_before(
-            table=_table(cells, places, other.seed),
-            seed=other.seed,
-            origin=self.origin,
-            model=self.model,
-        )
+        table = _table(cells, places, other.seed)
+        return Design.from_table(table, other.seed, self.origin, self.model)
 
     @property
-    def _keys(self) -> dict[Any, int]:
-        """The cells' numbers by what identifies them: values, and a count of equal ones."""
-        seen: Counter[Any] = Counter()
-        keys = {}
-        cells = self.cells
-        columns = [cells[name].tolist() for name in sorted(self.parameters)]
-        for i, values in enumerate(zip(*columns, strict=True)):
-            keys[values, seen[values]] = i
-            seen[values] += 1
-        return keys
+    def _keys(self) -> list[Any]:
+        """What identifies each cell: its values, and a count of equal ones."""
+        cells = self.cells[sorted(self.parameters)]
+        copies = cells.groupby(list(cells)).cumcount().tolist()
+        return list(zip(cells.itertuples(index=False, name=None), copies, strict=True))
 
     def __len__(self) -> int:
         """Return the number of runs."""
@@ -311,3 +315,50 @@ def _as_list(value: Any) -> list[Any]:
     """Return a list of values; one value is a list of one."""
     one = isinstance(value, str | Mapping) or not isinstance(value, Iterable)
     return [value] if one else list(value)
+
+
+def _power_of_2(name: str, points: Any) -> int:
+    """Return a number of points of a Sobol sequence, which is balanced at powers of 2 only."""
+    number = checked_int(name, points, 1)
+    if number & (number - 1):
+        raise ArgumentError(name, number, "be a power of 2")
+    return number
+
+
+def _stretched(name: str, over: Any, points: npt.NDArray[np.float64]) -> list[Any]:
+    """Stretch points of [0, 1) over a range or a list of choices."""
+    if isinstance(over, list):
+        return [over[int(point * len(over))] for point in points]
+    if [kind_of(plain(end)) for end in over] != ["number", "number"] or not over[0] < over[1]:
+        raise ArgumentError(name, over, "be a pair (low, high) of numbers, low < high")
+    low, high = map(plain, over)
+    if isinstance(low, int) and isinstance(high, int):
+        return [low + int(point * (high - low + 1)) for point in points]
+    return (low + points * (high - low)).tolist()
+
+
+def salib(module: str, names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    """Import a module of SALib, and describe parameters that vary between 0 and 1.
+
+    Parameters
+    ----------
+    module : str
+        Its name within the package.
+    names : sequence of str
+        The parameters.
+
+    Returns
+    -------
+    module, dict
+
+    Raises
+    ------
+    ArgumentError
+        If SALib is not installed.
+    """
+    problem = {"num_vars": len(names), "names": names, "bounds": [[0.0, 1.0]] * len(names)}
+    try:
+        return importlib.import_module(f"SALib.{module}"), problem
+    except ImportError as error:
+        fix = "have SALib installed: pip install 'mesa_llmspread[sensitivity]'"
+        raise ArgumentError("design", "saltelli", fix) from error

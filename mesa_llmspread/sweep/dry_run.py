@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from mesa_llmspread._validation import checked_int
 from mesa_llmspread._words import counted
+from mesa_llmspread.deciders import LLMDecider
 from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate, total
+from mesa_llmspread.events import as_event
 from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.sweep.arguments import arguments_of, as_model, model_arguments
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.language import checked_options, decider_of, forget_deciders
 from mesa_llmspread.sweep.results import Sweep
 from mesa_llmspread.sweep.storage import run_states
-
-if TYPE_CHECKING:
-    from mesa_llmspread.deciders import LLMDecider
 
 __all__ = ["DryRun", "dry_run"]
 
@@ -95,8 +94,6 @@ def dry_run(
     >>> found.runs, found.total.calls, found.total.most_calls
     (3, 1953, 15000)
     """
-    from mesa_llmspread.deciders import LLMDecider
-
     if not isinstance(design, Design):
         raise ArgumentTypeError("design", design, "a Design")
     steps = checked_int("steps", steps, 0)
@@ -112,7 +109,7 @@ def dry_run(
         cell = {name: runs[name].tolist()[0] for name in design.parameters}
         arguments = {**model_arguments(), **model_arguments(model), **arguments_of(cell, model)}
         decider = decider_of(arguments["decider"], {**options, "store": os.devnull})
-        if isinstance(decider, LLMDecider):
+        if isinstance(decider, LLMDecider) and steps > 0:
             one = _estimate(decider, arguments, steps, assumptions)
             estimates.append(total([one] * len(runs)))
             rows.append({"cell": number, **cell, "runs": len(runs), **vars(estimates[-1])})
@@ -126,19 +123,14 @@ def _estimate(
     decider: LLMDecider, arguments: Mapping[str, Any], steps: int, assumptions: Mapping[str, Any]
 ) -> CostEstimate:
     """Estimate one run of a cell."""
-    from mesa_llmspread.events import as_event
-
-    if steps == 0:
-        return CostEstimate(0, 0, 0, 0, 0, 0, 0.0, 0.0)
-    n, event = arguments["n"], arguments["event"]
+    n, k, regular = arguments["n"], arguments["k"], arguments["network"] == "random_regular"
     given = {
-        "event": as_event(event),
+        "event": as_event(arguments["event"]),
         "profiles": n if arguments["population"] == "continuous" else 32,
         **assumptions,
     }
-    usual = decider.estimate(n, steps, k=max(1, arguments["k"]), **given)
+    usual = decider.estimate(n, steps, k=max(1, k), **given)
     # Where degrees differ, the most that an agent can see is more than k.
-    regular = arguments["network"] == "random_regular"
     worst = usual if regular else decider.estimate(n, steps, k=max(1, n - 1), **given)
-    most = {name: getattr(worst, name) for name in vars(worst) if name.startswith("most_")}
-    return CostEstimate(**{**vars(usual), **most})
+    most = {name: value for name, value in vars(worst).items() if name.startswith("most_")}
+    return replace(usual, **most)

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
-from mesa_llmspread.data import RunInfo, SpreadData
+from mesa_llmspread.data import RunInfo
 from mesa_llmspread.data.files import record_files
 from mesa_llmspread.data.run_info import package_versions
-from mesa_llmspread.data.schema import EXPOSURE_COLUMNS
+from mesa_llmspread.data.schema import SCHEMA, arrow_table
+from mesa_llmspread.data.tables import model_tables
+from mesa_llmspread.deciders import RateDecider, as_decider
+from mesa_llmspread.events import as_event
 from mesa_llmspread.exceptions import ArgumentError, BudgetExceededError
+from mesa_llmspread.model import SpreadModel
+from mesa_llmspread.networks import make_network
+from mesa_llmspread.profiles import sample_profiles
+from mesa_llmspread.rng import Streams
+from mesa_llmspread.simulation.ensemble import simulate
 from mesa_llmspread.sweep.arguments import arguments_of, model_arguments
 from mesa_llmspread.sweep.language import decider_of
-
-if TYPE_CHECKING:
-    from mesa_llmspread.model import SpreadModel
-    from mesa_llmspread.transmission import TransmissionLaw
+from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = ["Job", "Outcome", "compiled_law", "failed", "perform"]
 
@@ -57,18 +62,16 @@ class Outcome(NamedTuple):
     halt: BudgetExceededError | None = None
 
 
-def perform(
-    job: Job, llm: Mapping[str, Any] | None, model: type[SpreadModel] | None = None
-) -> Outcome:
+def perform(job: Job, llm: Mapping[str, Any], model: type[SpreadModel] = SpreadModel) -> Outcome:
     """Do one run; an error becomes a part of the outcome.
 
     Parameters
     ----------
     job : Job
-    llm : mapping or None
-        Options of language models; None for a sweep without language models.
-    model : type of SpreadModel, optional
-        What to run with the engine "mesa"; ``SpreadModel`` itself by default.
+    llm : mapping
+        Options of language models.
+    model : type of SpreadModel, default SpreadModel
+        What to run with the engine "mesa".
 
     Returns
     -------
@@ -76,8 +79,8 @@ def perform(
     """
     try:
         compiled = job.engine == "compiled"
-        data = _compiled_run(job) if compiled else _mesa_run(job, llm or {}, model)
-        return Outcome(job.run, record_files(data))
+        tables, info = _compiled_run(job) if compiled else _mesa_run(job, llm, model)
+        return Outcome(job.run, record_files(tables, {job.run: info}))
     except BudgetExceededError as error:
         return Outcome(job.run, halt=error)
     except Exception as error:  # one bad run must not stop the others, whatever it raises
@@ -107,100 +110,78 @@ def compiled_law(arguments: Mapping[str, Any]) -> TransmissionLaw:
     ArgumentError
         If the decider is not a law, or the engine cannot do what the model does with it.
     """
-    from mesa_llmspread.deciders import RateDecider, as_decider
-
     full = {**model_arguments(), **arguments}
     decider, media_prob = as_decider(full["decider"]), full["media_prob"]
     if not isinstance(decider, RateDecider):
-        raise ArgumentError(
-            "decider", full["decider"], "be a law, such as 'SI(0.05)', for engine='compiled'"
-        )
+        allowed = "be a law, such as 'SI(0.05)', for engine='compiled'"
+        raise ArgumentError("decider", full["decider"], allowed)
     law = decider.law
     if law.memory == "first_repeat" and media_prob > 0:
-        raise ArgumentError(
-            "media_prob",
-            media_prob,
-            f"be 0 with {law.name} and engine='compiled', which does not count seeing the event "
-            "itself as an occasion",
-        )
+        why = "which does not count seeing the event itself as an occasion"
+        allowed = f"be 0 with {law.name} and engine='compiled', {why}"
+        raise ArgumentError("media_prob", media_prob, allowed)
     return law.seen_by(media_prob)
 
 
-def _mesa_run(job: Job, llm: Mapping[str, Any], kind: type[SpreadModel] | None) -> SpreadData:
+def _mesa_run(
+    job: Job, llm: Mapping[str, Any], kind: type[SpreadModel]
+) -> tuple[dict[str, pa.Table], RunInfo]:
     """Run the Mesa model."""
-    from mesa_llmspread.model import SpreadModel
-
     arguments = arguments_of(job.cell, kind)
     if "decider" in arguments:
         arguments["decider"] = decider_of(arguments["decider"], llm)
-    model = (kind or SpreadModel)(**arguments, rng=job.rng)
+    model = kind(**arguments, rng=job.rng)
     try:
-        data = SpreadData.from_model(model.run(job.steps))
+        return model_tables(model.run(job.steps), job.run), model.info
     finally:
         # Mesa 3.3 keeps every model of a process; an empty one needs almost no memory.
         model.__dict__.clear()
-    tables = (table.assign(run=job.run) for table in (data.exposures, data.counts, data.agents))
-    exposures, counts, agents = tables
-    return SpreadData(exposures, counts, {job.run: data.info[0]}, agents)
 
 
-def _compiled_run(job: Job) -> SpreadData:
+def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
     """Run the compiled engine, with the network and starters that the seed draws for Mesa."""
-    from mesa_llmspread.events import as_event
-    from mesa_llmspread.networks import make_network
-    from mesa_llmspread.profiles import sample_profiles
-    from mesa_llmspread.rng import Streams
-    from mesa_llmspread.simulation.ensemble import simulate
-
-    arguments = {**model_arguments(), **arguments_of(job.cell)}
-    law = compiled_law(arguments)
-    streams = Streams(job.rng)
-    network = make_network(arguments["network"], arguments["n"], arguments["k"], streams.network)
-    starters = streams.starters.choice(
-        network.n, size=arguments["initial_infected"], replace=False
-    ).tolist()
+    given = {**model_arguments(), **arguments_of(job.cell)}
+    law, streams = compiled_law(given), Streams(job.rng)
+    network = make_network(given["network"], given["n"], given["k"], streams.network)
+    n, number = network.n, given["initial_infected"]
+    starters = streams.starters.choice(n, size=number, replace=False).tolist()
     profiles = None
     if law.uses_profile:
-        drawn = sample_profiles(network.n, arguments["population"], streams.population)
-        profiles = [profile.index for profile in drawn]
+        drawn = sample_profiles(n, given["population"], streams.population)
+        profiles = [one.levels if law.uses_traits else one.index for one in drawn]
     infected = simulate(
         law,
         network,
         initial_infected=starters,
         steps=job.steps,
-        feed=arguments["feed"],
+        feed=given["feed"],
         profiles=profiles,
         rng=job.rng,
         threads=1,
     ).infected[0]
+    new = np.diff(infected, prepend=0)
     # Mesa's model stops when all have posted, or nobody can see anything any more.
-    over = infected == network.n
-    if arguments["feed"] == "new" and not law.offline:
-        over |= np.diff(infected, prepend=0) == 0
+    over = (infected == n) | ((new == 0) & (given["feed"] == "new" and not law.offline))
     end = int(over.argmax()) + 1 if over.any() else len(infected)
-    infected = infected[:end]
     counts = {
-        "run": job.run,
-        "step": np.arange(end),
-        "susceptible": network.n - infected,
-        "infected": infected,
-        "new_infected": np.diff(infected, prepend=0),
-        "exposures": pd.array([None] * end, dtype="Int64"),
-        "failed": 0,
+        "step": range(end),
+        "susceptible": n - infected[:end],
+        "infected": infected[:end],
+        "new_infected": new[:end],
+        "exposures": [None] * end,
+        "failed": [0] * end,
     }
+    columns: dict[str, dict[str, Any]]
+    columns = {name: {column.name: [] for column in SCHEMA[name]} for name in SCHEMA}
+    columns["counts"] |= counts
+    kept = ("feed", "media_prob", "network", "initial_infected", "population", "decider")
     info = RunInfo(
-        n=network.n,
+        n=n,
         k=float(network.degrees.mean()),
-        feed=arguments["feed"],
-        media_prob=arguments["media_prob"],
-        network=arguments["network"],
-        initial_infected=len(starters),
-        population=arguments["population"],
-        events=(as_event(arguments["event"]),),
-        decider=arguments["decider"],
+        events=(as_event(given["event"]),),
         rng=job.rng,
         versions=package_versions(),
         starters=starters,
+        **{name: given[name] for name in kept},
     )
-    columns = {name: pd.Series(dtype=kind) for name, kind in EXPOSURE_COLUMNS.items()}
-    return SpreadData(pd.DataFrame(columns), pd.DataFrame(counts), {job.run: info})
+    return {name: arrow_table(name, table, job.run) for name, table in columns.items()}, info

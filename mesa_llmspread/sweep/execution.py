@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
+from tqdm import tqdm
 
-from mesa_llmspread._validation import checked_int
+from mesa_llmspread._validation import check_name, checked_int
+from mesa_llmspread.deciders import as_decider
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
-    BudgetExceededError,
     DesignError,
     RunError,
     SweepBudgetError,
-    UnknownNameError,
 )
+from mesa_llmspread.model import SpreadModel
+from mesa_llmspread.sweep import language
 from mesa_llmspread.sweep.arguments import (
-    PLAIN,
-    Problem,
     as_model,
     failing,
     model_arguments,
@@ -32,21 +32,12 @@ from mesa_llmspread.sweep.arguments import (
 )
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Job, compiled_law
-from mesa_llmspread.sweep.language import (
-    checked_options,
-    decider_of,
-    forget_deciders,
-    models_of,
-    with_store,
-)
 from mesa_llmspread.sweep.results import Sweep
 from mesa_llmspread.sweep.storage import begin, save_outcome, tidy
 from mesa_llmspread.sweep.workers import workers
 
 if TYPE_CHECKING:
     from distributed import Client
-
-    from mesa_llmspread.model import SpreadModel
 
 __all__ = ["Backend", "Engine", "OnError", "Progress", "resume", "run"]
 
@@ -140,12 +131,18 @@ def run(
     """
     if not isinstance(design, Design):
         raise ArgumentTypeError("design", design, "a Design")
-    _check_choices(n_jobs, backend=backend, engine=engine, on_error=on_error, progress=progress)
+    check_name("backend", backend, get_args(Backend))
+    check_name("engine", engine, get_args(Engine))
+    check_name("on_error", on_error, get_args(OnError))
+    check_name("progress", progress, get_args(Progress))
+    if checked_int("n_jobs", n_jobs, -(2**31)) == 0:
+        raise ArgumentError("n_jobs", n_jobs, "be a whole number other than 0")
     out, steps = Path(out), checked_int("steps", steps, 0)
     kind = _checked_model(design, model, engine)
-    options = checked_options(llm, design.cells)
-    _check_answerable(design.cells, engine, with_store(options, out), kind)
-    with workers(backend, n_jobs, client, kind, bool(models_of(design.cells))) as outcomes_of:
+    options = language.checked_options(llm, design.cells)
+    _check_deciders(design.cells, engine, language.with_store(options, out), kind)
+    asks = bool(language.models_of(design.cells))
+    with workers(backend, n_jobs, client, kind, asks) as outcomes_of:
         begin(out, design, kind, engine, steps, options)
         return _finish(Sweep(out), outcomes_of, on_error, progress)
 
@@ -189,82 +186,66 @@ def resume(
     return run(sweep.design, out, model=model, llm=llm, **kept, **options)
 
 
-def _check_choices(n_jobs: Any, **given: str) -> None:
-    """Validate the number of processes, and arguments that have a few values."""
-    choices = {"backend": Backend, "engine": Engine, "on_error": OnError, "progress": Progress}
-    for name, value in given.items():
-        if value not in get_args(choices[name]):
-            raise UnknownNameError(name, value, get_args(choices[name]))
-    if checked_int("n_jobs", n_jobs, -(2**31)) == 0:
-        raise ArgumentError("n_jobs", n_jobs, "be a whole number other than 0")
-
-
 def _checked_model(
     design: Design, model: type[SpreadModel] | str | None, engine: str
 ) -> type[SpreadModel]:
     """Return the model of a sweep, which must allow the design's parameters."""
-    kind = as_model(design.model if model is None else model)
-    made_for = model_name(design.model)
+    kind, made_for = as_model(design.model if model is None else model), model_name(design.model)
     if model_name(kind) != made_for:
-        if made_for != PLAIN:
+        if made_for != model_name(SpreadModel):
             raise ArgumentError("model", model_name(kind), f"be the design's, {made_for}")
         if problems := problems_of(design.cells, kind):
             raise DesignError(problems)
-    if engine == "compiled" and model_name(kind) != PLAIN:
-        raise ArgumentError(
-            "engine", engine, f"be 'mesa' with {kind.__name__}, which is a model of your own"
-        )
+    if engine == "compiled" and kind is not SpreadModel:
+        allowed = f"be 'mesa' with {kind.__name__}, which is a model of your own"
+        raise ArgumentError("engine", engine, allowed)
     return kind
 
 
-def _check_answerable(
+def _check_deciders(
     cells: pd.DataFrame, engine: str, llm: Mapping[str, Any], model: type[SpreadModel]
 ) -> None:
     """Validate that the engine has every cell's law, or that every decider can answer."""
-    from mesa_llmspread.deciders import as_decider
+    known = model_arguments(model)
+    if "decider" not in cells:
+        if "decider" not in known:
+            return
+        cells = cells.assign(decider=known["decider"])
 
-    def check_decider(arguments: dict[str, Any]) -> None:
-        as_decider(decider_of(arguments["decider"], llm)).check()
+    def check(arguments: dict[str, Any]) -> None:
+        if engine == "compiled":
+            compiled_law(arguments)
+        else:
+            as_decider(language.decider_of(arguments["decider"], llm)).check()
 
-    rates = [name for name in cells.columns if name not in model_arguments(model)]
-    if engine == "compiled" and "decider" in cells:
-        problems = failing(cells, ["decider", "media_prob", *rates], compiled_law)
-    elif engine == "compiled":
-        problems = [Problem("decider", "has no value: engine='compiled' needs a law")]
-    else:
-        problems = failing(cells, ["decider", *rates] if "decider" in cells else [], check_decider)
-        forget_deciders()
+    columns = ["decider", "media_prob", *(str(name) for name in cells if name not in known)]
+    problems = failing(cells, columns, check)
+    language.forget_deciders()
     if problems:
         raise DesignError(problems)
 
 
 def _finish(sweep: Sweep, outcomes_of: Any, on_error: str, progress: str) -> Sweep:
     """Do what is missing or failed in a sweep."""
-    from tqdm import tqdm
-
-    names, engine, steps = (
-        sweep.design.parameters,
-        sweep.manifest["engine"],
-        sweep.manifest["steps"],
-    )
-    runs = sweep.runs
+    runs, manifest = sweep.runs, sweep.manifest
     tidy(sweep.path, runs.loc[runs["status"] == "damaged", "run"].tolist())
-    cells = {row["run"]: {name: row[name] for name in names} for row in runs.to_dict("records")}
-    left = runs[runs["status"] != "done"]
-    jobs = [
-        Job(run, cells[run], rng, steps, engine)
-        for run, rng in zip(left["run"].tolist(), left["rng"].tolist(), strict=True)
-    ]
-    llm = None
-    if models_of(sweep.design.cells):
-        llm = with_store(sweep.manifest["llm"], sweep.path)
+    jobs = {
+        row["run"]: Job(
+            row["run"],
+            {name: row[name] for name in sweep.design.parameters},
+            row["rng"],
+            manifest["steps"],
+            manifest["engine"],
+        )
+        for row in runs[runs["status"] != "done"].to_dict("records")
+    }
     # None: the bar is shown on a terminal only.
     hidden = {"none": True, "bar": False, "auto": bool(os.environ.get("CI")) or None}[progress]
-    failed = 0
-    halt: BudgetExceededError | None = None
+    outcomes = outcomes_of(list(jobs.values()), language.with_store(manifest["llm"], sweep.path))
+    failed, halt = 0, None
     with (
         tqdm(total=len(jobs), desc="runs", unit="run", disable=hidden, file=sys.stderr) as bar,
-        contextlib.closing(outcomes_of(jobs, llm)) as outcomes,
+        contextlib.closing(outcomes),
     ):
         for outcome in outcomes:
             if outcome.halt is not None:
@@ -276,7 +257,7 @@ def _finish(sweep: Sweep, outcomes_of: Any, on_error: str, progress: str) -> Swe
                 failed += 1
                 bar.set_postfix(failed=failed)
                 if on_error == "raise":
-                    raise RunError(outcome.run, cells[outcome.run], outcome.error)
+                    raise RunError(outcome.run, jobs[outcome.run].cell, outcome.error)
     sweep = Sweep(sweep.path)
     if halt is not None:
         raise SweepBudgetError(halt, sweep.path, len(sweep.done), len(sweep.runs))

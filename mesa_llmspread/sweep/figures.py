@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+from mesa_llmspread._validation import check_name
+from mesa_llmspread.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +43,9 @@ def plot_rates(table: pd.DataFrame, factor: str, series: str | None = None) -> F
     ArgumentError
         If there is nothing to draw.
     """
-    _check_columns(table, factor=factor, **({} if series is None else {"series": series}))
+    check_name("factor", factor, [*map(str, table)])
+    if series is not None:
+        check_name("series", series, [*map(str, table)])
     if "parameter" not in table or table["estimate"].isna().all():
         raise ArgumentError("table", list(table.columns), "hold rates, as fit_cells returns them")
     rates = table.dropna(subset=["estimate"]).groupby(["law", "parameter"], sort=False)
@@ -52,11 +55,11 @@ def plot_rates(table: pd.DataFrame, factor: str, series: str | None = None) -> F
         groups = [("", part)] if series is None else list(part.groupby(series, sort=False))
         for i, (label, group) in enumerate(groups):
             apart = (i - (len(groups) - 1) / 2) * 0.08
-            estimate, low, high = (group[name] for name in ("estimate", "low", "high"))
+            below, above = group["estimate"] - group["low"], group["high"] - group["estimate"]
             axis.errorbar(
                 _places(part[factor], group[factor], apart),
-                estimate,
-                yerr=np.maximum([estimate - low, high - estimate], 0),
+                group["estimate"],
+                yerr=np.maximum([below, above], 0),
                 fmt="o",
                 color=_COLOURS[i % len(_COLOURS)],
                 ms=4,
@@ -94,13 +97,15 @@ def plot_heatmap(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
     UnknownNameError
         If there is no such column.
     """
-    _check_columns(table, x=x, y=y, value=value)
+    for name, column in (("x", x), ("y", y), ("value", value)):
+        check_name(name, column, [*map(str, table)])
     grid = table.pivot_table(index=y, columns=x, values=value, aggfunc="mean", sort=True)
     figure = _figure(1.6 + 0.7 * len(grid.columns), 1.4 + 0.45 * len(grid))
     axis = figure.subplots()
     image = axis.imshow(grid, origin="lower", aspect="auto", cmap="viridis")
-    axis.set_xticks(range(len(grid.columns)), [_label(v) for v in grid.columns])
-    axis.set_yticks(range(len(grid)), [_label(v) for v in grid.index])
+    for ticks, values in ((axis.set_xticks, grid.columns), (axis.set_yticks, grid.index)):
+        labels = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in values]
+        ticks(range(len(values)), labels)
     axis.set(xlabel=x, ylabel=y)
     middle = (np.nanmin(grid) + np.nanmax(grid)) / 2
     for (row, column), number in np.ndenumerate(grid.to_numpy(dtype=float)):
@@ -109,13 +114,6 @@ def plot_heatmap(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
         axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label=value)
     return figure
-
-
-def _check_columns(table: pd.DataFrame, **columns: str) -> None:
-    """Validate that a table has the columns that arguments name."""
-    for name, column in columns.items():
-        if column not in table:
-            raise UnknownNameError(name, column, table.columns)
 
 
 def _places(every: pd.Series, own: pd.Series, apart: float) -> npt.NDArray[np.float64]:
@@ -128,10 +126,6 @@ def _places(every: pd.Series, own: pd.Series, apart: float) -> npt.NDArray[np.fl
         return own.map(values.index).to_numpy(dtype=float) + apart
     gap = float(np.diff(values).min()) if len(values) > 1 else 1.0
     return own.to_numpy(dtype=float) + apart * gap
-
-
-def _label(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _figure(width: float, height: float) -> Figure:

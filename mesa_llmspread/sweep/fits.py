@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 
+from mesa_llmspread._validation import check_name
 from mesa_llmspread._words import counted
-from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError, UnknownNameError
+from mesa_llmspread.events import get_event
+from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError
+from mesa_llmspread.inference import compare, fit
+from mesa_llmspread.sweep.design import salib
 from mesa_llmspread.sweep.results import Sweep, read_records
-from mesa_llmspread.sweep.sampling import salib, salib_problem
 from mesa_llmspread.sweep.workers import dumps, loads
 from mesa_llmspread.transmission import TransmissionLaw, resolve_law
 
@@ -61,46 +65,35 @@ def fit_cells(
     UnknownNameError
         If ``by`` names no column of the design, or the law is unknown.
     """
-    from joblib import Parallel, delayed
-
     sweep.check_decisions()
-    names = sweep.design.parameters if by is None else [by] if isinstance(by, str) else list(by)
-    groups = [
-        (dict(zip(names, values, strict=True)), [sweep.file(run) for run in part["run"]])
-        for values, part in _grouped(sweep, names)
-    ]
-    if not groups:
+    runs, known = sweep.runs[sweep.runs["status"] == "done"], [*sweep.design.parameters]
+    names = known if by is None else [by] if isinstance(by, str) else list(by)
+    if runs.empty:
         raise ArgumentError("sweep", sweep, "have runs that are done")
+    if "event" in runs:
+        types = {event: get_event(event).event_type for event in runs["event"].unique()}
+        runs = runs.assign(event_type=runs["event"].map(types))
+        known = [*known, "event_type"]
+    for name in names:
+        check_name("by", name, known)
+    groups = list(runs.groupby(names, sort=False))
     # The law itself goes to the workers, which may not know its name.
     template = dumps(None if law is None else resolve_law(law, **options))
     found: Iterable[list[dict[str, Any]]] = Parallel(n_jobs=n_jobs)(
-        delayed(_fit_runs)(files, template, level) for _, files in groups
+        delayed(_fit_runs)([sweep.file(run) for run in part["run"]], template, level)
+        for _, part in groups
     )
     return pd.DataFrame(
-        [{**values, **row} for (values, _), rows in zip(groups, found, strict=True) for row in rows]
+        [
+            {**dict(zip(names, values, strict=True)), **row}
+            for (values, _), rows in zip(groups, found, strict=True)
+            for row in rows
+        ]
     )
-
-
-def _grouped(sweep: Sweep, names: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
-    """Group the runs that are done by columns of the design."""
-    from mesa_llmspread.events import get_event
-
-    runs = sweep.runs[sweep.runs["status"] == "done"]
-    known = list(sweep.design.parameters)
-    if "event" in known:
-        types = {event: get_event(event).event_type for event in runs["event"].unique()}
-        runs = runs.assign(event_type=runs["event"].map(types))
-        known.append("event_type")
-    for name in names:
-        if name not in known:
-            raise UnknownNameError("by", name, known)
-    return runs.groupby(list(names), sort=False)
 
 
 def _fit_runs(folders: list[Path], template: bytes, level: float) -> list[dict[str, Any]]:
     """Fit the runs in some folders; one row per rate."""
-    from mesa_llmspread.inference import compare, fit
-
     law: TransmissionLaw | None = loads(template)
     try:
         data = read_records(folders)
@@ -113,8 +106,7 @@ def _fit_runs(folders: list[Path], template: bytes, level: float) -> list[dict[s
             "law": result.name,
             "parameter": name,
             "estimate": value,
-            "low": result.ci[name][0],
-            "high": result.ci[name][1],
+            **dict(zip(("low", "high"), result.ci[name], strict=True)),
             "stderr": result.stderr[name],
             **{field: getattr(result, field) for field in shared},
         }
@@ -156,30 +148,20 @@ def sensitivity(
     SALib (Iwanaga, Usher & Herman 2022, doi:10.18174/sesmo.18155); estimators of Saltelli et
     al. (2010), doi:10.1016/j.cpc.2009.09.018.
     """
-    origin = sweep.manifest["design"]["origin"]
+    origin, outcomes = sweep.design.origin, sweep.outcomes()
     if origin["kind"] != "saltelli":
         raise ArgumentError("sweep", origin["kind"], "be of a design made by Design.saltelli")
-    outcomes = sweep.outcomes()
-    if outcome not in ("final", "half", "length"):
-        raise UnknownNameError("outcome", outcome, ("final", "half", "length"))
-    left = len(sweep.design) - len(outcomes)
-    if left:
+    check_name("outcome", outcome, ("final", "half", "length"))
+    if left := len(sweep.design) - len(outcomes):
         raise ArgumentError("sweep", sweep, f"be finished, {counted(left, 'run')} left: resume it")
     values = outcomes.groupby("cell")[outcome].mean().to_numpy()
     if np.isnan(values).any() or np.ptp(values) == 0:
-        raise ArgumentError(
-            "outcome", outcome, "have a value in every cell, and not the same in all"
-        )
+        allowed = "have a value in every cell, and not the same in all"
+        raise ArgumentError("outcome", outcome, allowed)
     names = list(origin["ranges"])
-    found = salib("analyze.sobol").analyze(
-        salib_problem(names), values, calc_second_order=False, conf_level=level, seed=rng + 1
+    analysis, problem = salib("analyze.sobol", names)
+    found = analysis.analyze(
+        problem, values, calc_second_order=False, conf_level=level, seed=rng + 1
     )
-    return pd.DataFrame(
-        {
-            "parameter": names,
-            "first": found["S1"],
-            "first_ci": found["S1_conf"],
-            "total": found["ST"],
-            "total_ci": found["ST_conf"],
-        }
-    )
+    columns = {"first": "S1", "first_ci": "S1_conf", "total": "ST", "total_ci": "ST_conf"}
+    return pd.DataFrame({"parameter": names, **{name: found[key] for name, key in columns.items()}})

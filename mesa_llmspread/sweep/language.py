@@ -12,44 +12,31 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 import pandas as pd
 
+from mesa_llmspread._validation import check_name
+from mesa_llmspread.deciders import LLMDecider, language_model
 from mesa_llmspread.deciders.llm.providers import public_address
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.sweep.arguments import arguments_of
 
-if TYPE_CHECKING:
-    from mesa_llmspread.deciders import LLMDecider
-
 __all__ = [
-    "LIMITS",
-    "checked_options",
-    "decider_of",
-    "forget_deciders",
-    "models_of",
-    "share_of",
-    "template_hashes",
-    "with_store",
+    *("LIMITS", "checked_options", "decider_of", "forget_deciders", "models_of", "share_of"),
+    *("template_hashes", "with_store"),
 ]
 
 #: Options that may change when a sweep goes on: none of them changes a decision.
 LIMITS = (
-    "api_base",
-    "key_variable",
-    "max_attempts",
-    "max_calls",
-    "max_concurrency",
-    "max_cost_usd",
-    "mode",
-    "requests_per_minute",
-    "timeout",
-    "tokens_per_minute",
+    *("api_base", "key_variable", "mode", "timeout", "max_attempts", "max_concurrency"),
+    *("max_calls", "max_cost_usd", "requests_per_minute", "tokens_per_minute"),
 )
 
 _PREFIX = "llm:"
+# Most calls under way at one time, over all workers, if no other number is given.
+_AT_ONCE = 32
+_OPTIONS = inspect.signature(LLMDecider).parameters
 
 
 def models_of(cells: pd.DataFrame) -> list[str]:
@@ -92,33 +79,26 @@ def checked_options(llm: Mapping[str, Any] | None, cells: pd.DataFrame) -> dict[
         If an option is unknown, not plain, or has a value that is not allowed; or if no
         cell has a language model.
     """
-    from mesa_llmspread.deciders import LLMDecider
-
-    if llm is None:
+    if not llm:
         return {}
     if not isinstance(llm, Mapping):
         raise ArgumentTypeError("llm", llm, "a mapping of options")
-    if llm and not models_of(cells):
+    if not models_of(cells):
         raise ArgumentError("llm", sorted(llm), "stand with a decider 'llm:MODEL' in the design")
-    known = [name for name in inspect.signature(LLMDecider).parameters if name != "model"]
     options: dict[str, Any] = {}
     for name, value in llm.items():
-        if name not in known:
-            raise UnknownNameError("llm", name, known)
+        check_name("llm", name, [known for known in _OPTIONS if known != "model"])
         options[name] = os.fspath(value) if isinstance(value, os.PathLike) else value
         if not isinstance(options[name], str | int | float | None):
             raise ArgumentTypeError(f"llm[{name!r}]", value, "a number, a text or None")
     if options.get("store") is not None:
         options["store"] = os.path.abspath(options["store"])
     LLMDecider(f"openai/{_PREFIX}", **{"store": os.devnull, **options})
-    address = urlsplit(options.get("api_base") or "")
-    if address.username or address.password or address.query or address.fragment:
-        raise ArgumentError(
-            "llm['api_base']",
-            public_address(address.geturl()),
-            "have no user, password, query or fragment, because it is written to the sweep's "
-            "folder; name the key's variable as key_variable",
-        )
+    address = options.get("api_base") or ""
+    if address and (public := public_address(address)).lower() != address.lower():
+        why = "because it is written to the sweep's folder; name the key's variable as key_variable"
+        allowed = f"have no user, password, query or fragment, {why}"
+        raise ArgumentError("llm['api_base']", public, allowed)
     if str(template := options.get("template")).endswith(".toml"):
         options["template"] = os.path.abspath(str(template))
     return options
@@ -172,14 +152,11 @@ def share_of(options: Mapping[str, Any], workers: int) -> dict[str, Any]:
     >>> share_of({"requests_per_minute": 600, "max_concurrency": 8, "max_calls": 100}, 4)
     {'requests_per_minute': 150.0, 'max_concurrency': 2, 'max_calls': 100}
     """
-    from mesa_llmspread.deciders import LLMDecider
-
-    usual = inspect.signature(LLMDecider).parameters["max_concurrency"].default
-    share = {**options}
+    share = dict(options)
     for name in ("requests_per_minute", "tokens_per_minute"):
         if share.get(name) is not None:
             share[name] /= workers
-    share["max_concurrency"] = max(1, share.get("max_concurrency", usual) // workers)
+    share["max_concurrency"] = max(1, (share.get("max_concurrency") or _AT_ONCE) // workers)
     return share
 
 
@@ -207,8 +184,6 @@ def decider_of(decider: Any, options: Mapping[str, Any]) -> Any:
 # Limits per minute hold only as long as runs share the decider that counts.
 @lru_cache(maxsize=64)
 def _language_model(text: str, options: str) -> LLMDecider:
-    from mesa_llmspread.deciders import language_model
-
     return language_model(text, **json.loads(options))
 
 

@@ -12,21 +12,17 @@ from typing import Any
 import pandas as pd
 import pyarrow.dataset as ds
 
-from mesa_llmspread._validation import checked_int
+from mesa_llmspread._validation import check_name, checked_int
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.data.files import read_info
-from mesa_llmspread.data.schema import AGENT_COLUMNS, COUNT_COLUMNS, EXPOSURE_COLUMNS
-from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+from mesa_llmspread.data.schema import SCHEMA
+from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.storage import read_design, read_manifest, run_folder, run_states
 
 __all__ = ["Sweep", "load", "read_records"]
 
-_COLUMNS = {
-    "counts": list(COUNT_COLUMNS),
-    "exposures": list(EXPOSURE_COLUMNS),
-    "agents": list(AGENT_COLUMNS),
-}
+_COLUMNS = {name: [column.name for column in columns] for name, columns in SCHEMA.items()}
 
 
 class Sweep:
@@ -77,12 +73,12 @@ class Sweep:
     @property
     def counts(self) -> pd.DataFrame:
         """One row per run and step: the columns of ``SpreadData.counts``, and the design's."""
-        return self._with_design(self._read("counts", self.done))
+        return self._read("counts", self.done)
 
     @property
     def exposures(self) -> pd.DataFrame:
         """One row per decision: the columns of ``SpreadData.exposures``, and the design's."""
-        return self._with_design(self._read("exposures", self.done))
+        return self._read("exposures", self.done)
 
     def frame(self) -> pd.DataFrame:
         """Return counts and exposures as one table.
@@ -93,9 +89,8 @@ class Sweep:
             Counts and exposures below each other, told apart by the column ``table``, with
             the design's columns; empty where a column belongs to the other table.
         """
-        names = ("counts", "exposures")
-        tables = [self._read(name, self.done).assign(table=name) for name in names]
-        return self._with_design(pd.concat(tables, ignore_index=True))
+        tables = [self._read(name, self.done, table=name) for name in ("counts", "exposures")]
+        return pd.concat(tables, ignore_index=True)
 
     def chunks(
         self, table: str = "exposures", columns: Sequence[str] | None = None, runs: int = 100
@@ -114,14 +109,12 @@ class Sweep:
         ------
         DataFrame
         """
-        if table not in _COLUMNS:
-            raise UnknownNameError("table", table, _COLUMNS)
+        check_name("table", table, _COLUMNS)
         for column in columns or ():
-            if column not in _COLUMNS[table]:
-                raise UnknownNameError("columns", column, _COLUMNS[table])
+            check_name("columns", column, _COLUMNS[table])
         size, done = checked_int("runs", runs, 1), self.done
         for start in range(0, len(done), size):
-            yield self._with_design(self._read(table, done[start : start + size], columns))
+            yield self._read(table, done[start : start + size], columns)
 
     def outcomes(self) -> pd.DataFrame:
         """Return one row per run that is done.
@@ -133,7 +126,7 @@ class Sweep:
             ``half`` (the first step with half of the agents; NaN if it was never reached) and
             ``length`` (the last step).
         """
-        counts = self._read("counts", self.done)
+        counts = _read("counts", [self.file(run) for run in self.done])
         counts["share"] = counts["infected"] / (counts["infected"] + counts["susceptible"])
         by_run = counts.groupby("run")
         found = pd.DataFrame(
@@ -180,17 +173,12 @@ class Sweep:
         return run_folder(self.path, run)
 
     def _read(
-        self, table: str, runs: Sequence[int], columns: Sequence[str] | None = None
+        self, name: str, runs: Sequence[int], columns: Sequence[str] | None = None, **more: Any
     ) -> pd.DataFrame:
-        """Read a table of some runs, in order of run."""
-        wanted = _COLUMNS[table] if columns is None else list(dict.fromkeys(["run", *columns]))
-        return _read(table, [self.file(run) for run in runs], wanted)
-
-    def _with_design(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Add the design's columns."""
-        design = self.design.table
-        new = [name for name in design if name == "run" or name not in table.columns]
-        return table.merge(design[new], on="run", how="left")
+        """Read a table of some runs, in order of run, with more columns and the design's."""
+        table = _read(name, [self.file(run) for run in runs], columns).assign(**more)
+        new = [name for name in self.design.table if name == "run" or name not in table]
+        return table.merge(self.design.table[new], on="run", how="left")
 
 
 def load(out: str | Path) -> Sweep:
@@ -226,7 +214,7 @@ def read_records(folders: Sequence[Path]) -> SpreadData:
     SpreadData
         The runs keep their numbers.
     """
-    tables = {name: _read(name, folders, columns) for name, columns in _COLUMNS.items()}
+    tables = {name: _read(name, folders) for name in _COLUMNS}
     info = {run: known for folder in folders for run, known in read_info(folder).items()}
     return SpreadData(**tables, info=info)
 
@@ -235,8 +223,11 @@ def _dataset(table: str, folders: Sequence[Path]) -> ds.Dataset:
     return ds.dataset([f"{folder}/{table}.parquet" for folder in folders], format="parquet")
 
 
-def _read(table: str, folders: Sequence[Path], columns: Sequence[str]) -> pd.DataFrame:
-    """Read a table of some records, in order of folder."""
+def _read(
+    table: str, folders: Sequence[Path], columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Read a table of some records, in order of folder: the run, and some columns or all."""
+    wanted = _COLUMNS[table] if columns is None else list(dict.fromkeys(["run", *columns]))
     if not folders:
-        return pd.DataFrame({name: [] for name in columns})
-    return _dataset(table, folders).to_table(columns=list(columns)).to_pandas()
+        return pd.DataFrame({name: [] for name in wanted})
+    return _dataset(table, folders).to_table(columns=wanted).to_pandas()

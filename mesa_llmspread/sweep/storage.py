@@ -12,31 +12,23 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from mesa_llmspread.data.files import FORMAT, read_info
+from mesa_llmspread.data.files import FORMAT, read_info, write_files
 from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.exceptions import ArgumentError, InputFileError, OutputError
 from mesa_llmspread.io import is_free, make_folder, new_folder, write_whole
+from mesa_llmspread.model import SpreadModel
 from mesa_llmspread.sweep.arguments import model_name
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Outcome
 from mesa_llmspread.sweep.language import LIMITS, template_hashes
 
-if TYPE_CHECKING:
-    from mesa_llmspread.model import SpreadModel
-
 __all__ = [
-    "begin",
-    "holds_sweep",
-    "read_design",
-    "read_manifest",
-    "run_folder",
-    "run_states",
-    "save_outcome",
-    "tidy",
+    *("begin", "holds_sweep", "read_design", "read_manifest", "run_folder", "run_states"),
+    *("save_outcome", "tidy"),
 ]
 
 
@@ -102,9 +94,7 @@ def read_design(path: Path, manifest: dict[str, Any]) -> Design:
         table = pd.read_parquet(file)
     except (OSError, ValueError) as error:
         raise InputFileError(file, f"is not a readable Parquet table: {error}") from error
-    return Design.checked_before(
-        table=table, seed=made["seed"], origin=made["origin"], model=manifest["model"]
-    )
+    return Design.from_table(table, made["seed"], made["origin"], manifest["model"])
 
 
 def begin(
@@ -147,8 +137,7 @@ def begin(
         "versions": package_versions(),
         "git": _git_commit(),
     }
-    there = holds_sweep(path)
-    if there:
+    if there := holds_sweep(path):
         before = read_manifest(path)
         smaller = read_design(path, before)
         _check_same(path, before, manifest, design.lacks(smaller))
@@ -207,18 +196,9 @@ def save_outcome(path: Path, outcome: Outcome) -> None:
     """Write the record of a run, or why it failed; raise OutputError if that is impossible."""
     failure = _failure_file(path, outcome.run)
     if outcome.files is not None:
-        folder = run_folder(path, outcome.run)
-        building = folder.with_name(f".{folder.name}")
-        try:
-            building.mkdir()
-            for name, content in outcome.files.items():
-                (building / name).write_bytes(content)
-            building.rename(folder)
-        except OSError as error:
-            shutil.rmtree(building, ignore_errors=True)
-            raise OutputError(folder, error.strerror or str(error)) from error
+        write_files(outcome.files, run_folder(path, outcome.run))
         failure.unlink(missing_ok=True)
-    elif outcome.error:
+    else:
         why = {"run": outcome.run, "error": outcome.error, "traceback": outcome.traceback}
         write_whole(failure, json.dumps(why, indent=2).encode())
 
@@ -265,7 +245,7 @@ def _git_commit() -> str | None:
     """Return the commit of the working folder, None outside a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
+    return found.stdout.strip() or None

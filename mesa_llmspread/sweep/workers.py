@@ -17,17 +17,22 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import cloudpickle
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 
 from mesa_llmspread._watchdog import end_with
+from mesa_llmspread.deciders import register_decider, registered_deciders
+from mesa_llmspread.deciders.llm.providers import load_litellm
 from mesa_llmspread.exceptions import ArgumentError, WorkerLostError
+from mesa_llmspread.meanfield import register_closure
+from mesa_llmspread.meanfield.closure import registered_closures
+from mesa_llmspread.model import SpreadModel
 from mesa_llmspread.sweep.engines import Job, Outcome, failed, perform
 from mesa_llmspread.sweep.language import forget_deciders, share_of
-
-if TYPE_CHECKING:
-    from distributed import Client
-
-    from mesa_llmspread.model import SpreadModel
+from mesa_llmspread.transmission import register_law
+from mesa_llmspread.transmission.registry import registered_laws
 
 __all__ = ["dumps", "loads", "workers"]
 
@@ -37,7 +42,7 @@ Outcomes = Generator[Outcome, None, None]
 @contextlib.contextmanager
 def workers(
     backend: str, n_jobs: int, client: Any, model: type[SpreadModel], language: bool
-) -> Iterator[Callable[[Sequence[Job], Mapping[str, Any] | None], Outcomes]]:
+) -> Iterator[Callable[[Sequence[Job], Mapping[str, Any]], Outcomes]]:
     """Connect to the workers of a backend.
 
     Parameters
@@ -52,9 +57,9 @@ def workers(
     Yields
     ------
     callable
-        Called with jobs and the options of language models (None for a sweep without), it
-        yields their outcomes, in the order in which they are done. When a budget is used up,
-        only the jobs that are under way are finished.
+        Called with jobs and the options of language models, it yields their outcomes, in the
+        order in which they are done. When a budget is used up, only the jobs that are under way
+        are finished.
 
     Raises
     ------
@@ -63,11 +68,9 @@ def workers(
     WorkerLostError
         While outcomes are read: if a worker died, or a Dask cluster lost its scheduler.
     """
-    from joblib import effective_n_jobs, parallel_config
-
+    options: dict[str, Any] = {"backend": backend, "n_jobs": n_jobs}
+    lost: tuple[type[BaseException], ...] = (BrokenProcessPool, CancelledError)
     with contextlib.ExitStack() as stack:
-        options: dict[str, Any] = {"backend": backend, "n_jobs": n_jobs}
-        lost: tuple[type[BaseException], ...] = (BrokenProcessPool, CancelledError)
         if backend == "sequential":
             options["n_jobs"] = 1
             work: Callable[..., Outcome] = partial(perform, model=model)
@@ -76,17 +79,17 @@ def workers(
             sweep = os.getpid() if backend == "loky" else None
             work = partial(_perform_elsewhere, sweep, _packed(model))
         if backend == "dask":
-            client = stack.enter_context(_dask_client(client, n_jobs))
+            cluster = stack.enter_context(_dask_client(client, n_jobs))
             if language:
-                _check_machine(client)
-            options |= {"client": client, "n_jobs": -1}
+                _check_machine(cluster)
+            options |= {"client": cluster, "n_jobs": -1}
             from distributed import KilledWorker
 
             lost += (KilledWorker,)
         elif backend == "loky" and language:
             # Workers that load litellm later, hundreds of megabytes, would be mistaken for
             # leaking memory, and be replaced in the middle of the sweep.
-            options["initializer"] = _load_litellm
+            options["initializer"] = load_litellm
         stack.enter_context(parallel_config(**options))
         try:
             number = effective_n_jobs(None)
@@ -100,27 +103,23 @@ def _outcomes(
     number: int,
     lost: tuple[type[BaseException], ...],
     jobs: Sequence[Job],
-    llm: Mapping[str, Any] | None,
+    llm: Mapping[str, Any],
 ) -> Outcomes:
     """Yield the outcomes of jobs that are done by a number of workers."""
-    from joblib import Parallel, delayed
-
-    share = None if llm is None else share_of(llm, max(1, min(number, len(jobs))))
+    share = share_of(llm, max(1, min(number, len(jobs))))
     under_way: set[int] = set()
     halted = False
 
-    def waiting() -> Iterator[Job]:
+    def waiting() -> Iterator[Any]:
         for job in jobs:
             if halted:
                 return
             under_way.add(job.run)
-            yield job
+            yield delayed(work)(job, share)
 
     parallel = Parallel(return_as="generator_unordered")
     try:
-        with contextlib.closing(
-            parallel(delayed(work)(job, share) for job in waiting())
-        ) as outcomes:
+        with contextlib.closing(parallel(waiting())) as outcomes:
             for outcome in outcomes:
                 under_way.remove(outcome.run)
                 # What one run could not spend, the next one cannot spend either.
@@ -131,7 +130,7 @@ def _outcomes(
 
 
 def _perform_elsewhere(
-    sweep: int | None, parts: bytes, job: Job, llm: Mapping[str, Any] | None
+    sweep: int | None, parts: bytes, job: Job, llm: Mapping[str, Any]
 ) -> Outcome:
     """Do a run in a worker; one of this machine ends with the process of its sweep."""
     if sweep is not None:
@@ -143,46 +142,34 @@ def _perform_elsewhere(
     return perform(job, llm, model)
 
 
-def _load_litellm() -> None:
-    from mesa_llmspread.deciders.llm.providers import load_litellm
-
-    load_litellm()
-
-
-def _dask_client(client: Any, n_jobs: int) -> contextlib.AbstractContextManager[Client]:
+def _dask_client(client: Any, n_jobs: int) -> contextlib.AbstractContextManager[Any]:
     """Connect to a Dask cluster, or start one on this machine that stops with its client."""
     try:
         from distributed import Client
     except ImportError as error:
-        raise ArgumentError(
-            "backend", "dask", "have Dask installed: pip install 'mesa_llmspread[cluster]'"
-        ) from error
+        fix = "have Dask installed: pip install 'mesa_llmspread[cluster]'"
+        raise ArgumentError("backend", "dask", fix) from error
     if isinstance(client, Client):
         return contextlib.nullcontext(client)
     local: dict[str, Any] = {}
     if client is None:
-        from joblib import cpu_count
-
-        local = {"n_workers": cpu_count() if n_jobs < 0 else n_jobs, "threads_per_worker": 1}
+        local = {"n_workers": effective_n_jobs(n_jobs), "threads_per_worker": 1}
         local |= {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
     try:
         return Client(client, set_as_default=False, **local)
     except (OSError, ValueError, TypeError) as error:
-        raise ArgumentError(
-            "client", client, f"be the address of a Dask scheduler that answers ({error})"
-        ) from error
+        allowed = f"be the address of a Dask scheduler that answers ({error})"
+        raise ArgumentError("client", client, allowed) from error
 
 
-def _check_machine(client: Client) -> None:
+def _check_machine(client: Any) -> None:
     """Validate that all workers can share a store of calls, which is on a local disk."""
-    elsewhere = set(client.run(_machine).values()) - {_machine()}
-    if elsewhere:
-        raise ArgumentError(
-            "client",
-            client,
+    if elsewhere := set(client.run(_machine).values()) - {_machine()}:
+        allowed = (
             "have its workers on this machine where a language model decides, because they share "
-            f"one store of calls; there are some on {', '.join(sorted(elsewhere))}",
+            f"one store of calls; there are some on {', '.join(sorted(elsewhere))}"
         )
+        raise ArgumentError("client", client, allowed)
 
 
 def _machine() -> str:
@@ -191,8 +178,6 @@ def _machine() -> str:
 
 def dumps(value: Any) -> bytes:
     """Pickle a value for a worker, which may have been started before a path was added."""
-    import cloudpickle
-
     return pickle.dumps((sys.path, cloudpickle.dumps(value)))
 
 
@@ -206,68 +191,33 @@ def loads(content: bytes) -> Any:
 def _packed(model: type[SpreadModel]) -> bytes:
     """Pickle what is registered in this process, and the model of a sweep.
 
-    Parameters
-    ----------
-    model : type of SpreadModel
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    ArgumentError
-        If a part cannot be pickled; it names the part.
+    Raises ArgumentError if a part cannot be pickled; it names the part.
     """
-    from mesa_llmspread.deciders import registered_deciders
-    from mesa_llmspread.meanfield.closure import registered_closures
-    from mesa_llmspread.transmission.registry import registered_laws
-
-    parts: dict[str, dict[str, Any]] = {
+    registered: dict[str, Any] = {
         "decider": registered_deciders(),
         "law": registered_laws(),
         "closure": registered_closures(),
         "model": {model.__name__: model},
     }
-    for kind, by_name in parts.items():
-        for name, part in by_name.items():
-            try:
-                dumps(part)
-            except Exception as error:  # whatever a user's object raises
-                raise ArgumentError(
-                    kind,
-                    name,
-                    f"be picklable for the workers of a sweep ({error}), or stand with "
-                    "backend='sequential'",
-                ) from error
+    parts = [(kind, name, part) for kind, own in registered.items() for name, part in own.items()]
+    for kind, name, part in parts:
+        try:
+            cloudpickle.dumps(part)
+        except Exception as error:  # whatever a user's object raises
+            fix = f"be picklable for the workers of a sweep ({error})"
+            raise ArgumentError(kind, name, f"{fix}, or stand with backend='sequential'") from error
     return dumps(parts)
 
 
 @lru_cache(maxsize=1)  # a name may be registered again, and then again as it was
 def _unpacked(parts: bytes) -> type[SpreadModel]:
-    """Register parts in this process, and return the model of the sweep.
-
-    Parameters
-    ----------
-    parts : bytes
-        From :func:`_packed`.
-
-    Returns
-    -------
-    type of SpreadModel
-    """
-    from mesa_llmspread.deciders import register_decider
-    from mesa_llmspread.transmission import register_law
-
-    own = loads(parts)
-    for name, decider in own["decider"].items():
-        register_decider(name, decider)
-    for law in own["law"].values():
-        register_law(law)
-    if own["closure"]:
-        from mesa_llmspread.meanfield import register_closure
-
-        for closure in own["closure"].values():
-            register_closure(closure)
-    [model] = own["model"].values()
+    """Register what :func:`_packed` pickled, and return the model of the sweep."""
+    *registered, (_, _, model) = loads(parts)
+    for kind, name, part in registered:
+        if kind == "decider":
+            register_decider(name, part)
+        elif kind == "law":
+            register_law(part)
+        else:
+            register_closure(part)
     return model

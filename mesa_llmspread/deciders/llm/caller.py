@@ -16,7 +16,7 @@ from mesa_llmspread.deciders.llm.call import Call, fingerprint
 from mesa_llmspread.deciders.llm.client import Client
 from mesa_llmspread.deciders.llm.faults import PASSING, Fault
 from mesa_llmspread.deciders.llm.limits import Limits
-from mesa_llmspread.deciders.llm.prompts import Messages, marker_for, with_marker
+from mesa_llmspread.deciders.llm.prompts import Messages, marker_for, with_markers
 from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.deciders.llm.usage import Decided, Usage
 from mesa_llmspread.exceptions import (
@@ -116,9 +116,9 @@ class Caller:
         run = hashlib.sha256(b"run" + self.secret).hexdigest()[:16]
         known = dict[str, Any](model=client.model, schema=client.schema, draw=draw, run=run)
         key = fingerprint({**known, "parameters": client.parameters, "prompt": messages})
-        sent = with_marker(messages, marker_for(self.secret, key))
+        codes = (marker_for(self.secret, marked) for marked in (key, f"{run} {event}"))
         known["parameters"] = json.dumps(client.parameters, sort_keys=True)
-        known["prompt"] = json.dumps(sent, ensure_ascii=False)
+        known["prompt"] = json.dumps(with_markers(messages, *codes), ensure_ascii=False)
         return Call(key=key, step=step, agent=agent, profile=profile, event=event, **known)
 
     @contextlib.contextmanager

@@ -33,8 +33,8 @@ class Fault:
     ----------
     kind : str
         A kind of failure of one decision (``refusal``, ``truncated``, ``malformed``,
-        ``bad_request``, ``timeout``, ``rate_limit``, ``server``); or ``fatal`` or
-        ``unreachable`` if no other call would do better.
+        ``bad_request``, ``timeout``, ``rate_limit``, ``server``); or ``fatal``,
+        ``no_logprobs`` or ``unreachable`` if no other call would do better.
     detail : str
         What happened, safe to show.
     retry_after : float or None

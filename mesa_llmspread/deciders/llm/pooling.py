@@ -111,7 +111,7 @@ def _drawn(answers: Sequence[Call], coin: float) -> Decision:
     alike = [call for call in answers if call.outcome == outcome.value]
     # Given the outcome, the coin is uniform on its side of the chance.
     pick = coin / chance if repost else (coin - chance) / (1 - chance)
-    return alike[int(pick * len(alike))].decision() if alike else Decision(outcome)
+    return alike[int(pick * len(alike)) % len(alike)].decision() if alike else Decision(outcome)
 
 
 def token_repost_prob(tokens: Sequence[Any]) -> float | None:
