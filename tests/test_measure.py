@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from mesa_llmspread import (
     compare_tables,
     measure,
 )
+from mesa_llmspread.deciders.llm.local import addresses
 from mesa_llmspread.deciders.llm.measure import Experiment
 from mesa_llmspread.deciders.table import TableWarning
 from mesa_llmspread.exceptions import (
@@ -32,6 +35,7 @@ from mesa_llmspread.exceptions import (
     UnknownNameError,
 )
 from mesa_llmspread.reporting.table_figures import plot_table
+from mesa_llmspread.sweep import Design, run
 
 SMALL: dict[str, Any] = {
     "profiles": ["OCEAN", "ocean"],
@@ -194,6 +198,33 @@ def test_a_run_of_the_command_line_takes_a_file(tiny: Path, tmp_path: Path) -> N
     info = json.loads((tmp_path / "run" / "manifest.json").read_text(encoding="utf-8"))
     assert "gguf:tiny@" in json.dumps(info)
     assert str(tiny.parent) not in json.dumps(info)
+
+
+ELSEWHERE = """
+import json, sys
+from mesa_llmspread import LLMDecider
+from mesa_llmspread.deciders.llm.local import use_addresses
+use_addresses(json.loads(sys.argv[2]))
+print(LLMDecider(sys.argv[1]).client.local.serve())
+"""
+
+
+def test_the_workers_of_a_sweep_share_one_server(tiny: Path, tmp_path: Path) -> None:
+    text = f"llm:gguf:{tiny}"
+    design = Design(
+        {"decider": [text], "n": [8], "k": [2], "initial_infected": [2]}, replicates=3, rng=1
+    )
+    options = {"max_failed": 1.0, "sampling": "logprobs", "feed_detail": "counts"}
+    sweep = run(design, tmp_path / "sweep", steps=1, n_jobs=2, llm=options)
+    assert (sweep.runs["status"] == "done").all()
+    ours = LLMDecider(f"gguf:{tiny}", feed_detail="counts").client.local
+    assert ours is not None
+    wanted = LLMDecider(f"gguf:{tiny}").client.local
+    assert wanted is not None
+    address = wanted.serve()
+    command = [sys.executable, "-c", ELSEWHERE, f"gguf:{tiny}", json.dumps(addresses())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == address != ours.serve()
 
 
 def test_a_file_that_is_no_model_is_named(tmp_path: Path, tiny: Path) -> None:

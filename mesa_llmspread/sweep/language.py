@@ -18,13 +18,14 @@ import pandas as pd
 
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.deciders import LLMDecider, language_model
+from mesa_llmspread.deciders.llm.local import addresses, use_addresses
 from mesa_llmspread.deciders.llm.providers import public_address
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.sweep.arguments import arguments_of
 
 __all__ = [
     *("LIMITS", "checked_options", "decider_of", "forget_deciders", "models_of", "share_of"),
-    *("template_hashes", "with_store"),
+    *("template_hashes", "with_servers", "with_store"),
 ]
 
 #: Options that may change when a sweep goes on: none of them changes a decision.
@@ -34,6 +35,8 @@ LIMITS = (
 )
 
 _PREFIX = "llm:"
+# Among the options of workers: where local models are served.
+_SERVED = "served"
 # Most calls under way at one time, over all workers, if no other number is given.
 _AT_ONCE = 32
 _OPTIONS = inspect.signature(LLMDecider).parameters
@@ -131,6 +134,26 @@ def with_store(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {**options, "store": store}
 
 
+def with_servers(options: Mapping[str, Any], models: list[str]) -> dict[str, Any]:
+    """Start the servers of local models, and return options with their addresses for workers.
+
+    Parameters
+    ----------
+    options : mapping
+        The sweep's options.
+    models : list of str
+        From :func:`models_of`.
+
+    Returns
+    -------
+    dict
+    """
+    found = [decider_of(text, options).client.local for text in models]
+    for local in filter(None, found):
+        local.serve()
+    return {**options, _SERVED: addresses()} if any(found) else dict(options)
+
+
 def share_of(options: Mapping[str, Any], workers: int) -> dict[str, Any]:
     """Return the options of one worker, which has its share of what may be sent.
 
@@ -184,7 +207,9 @@ def decider_of(decider: Any, options: Mapping[str, Any]) -> Any:
 # Limits per minute hold only as long as runs share the decider that counts.
 @lru_cache(maxsize=64)
 def _language_model(text: str, options: str) -> LLMDecider:
-    return language_model(text, **json.loads(options))
+    arguments = json.loads(options)
+    use_addresses(arguments.pop(_SERVED, ()))
+    return language_model(text, **arguments)
 
 
 def forget_deciders() -> None:

