@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread._validation import checked_int, checked_probability
 from mesa_llmspread.deciders.base import Exposure, Post
+from mesa_llmspread.deciders.llm import prompts
 from mesa_llmspread.deciders.llm.call import Answer
 from mesa_llmspread.deciders.llm.client import Client
-from mesa_llmspread.deciders.llm.prompts import (
-    MAX_EVENT_LENGTH,
-    MAX_POST_LENGTH,
-    MAX_POSTS,
-    Messages,
-)
 from mesa_llmspread.events import OfflineEvent, bundled_events
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.profiles import Profile
@@ -142,15 +137,16 @@ def estimate(
     most_calls = _calls(decider, n * steps, steps, k, profiles) * decider.client.max_attempts
     event, client = event or bundled_events()[0], decider.client
     prompt = client.count_tokens(decider.messages(_exposure(event, max(1, k // 2), _POST)))
-    longest = decider.messages(_exposure(event, MAX_POSTS, ""))
-    quoted = MAX_EVENT_LENGTH + (decider.feed_detail == "posts") * MAX_POSTS * MAX_POST_LENGTH
+    longest = decider.messages(_exposure(event, prompts.MAX_POSTS, ""))
+    posts = prompts.MAX_POSTS * prompts.MAX_POST_LENGTH * (decider.feed_detail == "posts")
     # Every sign of a quoted text may be one of four bytes.
-    most_prompt = sum(len(message["content"].encode()) for message in longest) + 4 * quoted
+    quoted = 4 * (prompts.MAX_EVENT_LENGTH + posts)
+    most_prompt = sum(len(message["content"].encode()) for message in longest) + quoted
     return _priced(client, calls, prompt, most_calls, most_prompt)
 
 
-def price_of(client: Client, calls: int, prompts: Sequence[Messages]) -> CostEstimate:
-    """Estimate what a number of calls with known prompts will take.
+def price_of(client: Client, calls: int, messages: Sequence[prompts.Messages]) -> CostEstimate:
+    """Estimate the tokens and money of a number of calls with known prompts.
 
     Parameters
     ----------
@@ -158,14 +154,14 @@ def price_of(client: Client, calls: int, prompts: Sequence[Messages]) -> CostEst
         Its model is not asked.
     calls : int
         How many.
-    prompts : sequence of list of dict
+    messages : sequence of list of dict
         Prompts like theirs.
 
     Returns
     -------
     CostEstimate
     """
-    longest = max(client.count_tokens(prompt) for prompt in prompts)
+    longest = max(map(client.count_tokens, messages))
     return _priced(client, calls, longest, calls * client.max_attempts, longest)
 
 
