@@ -14,7 +14,7 @@ from mesa_llmspread.exceptions import ArgumentError, InputFileError
 from mesa_llmspread.io import read_settings
 
 if TYPE_CHECKING:
-    from mesa_llmspread.sweep.dry_run import DryRun
+    from mesa_llmspread.sweep import DryRun
 
 __all__ = ["read_design", "sweep_command"]
 
@@ -64,7 +64,7 @@ def sweep_command(
     of language models and their cost are estimated before the first one.
     """
     from mesa_llmspread.sweep import Design, execution, load
-    from mesa_llmspread.sweep.dry_run import dry_run as estimate
+    from mesa_llmspread.sweep import dry_run as estimate
     from mesa_llmspread.sweep.storage import holds_sweep
 
     if n_jobs is not None and backend == "sequential":
