@@ -2,6 +2,7 @@
 
 from .agent import SpreadAgent as SpreadAgent
 from .analysis.distill import fit_traits as fit_traits
+from .analysis.event_analysis import analyse as analyse
 from .data import RunInfo as RunInfo
 from .data import SpreadData as SpreadData
 from .data import concat as concat
@@ -21,6 +22,7 @@ from .deciders import as_decider as as_decider
 from .deciders import coins as coins
 from .deciders import register_decider as register_decider
 from .deciders.contract import check_decider as check_decider
+from .deciders.llm.measure import measure as measure
 from .events import OfflineEvent as OfflineEvent
 from .events import bundled_events as bundled_events
 from .events import read_acled as read_acled
@@ -31,6 +33,7 @@ from .inference import Comparison as Comparison
 from .inference import FitResult as FitResult
 from .inference import compare as compare
 from .inference import fit as fit
+from .inference.trait_effects import trait_effects as trait_effects
 from .meanfield import Closure as Closure
 from .meanfield import register_closure as register_closure
 from .meanfield import solve as solve
@@ -46,13 +49,16 @@ from .profiles import Trait as Trait
 from .profiles import all_profiles as all_profiles
 from .profiles import codes as codes
 from .profiles import sample_profiles as sample_profiles
+from .reporting.report import write_report as write_report
 from .simulation.ensemble import Ensemble as Ensemble
 from .simulation.ensemble import simulate as simulate
 from .tables import ResponseTable as ResponseTable
+from .tables import compare_tables as compare_tables
 from .tables import load_table as load_table
 from .tables import table_names as table_names
 from .transmission import SI as SI
 from .transmission import ByProfile as ByProfile
+from .transmission import ByTraits as ByTraits
 from .transmission import ExposureArrays as ExposureArrays
 from .transmission import FirstRepeat as FirstRepeat
 from .transmission import OnlineOffline as OnlineOffline

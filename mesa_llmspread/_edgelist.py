@@ -11,8 +11,6 @@ import numpy.typing as npt
 from mesa_llmspread.exceptions import InputFileError
 from mesa_llmspread.io import read_text
 
-__all__ = ["read_ends"]
-
 
 def read_ends(path: str | Path) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
     """Read the edges of a file, and number the names in order of first appearance.

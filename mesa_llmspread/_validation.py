@@ -18,25 +18,12 @@ from mesa_llmspread.exceptions import (
     UnknownNameError,
 )
 
-__all__ = [
-    "check_contacts",
-    "check_name",
-    "checked_indices",
-    "checked_int",
-    "checked_level",
-    "checked_number",
-    "checked_probability",
-    "checked_shares",
-    "checked_starters",
-    "renamed",
-]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def renamed(**new_names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Make a function raise RenamedError where an argument is given by its old name.
+    """Return a decorator: the function raises RenamedError for an argument's old name.
 
     Parameters
     ----------

@@ -6,8 +6,6 @@ import html
 import math
 from collections.abc import Mapping
 
-__all__ = ["counted", "described", "html_table", "p_number", "p_words"]
-
 # Smaller p-values are not told apart: their distribution is an approximation.
 _SMALLEST = 0.001
 

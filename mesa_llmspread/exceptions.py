@@ -17,6 +17,7 @@ The tree::
     └── DeciderError (RuntimeError)       decisions could not be made
         ├── MissingKeyError               the model's API key is not set
         ├── ServerUnreachableError        nothing answers at the model's address
+        ├── NoLogprobsError               the model's server returns no log-probabilities
         ├── TooManyFailuresError          more decisions failed than allowed
         ├── StoppedError                  calls were stopped before all were answered
         ├── BudgetExceededError           the next call could pass the budget
@@ -49,6 +50,7 @@ __all__ = [
     "InputFileError",
     "LLMSpreadError",
     "MissingKeyError",
+    "NoLogprobsError",
     "OldFormatWarning",
     "OutputError",
     "RenamedError",
@@ -299,6 +301,17 @@ class ServerUnreachableError(DeciderError):
     template = (
         "model {model!r}: no server answers at {address}; start it, or give its address with "
         "api_base"
+    )
+
+
+@_declared
+class NoLogprobsError(DeciderError):
+    """The server of a ``model`` returns no log-probabilities."""
+
+    model: str
+    template = (
+        "model {model!r} returns no log-probabilities; use sampling='independent' or 'pooled', or "
+        "draws= to measure it"
     )
 
 

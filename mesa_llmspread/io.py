@@ -7,7 +7,6 @@ import gzip
 import itertools
 import json
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -31,8 +30,6 @@ __all__ = [
 
 _SQLITE = b"SQLite format 3\0"
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file atomically: all of it, or nothing.
@@ -51,8 +48,7 @@ def write_whole(path: Path, content: bytes) -> None:
     temporary = _beside(path)
     with _raising_output_errors(path):
         try:
-            # Not tempfile.mkstemp, which makes files that only their owner reads.
-            with os.fdopen(os.open(temporary, _NEW_FILE, 0o666), "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(content)
             os.replace(temporary, path)
         except BaseException:
@@ -67,7 +63,7 @@ def _beside(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _raising_output_errors(path: str | Path) -> Iterator[None]:
-    """Turn what the system raises into OutputError."""
+    """Raise OutputError where the operating system raises OSError."""
     try:
         yield
     except OutputError:
@@ -283,10 +279,6 @@ def read_text(path: str | Path, encodings: Sequence[str] = ("utf-8-sig",)) -> st
     raise InputFileError(path, "is not text; save it as text in UTF-8 (a table: as CSV UTF-8)")
 
 
-# A line that begins in the first column and has no colon: a name without a value.
-_STRAY = re.compile(r"""[^\s#:\[\]{}"'&*!|>%@`,?-][^:]*""")
-
-
 def read_settings(path: Path, known: Sequence[str]) -> dict[str, Any]:
     """Read settings by name from a YAML or JSON file.
 
@@ -310,36 +302,20 @@ def read_settings(path: Path, known: Sequence[str]) -> dict[str, Any]:
 
     text = read_text(path)
     try:
-        if path.suffix == ".json":
-            settings = json.loads(text)
-        else:
-            settings = yaml.safe_load(text)
-            if isinstance(settings, str):
-                raise yaml.YAMLError
-    except yaml.YAMLError as error:
-        row, problem = _yaml_problem(text, error)
-        raise InputFileError(path, problem, row=row) from error
-    except json.JSONDecodeError as error:
-        raise InputFileError(path, f"is not valid JSON: {error.msg}", row=error.lineno) from error
-    except (ValueError, RecursionError) as error:
-        raise InputFileError(path, f"is not valid YAML or JSON: {error}") from error
+        settings = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # PyYAML counts lines from 0. Where a colon is missing, it stops one line later.
+        stray = getattr(error, "context", None) == "while scanning a simple key"
+        mark = getattr(error, "context_mark" if stray else "problem_mark", None)
+        row = mark.line + 1 if mark else getattr(error, "lineno", None)
+        kind = "JSON" if path.suffix == ".json" else "YAML"
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        if stray and mark:
+            problem = f"{text.splitlines()[mark.line]!r:.60} must be a name, a colon and a value"
+        raise InputFileError(path, f"is not valid {kind}: {problem}", row=row) from error
     if not isinstance(settings, dict):
         raise InputFileError(path, "must hold settings by name, such as 'n: 500'")
     for name in settings:
         if name not in known:
             raise InputFileError(path, str(UnknownNameError("setting", name, known)))
     return settings
-
-
-def _yaml_problem(text: str, error: Any) -> tuple[int | None, str]:
-    """Return the row and the description of what is wrong with a YAML text."""
-    rows = [row for row, line in enumerate(text.splitlines()) if _STRAY.fullmatch(line)]
-    if getattr(error, "context", None) == "while scanning a simple key":
-        rows = [error.context_mark.line]
-    if rows:
-        line = text.splitlines()[rows[0]].strip()
-        wanted = "must be a name, a colon and a value, such as 'steps: 50'"
-        return rows[0] + 1, f"{line[:60]!r} {wanted}"
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "it holds no settings by name"
-    return mark.line + 1 if mark else None, f"is not valid YAML: {problem}"

@@ -11,7 +11,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import mesa
@@ -19,6 +18,7 @@ from mesa.datacollection import DataCollector
 
 from mesa_llmspread._validation import (
     check_contacts,
+    check_name,
     checked_int,
     checked_probability,
     checked_starters,
@@ -26,8 +26,8 @@ from mesa_llmspread._validation import (
 )
 from mesa_llmspread.agent import SpreadAgent
 from mesa_llmspread.data import RunInfo
-from mesa_llmspread.data.collected import RECORD
 from mesa_llmspread.data.run_info import package_versions
+from mesa_llmspread.data.tables import RECORD
 from mesa_llmspread.deciders import Decider, Decision, Exposure, Outcome, as_decider
 from mesa_llmspread.deciders.base import check_decisions
 from mesa_llmspread.events import OfflineEvent, as_event
@@ -36,13 +36,12 @@ from mesa_llmspread.exceptions import (
     ArgumentTypeError,
     DeciderError,
     StepInProgressError,
-    UnknownNameError,
 )
 from mesa_llmspread.networks import EdgeList, Network, make_network, node_names
 from mesa_llmspread.profiles import Population, sample_profiles
-from mesa_llmspread.record import RunRecord
 from mesa_llmspread.recorder import (
     Recorder,
+    RunRecord,
     log_decisions,
     with_record,
     without_record,
@@ -81,7 +80,7 @@ class SpreadModel(mesa.Model):
         if not given.
     population : str, mapping or sequence of Profile, default "uniform"
         The agents' personalities; see :func:`mesa_llmspread.profiles.sample_profiles`.
-    decider : str, TransmissionLaw or Decider, default "traits"
+    decider : str, TransmissionLaw or Decider, default "table"
         Who decides; see :func:`mesa_llmspread.deciders.as_decider`.
     initial_infected : int or sequence of nodes, default 10
         How many agents, drawn uniformly, or which nodes of the network, have posted at step 0.
@@ -92,9 +91,9 @@ class SpreadModel(mesa.Model):
     rng : int, numpy.random.Generator or None
         Randomness. The same seed gives the same run, bit for bit.
     agent_class : type of SpreadAgent, default SpreadAgent
-        What the agents are.
+        The class of the agents.
     model_reporters, agent_reporters : mapping, optional
-        What Mesa's collector also collects, as ``DataCollector`` takes it.
+        What Mesa's collector collects besides the record, as for ``DataCollector``.
 
     Attributes
     ----------
@@ -137,7 +136,7 @@ class SpreadModel(mesa.Model):
         network: str | nx.Graph[Any] | Network | EdgeList = "random_regular",
         event: str | OfflineEvent | None = None,
         population: Population = "uniform",
-        decider: Any = "traits",
+        decider: Any = "table",
         initial_infected: int | Sequence[Any] = 10,
         feed: str = "persistent",
         media_prob: float = 0.0,
@@ -154,8 +153,7 @@ class SpreadModel(mesa.Model):
         self._mesa_step = self.step
         self.step = self._single_step  # type: ignore[method-assign]
 
-        if feed not in FEEDS:
-            raise UnknownNameError("feed", feed, FEEDS)
+        check_name("feed", feed, FEEDS)
         if not (isinstance(agent_class, type) and issubclass(agent_class, SpreadAgent)):
             raise ArgumentTypeError("agent_class", agent_class, "a subclass of SpreadAgent")
         self.feed = feed
@@ -167,13 +165,8 @@ class SpreadModel(mesa.Model):
         self.n = self.network.n
         named = isinstance(network, str)
         most = int(self.network.degrees.max())
-        check_contacts(
-            "k" if named else "network",
-            k if named else network,
-            most,
-            "media_prob",
-            self.media_prob,
-        )
+        argument, value = ("k", k) if named else ("network", network)
+        check_contacts(argument, value, most, "media_prob", self.media_prob)
         profiles = sample_profiles(self.n, population, self.streams.population)
         self.nodes = node_names(network, self.n)
         starters = _starters(initial_infected, self.nodes, self.streams, self.media_prob)
@@ -242,12 +235,12 @@ class SpreadModel(mesa.Model):
         self._datacollector = with_record(collector)
 
     def step(self) -> None:
-        """Ask every agent that sees something, then apply the decisions.
+        """Collect the decision of every agent that sees something, then apply them all.
 
         Raises
         ------
         StepInProgressError
-            If a step is already under way, in another thread say.
+            If a step is in progress, for example in another thread.
         DeciderError
             If the decider cannot answer. The model is as it was before the step, and the
             step can be tried again.
@@ -267,7 +260,7 @@ class SpreadModel(mesa.Model):
         self._finish_step()
 
     def run(self, steps: int) -> SpreadModel:
-        """Run for a number of steps, or until nobody is left who can still be reached.
+        """Run for a number of steps, or until no agent can be reached any more.
 
         Parameters
         ----------
@@ -329,7 +322,7 @@ class SpreadModel(mesa.Model):
             self._step_lock.release()
 
     def _recoverable_step(self) -> None:
-        """Do the step that a subclass may extend; if it fails, leave Mesa ready for another."""
+        """Run a step of the model's class; if it fails, prepare Mesa for another try."""
         done = self.clock
         try:
             type(self).step(self)
@@ -387,21 +380,18 @@ def _starters(
     media_prob: float,
 ) -> list[int]:
     """Return the indices of the agents who have posted at step 0."""
-    n = len(nodes)
-    if isinstance(initial_infected, Integral) and not isinstance(initial_infected, bool):
-        number = checked_starters(initial_infected, n, "media_prob", media_prob)
-        return sorted(streams.starters.choice(n, size=number, replace=False).tolist())
-    if isinstance(initial_infected, bool | str) or not isinstance(initial_infected, Iterable):
-        raise ArgumentTypeError("initial_infected", initial_infected, "a number or a list of nodes")
+    if isinstance(initial_infected, str) or not isinstance(initial_infected, Iterable):
+        number = checked_starters(initial_infected, len(nodes), "media_prob", media_prob)
+        return sorted(streams.starters.choice(len(nodes), size=number, replace=False).tolist())
     index = {node: i for i, node in enumerate(nodes)}
-    chosen_nodes = list(initial_infected)
-    for node in chosen_nodes:
+    chosen = list(initial_infected)
+    for node in chosen:
         if node not in index:
             raise ArgumentError("initial_infected", node, "hold nodes of the network only")
-    if len(set(chosen_nodes)) != len(chosen_nodes):
-        raise ArgumentError("initial_infected", chosen_nodes, "hold different nodes")
-    checked_starters(len(chosen_nodes), n, "media_prob", media_prob)
-    return sorted(index[node] for node in chosen_nodes)
+    if len(set(chosen)) != len(chosen):
+        raise ArgumentError("initial_infected", chosen, "hold different nodes")
+    checked_starters(len(chosen), len(nodes), "media_prob", media_prob)
+    return sorted(index[node] for node in chosen)
 
 
 def _plain_population(population: Population) -> str | dict[str, float]:

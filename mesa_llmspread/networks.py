@@ -7,7 +7,7 @@ agents; networkx graphs are converted to it and from it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -100,7 +100,7 @@ class EdgeList(NamedTuple):
 
 
 def as_network(network: Any) -> Network:
-    """Return a network as compressed rows, whatever it is given as.
+    """Return a network, given in one of several forms, as compressed rows.
 
     Parameters
     ----------
@@ -156,17 +156,18 @@ def _from_graph(graph: nx.Graph[Any]) -> Network:
         raise ArgumentError("network", graph, "be undirected and without parallel edges")
     if not graph:
         raise ArgumentError("network", graph, "have at least one node")
-    # One pass over the adjacency: several times as fast as networkx.to_scipy_sparse_array.
-    indptr = np.cumsum([0, *(len(row) for _, row in graph.adjacency())])
-    ends: Iterator[Any] = itertools.chain.from_iterable(row for _, row in graph.adjacency())
-    if list(graph) != list(range(len(graph))):
-        ends = map({node: i for i, node in enumerate(graph)}.__getitem__, ends)
-    matrix = _matrix(indptr, np.fromiter(ends, np.int32, int(indptr[-1])))
-    return _from_matrix(_without_loops(graph, matrix))
+    for node in graph:
+        if graph.has_edge(node, node):
+            raise ArgumentError("network", graph, f"have no self-loops; node {node!r} has one")
+    index = {node: i for i, node in enumerate(graph)}
+    ends = np.fromiter(map(index.__getitem__, itertools.chain.from_iterable(graph.edges)), np.int64)
+    return _from_edges(len(graph), ends.reshape(-1, 2))
 
 
 def _from_pair(pair: Sequence[Any]) -> Network:
     """Convert a pair of arrays that is an undirected simple network."""
+    from scipy.sparse import csr_array
+
     indptr, indices = map(np.asarray, pair)
     for array in (indptr, indices):
         # An empty list becomes an array of floats; it is a fine list of no neighbours.
@@ -175,26 +176,20 @@ def _from_pair(pair: Sequence[Any]) -> Network:
     n, size = len(indptr) - 1, len(indices)
     if n < 1 or indptr[-1] != size:
         raise ArgumentError("network", pair, f"have an indptr that ends with len(indices)={size}")
+    parts = np.ones(size, np.int32), indices.astype(np.int32), indptr.astype(np.int64)
     try:
-        matrix = _matrix(indptr.astype(np.int64), indices.astype(np.int32))
+        matrix: Any = csr_array(parts, (n, n))
         matrix.check_format()
     except ValueError as error:
         raise ArgumentError("network", pair, f"be compressed sparse rows: {error}") from error
-    _without_loops(pair, matrix)
+    for i in np.flatnonzero(matrix.diagonal()).tolist():
+        raise ArgumentError("network", pair, f"have no self-loops; node {i} has one")
     if (matrix != matrix.T).nnz:
         raise ArgumentError("network", pair, "hold every edge in the rows of both its agents")
     matrix.sum_duplicates()
     if (matrix.data > 1).any():
         raise ArgumentError("network", pair, "have no edge twice")
-    return _from_matrix(matrix)
-
-
-def _without_loops(network: Any, matrix: Any) -> Any:
-    """Return a matrix, or raise if a node is its own neighbour."""
-    for i in np.flatnonzero(matrix.diagonal()).tolist():
-        name = node_names(network, matrix.shape[0])[i]
-        raise ArgumentError("network", network, f"have no self-loops; node {name!r} has one")
-    return matrix
+    return Network(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32))
 
 
 def _from_edges(n: int, ends: npt.NDArray[np.int64]) -> Network:
@@ -202,18 +197,7 @@ def _from_edges(n: int, ends: npt.NDArray[np.int64]) -> Network:
     from scipy.sparse import coo_array
 
     both = np.concatenate([ends, ends[:, ::-1]]).T
-    return _from_matrix(coo_array((np.ones(both.shape[1], np.int32), both), (n, n)).tocsr())
-
-
-def _matrix(indptr: npt.NDArray[np.int64], indices: npt.NDArray[np.int32]) -> Any:
-    from scipy.sparse import csr_array
-
-    n = len(indptr) - 1
-    return csr_array((np.ones(len(indices), np.int32), indices, indptr), (n, n))
-
-
-def _from_matrix(matrix: Any) -> Network:
-    """Convert a symmetric adjacency matrix in compressed rows."""
+    matrix = coo_array((np.ones(both.shape[1], np.int32), both), (n, n)).tocsr()
     matrix.sort_indices()
     return Network(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32))
 
@@ -223,7 +207,7 @@ def random_regular(n: int, k: int, rng: RNGLike = None) -> Network:
 
     The configuration model (Bollobas 1980, doi:10.1016/S0195-6698(80)80030-8): k stubs
     per agent, paired at random. The few pairs that make a self-loop or repeat an edge (about
-    k**2 / 4, whatever n is) are replaced by swapping ends with random other pairs; what this
+    k**2 / 4, for any n) are replaced by swapping ends with random other pairs; what this
     adds to the uniform law vanishes as n grows. Where k exceeds half of n, the complement
     is drawn.
 

@@ -7,8 +7,8 @@ of an entry point in the group ``mesa_llmspread``.
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,23 +49,13 @@ def find_part(name: str, registered: Mapping[str, Any], argument: str) -> Any | 
     """
     if name in registered:
         return registered[name]
-    module, colon, path = name.partition(":")
-    if colon:
-        try:
-            found = importlib.import_module(module)
-            for attribute in path.split("."):
-                found = getattr(found, attribute)
-        except Exception as error:  # whatever the module raises
-            raise _not_importable(name, argument, error) from error
-        return found
-    for entry in importlib.metadata.entry_points(group=GROUP, name=name):
-        try:
+    try:
+        if ":" in name:
+            return pkgutil.resolve_name(name)
+        for entry in importlib.metadata.entry_points(group=GROUP, name=name):
             return entry.load()
-        except Exception as error:
-            raise _not_importable(name, argument, error) from error
+    except Exception as error:  # whatever the module raises
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        allowed = f"be importable as package.module:Object ({why})"
+        raise ArgumentError(argument, name, allowed) from error
     return None
-
-
-def _not_importable(name: str, argument: str, error: Exception) -> ArgumentError:
-    why = " ".join(f"{type(error).__name__}: {error}".split())
-    return ArgumentError(argument, name, f"be importable as package.module:Object ({why})")

@@ -103,13 +103,10 @@ class Streams:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        network, population, starters, decider, self._media, self._decisions = (
-            np.random.SeedSequence(seed).spawn(6)
+        *whole_run, self._media, self._decisions = np.random.SeedSequence(seed).spawn(6)
+        self.network, self.population, self.starters, self.decider = map(
+            np.random.default_rng, whole_run
         )
-        self.network = np.random.default_rng(network)
-        self.population = np.random.default_rng(population)
-        self.starters = np.random.default_rng(starters)
-        self.decider = np.random.default_rng(decider)
 
     def media(self, step: int) -> np.random.Generator:
         """Return the stream for who sees the event itself at a step."""

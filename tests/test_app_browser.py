@@ -325,7 +325,7 @@ def test_the_page_says_who_decides(visit: Open, address: str, scripted_server: A
     scripted_server.script = answer()
     page = stopped(visit, address)
     decider, unused = page.locator(".spread-decider"), page.locator(".spread-unused")
-    personality = "Decisions are made by personality (offline stand-in for a language model)"
+    personality = "Decisions are made by draws from what Qwen2.5-Coder-0.5B-Instruct"
     assert personality in decider.inner_text()
     choose(page, "Who decides", "a language model")
     unused.wait_for()

@@ -21,8 +21,8 @@ from mesa_llmspread import (
     concat,
     random_regular,
 )
-from mesa_llmspread.analysis._trees import Forest
 from mesa_llmspread.analysis.cascades import Cascade, cascade
+from mesa_llmspread.analysis.trees import Forest
 from mesa_llmspread.deciders import Decider
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.reporting.plots import plot_cascade
@@ -79,28 +79,18 @@ def test_trees_measure_as_networkx_does(parent: list[int]) -> None:
     forest = Forest(parent)
     graph = nx.Graph((row, up) for row, up in enumerate(parent) if up >= 0)
     graph.add_nodes_from(range(len(parent)))
-    trees = forest.trees().set_index("root")
     components = list(nx.connected_components(graph))
-    assert len(trees) == len(components)
+    assert forest.trees == len(components)
+    assert forest.largest_tree == max(map(len, components))
     distances, pairs = 0.0, 0
     for nodes in components:
-        root = min(nodes)
-        row = trees.loc[root]
+        root, tree = min(nodes), graph.subgraph(nodes)
         depths = nx.single_source_shortest_path_length(graph, root)
         assert {node: forest.depths[node] for node in nodes} == depths
         assert all(forest.roots[node] == root for node in nodes)
-        assert row["size"] == len(nodes)
-        assert row["depth"] == max(depths.values())
-        assert row["breadth"] == np.bincount(list(depths.values())).max()
-        if len(nodes) == 1:
-            assert np.isnan(row["structural_virality"])
-            continue
-        tree = graph.subgraph(nodes)
-        expected = nx.average_shortest_path_length(tree)
-        assert row["structural_virality"] == pytest.approx(expected)
         distances += nx.wiener_index(tree)
         pairs += len(nodes) * (len(nodes) - 1) // 2
-    assert forest.depth == trees["depth"].max()
+    assert forest.depth == forest.depths.max()
     assert forest.generations.sum() == len(parent)
     assert forest.breadth == forest.generations.max()
     if pairs:
@@ -118,8 +108,10 @@ def test_virality_of_stars_and_chains(size: int) -> None:
 
 @pytest.mark.parametrize("parent", [[0], [1, -1], [-1, -2], [-1, 2, 1]])
 def test_a_parent_after_its_child(parent: list[int]) -> None:
-    with pytest.raises(ArgumentError, match="a row before its own"):
+    with pytest.raises(ArgumentError) as caught:
         Forest(parent)
+    row = next(row for row, up in enumerate(parent) if not -1 <= up < row)
+    assert (caught.value.argument, caught.value.value) == (f"parent[{row}]", parent[row])
 
 
 # --- Hand-made runs ------------------------------------------------------------------------
@@ -242,6 +234,7 @@ def test_any_run_makes_forests(
         network=network,
         feed=feed,
         media_prob=media_prob,
+        decider="traits",
         initial_infected=starters,
         rng=seed,
     )
@@ -275,10 +268,10 @@ def test_the_same_seed_gives_the_same_cascade(data: SpreadData, result: Cascade)
 def test_one_run_of_several(data: SpreadData, result: Cascade) -> None:
     other = SpreadData.from_model(SpreadModel(n=50, k=4, network="small_world", rng=8).run(20))
     both = concat([other, data])
-    with pytest.raises(ArgumentError, match=r"run=None: must be one of \[0, 1\]"):
-        cascade(both)
-    with pytest.raises(ArgumentError, match="run=7"):
-        cascade(both, run=7)
+    for wrong in (None, 7):
+        with pytest.raises(ArgumentError) as caught:
+            cascade(both, run=wrong)
+        assert (caught.value.argument, caught.value.value) == ("run", wrong)
     pd.testing.assert_frame_equal(cascade(both, run=1, rng=1).measures, result.measures)
     assert cascade(both, run=0).n == 50
 
@@ -296,7 +289,7 @@ def test_nobody_passes_it_on() -> None:
     assert np.isnan(found.measures.loc["structural_virality", "mean"])
     assert found.assortativity.isna().all().all()
     assert found.edges.empty
-    assert "nobody passed it on" in found.summary()
+    assert "nobody reposted the news" in found.summary()
 
 
 def test_everybody_posts_at_once() -> None:
@@ -328,10 +321,10 @@ def test_a_named_network_is_made_again(network: str, n: int, k: int) -> None:
 def test_a_given_network_has_to_be_given_again() -> None:
     graph = nx.path_graph(5)
     data = run_of(graph, {1: 1}, [0])
-    with pytest.raises(ArgumentError, match="be the graph that was given to the model"):
-        cascade(data)
-    with pytest.raises(ArgumentError, match="have n=5"):
-        cascade(data, nx.path_graph(6))
+    for network, value in ((None, None), (nx.path_graph(6), "6 nodes")):
+        with pytest.raises(ArgumentError) as caught:
+            cascade(data, network)
+        assert (caught.value.argument, caught.value.value) == ("network", value)
 
 
 def test_a_graph_with_names_is_numbered_as_the_model_numbers_it() -> None:
@@ -341,8 +334,10 @@ def test_a_graph_with_names_is_numbered_as_the_model_numbers_it() -> None:
 
 
 def test_another_network_is_noticed(data: SpreadData) -> None:
-    with pytest.raises(ArgumentError, match="be the one of the run, whose log says"):
+    with pytest.raises(ArgumentError) as caught:
         cascade(data, random_regular(200, 8, rng=99))
+    assert caught.value.argument == "network"
+    assert "posting neighbours of agent" in caught.value.value
 
 
 # --- Records that are not whole ------------------------------------------------------------
@@ -350,20 +345,25 @@ def test_another_network_is_noticed(data: SpreadData) -> None:
 
 def test_starters_that_nobody_knows(data: SpreadData) -> None:
     info = {0: dataclasses.replace(data.info[0], starters=None)}
-    with pytest.raises(ArgumentError, match=r"info\.starters=None: must be known"):
+    with pytest.raises(ArgumentError) as caught:
         cascade(SpreadData(data.exposures, data.counts, info))
+    assert (caught.value.argument, caught.value.value) == ("info.starters", None)
 
 
 def test_a_post_that_is_missing(data: SpreadData) -> None:
     first = data.exposures.index[data.exposures["outcome"] == "repost"][0]
-    with pytest.raises(ArgumentError, match="log one post for each"):
+    with pytest.raises(ArgumentError) as caught:
         cascade(SpreadData(data.exposures.drop(first), data.counts, data.info))
+    number = data.counts["infected"].max() - 1
+    assert caught.value.argument == "data"
+    assert caught.value.value == f"{number} posts by {number} agents"
 
 
 @pytest.mark.parametrize(("name", "value"), [("draws", 0), ("level", 1.0)])
 def test_arguments_that_are_not_allowed(data: SpreadData, name: str, value: float) -> None:
-    with pytest.raises(ArgumentError, match=name):
+    with pytest.raises(ArgumentError) as caught:
         cascade(data, **{name: value})
+    assert (caught.value.argument, caught.value.value) == (name, value)
 
 
 def test_the_figure_shows_every_step(result: Cascade) -> None:

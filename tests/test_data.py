@@ -10,6 +10,7 @@ from typing import Any
 import mesa
 import pandas as pd
 import pytest
+from errors import refused
 
 from mesa_llmspread import SpreadData, SpreadModel, concat
 from mesa_llmspread.data.files import FORMAT
@@ -57,8 +58,7 @@ def test_events_are_taken_apart(record: SpreadData) -> None:
     }
     assert set(parts["riots-40"].exposures["event"]) == {"riots-40"}
     assert parts["riots-40"].info[2].rng == 2
-    with pytest.raises(ArgumentError, match="runs=7"):
-        record.select([7])
+    refused(lambda: record.select([7]), "runs", 7)
 
 
 def test_saving_and_loading_gives_the_same(record: SpreadData, tmp_path: Path) -> None:
@@ -190,8 +190,10 @@ def test_formats_are_told_apart(record: SpreadData, tmp_path: Path) -> None:
     manifest = json.loads(path.read_text())
     assert manifest.pop("format") == FORMAT
     path.write_text(json.dumps({**manifest, "format": FORMAT + 1}))
-    with pytest.raises(InputFileError, match=rf"format {FORMAT + 1}, .* reads up to {FORMAT}"):
+    with pytest.raises(InputFileError) as caught:
         SpreadData.load(folder)
+    assert caught.value.path == path
+    assert {str(FORMAT), f"{FORMAT + 1},"} <= set(caught.value.problem.replace(":", "").split())
 
 
 # Nothing is overwritten
@@ -205,8 +207,10 @@ def test_a_folder_that_holds_something_is_left_alone(record: SpreadData, tmp_pat
     folder = record.save(tmp_path / "record")
     (folder / "report.html").write_text("of the first run")
     before = contents(tmp_path)
-    with pytest.raises(OutputError, match=r"not empty.*force=True"):
+    with pytest.raises(OutputError) as caught:
         record.select([0]).save(folder)
+    assert caught.value.path == folder
+    assert "force=True" in caught.value.problem
     assert contents(tmp_path) == before
     record.select([0]).save(folder, force=True)
     assert SpreadData.load(folder).runs == [0]
@@ -232,17 +236,19 @@ def test_force_removes_only_records(
     monkeypatch.setenv("HOME", str(record.save(tmp_path / "home")))
     monkeypatch.chdir(record.save(tmp_path / "here"))
     before = contents(tmp_path)
-    for folder, message in (
-        (notes, "no manifest.json of one"),
-        (around, "inner is a folder"),
-        (tmp_path / "calls", "calls.db holds kept calls"),
-        (Path.home(), "home folder"),
-        (Path("."), "current folder"),
-        (Path("/"), "current folder"),
-        (tmp_path, "current folder"),
+    for folder, part in (
+        (notes, "manifest.json"),
+        (around, "inner"),
+        (tmp_path / "calls", "calls.db"),
+        (Path.home(), "home"),
+        (Path("."), "current"),
+        (Path("/"), "current"),
+        (tmp_path, "current"),
     ):
-        with pytest.raises(OutputError, match=message):
+        with pytest.raises(OutputError) as caught:
             record.save(folder, force=True)
+        assert caught.value.path == folder
+        assert part in caught.value.problem
     assert contents(tmp_path) == before
 
 
@@ -273,10 +279,10 @@ def test_an_interrupted_save_leaves_what_was_there(
 
 def test_a_folder_that_cannot_be_written(record: SpreadData, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OutputError, match="cannot write"):
-        record.save(tmp_path / "file")
-    with pytest.raises(OutputError):
-        record.save(tmp_path / "file" / "below")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OutputError) as caught:
+            record.save(folder)
+        assert caught.value.path == folder
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file modes are those of POSIX")

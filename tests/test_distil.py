@@ -24,8 +24,10 @@ from mesa_llmspread import (
     solve,
 )
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError, UnknownNameError
+from mesa_llmspread.profiles import Trait
 
 EVENTS = bundled_events()
+TRAITS = [trait.value for trait in Trait]
 TRUTH = TraitDecider(
     intercept=-3.2,
     first=0.9,
@@ -91,6 +93,33 @@ def test_it_is_the_regression_of_statsmodels_where_the_prior_says_little(data):
     exact = sm.GLM((rows["outcome"] == "repost").astype(float), design, family=family).fit()
     mine = [found.first, found.contacts, found.openness, found.extraversion]
     assert mine == pytest.approx(np.asarray(exact.params)[[1, 2, 3, 5]].tolist(), abs=0.02)
+
+
+def test_it_is_at_the_maximum_of_its_posterior(data):
+    """The gradient of the log-posterior is 0; with a wide prior that takes a good search."""
+    found, rows = fit_traits(data), data.exposures
+    events = {run: info.event for run, info in data.info.items()}
+    kinds = rows["run"].map({run: event.event_type for run, event in events.items()})
+    fatalities = rows["run"].map({run: event.fatalities for run, event in events.items()})
+    columns = {
+        "intercept": np.ones(len(rows)),
+        "first": rows["exposure_count"] == 1,
+        "contacts": np.log2(rows["contacts"]),
+        "fatalities": np.log10(1 + fatalities),
+        "civilians": rows["run"].map({run: e.civilian_targeting for run, e in events.items()}),
+    }
+    for place, name in enumerate(TRAITS):
+        columns[name] = [1.0 if code[place].isupper() else -1.0 for code in rows["profile"]]
+    coefficients = {name: getattr(found, name) for name in columns}
+    for kind, offset in found.event_types.items():
+        columns[kind], coefficients[kind] = kinds == kind, offset
+    design = np.column_stack([np.asarray(column, dtype=float) for column in columns.values()])
+    b = np.array(list(coefficients.values()))
+    hazard = np.exp(design @ b)
+    repost = (rows["outcome"] == "repost").to_numpy()
+    score = design.T @ np.where(repost, hazard / np.expm1(hazard), -hazard)
+    prior = np.where(np.array(list(columns)) == "intercept", 0.0, b / 9)
+    assert score - prior == pytest.approx(np.zeros(len(b)), abs=1e-6)
 
 
 def test_held_out_decisions_are_foretold_and_calibrated(distilled):
@@ -181,7 +210,7 @@ def test_its_law_has_master_equations():
     solved = solve(law, n=n, k=6, initial_infected=n // 20, steps=25)
     runs = simulate(law, random_regular(n, 6, rng=1), n // 20, 25, replicates=8, rng=2)
     assert runs.infected.mean(0) / n == pytest.approx(solved["infected"] / n, abs=0.006)
-    with pytest.raises(UndefinedClosureError, match="act independently"):
+    with pytest.raises(UndefinedClosureError):
         solve(law, n=n, k=6, initial_infected=10, steps=5, time="continuous")
 
 
@@ -211,9 +240,13 @@ def test_a_distilled_decider_is_a_plain_one_with_a_source(distilled):
 
 def test_records_that_say_nothing_are_refused():
     silent = recorded(ScriptedDecider(lambda exposure: False), runs=1, n=50)
-    with pytest.raises(ArgumentError, match="hold both reposts and declines"):
+    with pytest.raises(ArgumentError) as caught:
         fit_traits(silent)
-    with pytest.raises(ArgumentError, match="folds"):
+    assert caught.value.argument == "data"
+    assert caught.value.value.startswith("0 reposts in ")
+    with pytest.raises(ArgumentError) as caught:
         fit_traits(silent, folds=1)
-    with pytest.raises(UnknownNameError, match="link"):
+    assert (caught.value.argument, caught.value.value) == ("folds", 1)
+    with pytest.raises(UnknownNameError) as unknown:
         TraitDecider(link="probit")
+    assert (unknown.value.argument, unknown.value.value) == ("link", "probit")

@@ -267,8 +267,9 @@ def frame(messages: list[dict[str, str]], name: str = "standard") -> tuple[Any, 
     starts = tuple(template.words["post"].format(number=number, text="") for number in (1, 2))
     system, user = messages
     lines = user["content"].splitlines()
-    marker = re.findall("[0-9a-f]{12}", lines[0])[0]
-    lines = [line.replace(marker, "M") for line in lines]
+    pattern = re.escape(template.words["begin"]).replace(r"\{marker\}", "([0-9a-f]{12})")
+    for marker in re.findall(f"^{pattern}$", user["content"], re.MULTILINE):
+        lines = [line.replace(marker, "M") for line in lines]
     posts = [i for i, line in enumerate(lines) if line.startswith(starts)]
     kinds = [borders.index(line) if line in borders else None for line in lines]
     event, kept = kinds.index(0) + 1, dict(enumerate(lines))
@@ -281,8 +282,9 @@ def frame(messages: list[dict[str, str]], name: str = "standard") -> tuple[Any, 
 @pytest.mark.parametrize("words", HOSTILE.values(), ids=HOSTILE)
 def test_no_template_lets_words_out_of_their_place(name: str, words: str) -> None:
     who = LLMDecider("openai/tiny", template=name)
-    (calm,) = exposures(1, "innocent", "quiet")
-    hostile = exposures(1, "innocent", words) + exposures(1, words, "quiet", text=words)
+    (calm,) = exposures(1, "innocent", "quiet", text="News.")
+    hostile = exposures(1, "innocent", words, text="News.")
+    hostile += exposures(1, words, "quiet", text=f"News. {words}")
     for seen in hostile:
         assert frame(who.messages(seen), name) == frame(who.messages(calm), name)
 
@@ -308,12 +310,12 @@ def test_hostile_words_change_nothing_but_themselves(
         rest = {k: v for k, v in request.items() if k not in ("messages", "seed")}
         return *frame(request["messages"]), rest
 
-    _, calm = ask("quiet", None)
-    decisions, by_post = ask(words, None)
+    _, calm = ask("quiet", "News.")
+    decisions, by_post = ask(words, "News.")
     assert [by_post[0], by_post[2]] == [calm[0], calm[2]]
     assert shape(by_post[1]) == shape(calm[1])
     assert len(by_post[1]["messages"][1]["content"]) < len(calm[1]["messages"][1]["content"]) + 520
-    _, by_event = ask("quiet", words)
+    _, by_event = ask("quiet", f"News. {words}")
     assert [shape(request) for request in by_event] == [shape(request) for request in calm]
     assert all(d.outcome in (Outcome.REPOST, Outcome.DECLINE) for d in decisions)
 

@@ -21,6 +21,7 @@ from mesa_llmspread.simulation.ensemble import Ensemble, simulate
 from mesa_llmspread.transmission import (
     SI,
     ByProfile,
+    ByTraits,
     FirstRepeat,
     OnlineOffline,
     SingleMultiple,
@@ -40,6 +41,11 @@ LAWS: tuple[TransmissionLaw, ...] = (
     TwoClass(0.03, 0.3, share_high=0.3),
     TwoClass(0.03, 0.3, high=HALF),
     ByProfile(np.linspace(0.0, 0.5, 32)),  # type: ignore[arg-type]
+    SI(0.2, per="occasion"),
+    OnlineOffline(0.02, 0.2, per="occasion"),
+    TwoClass(0.03, 0.4, share_high=0.3, per="occasion"),
+    ByTraits(-2.5, 0.5, neuroticism=-0.7),
+    ByTraits(-1.5, 0.5, neuroticism=-0.7, per="occasion"),
 )
 KARATE = nx.convert_node_labels_to_integers(nx.karate_club_graph())
 

@@ -87,7 +87,7 @@ tables
 deciders
 analysis.distill
 space
-agent model recorder record
+agent model recorder
 reporting
 sweep
 app

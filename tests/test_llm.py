@@ -101,7 +101,7 @@ def test_decisions_come_in_order_whatever_the_latency(scripted_server: ScriptedS
     profiles = [profile.describe() for profile in all_profiles()]
 
     def who(request: dict[str, Any]) -> Reply:
-        persona = request["messages"][0]["content"]
+        persona = request["messages"][1]["content"]
         (index,) = (i for i, words in enumerate(profiles) if words in persona)
         reply = answer(index % 3 == 0, f"post {index}", f"reason {index}")
         return Reply(reply.content, delay=(0.0, 0.1))
@@ -489,7 +489,7 @@ def test_the_manifest_is_plain_and_complete(scripted_server: ScriptedServer) -> 
         "sampling": "independent",
         "feed_detail": "posts",
         "template": "standard",
-        "template_version": "1",
+        "template_version": "2",
         "schema": "1",
         "model_served": ["tiny"],
         "calls": 4,

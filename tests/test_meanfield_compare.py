@@ -22,7 +22,7 @@ from mesa_llmspread import (
 )
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.inference import Comparison
-from mesa_llmspread.inference.decisions import decisions_of
+from mesa_llmspread.inference.decisions import Log
 from mesa_llmspread.inference.diagnostics import (
     chances,
     goodness_of_fit,
@@ -142,6 +142,18 @@ def test_findings(found: Comparison) -> None:
     assert evidence["one rate is rejected"].startswith(f"BIC {excess:.0f} higher, p < 0.001")
 
 
+def test_what_another_law_may_explain_is_not_claimed() -> None:
+    data = SpreadData.from_model(SpreadModel(n=150, decider=TRUTHS["FirstRepeat"], rng=10).run(50))
+    comparison = compare(data)
+    assert comparison.verdict.startswith("FirstRepeat describes the decisions best: first 0.")
+    assert comparison.verdict.endswith("TwoClass cannot be ruled out.")
+    assert "other laws cannot be ruled out" in claimed(comparison)
+    assert "first and later exposures differ" not in claimed(comparison)
+    alone = compare(data, ["SI", "FirstRepeat"])
+    assert alone.verdict.startswith("Two rates are needed: first 0.")
+    assert "first and later exposures differ" in claimed(alone)
+
+
 def test_verdict_on_one_rate() -> None:
     comparison = compare(simulated(TRUTHS["SI"], seed=3))
     assert claimed(comparison) == {"the best law fits the decisions", "one rate is enough"}
@@ -255,9 +267,8 @@ def test_goodness_of_fit_has_the_size_it_claims() -> None:
     p_values = []
     for seed in range(12):
         data = simulated(TRUTHS["ByProfile"], seed, runs=2)
-        decisions = decisions_of(data.exposures)
-        result = fit(data, "ByProfile", interval="profile")
-        p_values.append(goodness_of_fit(result, decisions, like_decisions(decisions)).p_value)
+        log, result = Log(data), fit(data, "ByProfile", interval="profile")
+        p_values.append(goodness_of_fit(result.likeliest, log, like_decisions(log)).p_value)
     assert np.mean(np.array(p_values) < 0.05) <= 0.25
     assert 0.2 < np.mean(p_values) < 0.8
 
@@ -269,21 +280,21 @@ def test_goodness_of_fit_finds_a_wrong_law(found: Comparison) -> None:
 
 
 def test_cells_hold_enough_to_judge_by(novelty: SpreadData) -> None:
-    decisions = decisions_of(novelty.exposures)
-    cells = like_decisions(decisions)
+    log = Log(novelty)
+    cells = like_decisions(log)
     number = np.bincount(cells)
-    assert (number * decisions["repost"].mean() >= 5 - 1e-9).all()
-    first = decisions["exposure_count"] == 1
+    assert (number * log.repost.mean() >= 5 - 1e-9).all()
+    first = log.seen.exposure_count == 1
     assert len(set(cells[first]) & set(cells[~first])) <= 1
 
 
 def test_chances_of_latent_classes_add_up_to_the_likelihood() -> None:
     data = simulated(TRUTHS["TwoClass"], seed=2, runs=2)
     result = fit(data, "TwoClass")
-    decisions = decisions_of(data.exposures)
+    log = Log(data)
     assert result.likeliest is not None
-    p = chances(result.likeliest, decisions)
-    loglik = np.log(np.where(decisions["repost"], p, 1 - p)).sum()
+    p = chances(result.likeliest, log)
+    loglik = np.log(np.where(log.repost, p, 1 - p)).sum()
     assert loglik == pytest.approx(result.loglik)
 
 
@@ -293,10 +304,10 @@ def test_held_out_runs_are_predicted_from_the_others() -> None:
     score = 0.0
     for run in data.runs:
         others = fit(data.select([other for other in data.runs if other != run]), "SI")
-        decisions = decisions_of(data.select([run]).exposures)
+        log = Log(data.select([run]))
         assert others.likeliest is not None
-        p = chances(others.likeliest, decisions)
-        score += np.log(np.where(decisions["repost"], p, 1 - p)).sum()
+        p = chances(others.likeliest, log)
+        score += np.log(np.where(log.repost, p, 1 - p)).sum()
     assert compare(data, ["SI"]).table["held_out"].iloc[0] == pytest.approx(score)
     assert np.isnan(compare(data.select([0]), ["SI"]).table["held_out"].iloc[0])
 
@@ -338,7 +349,7 @@ def test_runs_of_different_rates_are_warned_of() -> None:
     runs = [simulated(f"SI({beta})", seed, runs=1) for seed, beta in enumerate((0.02, 0.06, 0.2))]
     comparison = compare(concat(runs), ["SI", "FirstRepeat"])
     assert comparison.best.name == "FirstRepeat"
-    assert any("one rate, different in every run" in text for text in comparison.warnings)
+    assert any("one rate per run would explain" in text for text in comparison.warnings)
     assert any("Rates differ between runs" in text for text in comparison.warnings)
 
 

@@ -11,11 +11,15 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.optimize import minimize
+from scipy.special import expit
+from scipy.stats import chi2, norm
 
-from mesa_llmspread import RunInfo, SpreadData, SpreadModel, concat, fit
+from mesa_llmspread import RunInfo, SpreadData, SpreadModel, TwoClass, concat, fit
 from mesa_llmspread.data.schema import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.diagnostics import chances
 from mesa_llmspread.profiles import codes
 
 
@@ -312,9 +316,7 @@ def test_an_empty_cell_is_reported() -> None:
     result = fit(as_data(rows), "FirstRepeat")
     assert result.params["beta_first"] == pytest.approx(1 / 3)
     assert np.isnan(result.params["beta_repeat"])
-    assert result.message == (
-        "beta_repeat is not identifiable: no decision says anything about it."
-    )
+    assert result.message == ("beta_repeat is not identifiable: no decision informs it.")
     assert not result.success
     assert result.law is None
 
@@ -423,6 +425,23 @@ def test_classes_are_ordered_by_rate() -> None:
     flipped = fit(concat(runs), "TwoClass", high=set(codes()[16:]))
     assert known.loglik == pytest.approx(flipped.loglik)
     assert known.params["beta_low"] == flipped.params["beta_high"]
+
+
+def test_an_interval_of_classes_ends_where_the_best_fit_has_fallen() -> None:
+    """At the end of an interval, the other parameters are again at their best."""
+    law = "FirstRepeat(0.2, 0.04)"
+    runs = [SpreadModel(n=150, decider=law, rng=seed).run(50) for seed in (10, 11, 12)]
+    data = concat([SpreadData.from_model(run) for run in runs])
+    result, log = fit(data, "TwoClass", interval="profile"), Log(data)
+    for share in result.ci["share_high"]:
+
+        def badness(logits: np.ndarray, share: float = share) -> float:
+            p = chances(TwoClass(*expit(logits).tolist(), share_high=share), log)
+            return -float(np.sum(np.log(np.where(log.repost, p, 1 - p))))
+
+        best = min(minimize(badness, [-3, high], method="Nelder-Mead").fun for high in (0, 3))
+        drop = chi2.ppf(0.95, 1) / 2
+        assert result.loglik + best == pytest.approx(drop, abs=0.01)
 
 
 def test_heterogeneity_has_the_size_it_claims() -> None:

@@ -10,6 +10,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from errors import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,12 +30,9 @@ from mesa_llmspread import (
 )
 from mesa_llmspread.deciders import Decider, Post
 from mesa_llmspread.exceptions import (
-    ArgumentError,
-    ArgumentTypeError,
     DeciderError,
     RenamedError,
     StepInProgressError,
-    UnknownNameError,
 )
 from mesa_llmspread.networks import as_network
 
@@ -274,7 +272,7 @@ def test_a_decider_that_raises_leaves_the_model_ready_to_step_again() -> None:
     decider = Fragile()
     model = SpreadModel(n=30, k=4, decider=decider, rng=1)
     for _ in range(2):
-        with pytest.raises(DeciderError, match="no answer"):
+        with pytest.raises(DeciderError):
             model.step()
     assert model.clock == 0
     assert log(model).empty
@@ -290,7 +288,7 @@ def test_a_decider_with_too_few_answers_is_an_error() -> None:
         def decide(self, exposures, rng):
             return []
 
-    with pytest.raises(DeciderError, match="'short' gave 0 decisions"):
+    with pytest.raises(DeciderError):
         SpreadModel(n=30, k=4, decider=Short(), rng=1).step()
 
 
@@ -367,48 +365,40 @@ def test_info_describes_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "argument", "value"),
     [
-        ({"n": 9, "k": 3}, "even"),
-        ({"n": 5, "k": 5}, "k=5"),
-        ({"n": 1}, "n=1"),
-        ({"initial_infected": 201}, "between 1 and n=200"),
-        ({"initial_infected": 0}, "between 1 and n=200"),
-        ({"initial_infected": [0, 0]}, "different nodes"),
-        ({"initial_infected": [999]}, "nodes of the network"),
-        ({"initial_infected": "all"}, "a list of nodes"),
-        ({"media_prob": 1.5}, "between 0 and 1"),
-        ({"media_prob": "often"}, "a probability"),
-        ({"decider": "SI(-0.1)"}, "between 0 and 1"),
-        ({"decider": "SI(1.1)"}, "between 0 and 1"),
-        ({"decider": "gpt"}, "traits"),
-        ({"decider": "SIR(0.1)"}, "SI"),
-        ({"decider": 3}, "Decider"),
-        ({"population": "oceanic"}, "uniform"),
-        ({"population": {"OCEAN": 0.4}}, "sum to 1"),
-        ({"population": {"XXXXX": 1.0}}, "OCEAN"),
-        ({"event": "party"}, "battles-0"),
-        ({"event": 3}, "OfflineEvent"),
-        ({"network": "ring"}, "random_regular"),
-        ({"feed": "newest"}, "persistent, new"),
-        ({"rng": "43"}, "int seed"),
-        ({"rng": -1}, "seed from 0"),
+        ({"n": 9, "k": 3}, "k", 3),
+        ({"n": 5, "k": 5}, "k", 5),
+        ({"n": 1}, "n", 1),
+        ({"initial_infected": 201}, "initial_infected", 201),
+        ({"initial_infected": 0}, "initial_infected", 0),
+        ({"initial_infected": [0, 0]}, "initial_infected", [0, 0]),
+        ({"initial_infected": [999]}, "initial_infected", 999),
+        ({"initial_infected": "all"}, "initial_infected", "all"),
+        ({"media_prob": 1.5}, "media_prob", 1.5),
+        ({"media_prob": "often"}, "media_prob", "often"),
+        ({"decider": "SI(-0.1)"}, "beta", -0.1),
+        ({"decider": "SI(1.1)"}, "beta", 1.1),
+        ({"decider": "gpt"}, "decider", "gpt"),
+        ({"decider": "SIR(0.1)"}, "decider", "SIR(0.1)"),
+        ({"decider": 3}, "decider", 3),
+        ({"population": "oceanic"}, "population", "oceanic"),
+        ({"population": {"OCEAN": 0.4}}, "population", {"OCEAN": 0.4}),
+        ({"population": {"XXXXX": 1.0}}, "population", "XXXXX"),
+        ({"event": "party"}, "event_id", "party"),
+        ({"event": 3}, "event", 3),
+        ({"network": "ring"}, "network", "ring"),
+        ({"feed": "newest"}, "feed", "newest"),
+        ({"rng": "43"}, "rng", "43"),
+        ({"rng": -1}, "rng", -1),
     ],
 )
-def test_bad_arguments_are_named(arguments: dict, message: str) -> None:
-    with pytest.raises((ArgumentError, ArgumentTypeError), match=message) as caught:
-        SpreadModel(**arguments)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_near_miss_is_suggested() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'persistent'"):
-        SpreadModel(feed="persistant")
+def test_bad_arguments_are_named(arguments: dict, argument: str, value: object) -> None:
+    refused(lambda: SpreadModel(**arguments), argument, value)
 
 
 def test_a_negative_number_of_steps_is_an_error() -> None:
-    with pytest.raises(ArgumentError, match="steps"):
-        SpreadModel(n=20, k=4, rng=1).run(-1)
+    refused(lambda: SpreadModel(n=20, k=4, rng=1).run(-1), "steps", -1)
 
 
 @given(

@@ -8,11 +8,17 @@ from pathlib import Path
 import pytest
 from servers import Reply, ScriptedServer, answer
 
-from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, bundled_events, concat
+from mesa_llmspread import (
+    LLMDecider,
+    SpreadData,
+    SpreadModel,
+    analyse,
+    bundled_events,
+    concat,
+    write_report,
+)
 from mesa_llmspread.analysis.costs import spending
-from mesa_llmspread.analysis.event_analysis import analyse
 from mesa_llmspread.exceptions import ArgumentError, DeciderError, UnknownNameError
-from mesa_llmspread.reporting.report import write_report
 
 KEY = "sk-planted-5417"
 
@@ -60,7 +66,7 @@ def test_a_step_that_is_stepped_again_counts_its_calls_once(
         "openai/tiny", scripted_server.api_base, store=tmp_path / "calls.sqlite", max_concurrency=1
     )
     model = SpreadModel(n=40, k=4, initial_infected=8, decider=decider, rng=1)
-    with pytest.raises(DeciderError, match="401"):
+    with pytest.raises(DeciderError):
         model.step()
     model.step()
     table = spending(SpreadData.from_model(model))
@@ -76,10 +82,12 @@ def test_an_unknown_price_is_unknown(scripted_server: ScriptedServer) -> None:
 
 
 def test_only_language_models_spend(scripted_server: ScriptedServer) -> None:
-    with pytest.raises(ArgumentError, match="language model"):
+    with pytest.raises(ArgumentError) as caught:
         spending(SpreadData.from_model(SpreadModel(n=30, rng=1).run(2)))
-    with pytest.raises(UnknownNameError, match="by="):
+    assert (caught.value.argument, caught.value.value) == ("data", "traits")
+    with pytest.raises(UnknownNameError) as unknown:
         spending(recorded(scripted_server), "country")
+    assert (unknown.value.argument, unknown.value.value) == ("by", "country")
 
 
 def test_the_report_shows_it_and_no_key(

@@ -316,25 +316,17 @@ def test_calls_that_were_recorded_before_are_replayed(tmp_path: Path) -> None:
     place = ("Riots", "", "Talvara", "Dessing", (), 0, False, "A bridge was closed.")
     event = OfflineEvent("e1", datetime.date(2024, 5, 14), *place)
     posts = (Post(500, 0, "Have you seen this?"), Post(501, 0))
-    samplings = {
-        "independent": {},
-        "pooled": {"sampling": "pooled", "draws": 2, "feed_detail": "counts"},
-        "logprobs": {"sampling": "logprobs", "feed_detail": "counts"},
-        "paraphrase": {"template": "paraphrase", "temperature": 0},
-    }
-    settings = {"store": path, "mode": "replay", "max_failed": 1.0}
-    for name, options in samplings.items():
-        decider = LLMDecider("openai/tiny", **settings, **options)
-        run = decider.for_run(6, np.random.default_rng(1))
-        decisions = []
-        for step in (1, 2):
-            seen = [
-                Exposure(step, a, all_profiles()[a % 2], event, 2, 3, step, a % 2 == 0, posts)
-                for a in range(6)
-            ]
-            decisions += run.decide(seen, np.random.default_rng(step))
-        assert [[d[0].value, *d[1:]] for d in decisions] == recorded[name]
-        assert run.manifest()["calls"] == recorded[f"{name} calls"]
+    settings = {"store": path, "mode": "replay", "max_failed": 1.0, "template": "persona_first"}
+    run = LLMDecider("openai/tiny", **settings).for_run(6, np.random.default_rng(1))
+    decisions = []
+    for step in (1, 2):
+        seen = [
+            Exposure(step, a, all_profiles()[a % 2], event, 2, 3, step, a % 2 == 0, posts)
+            for a in range(6)
+        ]
+        decisions += run.decide(seen, np.random.default_rng(step))
+    assert [[d[0].value, *d[1:]] for d in decisions] == recorded["independent"]
+    assert run.manifest()["calls"] == recorded["independent calls"]
     check = check_personas(LLMDecider("openai/tiny", **settings), rng=3)
     assert check.table["low"].tolist() == recorded["personas"]
     assert DecisionStore(path).info() == {**recorded["info"], "path": str(path)}

@@ -27,7 +27,7 @@ from mesa_llmspread.deciders import (
 )
 from mesa_llmspread.deciders.llm import template as template_module
 from mesa_llmspread.deciders.llm.persona_check import check_personas
-from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages, with_marker
+from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages, with_markers
 from mesa_llmspread.deciders.llm.template import PIECES, SHIPPED, as_template
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import (
@@ -70,7 +70,7 @@ neuroticism.high = "Du bist {qualifier} ängstlich."
 def file(tmp_path: Path) -> Callable[..., Path]:
     """Write a template's file."""
 
-    def write(text: str, head: str = 'name = "mine"\nversion = "1"\nbase = "standard"\n') -> Path:
+    def write(text: str, head: str = 'name = "mine"\nversion = "2"\nbase = "standard"\n') -> Path:
         path = tmp_path / "mine.toml"
         path.write_text(head + text, encoding="utf-8")
         return path
@@ -85,7 +85,7 @@ def exposure(*posts: str, profile: str = "OceAn") -> Exposure:
 
 
 def prompt(template: PromptTemplate, seen: Exposure) -> list[str]:
-    messages = with_marker(build_messages(seen, template), SHOWN_MARKER)
+    messages = with_markers(build_messages(seen, template), SHOWN_MARKER, SHOWN_MARKER)
     return [message["content"] for message in messages]
 
 
@@ -106,10 +106,11 @@ def test_the_shipped_templates_are_those_in_the_folder() -> None:
 def test_other_words_are_another_version() -> None:
     # If this fails, words have changed: raise that file's version and write the new pair here.
     assert {name: (as_template(name).version, as_template(name).hash) for name in SHIPPED} == {
-        "standard": ("1", "c2cc279bef859ba7"),
-        "paraphrase": ("1", "7ad4d8c9acefc536"),
-        "decline_first": ("1", "c3aee23a7164b982"),
-        "no_persona": ("1", "91bfc44bea0e6103"),
+        "standard": ("2", "44af49d82722f8da"),
+        "paraphrase": ("2", "029fa52f388fec36"),
+        "decline_first": ("2", "ae2d5ea0fecab5bf"),
+        "no_persona": ("2", "3feb493b8719d5ea"),
+        "persona_first": ("1", "2f10d4086d96742c"),
     }
 
 
@@ -128,16 +129,16 @@ def test_decline_first_names_declining_first_wherever_there_is_a_choice() -> Non
     assert words["answer"].index('""') < words["answer"].index("the words you put")
     assert words["question"].index("pass") < words["question"].index("repost")
     different = {name for name in PIECES if words[name] != STANDARD.words[name]}
-    assert different == {"task", "answer", "question"}
+    assert different == {"task", "answer", "answer_alone", "question"}
 
 
 def test_without_personas_all_profiles_read_the_same_and_the_rest_is_standard() -> None:
     template = as_template("no_persona")
     prompts = {tuple(prompt(template, exposure("a", profile=p.code))) for p in all_profiles()}
     ((system, user),) = prompts
-    with_persona, same_user = prompt(STANDARD, exposure("a"))
-    persona = f" This is your personality: {Profile.from_code('OceAn').describe()}"
-    assert (system, user) == (with_persona.replace(persona, ""), same_user)
+    same_system, with_persona = prompt(STANDARD, exposure("a"))
+    persona = f"This is your personality: {Profile.from_code('OceAn').describe()}"
+    assert (system, user) == (same_system, with_persona.replace(persona, template.words["role"]))
     assert template.describe(all_profiles()[0]) == ""
 
 
@@ -147,7 +148,7 @@ def test_without_personas_all_profiles_read_the_same_and_the_rest_is_standard() 
 def test_a_file_needs_only_what_differs_from_its_base(file: Callable[..., Path]) -> None:
     mine = PromptTemplate.read(file('question = """\n  Repost {{it}}?\n"""'))
     assert mine == changed(question="Repost {{it}}?")
-    assert prompt(mine, exposure("a"))[1].endswith("\n\nRepost {it}?")
+    assert prompt(mine, exposure())[1].endswith("\n\nRepost {it}?")
 
 
 def test_a_whole_file_needs_no_base(file: Callable[..., Path]) -> None:
@@ -164,8 +165,8 @@ def test_a_persona_can_be_in_another_language(file: Callable[..., Path]) -> None
         "Du bist etwas fantasievoll. Du bist sehr nachlässig. Du bist äußerst gesprächig. "
         "Du bist durchschnittlich verträglich. Du bist etwas gelassen."
     )
-    system, _ = prompt(german, exposure("a")._replace(profile=who))
-    assert system.startswith(f"So bist du: {german.describe(who)}\n\n")
+    _, user = prompt(german, exposure("a")._replace(profile=who))
+    assert f"\n\nSo bist du: {german.describe(who)}\n\n" in user
 
 
 levels = st.floats(-5, 5)
@@ -282,11 +283,11 @@ def test_a_file_tells_what_it_is(
 
 
 def test_the_name_of_a_shipped_template_means_its_words(file: Callable[..., Path]) -> None:
-    head = 'name = "standard"\nversion = "1"\nbase = "no_persona"'
+    head = 'name = "standard"\nversion = "2"\nbase = "no_persona"'
     with pytest.raises(InputFileError) as caught:
         PromptTemplate.read(file("", head=head))
     assert caught.value.row == 1
-    assert "name='standard' and version='1'" in caught.value.problem
+    assert "name='standard' and version='2'" in caught.value.problem
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -335,7 +336,7 @@ def test_what_is_accepted_can_be_said(piece: str, parts: list[str]) -> None:
     for seen in (exposure(), exposure("a", ""), exposure(*"abcdefghijklm")):
         system, user = prompt(template, seen)
         prompts.append(f"{system}{user}")
-        quoted = 1 + bool(seen.posts)
+        quoted = int(bool(seen.posts))
         borders = [template.words[line].format(marker=SHOWN_MARKER) for line in ("begin", "end")]
         assert [user.split("\n").count(line) for line in borders] == [quoted, quoted]
     if not PIECES[piece] and piece in ("task", "caution", "news", "question"):
@@ -364,9 +365,9 @@ def test_a_record_names_the_template(
     who = LLMDecider("openai/tiny", scripted_server.api_base, template=path)
     model = SpreadModel(n=20, k=4, decider=who, rng=1).run(steps=1)
     said = SpreadData.from_model(model).info[0].decider_info
-    assert (said["template"], said["template_version"]) == ("mine", "1")
+    assert (said["template"], said["template_version"]) == ("mine", "2")
     assert said["template_hash"] == PromptTemplate.read(path).hash != STANDARD.hash
-    assert scripted_server.requests[0]["messages"][1]["content"].endswith("Well?")
+    assert scripted_server.requests[0]["messages"][1]["content"].count("\n\nWell?") == 1
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -434,8 +435,8 @@ def test_the_command_shows_what_a_model_would_be_told(file: Callable[..., Path])
     assert "You have just seen the news yourself" in call("prompt")
     assert "the news before (2 times)" in call("prompt", "--before", 2)
     event = bundled_events()[5]
-    assert event.text.replace(" ", "ˆ") in call("prompt", "--event", event.event_id)
-    assert "START 000000000000" in call("prompt", "--template", "paraphrase")
+    assert f"“{event.text}”" in call("prompt", "--event", event.event_id)
+    assert "START 000000000000" in call("prompt", "--template", "paraphrase", "--post", "x")
     assert "Well?" in call("prompt", "--template", file('question = "Well?"'))
 
 

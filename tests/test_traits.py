@@ -91,7 +91,7 @@ def glm(rows: pd.DataFrame, groups: np.ndarray, **extra: np.ndarray):
 def record() -> SpreadData:
     """Runs about all 18 events."""
     runs = [
-        SpreadModel(n=150, event=event, rng=seed).run(25)
+        SpreadModel(n=150, event=event, decider="traits", rng=seed).run(25)
         for seed, event in enumerate(bundled_events())
     ]
     return concat([SpreadData.from_model(model) for model in runs])

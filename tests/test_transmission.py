@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 from typing import Any
 
@@ -25,11 +26,14 @@ from mesa_llmspread.profiles import codes, norm_shares
 from mesa_llmspread.transmission import (
     SI,
     ByProfile,
+    ByTraits,
+    ExposureArrays,
     FirstRepeat,
     OnlineOffline,
     SingleMultiple,
     TransmissionLaw,
     TwoClass,
+    check_law,
     law_names,
     parse_law,
     probability_to_rate,
@@ -39,16 +43,24 @@ from mesa_llmspread.transmission import (
 
 HIGH = frozenset({"OCEAN", "Ocean"})
 BETAS = tuple(np.linspace(0.01, 0.32, 32).tolist())
+SLOPES = (0.3, -0.2, 0.1, 0.0, 0.4)
 LAWS: list[TransmissionLaw] = [
     SI(0.05),
+    SI(0.05, per="occasion"),
     OnlineOffline(0.02, 0.05),
+    OnlineOffline(0.02, 0.05, per="occasion"),
     FirstRepeat(0.2, 0.04),
     FirstRepeat(0.2, 0.04, per="occasion"),
     SingleMultiple(0.04, 0.2),
     SingleMultiple(0.04, 0.2, count="cumulative"),
     TwoClass(0.02, 0.2, share_high=0.3),
+    TwoClass(0.02, 0.2, share_high=0.3, per="occasion"),
     TwoClass(0.02, 0.2, high=HIGH),
+    TwoClass(0.02, 0.2, high=HIGH, per="occasion"),
     ByProfile(BETAS),
+    ByProfile(BETAS, per="occasion"),
+    ByTraits(-3.0, *SLOPES),
+    ByTraits(-2.0, *SLOPES, per="occasion"),
 ]
 NAMES = [law.name for law in LAWS]
 
@@ -61,7 +73,7 @@ def laws(draw: st.DrawFn, value: st.SearchStrategy[float] = probability) -> Tran
     """Any law with any values."""
     kind = draw(st.sampled_from(LAWS))
     if isinstance(kind, ByProfile):
-        return ByProfile(tuple(draw(st.lists(value, min_size=32, max_size=32))))
+        return kind.replace({code: draw(value) for code in codes()})
     return dataclasses.replace(kind, **{name: draw(value) for name in kind.parameters})
 
 
@@ -85,25 +97,35 @@ def any_of(beta: float, m: int) -> float:
 
 def by_definition(law: TransmissionLaw, seen: dict[str, Any]) -> float:
     """The laws written out for one agent, as their definitions read."""
-    m = seen["contacts"]
+    m, profile = seen["contacts"], seen["profile"]
+    once = getattr(law, "per", "") == "occasion"
+
+    def acts(chance: float) -> float:
+        return (chance if m >= 1 else 0.0) if once else any_of(chance, m)
+
     match law:
         case SI(beta):
-            return any_of(beta, m)
+            return acts(beta)
         case OnlineOffline(alpha, beta):
-            online = any_of(beta, m)
-            return alpha + (1 - alpha) * online if seen["direct"] else online
-        case FirstRepeat(first, repeat, per):
-            beta = first if seen["exposure_count"] == 1 else repeat
-            return any_of(beta, m) if per == "contact" else (beta if m >= 1 else 0.0)
+            return alpha + (1 - alpha) * acts(beta) if seen["direct"] else acts(beta)
+        case FirstRepeat(first, repeat):
+            return acts(first if seen["exposure_count"] == 1 else repeat)
         case SingleMultiple(single, multiple, count):
             counted = m if count == "current" else seen["cumulative"]
-            return 0.0 if m == 0 else single if counted == 1 else multiple
+            return acts(single if counted == 1 else multiple)
         case TwoClass(low, high, share, None):
-            return share * any_of(high, m) + (1 - share) * any_of(low, m)
+            return share * acts(high) + (1 - share) * acts(low)
         case TwoClass(low, high, _, members):
-            return any_of(high if codes()[seen["profile"]] in members else low, m)
+            return acts(high if codes()[profile] in members else low)
         case ByProfile(betas):
-            return any_of(betas[seen["profile"]], m)
+            return acts(betas[profile])
+        case ByTraits(intercept):
+            signs = [1 if letter.isupper() else -1 for letter in codes()[profile]]
+            slopes = list(law.parameters.values())[1:]
+            total = intercept + sum(b * z for b, z in zip(slopes, signs, strict=True))
+            if once:
+                return 1 / (1 + math.exp(-total)) if m >= 1 else 0.0
+            return 1 - math.exp(-math.exp(total) * m)
     raise AssertionError(law)
 
 
@@ -154,8 +176,17 @@ def test_equal_rates_reduce_to_plain_si(beta: float, seen: dict[str, Any]) -> No
     assert ByProfile((beta,) * 32).evaluate(**seen) == plain
     assert OnlineOffline(0.0, beta).evaluate(**seen) == plain
     assert OnlineOffline(0.7, beta).evaluate(**seen | {"direct": False}) == plain
+    log_rate = np.log(probability_to_rate(min(max(beta, 1e-300), 1 - 1e-12)))
+    assert ByTraits(float(log_rate)).evaluate(**seen) == pytest.approx(
+        float(SI(beta).evaluate(seen["contacts"])), abs=1e-10
+    )
     per_step = float(SI(beta).evaluate(min(seen["contacts"], 1)))
     for law in (
+        SI(beta, per="occasion"),
+        OnlineOffline(0.0, beta, per="occasion"),
+        TwoClass(beta, beta, share_high=0.3, per="occasion"),
+        TwoClass(beta, beta, high=HIGH, per="occasion"),
+        ByProfile((beta,) * 32, per="occasion"),
         FirstRepeat(beta, beta, per="occasion"),
         SingleMultiple(beta, beta),
         SingleMultiple(beta, beta, count="cumulative"),
@@ -181,7 +212,9 @@ def test_a_higher_beta_never_makes_a_repost_less_likely(
         place = data.draw(st.integers(0, 31))
         raised = list(law.betas)
         raised[place] = data.draw(st.floats(raised[place], 1))
-        higher: TransmissionLaw = ByProfile(tuple(raised))
+        higher: TransmissionLaw = dataclasses.replace(law, betas=tuple(raised))
+    elif isinstance(law, ByTraits):
+        higher = dataclasses.replace(law, intercept=law.intercept + data.draw(probability))
     else:
         name = data.draw(st.sampled_from([n for n in law.parameters if n != "share_high"]))
         value = data.draw(st.floats(getattr(law, name), 1))
@@ -229,7 +262,8 @@ def test_no_agents_have_no_probabilities(law: TransmissionLaw) -> None:
 @pytest.mark.parametrize("law", LAWS, ids=NAMES)
 def test_parameters_bounds_and_labels_belong_together(law: TransmissionLaw) -> None:
     assert list(law.parameter_bounds) == list(law.parameters)
-    assert set(law.parameter_bounds.values()) == {(0.0, 1.0)}
+    limits = (-np.inf, np.inf) if isinstance(law, ByTraits) else (0.0, 1.0)
+    assert set(law.parameter_bounds.values()) == {limits}
     assert all(type(value) is float for value in law.parameters.values())
     if isinstance(law, ByProfile):
         assert law.parameters == dict(zip(codes(), BETAS, strict=True))
@@ -240,20 +274,31 @@ def test_parameters_bounds_and_labels_belong_together(law: TransmissionLaw) -> N
 def test_names_tell_options_apart() -> None:
     assert NAMES == [
         "SI",
+        'SI(per="occasion")',
         "OnlineOffline",
+        'OnlineOffline(per="occasion")',
         "FirstRepeat",
         'FirstRepeat(per="occasion")',
         "SingleMultiple",
         'SingleMultiple(count="cumulative")',
         "TwoClass",
+        'TwoClass(per="occasion")',
         "TwoClassKnown",
+        'TwoClassKnown(per="occasion")',
         "ByProfile",
+        'ByProfile(per="occasion")',
+        "ByTraits",
+        'ByTraits(per="occasion")',
     ]
     assert set(law_names()) == {type(law).__name__ for law in LAWS}
     assert str(FirstRepeat(0.2, 0.04, per="occasion")) == (
         'FirstRepeat(beta_first=0.2, beta_repeat=0.04, per="occasion")'
     )
     assert str(ByProfile(BETAS)) == "ByProfile(32 rates, 0.01 to 0.32)"
+    assert str(ByTraits(-2, 0.5, per="occasion")) == (
+        "ByTraits(intercept=-2, openness=0.5, conscientiousness=0, extraversion=0, "
+        'agreeableness=0, neuroticism=0, per="occasion")'
+    )
     assert list(TwoClass(0, 1, high=HIGH).parameters) == ["beta_low", "beta_high"]
 
 
@@ -284,8 +329,8 @@ def test_classes_together_are_the_law(law: TransmissionLaw, shares: np.ndarray |
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf")])
 def test_a_value_that_is_no_probability_is_named(value: float) -> None:
-    for law in LAWS[:-1]:
-        for name in law.parameters:
+    for law in LAWS:
+        for name in () if isinstance(law, ByProfile | ByTraits) else law.parameters:
             with pytest.raises(ArgumentError) as caught:
                 dataclasses.replace(law, **{name: value})
             assert caught.value.argument == name
@@ -317,7 +362,8 @@ def test_rates_by_profile_are_32() -> None:
 def test_a_known_class_takes_codes_in_any_collection() -> None:
     for high in (["OCEAN", "Ocean"], ("Ocean", "OCEAN"), set(HIGH), dict.fromkeys(HIGH)):
         assert TwoClass(0.1, 0.2, high=high) == TwoClass(0.1, 0.2, high=HIGH)
-    assert TwoClass(0.1, 0.2, high="OCEAN").is_high([0, 31]).tolist() == [False, True]
+    one = TwoClass(0.1, 0.2, high="OCEAN").evaluate(1, profile=[0, 31])
+    assert one == pytest.approx([0.1, 0.2])
     with pytest.raises(UnknownNameError) as caught:
         TwoClass(0.1, 0.2, high={"OCEAM"})
     assert (caught.value.argument, caught.value.value) == ("high", "OCEAM")
@@ -330,6 +376,54 @@ def test_an_unknown_option_value_is_named(kind: Any, option: str) -> None:
     assert (caught.value.argument, caught.value.value) == (option, "each")
 
 
+@pytest.mark.parametrize("name", law_names())
+def test_every_law_of_the_family_acts_per_contact_or_per_occasion(name: str) -> None:
+    once = resolve_law(name, per="occasion")
+    assert len(set(once.evaluate(np.arange(2, 6), exposure_count=2))) == 1
+    assert not once.independent_contacts
+    check_law(once)
+    if name == "SingleMultiple":
+        with pytest.raises(UnknownNameError) as caught:
+            resolve_law(name, per="contact")
+        assert (caught.value.argument, caught.value.value) == ("per", "contact")
+    else:
+        each = resolve_law(once, per="contact")
+        assert each.name == name
+        assert once.evaluate(1) == pytest.approx(float(each.evaluate(1)), abs=0.14)
+        assert once.name == f'{name}(per="occasion")'
+        assert resolve_law(once.name) == once
+        check_law(each)
+
+
+def test_a_law_of_known_classes_keeps_the_contract() -> None:
+    for per in ("contact", "occasion"):
+        check_law(TwoClass, high=HIGH, per=per)
+
+
+def test_special_cases_are_of_the_same_form() -> None:
+    assert "ByTraits" in SI(0.1).nested_in
+    once = SI(0.1, per="occasion").nested_in
+    assert {'ByTraits(per="occasion")', "SingleMultiple"} <= set(once)
+    assert "ByTraits" not in once
+    assert TwoClass(0, 1, high=HIGH, per="occasion").nested_in == ('ByProfile(per="occasion")',)
+    assert TwoClass(0, 1, per="occasion").nested_in == ()
+
+
+def test_traits_are_read_as_numbers() -> None:
+    law = ByTraits(-2.0, 0.5, neuroticism=-0.3)
+    levels = [[0.0] * 5, [2.0, 0, 0, 0, 0], [0.5, 9, 9, 9, 2.0]]
+    total = np.array([-2.0, -1.0, -2.35])
+    seen = ExposureArrays([1, 2, 3], levels=levels)
+    assert law.prob(seen) == pytest.approx(-np.expm1(-np.exp(total) * [1, 2, 3]))
+    assert law.evaluate([1, 2, 3], levels=levels) == pytest.approx(law.prob(seen))
+    assert seen[1:].traits.tolist() == levels[1:]
+    assert ExposureArrays(1, profile=[0, 31]).traits.tolist() == [[-1.0] * 5, [1.0] * 5]
+    for extreme in (-1e6, 1e6):
+        for per in ("contact", "occasion"):
+            chance = ByTraits(extreme, extreme, per=per).evaluate([0, 1, 8], levels=levels[1:2] * 3)
+            assert chance == pytest.approx([0.0, *[float(extreme > 0)] * 2])
+
+
 @pytest.mark.parametrize("law", LAWS, ids=NAMES)
 def test_a_law_stands_for_itself(law: TransmissionLaw) -> None:
     assert resolve_law(law) is law
@@ -339,7 +433,7 @@ def test_a_law_stands_for_itself(law: TransmissionLaw) -> None:
     assert again.parameters == law.parameters
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - {"TwoClassKnown"}))
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("TwoClassKnown")])
 def test_a_name_stands_for_its_law(name: str) -> None:
     law = resolve_law(name)
     assert law.name == name
@@ -347,7 +441,7 @@ def test_a_name_stands_for_its_law(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile]
+    "kind", [SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile, ByTraits]
 )
 def test_a_class_stands_for_its_law(kind: type[TransmissionLaw]) -> None:
     assert resolve_law(kind).name == kind.__name__
@@ -368,8 +462,8 @@ def test_options_choose_the_variant() -> None:
     ("law", "options", "argument", "value", "known"),
     [
         ("firstrepeat", {}, "law", "firstrepeat", law_names()),
-        ("SingleMultiple", {"per": "occasion"}, "option", "per", ["count"]),
-        ("ByProfile", {"betas": [0.1] * 32}, "option", "betas", ["(none)"]),
+        ("SingleMultiple", {"high": "OCEAN"}, "option", "high", ["count", "per"]),
+        ("ByProfile", {"betas": [0.1] * 32}, "option", "betas", ["per"]),
         ("FirstRepeat", {"per": "each"}, "per", "each", ["contact", "occasion"]),
     ],
 )
@@ -414,9 +508,14 @@ def test_old_words_for_options_and_declarations_give_the_new_ones() -> None:
         (" SI( beta = 5e-2 ) \n", SI(0.05)),
         ("OnlineOffline(0.1, beta=0.2)", OnlineOffline(0.1, 0.2)),
         ("FirstRepeat(0.2, 0.04, per='occasion')", FirstRepeat(0.2, 0.04, per="occasion")),
+        ("FirstRepeat(0.2, 0.04, 'occasion')", FirstRepeat(0.2, 0.04, per="occasion")),
         ("TwoClass(0, 1, 0.25)", TwoClass(0, 1, 0.25)),
         ("TwoClass(0, 1, high={'OCEAN', 'Ocean'})", TwoClass(0, 1, high=HIGH)),
+        ("TwoClass(0.1, 0.3, 0.5, per='occasion')", TwoClass(0.1, 0.3, per="occasion")),
+        ("ByTraits(-3, openness=0.3)", ByTraits(-3.0, 0.3)),
+        ("ByTraits(-3, 0.3, per='occasion')", ByTraits(-3.0, 0.3, per="occasion")),
         (f"ByProfile({list(BETAS)})", ByProfile(BETAS)),
+        (f"ByProfile({list(BETAS)}, per='occasion')", ByProfile(BETAS, per="occasion")),
         (f"ByProfile({dict(zip(codes(), BETAS, strict=True))})", ByProfile(BETAS)),
     ],
 )
@@ -445,7 +544,8 @@ def test_what_a_law_prints_is_read_back(law: TransmissionLaw) -> None:
         ("SI(1 if 1 else 0)", ArgumentError, "law"),
         ("Si(0.1)", UnknownNameError, "law"),
         ("SI()", ArgumentError, "law"),
-        ("SI(0.1, 0.2)", ArgumentError, "law"),
+        ("SI(0.1, 0.2)", UnknownNameError, "per"),
+        ("SI(0.1, 'contact', 0.2)", ArgumentError, "law"),
         ("SI(alpha=0.1)", ArgumentError, "law"),
         ("SI(**{'beta': 0.1})", ArgumentError, "law"),
         ("SI(*[0.1])", ArgumentError, "law"),
@@ -465,13 +565,14 @@ def test_text_that_is_not_a_law_is_refused(
 
 
 def test_a_law_without_its_values_is_shown_with_its_parameters() -> None:
-    with pytest.raises(ArgumentError, match=r"be SI\(beta\)"):
+    with pytest.raises(ArgumentError) as caught:
         parse_law("SI()")
+    assert "SI(beta, per='contact')" in caught.value.allowed
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_may_have_options_and_values(name: str) -> None:
-    if name not in ("ByProfile", "TwoClassKnown"):
+    if not name.startswith(("ByProfile", "TwoClassKnown")):
         law = resolve_law(name)
         assert law.name == name
         assert resolve_law(str(law)) == law

@@ -1,12 +1,11 @@
-"""How the news travelled: who could have had it from whom, and the shape of the trees.
+"""Cascades: from whom each spreader may have had the news, and the shape of the trees.
 
-The log says what an agent saw when it posted, not whose post moved it. So a run has many
-possible cascades, and a cascade's shape is a distribution over them.
+The record contains what an agent saw when it posted, but not which post made it do so. One run
+therefore has many possible cascades, and the shape of a cascade is a distribution over them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._validation import checked_int, checked_level
-from mesa_llmspread.analysis._trees import NOBODY, Forest, Sources
-from mesa_llmspread.data import SpreadData, check_data
-from mesa_llmspread.data.run_info import RunInfo
+from mesa_llmspread.analysis.trees import NOBODY, Forest, Ints
+from mesa_llmspread.data import RunInfo, SpreadData, check_data
 from mesa_llmspread.data.schema import UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.networks import Network, as_network
@@ -27,8 +25,6 @@ from mesa_llmspread.simulation.rebuild import network_of
 
 __all__ = ["Cascade", "cascade"]
 
-Ints = npt.NDArray[np.int64]
-
 _PERMUTATIONS = 999
 
 _MEASURES = ("trees", "largest_tree", "depth", "breadth", "structural_virality")
@@ -36,40 +32,40 @@ _MEASURES = ("trees", "largest_tree", "depth", "breadth", "structural_virality")
 
 @dataclass(frozen=True)
 class Cascade:
-    """How the news travelled in one run.
+    """How the news may have travelled in one run.
 
     Attributes
     ----------
     run : int
         The run.
     n : int
-        Agents on the network.
+        Number of agents on the network.
     spreaders : DataFrame
-        Everyone who posted, by step and number: ``agent``, ``step`` (0 for a starter),
-        ``profile`` (code), ``sources`` (how many it may have had the news from; 0 for a
-        starter). Rows of a :class:`Forest` are rows of this table.
-    sources : Sources
-        From whom each may have had it.
+        All agents that posted, by step and number: ``agent``, ``step`` (0 for a starter),
+        ``profile`` (code), ``sources`` (number of possible sources; 0 for a starter). The
+        rows of a :class:`~mesa_llmspread.analysis.trees.Forest` are the rows of this table.
+    sources : DataFrame
+        One row per possible source of a spreader: ``child`` and ``parent`` (rows of
+        ``spreaders``; the parent is -1 for a starter, and for the media), ``probability``.
     measures : DataFrame
         By name (``trees, largest_tree, depth, breadth, structural_virality``): ``mean``,
-        ``low`` and ``high`` over the sampled forests. The interval says how much is unknown
-        because nobody knows whose post moved whom; it does not cover other runs.
+        ``low`` and ``high`` over the sampled forests. The interval shows how much is unknown
+        because the sources are unknown; it does not cover other runs.
     generations : DataFrame
-        ``depth``, ``mean``, ``low``, ``high``: spreaders at each depth, likewise.
+        ``depth``, and ``mean``, ``low``, ``high`` of the number of spreaders at this depth.
     assortativity : DataFrame
-        For each trait, and ``"profile"``: ``observed``, the expected share of pairs (who
-        posted, who passed it on) that are on the same side of the trait, or have the same
-        profile; ``expected``, ``low`` and ``high``, its mean and range when profiles are
-        dealt again among those who posted at the same step; ``p_value`` (two-sided).
-        NaN where nobody had the news from anybody.
+        Per trait, and for ``"profile"``: ``observed``, the expected share of pairs (source and
+        spreader) that have the same level of the trait, or the same profile; ``expected``,
+        ``low`` and ``high``, its mean and range when profiles are shuffled among the agents
+        that posted at the same step; ``p_value`` (two-sided). NaN where there is no pair.
     level : float
-        Coverage of every ``low`` to ``high``.
+        Coverage of the intervals from ``low`` to ``high``.
     """
 
     run: int
     n: int
     spreaders: pd.DataFrame
-    sources: Sources
+    sources: pd.DataFrame
     measures: pd.DataFrame
     generations: pd.DataFrame
     assortativity: pd.DataFrame
@@ -77,53 +73,53 @@ class Cascade:
 
     @property
     def size(self) -> int:
-        """Agents who posted, starters included."""
+        """Number of agents that posted, starters included."""
         return len(self.spreaders)
 
     @property
     def time_to_half(self) -> int:
-        """First step by whose end half of the final number of spreaders had posted."""
+        """First step at whose end half of the spreaders had posted."""
         return int(self.spreaders["step"].iloc[(self.size - 1) // 2])
 
     @property
     def new_spreaders(self) -> Ints:
-        """New spreaders of each step from step 1 to the last that had any."""
+        """Number of new spreaders at each step, from step 1 to the last one with any."""
         return np.bincount(self.spreaders["step"])[1:]
 
     @property
     def peak_step(self) -> int | None:
-        """First step with the most new spreaders; None if there were none."""
+        """First step with the most new spreaders; None without new spreaders."""
         return int(self.new_spreaders.argmax()) + 1 if self.new_spreaders.size else None
 
     @property
     def peak_height(self) -> int:
-        """New spreaders in that step."""
+        """Number of new spreaders at that step."""
         return int(self.new_spreaders.max(initial=0))
 
     @property
     def edges(self) -> pd.DataFrame:
-        """Who may have had the news from whom: the expected forest.
+        """Pairs of agents between which the news may have travelled.
 
         Returns
         -------
         DataFrame
             ``parent`` and ``child`` (agents), ``step`` (at which the child posted),
-            ``probability``. What is missing to 1 for a child that posted after step 0 is
-            the probability that it had the news from the media.
+            ``probability``. Where the probabilities of a child that posted after step 0 sum to
+            less than 1, the rest is the probability that it had the news from the media.
         """
-        child, parent, probability = _pairs(self.sources)
-        agent, step = self.spreaders["agent"].to_numpy(), self.spreaders["step"].to_numpy()
+        pairs = self.sources[self.sources["parent"] != NOBODY]
+        child = self.spreaders.iloc[pairs["child"]]
         return pd.DataFrame(
             {
-                "parent": agent[parent],
-                "child": agent[child],
-                "step": step[child],
-                "probability": probability,
+                "parent": self.spreaders["agent"].to_numpy()[pairs["parent"]],
+                "child": child["agent"].to_numpy(),
+                "step": child["step"].to_numpy(),
+                "probability": pairs["probability"].to_numpy(),
             }
         )
 
     def sample(self, rng: RNGLike = None) -> Forest:
-        """Draw one way the news may have travelled.
+        """Draw one way in which the news may have travelled.
 
         Parameters
         ----------
@@ -134,30 +130,28 @@ class Cascade:
         -------
         Forest
         """
-        return self.sources.sample(as_generator(rng))
+        return _sample(self.sources, as_generator(rng))
 
     def summary(self) -> str:
         """Return the shape of the cascade, in a few lines of text."""
-        peak = (
-            "nobody passed it on"
-            if self.peak_step is None
-            else f"half by step {self.time_to_half}, most at step {self.peak_step} "
-            f"({self.peak_height} new)"
-        )
+        peak = "nobody reposted the news"
+        if self.peak_step is not None:
+            new = f"most at step {self.peak_step} ({self.peak_height} new)"
+            peak = f"half of them by step {self.time_to_half}, {new}"
         lines = [f"{self.size} of {self.n} agents posted; {peak}."]
         for name, row in self.measures.iterrows():
-            words = str(name).replace("_", " ")
-            lines.append(f"{words}: {row['mean']:.3g} [{row['low']:.3g}, {row['high']:.3g}]")
+            interval = f"{row['mean']:.3g} [{row['low']:.3g}, {row['high']:.3g}]"
+            lines.append(f"{str(name).replace('_', ' ')}: {interval}")
         # Bonferroni, over the five traits and the profile.
         adjusted = self.assortativity["p_value"] * len(self.assortativity)
         alike = self.assortativity[adjusted < 1 - self.level]
-        for name, row in alike.iterrows():
-            lines.append(
-                f"same {name} from spreader to spreader: {row['observed']:.1%} of pairs, "
-                f"{row['expected']:.1%} expected (p = {row['p_value']:.2g})"
-            )
+        lines += [
+            f"same {name} of source and spreader: {row['observed']:.1%} of the pairs, "
+            f"{row['expected']:.1%} expected (p = {row['p_value']:.2g})"
+            for name, row in alike.iterrows()
+        ]
         if alike.empty and adjusted.notna().any():
-            lines.append("spreaders are no more alike along the tree than by chance")
+            lines.append("sources and spreaders are no more alike than by chance")
         return "\n".join(lines)
 
 
@@ -176,12 +170,12 @@ def cascade(
     ----------
     data : SpreadData
     network : Network, EdgeList, networkx.Graph or pair of array_like, optional
-        The network, where it was given to the model as a graph; a named one is made again
+        The network, where it was given to the model as a graph; a named one is built again
         from the run's seed.
     run : int, optional
-        Which run; may be left out where there is one.
+        Which run; may be left out if there is only one.
     draws : int, default 200
-        Forests to sample, at least 1.
+        Number of forests to sample, at least 1.
     level : float, default 0.95
         Coverage of the intervals.
     rng : int, numpy.random.Generator or None
@@ -194,22 +188,22 @@ def cascade(
     Raises
     ------
     ArgumentError
-        If there are several runs and none is named; if the network is unknown, or is not
-        the one of the run (agents would have seen other numbers of posts than the log
-        says); if the record does not say who the starters were.
+        If there are several runs and ``run`` is not given; if the network is unknown, or is not
+        the one of the run (agents would have seen other numbers of posts than recorded); if
+        the starters are unknown.
 
     Notes
     -----
-    *Attribution.* A spreader may have had the news from every neighbour whose post it had in
-    view when it posted (all who had posted before, or with ``feed="new"`` those who posted
-    one step before), each equally likely; this is exact wherever neighbours act alike and
-    independently, as under every law of :mod:`mesa_llmspread.transmission`. If it saw the
-    event itself in that step, the media count as one source more, and then it begins a tree
-    of its own, as the starters do.
+    *Sources.* The possible sources of a spreader are the neighbours whose posts were visible
+    when it posted (all that had posted before, or with ``feed="new"`` those that posted one
+    step before), each equally likely. This is exact where neighbours act alike and
+    independently, as under every law of :mod:`mesa_llmspread.transmission`. If the spreader
+    saw the event itself at that step, the media are one more source. A spreader that had the
+    news from the media is the root of a tree, as a starter is.
 
-    *Assortativity.* Dealing profiles again only among those who posted at the same step keeps
-    in the comparison that some traits post earlier or more often than others; what is left
-    is whether like passes on to like.
+    *Assortativity.* Profiles are shuffled only among the agents that posted at the same step.
+    The comparison therefore allows for traits that post earlier or more often than others, and
+    tests only whether sources and spreaders are alike.
 
     Examples
     --------
@@ -242,47 +236,51 @@ def cascade(
     posted_at[spreaders["agent"]] = spreaders["step"]
     _check_network(log, found, posted_at, info.feed)
     sources = _sources(log, spreaders, found, posted_at, info.feed)
-    spreaders["sources"] = np.where(spreaders["step"] > 0, np.diff(sources.indptr), 0)
+    number = sources.groupby("child").size().to_numpy()
+    spreaders["sources"] = np.where(spreaders["step"] > 0, number, 0)
     generator = as_generator(rng)
-    forests = [sources.sample(generator) for _ in range(draws)]
+    forests = [_sample(sources, generator) for _ in range(draws)]
+    values = [[getattr(forest, name) for name in _MEASURES] for forest in forests]
+    deepest = max(forest.depth for forest in forests)
+    counts = [np.bincount(forest.depths, minlength=deepest + 1) for forest in forests]
     return Cascade(
         run,
         found.n,
         spreaders,
         sources,
-        _measures(forests, level),
-        _generations(forests, level),
+        pd.DataFrame(_interval(values, level), pd.Index(_MEASURES, name="measure")),
+        pd.DataFrame({"depth": range(deepest + 1), **_interval(counts, level)}),
         _assortativity(spreaders, sources, level, generator),
         level,
     )
 
 
 def _spreaders(log: pd.DataFrame, info: RunInfo, agents: pd.DataFrame) -> pd.DataFrame:
-    """List everyone who posted, by step and number."""
+    """Return the agents that posted, by step and number."""
     at_start = list(info.known("starters"))
     profiles = agents.set_index("agent")["profile"].reindex(at_start, fill_value=UNKNOWN)
     starters = pd.DataFrame({"agent": at_start, "step": 0, "profile": profiles.to_numpy()})
-    # Where nobody had posted at the start, columns of an empty list would be of no type.
+    # Without starters the columns would have no type.
     starters = starters.astype({"agent": "int64", "step": "int64", "profile": "str"})
     posted = log.loc[log["outcome"] == "repost", ["agent", "step", "profile"]]
     return pd.concat([starters, posted]).sort_values(["step", "agent"], ignore_index=True)
 
 
 def _check_complete(spreaders: pd.DataFrame, infected: int) -> None:
-    """Check that the log holds everyone who posted, once, and that somebody did."""
+    """Raise ArgumentError unless the record holds one post per agent that posted, and any."""
     agents = spreaders["agent"].nunique()
     if not len(spreaders) == agents == infected:
         raise ArgumentError(
             "data",
             f"{len(spreaders)} posts by {agents} agents",
-            f"log one post for each of the {infected} agents that its counts say have posted",
+            f"hold one post for each of the {infected} agents that have posted by its counts",
         )
     if spreaders.empty:
-        raise ArgumentError("data", "0 posts", "be of a run in which somebody posted")
+        raise ArgumentError("data", "0 posts", "be of a run in which at least one agent posted")
 
 
 def _check_network(log: pd.DataFrame, network: Network, posted_at: Ints, feed: str) -> None:
-    """Check that on this network everyone saw as many posts as the log says."""
+    """Raise ArgumentError unless agents saw as many posts on this network as recorded."""
     for _, rows in log.groupby("step"):
         step = int(rows["step"].iloc[0])
         visible = posted_at == step - 1 if feed == "new" else posted_at < step
@@ -294,14 +292,14 @@ def _check_network(log: pd.DataFrame, network: Network, posted_at: Ints, feed: s
             raise ArgumentError(
                 "network",
                 f"{contacts[wrong[0]]} posting neighbours of agent {first['agent']} at step {step}",
-                f"be the one of the run, whose log says {first['contacts']}",
+                f"be the one of the run, in which it saw {first['contacts']}",
             )
 
 
 def _sources(
     log: pd.DataFrame, spreaders: pd.DataFrame, network: Network, posted_at: Ints, feed: str
-) -> Sources:
-    """List from whom each spreader may have had the news."""
+) -> pd.DataFrame:
+    """Return the possible sources of each spreader; raise ArgumentError if one has none."""
     row = np.full(network.n, NOBODY, dtype=np.int64)
     row[spreaders["agent"]] = np.arange(len(spreaders))
     child, parent = np.repeat(np.arange(network.n), network.degrees), network.indices
@@ -316,74 +314,48 @@ def _sources(
         agent, step = spreaders.loc[number.argmin(), ["agent", "step"]]
         value = f"repost of agent {agent} at step {step}"
         raise ArgumentError("data", value, "come after seeing something")
-    indptr = np.concatenate([[0], np.cumsum(number)])
-    return Sources(indptr, parents[np.argsort(children, kind="stable")])
+    found = {"child": children, "parent": parents, "probability": 1 / number[children]}
+    return pd.DataFrame(found).sort_values("child", kind="stable", ignore_index=True)
 
 
-def _pairs(sources: Sources) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
-    """List the possible pairs: rows of child and parent, and how likely each is."""
-    number = np.diff(sources.indptr)
-    child = np.repeat(np.arange(len(number)), number)
-    on_network = sources.source != NOBODY
-    return child[on_network], sources.source[on_network], (1 / number[child])[on_network]
+def _sample(sources: pd.DataFrame, rng: np.random.Generator) -> Forest:
+    """Draw one source per spreader."""
+    number = np.bincount(sources["child"])
+    chosen = np.cumsum(number) - number + rng.integers(number)
+    return Forest(sources["parent"].to_numpy()[chosen])
 
 
 def _interval(values: Any, level: float) -> dict[str, Any]:
-    """Mean and range over the first axis."""
+    """Return the mean and range over the first axis."""
     tail = (1 - level) / 2
     low, high = np.quantile(values, (tail, 1 - tail), axis=0)
     return {"mean": np.mean(values, axis=0), "low": low, "high": high}
 
 
-def _measures(forests: Sequence[Forest], level: float) -> pd.DataFrame:
-    """Measure the sampled forests."""
-    values = [
-        (
-            np.count_nonzero(forest.parent == NOBODY),
-            np.bincount(forest.roots).max(),
-            forest.depth,
-            forest.breadth,
-            forest.structural_virality,
-        )
-        for forest in forests
-    ]
-    table = pd.DataFrame(_interval(values, level), index=list(_MEASURES))
-    return table.rename_axis("measure")
-
-
-def _generations(forests: Sequence[Forest], level: float) -> pd.DataFrame:
-    """Count the spreaders at each depth of the sampled forests."""
-    deepest = max(forest.depth for forest in forests)
-    counts = [np.bincount(forest.depths, minlength=deepest + 1) for forest in forests]
-    return pd.DataFrame({"depth": range(deepest + 1), **_interval(counts, level)})
-
-
 def _assortativity(
-    spreaders: pd.DataFrame, sources: Sources, level: float, rng: np.random.Generator
+    spreaders: pd.DataFrame, sources: pd.DataFrame, level: float, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Compare how alike pairs are with pairs whose profiles were dealt again."""
-    names = [*(trait.value for trait in Trait), "profile"]
+    """Compare how alike sources and spreaders are with shuffled profiles."""
+    names = pd.Index([*(trait.value for trait in Trait), "profile"], name="trait")
     columns = ["observed", "expected", "low", "high", "p_value"]
-    child, parent, probability = _pairs(sources)
-    if not len(child) or (spreaders["profile"] == UNKNOWN).any():
-        return pd.DataFrame(np.nan, index=pd.Index(names, name="trait"), columns=columns)
+    pairs = sources[sources["parent"] != NOBODY]
+    if pairs.empty or (spreaders["profile"] == UNKNOWN).any():
+        return pd.DataFrame(np.nan, names, columns)
+    child, parent, weight = (pairs[name].to_numpy() for name in sources)
     high = np.array([[letter.isupper() for letter in code] for code in spreaders["profile"]])
     step = spreaders["step"].to_numpy()
 
     def alike(order: Ints) -> npt.NDArray[np.float64]:
         same = high[order[child]] == high[order[parent]]
-        kinds = np.column_stack([same, same.all(axis=1)])
-        return np.asarray(probability @ kinds / probability.sum())
+        return np.asarray(weight @ np.column_stack([same, same.all(axis=1)]) / weight.sum())
 
     observed = alike(np.arange(len(step)))
-    # Rows are in order of steps, so sorting by (step, chance) shuffles inside each step.
-    null = np.array(
-        [alike(np.lexsort((rng.random(len(step)), step))) for _ in range(_PERMUTATIONS)]
-    )
+    # Rows are in order of steps: sorting by (step, random number) shuffles within each step.
+    shuffled = [alike(np.lexsort((rng.random(len(step)), step))) for _ in range(_PERMUTATIONS)]
     # Equal shares may differ in their last digits.
-    above = (null >= observed - 1e-12).sum(axis=0) + 1
-    below = (null <= observed + 1e-12).sum(axis=0) + 1
+    above, below = (
+        np.sum(way * (np.array(shuffled) - observed) >= -1e-12, axis=0) + 1 for way in (1, -1)
+    )
     p_value = np.minimum(1.0, 2 * np.minimum(above, below) / (_PERMUTATIONS + 1))
-    spread = _interval(null, level)
-    values = [observed, spread["mean"], spread["low"], spread["high"], p_value]
-    return pd.DataFrame(np.transpose(values), index=pd.Index(names, name="trait"), columns=columns)
+    values = [observed, *_interval(shuffled, level).values(), p_value]
+    return pd.DataFrame(np.transpose(values), names, columns)

@@ -140,20 +140,18 @@ def _groupings(data: SpreadData, by: str) -> list[Any]:
         index = profile_indices(seen)  # unknown profiles are refused
         if by == "profile":
             return [pd.Categorical.from_codes(index, pd.Index(codes()))]
-        high = trait_levels()[index] > 0
+        high = (trait_levels()[index] > 0).astype(int)
         return [
             pd.Categorical.from_codes(
-                high[:, place].astype(int), pd.Index([f"{trait.value} low", f"{trait.value} high"])
+                level, pd.Index([f"{trait.value} low", f"{trait.value} high"])
             )
-            for place, trait in enumerate(Trait)
+            for trait, level in zip(Trait, high.T, strict=True)
         ]
-    if by in ("exposure_count", "contacts"):
+    if by in seen:
         value = seen[by]
     else:
-        of_run = {run: getattr(info.event, by) for run, info in data.info.items()}
-        value = seen["run"].map(of_run)
-    bands = _BANDS.get(by)
-    if bands is None:
+        value = seen["run"].map({run: getattr(info.event, by) for run, info in data.info.items()})
+    if by not in _BANDS:
         return [pd.Categorical(value)]
-    labels = list(bands.values())
-    return [pd.cut(value, [*bands, np.inf], right=False, labels=labels).array]
+    bands = _BANDS[by]
+    return [pd.cut(value, [*bands, np.inf], right=False, labels=list(bands.values())).array]

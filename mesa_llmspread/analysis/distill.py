@@ -1,8 +1,8 @@
-"""Recorded decisions distilled into a policy that costs nothing to run.
+"""Policies distilled from recorded decisions, which run without a language model.
 
-What a model decided in recorded runs is regressed on what it saw. The coefficients make a
-:class:`~mesa_llmspread.TraitDecider`, which the compiled engine runs with a million agents.
-How much of the model is lost on the way is measured on decisions that were held out.
+The decisions of a model in recorded runs are regressed on what it saw. The coefficients are those
+of a :class:`~mesa_llmspread.TraitDecider`, which the compiled engine runs with a million agents.
+What the policy loses is measured on decisions that were held out of the fit.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import minimize
-from scipy.stats import rankdata
+from scipy.stats import mannwhitneyu
 
 from mesa_llmspread._validation import checked_int
 from mesa_llmspread.analysis.descriptive import wilson_intervals
-from mesa_llmspread.data import SpreadData, check_data
+from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders.traits import TraitDecider
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.decisions import decisions_of, profile_indices
-from mesa_llmspread.profiles import Trait, trait_levels
+from mesa_llmspread.inference.decisions import decisions_of_both
+from mesa_llmspread.inference.regression import coefficients_of, terms_of
 from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.transmission import probability_to_rate, rate_to_probability
 
@@ -31,8 +30,10 @@ __all__ = ["DistilledDecider", "HeldOut", "fit_traits"]
 
 Floats = npt.NDArray[np.float64]
 
-_TRAITS = tuple(trait.value for trait in Trait)
 _TYPE = "type: "
+
+# What a policy keeps of the settings of the model that it was distilled from.
+_KEPT = ("model", "temperature", "sampling", "template", "template_hash")
 
 # Standard deviation of the prior that every coefficient but the intercept has: so wide that
 # data which know a coefficient overrule it, yet "never" and "always" stay finite numbers.
@@ -52,7 +53,7 @@ class HeldOut:
     unit : {"run", "agent"}
         What was held out as a whole: runs, or agents where there is one run.
     folds : int
-        Into how many parts the runs, or agents, were divided.
+        Number of parts into which the runs, or agents, were divided.
     log_score : float
         Mean log-probability of what was decided, in nats; 0 is perfect.
     log_score_constant : float
@@ -60,7 +61,7 @@ class HeldOut:
     accuracy, accuracy_constant : float
         Share of decisions that were the likelier one of the two, for both.
     auc : float
-        Chance that a repost was given a higher probability than a decline.
+        Probability that the policy has a higher probability for a repost than for a decline.
     calibration : DataFrame
         Up to ten equal parts of the decisions, from the least likely reposts to the most likely:
         ``decisions``, ``predicted`` (mean probability), ``observed`` (share of reposts),
@@ -99,7 +100,7 @@ class DistilledDecider(TraitDecider):
     held_out : HeldOut
         How well it predicts.
     source : dict
-        Who made the decisions, from the record.
+        The decider of the record, and its settings.
     """
 
     held_out: HeldOut | None = field(default=None, repr=False, compare=False)
@@ -157,98 +158,37 @@ def fit_traits(data: SpreadData, *, folds: int = 5, rng: RNGLike = 0) -> Distill
     >>> bool(simulate(law, model.network, rng=1).infected[0, -1] > 250)
     True
     """
-    check_data(data)
     folds = checked_int("folds", folds, 2)
-    decisions = decisions_of(data.exposures).reset_index(drop=True)
-    reposts, total = int(decisions["repost"].sum()), len(decisions)
-    if not 0 < reposts < total:
-        raise ArgumentError(
-            "data", f"{reposts} reposts in {total} decisions", "hold both reposts and declines"
-        )
-    terms = _terms(decisions, data)
-    repost = decisions["repost"].to_numpy(dtype=float)
+    decisions = decisions_of_both(data)
+    terms, types = terms_of(decisions, data)
+    terms = terms.drop(columns="alone").assign(contacts=terms["contacts"] / np.log(2))
+    terms, repost = terms.join(types.add_prefix(_TYPE)), decisions["repost"]
     part, unit = _parts(decisions, folds, as_generator(rng))
-    hazard, constant = np.empty(total), np.empty(total)
+    hazard, constant = np.empty(len(repost)), np.empty(len(repost))
     for number in range(part.max() + 1):
         held = part == number
-        if not 0 < repost[~held].sum() < (~held).sum():
+        if repost[~held].nunique() < 2:
             raise ArgumentError(
                 "folds",
                 folds,
                 f"leave reposts and declines outside every part: record more {unit}s, or choose "
                 "other folds or another rng",
             )
-        hazard[held] = _hazard(terms[held], _regress(terms[~held], repost[~held]))
+        coefficients = coefficients_of(terms[~held], repost[~held], _PRIOR_SD)
+        linear = terms[held] @ coefficients[terms.columns]
+        # The hazard of a repost: P(repost) keeps too few of its digits near 1.
+        hazard[held] = np.exp(coefficients["intercept"] + linear)
         constant[held] = probability_to_rate(repost[~held].mean())
-    predicted = rate_to_probability(hazard)
-    held_out = HeldOut(
-        decisions=total,
-        unit=unit,
-        folds=int(part.max()) + 1,
-        log_score=_log_score(repost, hazard),
-        log_score_constant=_log_score(repost, constant),
-        accuracy=float(((predicted > 0.5) == (repost > 0.5)).mean()),
-        accuracy_constant=float(((rate_to_probability(constant) > 0.5) == (repost > 0.5)).mean()),
-        auc=_auc(repost, hazard),
-        calibration=_calibration(repost, predicted),
-    )
+    held_out = _scores(repost.to_numpy(), hazard, constant, unit, int(part.max()) + 1)
     first = data.info[data.runs[0]]
-    kept = ("model", "temperature", "sampling", "template", "template_hash")
-    source = {"decider": first.decider}
-    source |= {name: first.decider_info[name] for name in kept if name in first.decider_info}
-    coefficients = {str(name): value for name, value in _regress(terms, repost).items()}
-    kinds = [name for name in coefficients if name.startswith(_TYPE)]
+    source = {"decider": first.decider, "runs": len(data.runs)}
+    source |= {name: first.decider_info[name] for name in _KEPT if name in first.decider_info}
+    coefficients = coefficients_of(terms, repost, _PRIOR_SD)
+    found = {str(name): float(value) for name, value in coefficients.items()}
+    event_types = {str(name): found.pop(f"{_TYPE}{name}") for name in types}
     return DistilledDecider(
-        event_types={kind.removeprefix(_TYPE): coefficients.pop(kind) for kind in kinds},
-        **coefficients,
-        link="cloglog",
-        held_out=held_out,
-        source={**source, "runs": len(data.runs)},
+        event_types=event_types, **found, link="cloglog", held_out=held_out, source=source
     )
-
-
-def _terms(decisions: pd.DataFrame, data: SpreadData) -> pd.DataFrame:
-    """Return the terms of each decision, as :class:`TraitDecider` names them."""
-    levels = trait_levels()[profile_indices(decisions)]
-    events = pd.DataFrame({run: info.event.to_dict() for run, info in data.info.items()}).T
-    event = events.loc[decisions["run"]].set_index(decisions.index)
-    columns = {
-        "first": decisions["exposure_count"] == 1,
-        "contacts": np.log2(np.maximum(decisions["contacts"], 1)),
-        "direct": decisions["direct"],
-        **dict(zip(_TRAITS, levels.T, strict=True)),
-        "fatalities": np.log10(1 + event["fatalities"].astype(float)),
-        "civilians": event["civilian_targeting"],
-        **{f"{_TYPE}{kind}": event["event_type"] == kind for kind in event["event_type"].unique()},
-    }
-    return pd.DataFrame(columns).astype(float)
-
-
-def _regress(terms: pd.DataFrame, repost: Floats) -> pd.Series[float]:
-    """Return the coefficients of the highest posterior density, the intercept first."""
-    # Decisions with equal terms are counted together, which makes this quick.
-    counted = terms.assign(reposts=repost, all=1.0).groupby(list(terms.columns), sort=False).sum()
-    x = np.column_stack([np.ones(len(counted)), counted.index.to_frame().to_numpy(dtype=float)])
-    reposts = counted["reposts"].to_numpy()
-    declines = counted["all"].to_numpy() - reposts
-    precision = np.r_[0.0, np.full(terms.shape[1], _PRIOR_SD**-2)]
-
-    def loss(b: Floats) -> tuple[float, Floats]:
-        hazard = np.exp(np.clip(x @ b, -50.0, 5.0))
-        p = np.maximum(-np.expm1(-hazard), 1e-300)
-        value = (declines * hazard).sum() - (reposts * np.log(p)).sum()
-        slope = hazard * (declines - reposts * (1.0 - p) / p)
-        return value + (precision * b**2).sum() / 2, x.T @ slope + precision * b
-
-    start = np.r_[np.log(-np.log1p(-repost.mean())), np.zeros(terms.shape[1])]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 2000})
-    return pd.Series(found.x, ["intercept", *terms.columns])
-
-
-def _hazard(terms: pd.DataFrame, coefficients: pd.Series[float]) -> Floats:
-    """Return the hazard of a repost; P(repost) keeps too few of its digits near 1."""
-    total = terms.to_numpy() @ coefficients[terms.columns].to_numpy()
-    return np.asarray(np.exp(coefficients["intercept"] + total))
 
 
 def _parts(
@@ -263,30 +203,27 @@ def _parts(
     return dealt[member], unit
 
 
-def _log_score(repost: Floats, hazard: Floats) -> float:
-    chance = np.maximum(rate_to_probability(hazard), np.finfo(float).tiny)
-    return float(np.where(repost > 0.5, np.log(chance), -hazard).mean())
-
-
-def _auc(repost: Floats, score: Floats) -> float:
-    """Return the area under the ROC curve, from the ranks (Mann & Whitney 1947)."""
-    reposts = repost.sum()
-    ranks = rankdata(score)[repost > 0.5].sum()
-    return float((ranks - reposts * (reposts + 1) / 2) / (reposts * (len(repost) - reposts)))
-
-
-def _calibration(repost: Floats, p: Floats) -> pd.DataFrame:
-    """Compare predicted and observed shares, in equal parts of the decisions."""
-    order = np.argsort(p, kind="stable")
-    bins = np.array_split(order, min(_BINS, len(order)))
+def _scores(
+    repost: npt.NDArray[np.bool_], hazard: Floats, constant: Floats, unit: str, folds: int
+) -> HeldOut:
+    """Compare decisions with the hazards that the policy, and one probability, gave them."""
+    scores: dict[str, float] = {}
+    for suffix, each in (("", hazard), ("_constant", constant)):
+        p = np.maximum(rate_to_probability(each), np.finfo(float).tiny)
+        scores[f"log_score{suffix}"] = float(np.where(repost, np.log(p), -each).mean())
+        scores[f"accuracy{suffix}"] = float(((p > 0.5) == repost).mean())
+    ranks = mannwhitneyu(hazard[repost], hazard[~repost])
+    auc = float(ranks.statistic / (repost.sum() * (~repost).sum()))
+    predicted = rate_to_probability(hazard)
+    bins = np.array_split(np.argsort(predicted, kind="stable"), min(_BINS, len(repost)))
     sizes = [len(members) for members in bins]
     low, high = wilson_intervals([repost[members].sum() for members in bins], sizes)
-    return pd.DataFrame(
-        {
-            "decisions": sizes,
-            "predicted": [p[members].mean() for members in bins],
-            "observed": [repost[members].mean() for members in bins],
-            "low": low,
-            "high": high,
-        }
-    )
+    calibration = {
+        "decisions": sizes,
+        "predicted": [predicted[members].mean() for members in bins],
+        "observed": [repost[members].mean() for members in bins],
+        "low": low,
+        "high": high,
+    }
+    table = pd.DataFrame(calibration)
+    return HeldOut(len(repost), unit, folds, **scores, auc=auc, calibration=table)

@@ -1,7 +1,7 @@
 """The analysis of a record: laws fitted, and curves of every closure beside the simulated one.
 
 One :class:`EventAnalysis` per event, one :class:`Analysis` per record. Tables, figures and the
-report are made from these and from nothing else.
+report are made from these alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._words import counted
@@ -22,11 +21,11 @@ from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.inference import Comparison, compare
 from mesa_llmspread.inference.predictive import Prediction, predict_runs
+from mesa_llmspread.inference.setting import simulated_share, solved_share
 from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
-from mesa_llmspread.meanfield import solve
 from mesa_llmspread.meanfield.closure import as_closure
 from mesa_llmspread.networks import Network
-from mesa_llmspread.simulation.rebuild import dealt_profiles, network_of, profile_counts
+from mesa_llmspread.simulation.rebuild import network_of, profile_shares
 from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = [
@@ -109,7 +108,7 @@ class Analysis:
     events : list of EventAnalysis
         One per event.
     traits : TraitEffects or None
-        How traits change the hazard of a repost; None where the decisions do not tell.
+        How traits change the hazard of a repost; None where the decisions do not identify them.
     """
 
     data: SpreadData
@@ -164,7 +163,7 @@ def analyse(
     data : SpreadData
         Runs about one event or several.
     network : Network, optional
-        The network, where it was given to the model as a graph; a named one is made again
+        The network, where it was given to the model as a graph; a named one is built again
         from the run's seed.
     progress : callable, optional
         Called with the id of each event before it is analysed.
@@ -180,7 +179,7 @@ def analyse(
             progress(event.event_id)
         parts.append(_analyse_event(event, runs, network))
     traits = None
-    # Decisions that are all reposts, or all declines, tell nothing about traits.
+    # Decisions that are all reposts, or all declines, do not identify effects of traits.
     with contextlib.suppress(ArgumentError):
         traits = trait_effects(data)
     return Analysis(data, compare(data), parts, traits)
@@ -189,18 +188,17 @@ def analyse(
 def _analyse_event(event: OfflineEvent, data: SpreadData, network: Network | None) -> EventAnalysis:
     comparison, simulated = compare(data), prevalence(data)
     curves, prediction = simulated[["step"]], None
-    law = comparison.best.law
-    if law is not None:
+    if (law := comparison.best.law) is not None:
         curves = closure_curves(law, data)
         stochastic = stochastic_curve(law, data, network)
         if stochastic is not None:
             curves = curves.join(stochastic.drop(columns="step"))
             prediction = predict_runs(comparison.best, data, network)
-    columns = {name: "mean" if name == STOCHASTIC else name for name in CURVES}
+    shown = curves.rename(columns={"mean": STOCHASTIC})
     distances = {
-        name: float(np.sqrt(((curves[column] - simulated["mean"]) ** 2).mean()))
-        for name, column in columns.items()
-        if column in curves
+        name: float(np.sqrt(((shown[name] - simulated["mean"]) ** 2).mean()))
+        for name in CURVES
+        if name in shown
     }
     return EventAnalysis(event, data, comparison, simulated, curves, distances, prediction)
 
@@ -223,24 +221,13 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
         FirstRepeat), it has none.
     """
     info = data.info[data.runs[0]]
-    n, steps = info.known("n"), int(data.counts["step"].max())
-    degrees = {degree: count / n for degree, count in info.known("degrees").items()}
+    steps = int(data.counts["step"].max())
     curves = pd.DataFrame({"step": range(steps + 1)})
     for label, how in CLOSURES.items():
-        if as_closure(how["closure"]).warning(law):
-            continue
-        with contextlib.suppress(UndefinedClosureError):
-            solution = solve(
-                law.seen_by(info.media_prob),
-                n=n,
-                k=next(iter(degrees)) if len(degrees) == 1 else degrees,
-                initial_infected=info.known("initial_infected"),
-                steps=steps,
-                feed=info.feed,
-                profile_shares=_profile_shares(data) if law.uses_profile else None,
-                **how,
-            )
-            curves[label] = solution["infected"] / n
+        if not as_closure(how["closure"]).warning(law):
+            with contextlib.suppress(UndefinedClosureError):
+                shares = profile_shares(data, data.runs, law) if law.uses_profile else None
+                curves[label] = solved_share(law, info, steps, shares, **how)
     return curves
 
 
@@ -289,32 +276,14 @@ def stochastic_curve(
         ``step``, ``mean``, ``low``, ``high`` (95 % of the replicates): share of agents that
         have posted. None where the network was a graph and is not given.
     """
-    from mesa_llmspread.simulation.ensemble import simulate
-
-    info = data.info[data.runs[0]]
-    n = info.known("n")
-    network = network_of(info, network)
+    run = data.runs[0]
+    network = network_of(data.info[run], network)
     if network is None:
         return None
-    dealt = dealt_profiles(info, np.random.default_rng(info.rng)) if law.uses_profile else None
-    result = simulate(
-        law.seen_by(info.media_prob),
-        network,
-        initial_infected=info.known("initial_infected"),
-        steps=int(data.counts["step"].max()),
-        replicates=_REPLICATES,
-        feed=info.feed,
-        profiles=dealt,
-        rng=info.rng,
-    )
-    share = result.infected / n
+    steps = int(data.counts["step"].max())
+    seed = data.info[run].rng
+    share = simulated_share(law, data, run, network, steps, seed, replicates=_REPLICATES)
     low, high = np.quantile(share, (0.025, 0.975), axis=0)
     return pd.DataFrame(
-        {"step": range(share.shape[1]), "mean": share.mean(axis=0), "low": low, "high": high}
+        {"step": range(steps + 1), "mean": share.mean(axis=0), "low": low, "high": high}
     )
-
-
-def _profile_shares(data: SpreadData) -> npt.NDArray[np.float64]:
-    """Average the shares of the 32 profiles over the runs."""
-    counts = np.sum([profile_counts(info) for info in data.info.values()], axis=0)
-    return counts / counts.sum()

@@ -215,7 +215,7 @@ def _Population(settings: Settings, change: Change) -> None:
 
 @solara.component
 def _Sliders(values: Mapping[str, float], controls: Mapping[str, Control], change: Change) -> None:
-    """Show several values, each by its control; changed, they come back together."""
+    """Show several values, each by its control; ``change`` is called with all of them."""
     for name, control in controls.items():
         _Choice(control, values[name], lambda new, name=name: change({**values, name: new}))
 
@@ -253,7 +253,7 @@ def _Decider(settings: Settings, change: Change) -> None:
 def _LanguageModel(
     llm: LLMSettings, used: LLMSettings | None, on_llm: Callable[[LLMSettings], None]
 ) -> None:
-    """Show the choice of a language model; ``used`` is the one that decides now, if one does."""
+    """Show the choice of a language model; ``used`` is the model that decides now, if any."""
     asked, set_asked = solara.use_state(llm)
 
     def change(**changes: Any) -> None:

@@ -149,7 +149,7 @@ class Session:
         self._order("running", self._take, "running")
 
     def stop(self) -> None:
-        """Stop; a step that is not done is dropped, and the model is as before it."""
+        """Stop; an unfinished step is dropped, and the model is as before that step."""
         self._stop.set()
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class Session:
         threading.Thread(target=self._carry_out, args=whole, name=THREADS, daemon=True).start()
 
     def _carry_out(self, stop: threading.Event, work: Callable[..., None], *what: Any) -> None:
-        """Do something once nothing else is being done, unless another order has come."""
+        """Run a function when no other one runs, unless a newer order has come."""
         with self._turn:
             problem = self._view.problem
             try:
@@ -183,19 +183,15 @@ class Session:
                     work(stop, *what)
             except Exception as error:
                 problem = explained(error)
-            self._show_busy(stop, "", problem)
+            self._show(stop, busy="", problem=problem)
             # Last: who steps by hand wants the next step sooner than the law.
             self._record()
 
-    def _show(self, view: View | None = None, **changes: Any) -> None:
+    def _show(self, stop: threading.Event | None = None, **changes: Any) -> None:
+        """Change the view; with the ``stop`` of an order, only if no newer one has come."""
         with self._lock:
-            self._view = replace(view or self._view, **changes)
-
-    def _show_busy(self, stop: threading.Event, busy: str, problem: str) -> None:
-        """Show what is in progress, unless another order has come."""
-        with self._lock:
-            if self._stop is stop:
-                self._show(busy=busy, problem=problem)
+            if stop in (None, self._stop):
+                self._view = replace(self._view, **changes)
 
     def _build(self, stop: threading.Event, settings: Settings, run: bool) -> None:
         """Build a model, lay its network out, and run it if that is asked for."""
@@ -209,19 +205,19 @@ class Session:
                 self._watched = Watched(decider)
             model = settings.make_model(self._watched)
         except LLMSpreadError:
-            self._show(View(run=self._view.run, settings=settings, busy="building"))
+            self._show(**vars(View(self._view.run, settings, busy="building")))
             raise
-        view = View(self._view.run + 1, settings, model, picture(model), busy="building")
-        self._show(view, **_seen(model))
+        new = View(self._view.run + 1, settings, model, picture(model), busy="building")
+        self._show(**{**vars(new), **_seen(model)})
         if run:
             self._take(stop, "running")
 
     def _take(self, stop: threading.Event, busy: str) -> None:
-        """Run one step or all, and fit the law now and then."""
+        """Run one step or all steps, and fit the laws from time to time."""
         model, last = self._view.model, self._view.clock + 1
         if model is None:
             return
-        self._show_busy(stop, busy, "")
+        self._show(stop, busy=busy, problem="")
         if busy == "running":
             last = max(self._view.settings.steps, last)
         while model.clock < last and model.running and not stop.is_set():
@@ -254,7 +250,7 @@ class Session:
         self._fitting.add_done_callback(functools.partial(self._fitted, view.run))
 
     def _fitted(self, run: int, fit: Future[Law]) -> None:
-        """Show a law that was fitted, unless there is a newer run; go on with what waits."""
+        """Show a fitted law, unless there is a newer run; start the next fit if one is due."""
         with self._lock:
             error = fit.exception()
             if error is not None:  # the page can do without a curve
@@ -306,6 +302,6 @@ def explained(error: BaseException, otherwise: str = "Something went wrong in th
 
 
 def prepare() -> None:
-    """Load, in a thread, what a model needs, while the first visitor's page is on its way."""
+    """Import, in a thread, the modules that a model needs, before the first visitor comes."""
     module = "mesa_llmspread.app.layout"
     threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()

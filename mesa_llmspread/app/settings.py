@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread.deciders import Decider, LLMDecider
+from mesa_llmspread.deciders.table import drawn_from
 from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
 from mesa_llmspread.networks import NETWORKS
 from mesa_llmspread.profiles import Trait, codes
+from mesa_llmspread.tables import DEFAULT_TABLE, load_table, table_names
 
 if TYPE_CHECKING:
     from mesa_llmspread.model import SpreadModel
@@ -99,7 +101,8 @@ class Settings:
     shares : mapping of str to float
         Share of agents high in each trait, where the population is given by shares.
     decider : str
-        ``"traits"``, a name of :data:`LAWS`, ``"llm"``, or text as ``SpreadModel`` takes it.
+        ``"table('NAME')"``, ``"traits"``, a name of :data:`LAWS`, ``"llm"``, or text as
+        ``SpreadModel`` takes it.
     rates : mapping of str to mapping of str to float
         The rates of each law.
     llm : LLMSettings
@@ -137,10 +140,11 @@ class Settings:
         default_factory=lambda: {trait.value: 0.5 for trait in Trait}
     )
     decider: str = _shown(
-        "traits",
+        f"table({DEFAULT_TABLE!r})",
         "Who decides",
         choices={
-            "traits": "personality (offline stand-in)",
+            **{f"table({name!r})": f"measured: {name}" for name in table_names()},
+            "traits": "personality (invented rules)",
             **{name: f"law: {name}" for name in LAWS},
             "llm": "a language model",
         },
@@ -214,7 +218,8 @@ class Settings:
         """Return who decides, in words."""
         names = {
             "llm": f"the language model {self.llm.model}",
-            "traits": "personality (offline stand-in for a language model)",
+            "traits": "personality (invented rules, not a language model)",
+            **{f"table({name!r})": drawn_from(load_table(name).info) for name in table_names()},
             **dict.fromkeys(LAWS, f"the law {self._decider_text()}"),
         }
         return names.get(self.decider, self.decider)

@@ -10,11 +10,21 @@ import typer
 from typer import Argument, Option
 
 from mesa_llmspread._words import counted
-from mesa_llmspread.cli.shared import ApiBase, StoreFile, Template, given
+from mesa_llmspread.cli.shared import (
+    ApiBase,
+    Force,
+    MaxCalls,
+    MaxCost,
+    OnlyEstimate,
+    StoreFile,
+    Template,
+    check_output,
+    given,
+)
 from mesa_llmspread.deciders.llm.store import DecisionStore
-from mesa_llmspread.exceptions import InputFileError
+from mesa_llmspread.exceptions import ArgumentError, InputFileError
 
-__all__ = ["personas", "prompt", "store_app"]
+__all__ = ["measure", "personas", "prompt", "store_app"]
 
 Calls = Annotated[Path, Argument(help="File of a decision store.")]
 
@@ -83,6 +93,61 @@ def personas(
         typer.echo(f"scores and figure are in {folder}/")
 
 
+def measure(
+    model: Annotated[str, Option(help="A model of litellm, gguf:PATH, or smollm2.")],
+    out: Annotated[Path, Option(help="Folder for the table and its picture.")],
+    event: Annotated[
+        list[str] | None, Option(help="Id of a bundled event, once for each (default: all).")
+    ] = None,
+    profile: Annotated[
+        list[str] | None, Option(help="A code such as OceAn, once for each (default: all 32).")
+    ] = None,
+    contacts: Annotated[
+        str, Option(help="Numbers of neighbours in view; 0: seen in the media.")
+    ] = "0,1,2,4,8",
+    exposure_counts: Annotated[
+        str, Option(help="How often the news is seen; 1: for the first time.")
+    ] = "1,2,4",
+    draws: Annotated[
+        int | None, Option(help="Answers per cell (default: one, with log-probabilities).")
+    ] = None,
+    rng: Annotated[int, Option(help="Seed.")] = 0,
+    api_base: ApiBase = None,
+    store: StoreFile = None,
+    template: Template = None,
+    max_calls: MaxCalls = None,
+    max_cost_usd: MaxCost = None,
+    dry_run: OnlyEstimate = False,
+    force: Force = False,
+) -> None:
+    """Measure how a model responds: P(repost) by profile, event and occasion.
+
+    Writes a response table into OUT, which a run can use without the model, as
+    --decider "table('OUT')".
+    """
+    from mesa_llmspread.deciders.llm.decider import LLMDecider
+    from mesa_llmspread.deciders.llm.measure import Experiment
+    from mesa_llmspread.io import write_whole
+    from mesa_llmspread.reporting.table_figures import plot_table
+
+    options = given(store=store, template=template, max_calls=max_calls, max_cost_usd=max_cost_usd)
+    decider = LLMDecider(model, api_base, **options)
+    numbers = (_numbers("contacts", contacts), _numbers("exposure_counts", exposure_counts))
+    experiment = Experiment.plan(decider, profile or None, event or None, *numbers, draws, rng)
+    if not dry_run:
+        check_output(out, force, store)
+    cells = counted(len(experiment.exposures), "cell")
+    typer.echo(f"{decider.client.model}: {cells}; {experiment.estimate()}", err=not dry_run)
+    if dry_run:
+        return
+    table = experiment.run()
+    table.save(out, force=force)
+    picture = io.BytesIO()
+    plot_table(table).savefig(picture, format="png", dpi=150)
+    write_whole(out / "table.png", picture.getvalue())
+    typer.echo(f"{table.describe()}\nThe table is in {out}/")
+
+
 def prompt(
     template: Template = None,
     event: Annotated[str | None, Option(help="Id of a bundled event.")] = None,
@@ -97,7 +162,7 @@ def prompt(
     """
     from mesa_llmspread._validation import checked_int
     from mesa_llmspread.deciders.base import Exposure, Post
-    from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages, with_marker
+    from mesa_llmspread.deciders.llm.prompts import SHOWN_MARKER, build_messages, with_markers
     from mesa_llmspread.deciders.llm.template import as_template
     from mesa_llmspread.events import as_event
     from mesa_llmspread.profiles import Profile
@@ -115,8 +180,16 @@ def prompt(
         posts=posts,
     )
     messages = build_messages(exposure, as_template(template or "standard"))
-    for message in with_marker(messages, SHOWN_MARKER):
+    for message in with_markers(messages, SHOWN_MARKER, SHOWN_MARKER):
         typer.echo(f"--- {message['role']} ---\n{message['content']}\n")
+
+
+def _numbers(name: str, text: str) -> list[int]:
+    """Return the numbers of an option such as '0,1,8'."""
+    try:
+        return [int(number) for number in text.split(",")]
+    except ValueError as error:
+        raise ArgumentError(name, text, "be numbers such as 0,1,8") from error
 
 
 def _opened(file: Path) -> DecisionStore:

@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from mesa_llmspread._validation import checked_int
 from mesa_llmspread.cli import shared
-from mesa_llmspread.cli.llm import personas, prompt, store_app
+from mesa_llmspread.cli.llm import measure, personas, prompt, store_app
 from mesa_llmspread.cli.shared import Force, NetworkFile, OnlyEstimate, given, read_decisions
 from mesa_llmspread.cli.sweep import sweep_command
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
@@ -45,7 +45,8 @@ def run(
     event: Annotated[str | None, Option(help="Id of a bundled event.")] = None,
     population: Annotated[str | None, Option(help="uniform, norms, continuous or a code.")] = None,
     decider: Annotated[
-        str | None, Option(help="traits, a law such as 'SI(0.05)', or llm:MODEL.")
+        str | None,
+        Option(help="table (default), traits, a law such as 'SI(0.05)', or llm:MODEL."),
     ] = None,
     initial_infected: Annotated[int | None, Option(help="Starting agents (default: 10).")] = None,
     feed: Annotated[str | None, Option(help="persistent or new.")] = None,
@@ -67,7 +68,8 @@ def run(
     """
     values = given(**locals())
     from mesa_llmspread.data import SpreadData
-    from mesa_llmspread.deciders import LLMDecider, language_model
+    from mesa_llmspread.deciders import LLMDecider, TableDecider, language_model
+    from mesa_llmspread.deciders.table import drawn_from
     from mesa_llmspread.model import SpreadModel
 
     if not dry_run:
@@ -78,7 +80,7 @@ def run(
     _read_network(settings)
     options = {name: values[name] for name in _LANGUAGE if name in values}
     if options or dry_run:
-        _check_language_model(settings.get("decider", "traits"), [*options, *["dry_run"] * dry_run])
+        _check_language_model(settings.get("decider", "table"), [*options, *["dry_run"] * dry_run])
     if options:
         settings["decider"] = language_model(settings["decider"], **options)
     model = SpreadModel(**settings)
@@ -104,6 +106,8 @@ def run(
         f"{model.infected} of {model.n} agents have posted after {model.clock} steps "
         f"(rng={model.streams.seed}); the record is in {out}/"
     )
+    if isinstance(model.decider, TableDecider):
+        typer.echo(f"Decisions are {drawn_from(model.decider.table.info)}.")
 
 
 @app.command()
@@ -182,6 +186,7 @@ def profiles(
 
 
 app.command("sweep")(sweep_command)
+app.command()(measure)
 app.command()(personas)
 app.command()(prompt)
 app.add_typer(store_app, name="store")

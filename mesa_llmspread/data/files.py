@@ -14,13 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mesa_llmspread.data.agents import agents_that_decided
 from mesa_llmspread.data.run_info import RunInfo, split_shared
-from mesa_llmspread.data.schema import SCHEMA, UNKNOWN, completed, find_problem
+from mesa_llmspread.data.schema import SCHEMA, completed, find_problem
+from mesa_llmspread.data.tables import agents_that_decided
 from mesa_llmspread.exceptions import (
     ArgumentTypeError,
     InputFileError,
-    LLMSpreadError,
     OldFormatWarning,
 )
 from mesa_llmspread.io import new_folder, write_whole
@@ -33,15 +32,9 @@ __all__ = [
     "write_record",
 ]
 
-#: Version of the format that is written. Earlier ones (2, 1, none) had one flat manifest and no
-#: table of agents; before 2, no posts and reasons either.
+#: Version of the format that is written. Earlier ones (2, 1, no number) had one flat manifest
+#: without a table of agents; the first ones also lacked posts and reasons.
 FORMAT = 3
-
-# What a flat manifest says about nodes: the table of agents holds it now.
-_ABOUT_NODES = ("nodes", "starter_nodes", "starter_profiles")
-
-# Columns that the first format lacks.
-_NEW_COLUMNS = ("post", "reason")
 
 # The last bytes of every complete Parquet file.
 _PARQUET = b"PAR1"
@@ -130,49 +123,37 @@ def read_info(folder: Path) -> dict[int, RunInfo]:
             raise InputFileError(table, error.strerror or "cannot be read") from error
         if not complete:
             raise InputFileError(table, "is not a complete Parquet table")
-    try:
-        return _infos(manifest)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputFileError(path, "is not the manifest of a saved run") from error
+    return _infos(path, manifest)
 
 
-def _infos(manifest: Mapping[str, Any]) -> dict[int, RunInfo]:
+def _infos(path: Path, manifest: Mapping[str, Any]) -> dict[int, RunInfo]:
     """Return what a manifest of the present format says about each run."""
-    runs = {run["run"]: {**manifest["shared"], **run} for run in manifest["runs"]}
-    return {
-        number: RunInfo.from_dict({key: value for key, value in run.items() if key != "run"})
-        for number, run in runs.items()
-    }
+    try:
+        runs = [{**manifest["shared"], **run} for run in manifest["runs"]]
+        return {run.pop("run"): RunInfo.from_dict(run) for run in runs}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputFileError(path, f"does not describe runs: {error}") from error
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """Read the tables and the info of a record; see :meth:`SpreadData.load`."""
     path = folder / "manifest.json"
     manifest = _read_manifest(path)
-    try:
-        old = manifest.get("format", 0) < FORMAT
-        rows = {name: manifest["rows"][name] for name in SCHEMA if not (old and name == "agents")}
-        tables = {name: _read_table(folder, name, rows[name], old) for name in rows}
-        if old:
-            known = _old_manifests(folder, manifest, tables)
-            info = {run: _old_info(values) for run, values in known.items()}
-            tables["agents"] = agents_that_decided(tables["exposures"], info, _old_agents(known))
-        else:
-            info = _infos(manifest)
-    except InputFileError:
-        raise
-    except LLMSpreadError as error:
-        raise InputFileError(path, f"does not describe runs: {error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputFileError(path, "is not the manifest of a saved run") from error
-    _check_runs(folder, tables, info)
-    if old:
+    names = [name for name in SCHEMA if name in manifest["rows"]]
+    tables = {name: _read_table(folder, name, manifest) for name in names}
+    if manifest.get("format") == FORMAT:
+        info = _infos(path, manifest)
+    else:
+        manifest, *known = _upgraded(path, manifest, tables)
+        info = _infos(path, manifest)
+        tables["agents"] = agents_that_decided(tables["exposures"], info, *known)
         warnings.warn(
             f"{folder} was saved by an earlier version, which kept less: agents that "
             "never decided, and perhaps posts and reasons, are missing; save it again to keep it",
             OldFormatWarning,
             stacklevel=3,
         )
+    _check_runs(folder, tables, info)
     return {**tables, "info": info}
 
 
@@ -180,41 +161,42 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     """Read the manifest of a saved record, of a version that can be read."""
     try:
         manifest = json.loads(path.read_bytes())
+        keys, version = set(manifest.keys()), manifest.get("format", 0)
     except FileNotFoundError as error:
         raise InputFileError(path, "not found; is this the folder of a saved run?") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise InputFileError(path, f"is not the manifest of a saved run: {error}") from error
-    if isinstance(manifest, dict) and {"design", "engine"} <= manifest.keys():
+    if {"design", "engine"} <= keys:
         raise InputFileError(
             path,
             f"is of a sweep, not of a run: `llmspread sweep {path.parent} --resume` goes on with "
             f"it; in Python, mesa_llmspread.sweep.load({str(path.parent)!r}) opens it, fit_cells "
             "fits it, and its .data().save(FOLDER) makes a record of its runs",
         )
-    version = manifest.get("format", 0) if isinstance(manifest, dict) else None
-    if not isinstance(version, int) or not manifest.get("runs"):
-        raise InputFileError(path, "is not the manifest of a saved run")
-    if version > FORMAT:
+    if isinstance(version, int) and version > FORMAT:
         problem = f"has format {version}, and this version reads up to {FORMAT}"
         raise InputFileError(path, f"{problem}: update the package")
+    rows, names = manifest.get("rows"), set(SCHEMA) - ({"agents"} if version != FORMAT else set())
+    runs = manifest.get("runs")
+    whole = isinstance(version, int) and isinstance(rows, dict) and names <= rows.keys()
+    if not (whole and runs and isinstance(runs, list) and {*map(type, runs)} == {dict}):
+        raise InputFileError(path, "is not the manifest of a saved run")
     return dict(manifest)
 
 
-def _read_table(folder: Path, name: str, rows: int, old: bool) -> pd.DataFrame:
+def _read_table(folder: Path, name: str, manifest: Mapping[str, Any]) -> pd.DataFrame:
     """Read a table of a saved record, as long and as wide as it has to be."""
     path = folder / f"{name}.parquet"
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise InputFileError(path, f"no readable Parquet table: {error}") from error
+    rows = manifest["rows"][name]
     if len(table) != rows:
         raise InputFileError(path, f"has {len(table)} rows where the manifest says {rows}")
-    if old:
+    if manifest.get("format") != FORMAT:
         table = table.rename(columns={"exposure": "exposure_count"})
-        table = table.assign(**{name: "" for name in _NEW_COLUMNS if name not in table})
-    for column in SCHEMA[name]:
-        if column.name not in table:
-            raise InputFileError(path, "is missing", column=column.name)
+        table = table.assign(**{name: "" for name in ("post", "reason") if name not in table})
     problem = find_problem(name, table)
     if problem is not None:
         text = f"holds {problem.value}: must {problem.rule}"
@@ -243,43 +225,34 @@ def _few(values: Any) -> str:
     return ", ".join(map(str, sorted(values)[:8])) + (", ..." if len(values) > 8 else "")
 
 
-def _old_manifests(
-    folder: Path, manifest: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]
-) -> dict[int, dict[str, Any]]:
-    """Return the flat manifest of each run, in a format before 3, by the run's number."""
+def _upgraded(
+    path: Path, manifest: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]
+) -> tuple[dict[str, Any], dict[tuple[int, int], str], dict[tuple[int, int], str]]:
+    """Return the flat manifest of an earlier format in the present one.
+
+    And what it says about agents, by run and agent: starters' profiles, names of nodes.
+    """
     counted = tables["exposures" if tables["counts"].empty else "counts"]
     numbers = sorted(counted["run"].unique().tolist())
     if len(numbers) != len(manifest["runs"]):
         text = f"has {len(numbers)} runs where the manifest has {len(manifest['runs'])}"
-        raise InputFileError(folder / "counts.parquet", text, column="run")
+        raise InputFileError(path.with_name("counts.parquet"), text, column="run")
     shared = {key: manifest[key] for key in manifest.keys() - {"format", "rows", "runs"}}
-    return {run: {**shared, **own} for run, own in zip(numbers, manifest["runs"], strict=True)}
-
-
-def _old_info(manifest: Mapping[str, Any]) -> RunInfo:
-    """Build a RunInfo from a flat manifest: what is not a run's own field is the decider's."""
-    values = {name: value for name, value in manifest.items() if name not in _ABOUT_NODES}
-    if "event" in values:
-        values["events"] = [values.pop("event")]
-    if "broadcast" in values:
-        values["media_prob"] = values.pop("broadcast")
     known = {part.name for part in fields(RunInfo)}
-    rest = {name: values.pop(name) for name in list(values) if name not in known}
-    return RunInfo.from_dict({**values, "decider_info": rest})
-
-
-def _old_agents(manifests: Mapping[int, Mapping[str, Any]]) -> pd.DataFrame:
-    """List the agents that flat manifests name: all nodes by name, starters by profile."""
-    rows = {}
-    for run, manifest in manifests.items():
-        nodes = manifest.get("nodes", ())
-        starters = manifest.get("starters", ())
-        profiles = manifest.get("starter_profiles", [UNKNOWN] * len(starters))
-        known = dict.fromkeys(range(len(nodes)), UNKNOWN) | dict(
-            zip(starters, profiles, strict=True)
-        )
-        for agent, profile in known.items():
-            rows[run, agent] = str(nodes[agent] if nodes else agent), profile
-    table = pd.DataFrame.from_dict(rows, "index", columns=["node", "profile"])
-    table.index = pd.MultiIndex.from_tuples(rows, names=["run", "agent"])
-    return table.reset_index()
+    runs = []
+    profiles: dict[tuple[int, int], str] = {}
+    names: dict[tuple[int, int], str] = {}
+    for number, own in zip(numbers, manifest["runs"], strict=True):
+        old = {**shared, **own}
+        starters = zip(old.get("starters", ()), old.pop("starter_profiles", ()), strict=False)
+        profiles |= {(number, agent): code for agent, code in starters}
+        names |= {(number, i): str(node) for i, node in enumerate(old.pop("nodes", ()))}
+        old.pop("starter_nodes", None)
+        if "event" in old:
+            old["events"] = [old.pop("event")]
+        if "broadcast" in old:
+            old["media_prob"] = old.pop("broadcast")
+        # What is not a field of the run's is the decider's.
+        decider = {name: old.pop(name) for name in list(old) if name not in known}
+        runs.append({"run": number, **old, "decider_info": decider})
+    return {"shared": {}, "runs": runs}, profiles, names

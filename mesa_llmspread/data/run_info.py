@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, Literal, Self
 
-from mesa_llmspread._validation import checked_int, checked_number, checked_probability
+from mesa_llmspread._validation import check_name, checked_int, checked_number, checked_probability
 from mesa_llmspread.events import OfflineEvent
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
 __all__ = ["RunInfo", "package_versions", "split_shared"]
 
@@ -40,9 +40,9 @@ class RunInfo:
     initial_infected : int, optional
         How many agents had posted at step 0.
     population : str or mapping, optional
-        The agents' personalities, as they were asked for.
+        The agents' personalities, as they were given to the model.
     events : sequence of OfflineEvent, default ()
-        What the news was about; a mapping of an event's fields is taken too.
+        What the news was about; a mapping of an event's fields is allowed too.
     decider : str, default "unknown"
         Who decided.
     rng : int, optional
@@ -54,7 +54,7 @@ class RunInfo:
     starters : sequence of int, optional
         Who had posted at step 0.
     decider_info : mapping, default {}
-        What the decider says of itself: :meth:`Decider.manifest` without its name.
+        The decider's own description: :meth:`Decider.manifest` without its name.
 
     Raises
     ------
@@ -89,8 +89,7 @@ class RunInfo:
             object.__setattr__(self, "n", checked_int("n", self.n, 1))
         if self.k is not None:
             object.__setattr__(self, "k", checked_number("k", self.k, 0, math.inf))
-        if self.feed not in ("persistent", "new"):
-            raise UnknownNameError("feed", self.feed, ("persistent", "new"))
+        check_name("feed", self.feed, ("persistent", "new"))
         checked_probability("media_prob", self.media_prob)
         if isinstance(self.events, str | OfflineEvent) or not isinstance(self.events, Iterable):
             raise ArgumentTypeError("events", self.events, "a list of OfflineEvent")
@@ -120,7 +119,7 @@ class RunInfo:
         return self.events[0]
 
     def known(self, name: str) -> Any:
-        """Return a field, or refuse where it is unknown.
+        """Return a field that must be known.
 
         Parameters
         ----------
@@ -174,10 +173,8 @@ class RunInfo:
         """
         if not isinstance(values, Mapping):
             raise ArgumentTypeError("info", values, "a RunInfo or a mapping of its fields")
-        known = [part.name for part in fields(cls)]
         for name in values:
-            if name not in known:
-                raise UnknownNameError("info", name, known)
+            check_name("info", name, [part.name for part in fields(cls)])
         return cls(**{"n": None, "k": None, **values})
 
 
@@ -196,15 +193,13 @@ def split_shared(
     own : list of dict
         One per run.
     """
-    first: Mapping[str, Any] = runs[0] if runs else {}
-    shared = {
-        key: value
-        for key, value in first.items()
-        if all(key in run and run[key] == value for run in runs)
-    }
+    shared = dict(runs[0]) if runs else {}
+    for run in runs:
+        shared = {key: value for key, value in shared.items() if key in run and run[key] == value}
     return shared, [{key: run[key] for key in run if key not in shared} for run in runs]
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that results depend on.
 
@@ -212,11 +207,6 @@ def package_versions() -> dict[str, str]:
     -------
     dict of str to str
     """
-    return dict(_versions())
-
-
-@cache
-def _versions() -> dict[str, str]:
     packages = ("mesa_llmspread", "mesa", "numpy", "networkx", "numba", "pyarrow")
     found = {package: importlib.metadata.version(package) for package in packages}
     return {**found, "python": platform.python_version()}

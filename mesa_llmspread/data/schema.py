@@ -21,8 +21,7 @@ __all__ = [
     "UNKNOWN",
     "Problem",
     "arrow_table",
-    "check_columns",
-    "checked_table",
+    "check_table",
     "completed",
     "count_occasions",
     "described",
@@ -159,17 +158,9 @@ def described(table: str) -> str:
     return "\n        ".join(f"``{column.name}``: {column.meaning};" for column in SCHEMA[table])
 
 
-def check_columns(name: str, table: Any, filled: bool = False) -> None:
-    """Raise unless a table has its columns; with ``filled``, those without a default."""
-    if not isinstance(table, pd.DataFrame):
-        raise ArgumentTypeError(name, table, "a DataFrame")
-    needed = [column.name for column in SCHEMA[name] if not filled or column.default is None]
-    missing = [column for column in needed if column not in table]
-    if missing:
-        raise ArgumentError(name, list(table.columns), f"have columns {', '.join(missing)}")
-
-
-def find_problem(name: str, table: pd.DataFrame) -> Problem | None:
+def find_problem(
+    name: str, table: pd.DataFrame, *, filled: bool = False, values: bool = True
+) -> Problem | None:
     """Return the first thing in a table that its schema does not allow.
 
     Parameters
@@ -177,17 +168,26 @@ def find_problem(name: str, table: pd.DataFrame) -> Problem | None:
     name : str
         A name of :data:`SCHEMA`.
     table : DataFrame
+    filled : bool, default False
+        Whether columns with a default may be missing.
+    values : bool, default True
+        Whether the values are checked too, or the columns only.
 
     Returns
     -------
     Problem or None
     """
+    needed = [column.name for column in SCHEMA[name] if not filled or column.default is None]
+    if missing := [column for column in needed if column not in table]:
+        return Problem(missing[0], list(table.columns), f"have columns {', '.join(missing)}")
+    if not values:
+        return None
     for column in SCHEMA[name]:
         if column.name in table:
-            values = table[column.name]
-            good = column.allows(values)
+            cells = table[column.name]
+            good = column.allows(cells)
             if not good.all():
-                return Problem(column.name, values[~good].tolist()[0], column.rule)
+                return Problem(column.name, cells[~good].tolist()[0], column.rule)
     key = [column for column in _KEYS[name] if column in table]
     again = table.duplicated(key)
     if again.any():
@@ -202,35 +202,18 @@ def find_problem(name: str, table: pd.DataFrame) -> Problem | None:
     return None
 
 
-def checked_table(name: str, given: Any, **defaults: Any) -> pd.DataFrame:
-    """Validate a table from elsewhere, and fill in the columns that are missing.
+def check_table(name: str, table: Any, *, filled: bool = False, values: bool = True) -> None:
+    """Raise ArgumentError, or ArgumentTypeError, unless a table is as its schema allows.
 
-    Parameters
-    ----------
-    name : str
-        A name of :data:`SCHEMA`.
-    given : DataFrame
-        With the columns that have no default.
-    **defaults
-        Other defaults than the schema's, by column.
-
-    Returns
-    -------
-    DataFrame
-
-    Raises
-    ------
-    ArgumentError, ArgumentTypeError
-        If a column is missing or holds a value that is not allowed, or a row occurs twice.
+    The arguments are those of :func:`find_problem`.
     """
-    check_columns(name, given, filled=True)
-    if name == "exposures" and "exposure" in given and "exposure_count" not in given:
-        raise ArgumentError(name, list(given.columns), "call the column 'exposure' exposure_count")
-    problem = find_problem(name, given)
-    if problem is not None:
-        where = name if problem.column is None else f"{name}[{problem.column!r}]"
+    if not isinstance(table, pd.DataFrame):
+        raise ArgumentTypeError(name, table, "a DataFrame")
+    if name == "exposures" and "exposure" in table and "exposure_count" not in table:
+        raise ArgumentError(name, list(table.columns), "call the column 'exposure' exposure_count")
+    if problem := find_problem(name, table, filled=filled, values=values):
+        where = f"{name}[{problem.column!r}]" if problem.column in table else name
         raise ArgumentError(where, problem.value, problem.rule)
-    return completed(name, given, **defaults)
 
 
 def arrow_table(name: str, columns: Mapping[str, Iterable[Any]], run: int) -> pa.Table:
@@ -273,11 +256,11 @@ def completed(name: str, table: pd.DataFrame, **defaults: Any) -> pd.DataFrame:
     -------
     DataFrame
     """
-    columns = {column.name: column for column in SCHEMA[name]}
-    known = table[[column for column in columns if column in table]].reset_index(drop=True)
-    missing = {column: columns[column].default for column in columns if column not in known}
-    missing |= {column: defaults[column] for column in defaults if column not in known}
+    table = table.reset_index(drop=True)
     # What is computed needs the constants.
-    for name in sorted(missing, key=lambda name: callable(missing[name])):
-        known = known.assign(**{name: missing[name]})
-    return known[list(columns)].astype({column: columns[column].dtype for column in columns})
+    for column in sorted(SCHEMA[name], key=lambda column: callable(column.default)):
+        if column.name not in table:
+            table = table.assign(**{column.name: defaults.get(column.name, column.default)})
+    return table[[column.name for column in SCHEMA[name]]].astype(
+        {column.name: column.dtype for column in SCHEMA[name]}
+    )

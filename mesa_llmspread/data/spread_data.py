@@ -16,8 +16,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._words import counted, html_table
-from mesa_llmspread.data.agents import agents_that_decided
-from mesa_llmspread.data.collected import RECORD, model_tables
 from mesa_llmspread.data.files import as_path, read_record, write_record
 from mesa_llmspread.data.run_info import RunInfo
 from mesa_llmspread.data.schema import (
@@ -25,11 +23,11 @@ from mesa_llmspread.data.schema import (
     OUTCOMES,
     SCHEMA,
     UNKNOWN,
-    check_columns,
-    checked_table,
+    check_table,
     completed,
     described,
 )
+from mesa_llmspread.data.tables import RECORD, agents_that_decided, model_tables
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
@@ -68,8 +66,8 @@ class SpreadData:
     agents: pd.DataFrame = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        check_columns("exposures", self.exposures)
-        check_columns("counts", self.counts)
+        check_table("exposures", self.exposures, values=False)
+        check_table("counts", self.counts, values=False)
         strange = set(self.exposures["outcome"].unique()) - set(OUTCOMES)
         if strange:
             allowed = f"be one of {', '.join(OUTCOMES)}"
@@ -82,7 +80,7 @@ class SpreadData:
         object.__setattr__(self, "info", {int(run): self.info[run] for run in sorted(self.info)})
         if self.agents is None:
             object.__setattr__(self, "agents", agents_that_decided(self.exposures, self.info))
-        check_columns("agents", self.agents)
+        check_table("agents", self.agents, values=False)
         for name in SCHEMA:
             unknown = set(getattr(self, name)["run"].unique()) - set(self.info)
             if unknown:
@@ -119,7 +117,7 @@ class SpreadData:
         Parameters
         ----------
         rows : sequence of mapping
-            From one process or several, whatever the ``data_collection_period``.
+            From one process or several, with any ``data_collection_period``.
 
         Returns
         -------
@@ -171,9 +169,9 @@ class SpreadData:
             other columns of a record those that are missing are filled in: ``exposure_count``
             by counting the agent's occasions with an event in order of ``step``, without
             those that failed; ``cumulative`` with ``contacts``; ``direct`` with False;
-            ``profile`` with ``"unknown"``. Columns that no record has are left out.
+            ``profile`` with ``"unknown"``. Other columns are dropped.
         counts : DataFrame, optional
-            One row per run and step. Without it, whatever needs curves is refused.
+            One row per run and step. Methods that need curves refuse a record without it.
         info : RunInfo or mapping of its fields, optional
             What is known of the runs, the same for all.
 
@@ -196,9 +194,11 @@ class SpreadData:
         """
         known = info if isinstance(info, RunInfo) else RunInfo.from_dict(info or {})
         event = known.events[0].event_id if len(known.events) == 1 else UNKNOWN
-        whole = checked_table("exposures", exposures, event=event)
         series = pd.DataFrame(columns=list(COUNT_COLUMNS)) if counts is None else counts
-        series = checked_table("counts", series).sort_values(["run", "step"], ignore_index=True)
+        check_table("exposures", exposures, filled=True)
+        check_table("counts", series)
+        whole = completed("exposures", exposures, event=event)
+        series = completed("counts", series.sort_values(["run", "step"]))
         runs = set(whole["run"].unique()) | set(series["run"].unique())
         return cls(whole, series, dict.fromkeys(map(int, runs), known))
 
@@ -214,7 +214,7 @@ class SpreadData:
         return html_table("SpreadData", self._in_short())
 
     def _in_short(self) -> dict[str, str]:
-        """Describe the record in a few words; what is unknown is left out."""
+        """Describe the record in a few words, without what is unknown."""
         infos = self.info.values()
         sizes = {known.n or 0 for known in infos}
         failed = int((self.exposures["outcome"] == "failed").sum())
@@ -306,14 +306,14 @@ class SpreadData:
     def save(self, folder: str | Path, force: bool = False) -> Path:
         """Write the tables (Parquet) and what is known of the runs (JSON) into a new folder.
 
-        The folder appears whole or not at all.
+        The folder is written atomically: all of it, or nothing.
 
         Parameters
         ----------
         folder : path-like
             Missing or empty.
         force : bool, default False
-            Replace the record that is there, and all that is beside it in the folder.
+            Replace the record in the folder, and all other files in it.
 
         Returns
         -------

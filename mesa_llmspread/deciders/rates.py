@@ -89,7 +89,7 @@ class _LatentClasses(RateDecider):
 
 
 def _arrays(exposures: Sequence[Exposure], by_profile: bool) -> ExposureArrays:
-    """Return exposures of one step as columns; profiles if they are used."""
+    """Return exposures of one step as columns; profiles and trait levels if they are used."""
     # Column by column: zip(*exposures) makes work for the garbage collector.
     return ExposureArrays(
         np.array([seen.contacts for seen in exposures]),
@@ -99,4 +99,5 @@ def _arrays(exposures: Sequence[Exposure], by_profile: bool) -> ExposureArrays:
         np.array([seen.cumulative for seen in exposures]),
         step=exposures[0].step,
         agent=np.array([seen.agent for seen in exposures]),
+        levels=np.array([seen.profile.levels for seen in exposures]) if by_profile else None,
     )

@@ -19,15 +19,17 @@ from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, c
 from mesa_llmspread.events import OfflineEvent, get_event
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.profiles import all_profiles
-from mesa_llmspread.tables import ResponseTable, load_table
+from mesa_llmspread.tables import DEFAULT_TABLE, ResponseTable, load_table
 from mesa_llmspread.tables.response_table import logit
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
-__all__ = ["TableDecider", "TableLaw", "TableWarning"]
+__all__ = ["TableDecider", "TableLaw", "TableWarning", "drawn_from"]
 
 Floats = npt.NDArray[np.float64]
 Unmeasured = Literal["nearest", "strict"]
 
+# What the record of a run tells about its table.
+_TOLD = ("model", "sha256", "template", "template_version", "template_hash", "sampling", "date")
 _REPOST = Decision(Outcome.REPOST)
 _DECLINE = Decision(Outcome.DECLINE)
 
@@ -50,7 +52,7 @@ class TableDecider(Decider):
 
     Parameters
     ----------
-    table : ResponseTable, str or path-like
+    table : ResponseTable, str or path-like, default "qwen2.5-coder-0.5b"
         A table, the name of a shipped one, or the folder of a saved one.
     events : {"nearest", "strict"}, default "nearest"
         For an event that was not measured: the mean logit over the measured events of its type
@@ -66,7 +68,9 @@ class TableDecider(Decider):
         If the table lacks a first exposure to posts.
     """
 
-    def __init__(self, table: ResponseTable | str | Path, events: Unmeasured = "nearest") -> None:
+    def __init__(
+        self, table: ResponseTable | str | Path = DEFAULT_TABLE, events: Unmeasured = "nearest"
+    ) -> None:
         if events not in get_args(Unmeasured):
             raise UnknownNameError("events", events, get_args(Unmeasured))
         self.table = load_table(table)
@@ -107,7 +111,8 @@ class TableDecider(Decider):
 
     def manifest(self) -> Mapping[str, Any]:
         """Describe the table; see :meth:`Decider.manifest`."""
-        return {"decider": "table", "events": self.events, **self.table.info}
+        told = {name: value for name, value in self.table.info.items() if name in _TOLD}
+        return {"decider": "table", "events": self.events, **told}
 
     def _surface(self, event: OfflineEvent) -> _Surface:
         """Return the response surface of one event, measured or the nearest."""
@@ -128,6 +133,25 @@ class TableDecider(Decider):
                 )
             self._surfaces[event.event_id] = _Surface(self.table.frame, chosen)
         return self._surfaces[event.event_id]
+
+
+def drawn_from(info: Mapping[str, Any]) -> str:
+    """Return in words where decisions of a table come from.
+
+    Parameters
+    ----------
+    info : mapping
+        Of a response table, or of a run that a :class:`TableDecider` decided.
+
+    Returns
+    -------
+    str
+    """
+    known = {name: info.get(name, "unknown") for name in ("model", "template", "date")}
+    return (
+        "draws from what {model} answered to the template {template!r} on {date} "
+        "(no model runs now)".format(**known)
+    )
 
 
 class _Surface:
@@ -245,31 +269,21 @@ class TableLaw(TransmissionLaw):
         The table.
     event : OfflineEvent
         What the news is about.
-    only : int, optional
-        Index of the profile that all agents have; every agent's own if not given.
     """
 
     decider: TableDecider
     event: OfflineEvent
-    only: int | None = None
-
     memory: ClassVar[str] = "first_repeat"
-
-    @property
-    def uses_profile(self) -> bool:  # type: ignore[override]
-        """Whether :meth:`prob` depends on the agent's profile."""
-        return self.only is None
-
-    def at_profile(self, profile: int) -> TransmissionLaw:
-        """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
-        return dataclasses.replace(self, only=profile)
+    uses_profile: ClassVar[bool] = True
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         surface = self.decider._surface(self.event)
-        index = seen.profile if self.only is None else np.full_like(seen.profile, self.only)
         return surface.probabilities(
-            surface.complete[index], seen.contacts, np.minimum(seen.exposure_count, 2), seen.direct
+            surface.complete[seen.profile],
+            seen.contacts,
+            np.minimum(seen.exposure_count, 2),
+            seen.direct,
         )
 
     def __str__(self) -> str:

@@ -227,9 +227,7 @@ class TraitLaw(TransmissionLaw):
     only: int | None = None
 
     memory: ClassVar[str] = "first_repeat"
-
-    def __post_init__(self) -> None:
-        """Coefficients have no bounds."""
+    uses_traits: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -255,10 +253,8 @@ class TraitLaw(TransmissionLaw):
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        levels = trait_levels()
-        index = seen.profile if self.only is None else np.full_like(seen.profile, self.only)
         chance = self.decider._chance(
-            levels[index],
+            seen.traits if self.only is None else trait_levels()[self.only],
             seen.contacts,
             seen.exposure_count > 1,
             seen.direct,

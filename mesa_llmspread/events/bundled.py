@@ -1,14 +1,15 @@
 """A factorial set of invented events: six event types by three levels of fatalities.
 
 Place and day are the same for all, and the sub-event type and the actors follow from the
-event type; so whatever differs between two runs is due to the type or to the people killed.
+event type; so differences between two runs are due to the type or to the people killed.
 Country, town and groups exist nowhere.
 """
 
 from __future__ import annotations
 
-import datetime
+import tomllib
 from functools import cache
+from pathlib import Path
 
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.events.event import OfflineEvent
@@ -16,20 +17,7 @@ from mesa_llmspread.exceptions import ArgumentTypeError
 
 __all__ = ["as_event", "bundled_events", "get_event"]
 
-_ARMY, _POLICE = "Military Forces of Talvara", "Police Forces of Talvara"
-_FRONT, _SHELLING = "the River Front", "Shelling/artillery/missile attack"
-
-# Short name, event type, sub-event type, actors, and whether civilians are the target: as
-# ACLED counts it, in attacks on civilians and where peaceful protesters are met with
-# excessive force, but not where armed or violent sides meet.
-_KINDS = (
-    ("battles", "Battles", "Armed clash", (_ARMY, _FRONT), False),
-    ("explosions", "Explosions/Remote violence", _SHELLING, (_FRONT, _ARMY), False),
-    ("civilians", "Violence against civilians", "Attack", (_FRONT, "Civilians"), True),
-    ("protests", "Protests", "Excessive force against protesters", ("Protesters", _POLICE), True),
-    ("riots", "Riots", "Violent demonstration", ("Rioters", _POLICE), False),
-    ("strategic", "Strategic developments", "Looting/property destruction", (_FRONT,), False),
-)
+_FILE = Path(__file__).with_name("bundled.toml")
 
 
 @cache
@@ -48,13 +36,11 @@ def bundled_events() -> tuple[OfflineEvent, ...]:
     >>> [event.event_id for event in bundled_events()[:4]]
     ['battles-0', 'battles-3', 'battles-40', 'explosions-0']
     """
-    day = datetime.date(2024, 5, 14)
+    given = tomllib.loads(_FILE.read_text(encoding="utf-8"))
     return tuple(
-        OfflineEvent(
-            f"{short}-{killed}", day, kind, sub, "Talvara", "Dessing", actors, killed, targeting
-        )
-        for short, kind, sub, actors, targeting in _KINDS
-        for killed in (0, 3, 40)
+        OfflineEvent(event_id=f"{name}-{killed}", fatalities=killed, **given["place"], **kind)
+        for name, kind in given["kinds"].items()
+        for killed in given["fatalities"]
     )
 
 

@@ -24,7 +24,7 @@ class OfflineEvent:
     Parameters
     ----------
     event_id : str
-        What tells it from other events; not empty.
+        A name that no other event has; not blank.
     date : datetime.date
         The day it happened, or began.
     event_type : str
@@ -95,9 +95,9 @@ No one was reported killed.'
         object.__setattr__(self, "fatalities", checked_int("fatalities", self.fatalities, 0))
         object.__setattr__(self, "civilian_targeting", bool(self.civilian_targeting))
         if not self.text.strip():
-            told = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-            del told["event_id"], told["text"]
-            object.__setattr__(self, "text", compose_text(**told))
+            parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+            del parts["event_id"], parts["text"]
+            object.__setattr__(self, "text", compose_text(**parts))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, as a record keeps them.

@@ -8,20 +8,21 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 __all__ = ["EVENT_TYPES", "MONTHS", "compose_text"]
 
-#: Month names that do not change with the computer's language.
+#: Names of months, which do not change with the computer's language.
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
 
-# What happened, and the words before the first and before the further actors, by event type
-# and sub-event type.
-_PHRASES: dict[str, dict[str, list[str]]] = tomllib.loads(
+# By event type and sub-event type; and beginnings of names, with how a sentence writes them.
+_PHRASES: dict[str, dict[str, Any]] = tomllib.loads(
     Path(__file__).with_name("phrases.toml").read_text(encoding="utf-8")
 )
+_DESCRIPTIONS: dict[str, str] = _PHRASES.pop("descriptions")
 _BY_SUB_TYPE = {
     name: phrase for table in _PHRASES.values() for name, phrase in table.items() if name
 }
@@ -31,16 +32,6 @@ _BY_SUB_TYPE = {
 EVENT_TYPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {kind: tuple(filter(None, table)) for kind, table in _PHRASES.items() if kind != "UCDP"}
 )
-
-# How names that are descriptions begin in the sources, and in a sentence.
-_DESCRIPTIONS = {
-    "Civilians": "civilians",
-    "Protesters": "protesters",
-    "Rioters": "rioters",
-    "Government of": "the government of",
-    "Military Forces of": "the military of",
-    "Police Forces of": "the police of",
-}
 
 
 def compose_text(

@@ -6,12 +6,11 @@ pass on and is never read; the news is written from the structured fields.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import reprlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mesa_llmspread._words import counted
 from mesa_llmspread.events.event import OfflineEvent
@@ -109,49 +108,7 @@ def read_events(path: PathLike) -> tuple[OfflineEvent, ...]:
         three sets; an id is used twice; or a value is not allowed. It names the row (the
         line on which it begins; the header is line 1) and the column.
     """
-    return _read(path, *_FORMATS)
-
-
-@dataclass(frozen=True, eq=False)
-class _Format:
-    """A kind of table: the columns it must have, the columns of fields, the words for flags."""
-
-    name: str
-    required: tuple[str, ...]
-    columns: Mapping[str, str]
-    targeting: Mapping[str, bool]
-
-    def event(self, record: Record) -> OfflineEvent:
-        """Build the event of a row; a field whose column is not named has one of its own name."""
-
-        def column(field: str) -> str:
-            return self.columns.get(field, field)
-
-        if "type_of_violence" in self.required:
-            event_type, sub_event_type = record.choice("type_of_violence", _VIOLENCE)
-        else:
-            event_type = record.choice("event_type", {name: name for name in EVENT_TYPES})
-            sub_event_type = record.text("sub_event_type")
-        targeting = event_type == "Violence against civilians"
-        if self.targeting and "civilian_targeting" in record.cells:
-            targeting = record.choice("civilian_targeting", self.targeting)
-        if "actors" in self.required:
-            names = (name.strip() for name in record.text("actors").split(";"))
-            actors = tuple(name for name in names if name)
-        else:
-            actors = record.actors(column("actor1"), column("actor2"))
-        return OfflineEvent(
-            event_id=record.identifier(column("event_id")),
-            date=record.date(column("date")),
-            event_type=event_type,
-            sub_event_type=sub_event_type,
-            country=record.text("country"),
-            location=record.text(column("location")) or record.text(column("region")),
-            actors=actors,
-            fatalities=record.count(column("fatalities")),
-            civilian_targeting=targeting,
-            text=record.text(column("text")),
-        )
+    return _read(path, _UCDP, _ACLED, _OWN)
 
 
 # Event types and sub-event types of UCDP's three types of violence.
@@ -160,21 +117,71 @@ _VIOLENCE = {
     "2": ("Battles", "Non-state conflict"),
     "3": ("Violence against civilians", "One-sided violence"),
 }
-# Text of others in a column "text" is not read.
+_TYPES = {name: name for name in EVENT_TYPES}
+_FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def _ucdp_event(record: Record) -> OfflineEvent:
+    """Build the event of a row of UCDP GED."""
+    event_type, sub_event_type = record.choice("type_of_violence", _VIOLENCE)
+    return OfflineEvent(
+        event_id=record.text("id"),
+        date=record.date("date_start"),
+        event_type=event_type,
+        sub_event_type=sub_event_type,
+        country=record.text("country"),
+        location=record.text("where_coordinates") or record.text("adm_1"),
+        actors=record.actors("side_a", "side_b"),
+        fatalities=record.count("best"),
+        civilian_targeting=event_type == "Violence against civilians",
+    )
+
+
+def _acled_event(record: Record) -> OfflineEvent:
+    """Build the event of a row of ACLED."""
+    event_type = record.choice("event_type", _TYPES)
+    targeting = event_type == "Violence against civilians"
+    if "civilian_targeting" in record.cells:
+        targeting = record.choice("civilian_targeting", {"civilian targeting": True, "": False})
+    return OfflineEvent(
+        event_id=record.text("event_id_cnty"),
+        date=record.date("event_date"),
+        event_type=event_type,
+        sub_event_type=record.text("sub_event_type"),
+        country=record.text("country"),
+        location=record.text("location") or record.text("admin1"),
+        actors=record.actors("actor1", "actor2"),
+        fatalities=record.count("fatalities"),
+        civilian_targeting=targeting,
+    )
+
+
+def _own_event(record: Record) -> OfflineEvent:
+    """Build the event of a row whose columns are the fields of an event."""
+    texts = ("event_id", "sub_event_type", "country", "location", "text")
+    names = (name.strip() for name in record.text("actors").split(";"))
+    return OfflineEvent(
+        date=record.date("date"),
+        event_type=record.choice("event_type", _TYPES),
+        actors=tuple(name for name in names if name),
+        fatalities=record.count("fatalities"),
+        civilian_targeting=record.choice("civilian_targeting", _FLAGS),
+        **{name: record.text(name) for name in texts},
+    )
+
+
+class _Format(NamedTuple):
+    """A kind of table: the columns that it must have, first the id, and how a row is read."""
+
+    name: str
+    columns: tuple[str, ...]
+    event: Callable[[Record], OfflineEvent]
+
+
 _UCDP = _Format(
     "UCDP GED",
     ("id", "date_start", "type_of_violence", "side_a", "side_b", "country", "best"),
-    {
-        "event_id": "id",
-        "date": "date_start",
-        "actor1": "side_a",
-        "actor2": "side_b",
-        "fatalities": "best",
-        "location": "where_coordinates",
-        "region": "adm_1",
-        "text": "",
-    },
-    targeting={},
+    _ucdp_event,
 )
 _ACLED = _Format(
     "ACLED",
@@ -182,16 +189,9 @@ _ACLED = _Format(
         *("event_id_cnty", "event_date", "event_type", "sub_event_type", "actor1"),
         *("country", "location", "fatalities"),
     ),
-    {"event_id": "event_id_cnty", "date": "event_date", "region": "admin1", "text": ""},
-    targeting={"civilian targeting": True, "": False},
+    _acled_event,
 )
-_OWN = _Format(
-    "own columns",
-    tuple(field.name for field in dataclasses.fields(OfflineEvent) if field.name != "text"),
-    {"region": ""},
-    targeting={"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False},
-)
-_FORMATS = (_UCDP, _ACLED, _OWN)
+_OWN = _Format("own columns", OfflineEvent.__match_args__[:-1], _own_event)
 
 
 def _read(path: PathLike, *formats: _Format) -> tuple[OfflineEvent, ...]:
@@ -210,12 +210,13 @@ def _read(path: PathLike, *formats: _Format) -> tuple[OfflineEvent, ...]:
             problem = f"has {counted(len(cells), 'cell')}, but the header has {len(columns)}"
             raise InputFileError(path, problem, row=row)
         record = Record(path, row, dict(zip(columns, cells, strict=True)))
-        event = table.event(record)
-        if event.event_id in events:
-            name, earlier = reprlib.repr(event.event_id), row_of[event.event_id]
-            problem = f"{name} is used already in row {earlier}; every event needs an id of its own"
-            raise record.wrong(table.required[0], problem)
-        events[event.event_id], row_of[event.event_id] = event, row
+        name = record.text(table.columns[0])
+        if not name:
+            raise record.wrong(table.columns[0], "is blank; every event needs an id")
+        if name in events:
+            problem = f"{reprlib.repr(name)} is used already in row {row_of[name]}"
+            raise record.wrong(table.columns[0], f"{problem}; every event needs an id of its own")
+        events[name], row_of[name] = table.event(record), row
     if not events:
         raise InputFileError(path, "holds a header but no events")
     return tuple(events.values())
@@ -225,12 +226,15 @@ def _recognise(path: Path, row: int, columns: Sequence[str], formats: Sequence[_
     """Return the format whose columns a table has, or raise with those that are missing."""
     if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
         raise InputFileError(path, f"has columns of the same name: {', '.join(twice)}", row=row)
-    missing = {table: [name for name in table.required if name not in columns] for table in formats}
-    table = min(formats, key=lambda known: len(missing[known]) / len(known.required))
-    if len(formats) > 1 and len(missing[table]) >= len(table.required) / 2:
-        known = "; ".join(f"{each.name} ({', '.join(each.required)})" for each in formats)
+
+    def missing(table: _Format) -> list[str]:
+        return [name for name in table.columns if name not in columns]
+
+    table = min(formats, key=lambda each: len(missing(each)) / len(each.columns))
+    absent = ", ".join(missing(table))
+    if len(formats) > 1 and len(missing(table)) >= len(table.columns) / 2:
+        known = "; ".join(f"{each.name} ({', '.join(each.columns)})" for each in formats)
         raise InputFileError(path, f"has the columns of no known table: {known}", row=row)
-    if missing[table]:
-        problem = f"read as {table.name}, but has no column {', '.join(missing[table])}"
-        raise InputFileError(path, problem, row=row)
+    if absent:
+        raise InputFileError(path, f"read as {table.name}, but has no column {absent}", row=row)
     return table

@@ -42,7 +42,7 @@ def select_events(
     """Choose a few of many events, balanced over event types and fatalities.
 
     Events are taken in rounds, one at random from each cell of event type by fatalities
-    (none, 1 to 9, 10 or more) that has any left, until there are enough.
+    (none, 1 to 9, 10 or more) that still has events, until there are enough.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ what a cell might be.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
@@ -24,18 +25,17 @@ __all__ = ["Record", "read_rows"]
 
 T = TypeVar("T")
 
-_DATE_FORMS = (
-    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{1,2})-(?P<day>[0-9]{1,2})"
-    r"([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?Z?)?",
-    r"(?P<day>[0-9]{1,2})([-.])(?P<month>[0-9]{1,2})\2(?P<year>[0-9]{4})",
-    r"(?P<day>[0-9]{1,2}) (?P<month>[A-Za-z]+) (?P<year>[0-9]{4})",
-)
-# Months by their English names and the first three letters of these.
-_MONTHS = {name.lower(): number for number, name in enumerate(MONTHS, start=1)}
-_MONTHS |= {name[:3]: number for name, number in _MONTHS.items()}
+# Beside ISO 8601. Names of months are English in every locale, so they become numbers first.
+_DATE_FORMS = ("%Y-%m-%d", "%d-%m-%Y", "%d.%m.%Y", "%d %m %Y")
+_MONTHS = {
+    form: str(number)
+    for number, name in enumerate(MONTHS, start=1)
+    for form in (name.lower(), name[:3].lower())
+}
 
-# Fewer would be the first years after 1970; more likely a spreadsheet's count of days.
-_FEWEST_SECONDS = 10**8
+# Smaller numbers would be seconds of the first years after 1970; more likely they are a
+# spreadsheet's count of days.
+_SECONDS = re.compile(r"[1-9][0-9]{8,}(\.[0-9]*)?")
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -96,20 +96,14 @@ class Record:
         return InputFileError(self.path, problem, row=self.row, column=column)
 
     def text(self, column: str) -> str:
-        """Return a cell as one line; "" if the table has no such column, or it has no name."""
-        return " ".join(self.cells.get(column, "").split()) if column else ""
-
-    def identifier(self, column: str) -> str:
-        """Return a cell that must not be blank, without the ``.0`` some programs add."""
-        text = _without_zeros(self.text(column))
-        if not text:
-            raise self.wrong(column, "is blank; every event needs an id")
-        return text
+        """Return a cell as one line, without the ``.0`` that some programs add to numbers."""
+        text = " ".join(self.cells.get(column, "").split())
+        return re.sub(r"^([0-9]+)\.0*$", r"\1", text)
 
     def choice(self, column: str, known: Mapping[str, T]) -> T:
-        """Return what the name in a cell stands for."""
+        """Return the value that the name in a cell stands for."""
         text = self.text(column)
-        for name in (text, text.lower(), _without_zeros(text)):
+        for name in (text, text.lower()):
             if name in known:
                 return known[name]
         allowed = UnknownNameError(column, text, [name or "blank" for name in known]).allowed
@@ -118,18 +112,24 @@ class Record:
     def count(self, column: str) -> int:
         """Return a cell as a whole number, at least 0."""
         text = self.text(column)
-        if not re.fullmatch(r"[0-9]{1,9}(\.0*)?", text):
+        if not re.fullmatch("[0-9]{1,9}", text):
             raise self.wrong(column, f"{reprlib.repr(text)} must be a whole number, at least 0")
-        return int(text.split(".")[0])
+        return int(text)
 
     def date(self, column: str) -> datetime.date:
         """Return a cell as a day."""
         text = self.text(column)
-        try:
-            return _parse_date(text)
-        except (ArithmeticError, LookupError, OSError, ValueError) as error:
-            allowed = "a date such as 2024-05-14, 14-05-2024 or 14 May 2024"
-            raise self.wrong(column, f"{reprlib.repr(text)} must be {allowed}") from error
+        with contextlib.suppress(OverflowError, OSError, ValueError):
+            if _SECONDS.fullmatch(text):
+                return datetime.datetime.fromtimestamp(float(text), tz=datetime.UTC).date()
+            with contextlib.suppress(ValueError):
+                return datetime.datetime.fromisoformat(text).date()
+        numbers = " ".join(_MONTHS.get(part.lower(), part) for part in text.split())
+        for form in _DATE_FORMS:
+            with contextlib.suppress(ValueError):
+                return datetime.datetime.strptime(numbers, form).date()
+        allowed = "a date such as 2024-05-14, 14-05-2024 or 14 May 2024"
+        raise self.wrong(column, f"{reprlib.repr(text)} must be {allowed}")
 
     def actors(self, first: str, second: str) -> tuple[str, ...]:
         """Return who acted and who was acted upon, which must not trade places."""
@@ -137,20 +137,3 @@ class Record:
         if other and not acting:
             raise self.wrong(first, f"is blank, although {second!r} is not")
         return tuple(name for name in (acting, other) if name)
-
-
-def _without_zeros(text: str) -> str:
-    """Remove the ``.0`` that some programs add to whole numbers."""
-    return re.sub(r"^([0-9]+)\.0+$", r"\1", text)
-
-
-def _parse_date(text: str) -> datetime.date:
-    """Return the day that a text stands for."""
-    if re.fullmatch(r"[0-9]+(\.[0-9]*)?", text) and float(text) >= _FEWEST_SECONDS:
-        return datetime.datetime.fromtimestamp(float(text), tz=datetime.UTC).date()
-    for form in _DATE_FORMS:
-        if match := re.fullmatch(form, text):
-            month = match["month"].lower()
-            number = int(month) if month.isdigit() else _MONTHS[month]
-            return datetime.date(int(match["year"]), number, int(match["day"]))
-    raise ValueError("no known form of a date")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import html
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.decisions import Log, check_data, decisions_of
+from mesa_llmspread.inference.decisions import Log, decisions_of
 from mesa_llmspread.inference.diagnostics import (
     Frailty,
     frailty,
@@ -24,7 +22,7 @@ from mesa_llmspread.inference.diagnostics import (
     nested_tests,
     rate_by_run_bic,
 )
-from mesa_llmspread.inference.findings import doubts, findings, misfit
+from mesa_llmspread.inference.findings import Finding, doubts, findings, misfit
 from mesa_llmspread.inference.fit import fit_log
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.transmission import TransmissionLaw, resolve_law
@@ -86,7 +84,7 @@ class Comparison:
 
 
 def candidates(data: SpreadData) -> list[str]:
-    """List the laws that the decisions can tell apart.
+    """Return the names of the laws that the decisions can distinguish.
 
     Latent classes and a rate per profile are always among them: without them, hidden
     differences between agents pass for social reinforcement.
@@ -123,7 +121,9 @@ def compare(
     data : SpreadData
         One run or several.
     laws : sequence, optional
-        The laws, as :func:`fit` takes them; by default all that the data can tell apart.
+        The laws, as :func:`fit` takes them, with options in parentheses where they are not
+        defaults: ``["SI", 'SI(per="occasion")', "ByTraits"]``. By default those of
+        :func:`candidates`.
     level : float, default 0.95
         Coverage of the intervals.
 
@@ -139,8 +139,8 @@ def compare(
     Notes
     -----
     BIC counts exposed decisions, or agents for laws with latent classes. Weights are
-    ``exp(-delta / 2)``, made to sum to 1. A law with rates of which the decisions say nothing
-    comes last.
+    ``exp(-delta / 2)``, scaled to sum to 1. A law with rates that the decisions do not
+    identify comes last.
 
     Examples
     --------
@@ -149,19 +149,13 @@ def compare(
     >>> compare(SpreadData.from_model(model), ["SI", "FirstRepeat"]).best.name
     'FirstRepeat'
     """
-    check_data(data)
     checked_level(level)
     if (laws is not None and not (isinstance(laws, Sequence) and laws)) or isinstance(laws, str):
         raise ArgumentError("laws", laws, "be a list of at least one law")
-    log = Log.read(data)
+    log = Log(data)
     chosen = _named(candidates(data) if laws is None else laws)
-    fits = {name: fit_log(log, law, level=level) for name, law in chosen.items()}
-    # The simpler law first where the BIC is the same but for rounding.
-    ranks = {
-        name: (not result.success, round(result.bic, 6), len(result.params))
-        for name, result in fits.items()
-    }
-    results = {name: fits[name] for name in sorted(fits, key=ranks.__getitem__)}
+    fits = [(name, fit_log(log, law, level=level)) for name, law in chosen.items()]
+    results = dict(sorted(fits, key=_rank))
     best = next(iter(results.values()))
     if not best.success:
         message = f"hold a law that the decisions identify: {best.message}"
@@ -175,12 +169,11 @@ def compare(
         rate_by_run=rate_by_run_bic(log),
         reused=any(info.decider_info.get("sampling") == "pooled" for info in data.info.values()),
     )
-    rows = [row[:3] for row in found + against]
     return Comparison(
         table,
         results,
         best,
-        pd.DataFrame(rows, columns=["finding", "claimed", "evidence"]),
+        pd.DataFrame([row[:3] for row in found + against], columns=Finding._fields[:3]),
         "; ".join(row.clause for row in found if row.clause) + ".",
         tests,
         rival,
@@ -188,56 +181,52 @@ def compare(
     )
 
 
+def _rank(fitted: tuple[str, FitResult]) -> tuple[bool, float, int]:
+    """Order fits by BIC; the simpler law first where it is the same but for rounding."""
+    _, result = fitted
+    return not result.success, round(result.bic, 6), len(result.params)
+
+
 def _named(
     laws: Sequence[str | type[TransmissionLaw] | TransmissionLaw],
 ) -> dict[str, TransmissionLaw]:
     """Return the laws by name; those of one name, such as several partitions, are numbered."""
     found = [resolve_law(law) for law in laws]
-    total, seen = Counter(law.name for law in found), Counter[str]()
-    named = {}
-    for law in found:
-        seen[law.name] += 1
-        many = total[law.name] > 1
-        named[f"{law.name} ({seen[law.name]})" if many else law.name] = law
-    return named
+    names = [law.name for law in found]
+    numbers = [names[: place + 1].count(name) for place, name in enumerate(names)]
+    return {
+        law.name if names.count(law.name) == 1 else f"{law.name} ({number})": law
+        for law, number in zip(found, numbers, strict=True)
+    }
 
 
 def _table(
     log: Log, laws: dict[str, TransmissionLaw], results: dict[str, FitResult]
 ) -> pd.DataFrame:
     """Return all that is known of each law, one row per law."""
-    fits = list(results.values())
-    cells = like_decisions(log.table)
-    quality = [goodness_of_fit(result, log.table, cells) for result in fits]
-    aic, bic = (np.array([getattr(result, name) for result in fits]) for name in ("aic", "bic"))
-    usable = np.array([result.success for result in fits])
-    return pd.DataFrame(
-        {
-            "law": list(results),
-            "parameters": [result.describe() for result in fits],
-            "n_params": [len(result.params) for result in fits],
-            "loglik": [result.loglik for result in fits],
-            "aic": aic,
-            "bic": bic,
-            "delta_bic": bic - bic[0],
-            "weight": _weights(bic, usable),
-            "delta_aic": aic - aic[usable].min(),
-            "akaike_weight": _weights(aic, usable),
-            "deviance": [fit.deviance for fit in quality],
-            "freedom": [fit.freedom for fit in quality],
-            "fit_p_value": [fit.p_value for fit in quality],
-            "held_out": [held_out(laws[name], log, result) for name, result in results.items()],
+    cells, rows = like_decisions(log), []
+    for name, result in results.items():
+        row = {
+            "law": name,
+            "parameters": result.describe(),
+            "n_params": len(result.params),
+            "loglik": result.loglik,
+            "aic": result.aic,
+            "bic": result.bic,
+            **dict.fromkeys(["delta_bic", "weight", "delta_aic", "akaike_weight"], 0.0),
         }
-    )
+        quality = goodness_of_fit(result.likeliest, log, cells)
+        row |= dict(zip(["deviance", "freedom", "fit_p_value"], quality, strict=True))
+        rows.append(row | {"held_out": held_out(laws[name], log, result)})
+    table, usable = pd.DataFrame(rows), np.array([result.success for result in results.values()])
+    table["delta_bic"] = table["bic"] - table["bic"].iloc[0]
+    table["delta_aic"] = table["aic"] - table.loc[usable, "aic"].min()
+    for weight, delta in (("weight", "delta_bic"), ("akaike_weight", "delta_aic")):
+        evidence = np.exp(-table[delta] / 2).where(usable, 0.0)
+        table[weight] = evidence / evidence.sum()
+    return table
 
 
 def _fit_p_values(table: pd.DataFrame) -> dict[str, float]:
     """Return the p-value of the goodness of fit of every law."""
     return dict(zip(table["law"], table["fit_p_value"], strict=True))
-
-
-def _weights(criterion: npt.NDArray[np.float64], usable: npt.NDArray[np.bool_]) -> list[float]:
-    """Return the share of the evidence of each law that can be used."""
-    delta = np.where(usable, criterion - criterion[usable].min(), np.inf)
-    weight = np.exp(-delta / 2)
-    return list(weight / weight.sum())

@@ -1,32 +1,36 @@
 """Fit a law's equations to the number of agents that had posted, step by step.
 
-What is left where only counts are known. The curve smooths over what tells laws apart, and
-its points are not independent: neither the choice of a law nor a standard error can be had
-from one curve, so each run is fitted by itself and the runs give the interval.
+For records of which only counts are known. A curve smooths over the differences between laws,
+and its points are not independent: one curve supports neither the choice of a law nor a standard
+error. Each run is therefore fitted alone, and the interval comes from the differences between runs.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
-from scipy.stats import qmc
 
 from mesa_llmspread._words import counted
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import RunInfo, SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.between_runs import mean_interval
 from mesa_llmspread.inference.result import FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
+from mesa_llmspread.inference.setting import solved_share
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
-from mesa_llmspread.meanfield.solve import ClosureWarning, solve
-from mesa_llmspread.profiles import by_code
+from mesa_llmspread.meanfield.solve import ClosureWarning
+from mesa_llmspread.simulation.rebuild import profile_shares
 from mesa_llmspread.transmission import SI, TransmissionLaw, rate_to_probability
 
 __all__ = ["fit_curve"]
+
+# The settings of a run, the shares of its profiles if the law uses them, and the share of its
+# agents that had posted at each step.
+_Curve = tuple[RunInfo, Floats | None, Floats]
 
 # Rates per contact and step, and logits of shares, between which estimates are sought.
 _LOWEST_RATE, _HIGHEST_RATE = 1e-5, 10.0
@@ -41,32 +45,14 @@ _GUESSES = (0.002, 0.01, 0.03, 0.08, 0.2, 0.6, 2.0)
 # Points around it that are tried, how far they lie, and how many searches start from them.
 _POINTS, _AROUND, _STARTS = 16, 2.5, 3
 
-# Parameters that one curve may hold at most.
+# Largest number of parameters that one curve can identify.
 _MOST_PARAMETERS = 4
 
 # Below this many starters the time a run takes to get going differs much between runs.
 _FEW_STARTERS = 10
 
-# Condition number of the parameters' effects on the curve from which they look alike.
+# Condition number of the parameters' effects on the curve above which they cannot be distinguished.
 _ALIKE = 1e4
-
-
-@dataclass(frozen=True)
-class _Curve:
-    """The share of agents that had posted in one run, and the setting of its equations."""
-
-    share: Floats
-    setting: dict[str, Any]
-    media_prob: float
-
-    def solution(self, law: TransmissionLaw, closure: str | Closure, time: Time) -> Floats:
-        """Solve a law in this setting."""
-        law = law.seen_by(self.media_prob)
-        with warnings.catch_warnings():
-            # Said once, in the result.
-            warnings.simplefilter("ignore", ClosureWarning)
-            solved = solve(law, closure=closure, time=time, **self.setting)
-        return np.asarray(solved["infected"], dtype=float) / self.setting["n"]
 
 
 def fit_curve(
@@ -82,7 +68,7 @@ def fit_curve(
     Parameters
     ----------
     data : SpreadData
-        Runs of which it is known on what networks and from how many starters.
+        Runs with known networks and numbers of starters.
     law : TransmissionLaw
         Its options count, its values do not.
     closure, time : str
@@ -103,10 +89,10 @@ def fit_curve(
     names = list(law.parameters)
     if len(names) > _MOST_PARAMETERS:
         raise ArgumentError(
-            "law", law.name, f"be a law of few rates; one curve cannot hold {len(names)} of them"
+            "law", law.name, f"be a law of few rates; one curve cannot identify {len(names)}"
         )
     curves = _curves(data, law)
-    if law.offline and not any(curve.media_prob for curve in curves):
+    if law.offline and not any(info.media_prob for info, *_ in curves):
         raise ArgumentError(
             "law",
             law.name,
@@ -115,19 +101,82 @@ def fit_curve(
     scale = Scale.of(law)
     lower = np.where(scale.is_rate, np.log(_LOWEST_RATE), np.maximum(scale.lower, -_WIDEST_LOGIT))
     upper = np.where(scale.is_rate, np.log(_HIGHEST_RATE), np.minimum(scale.upper, _WIDEST_LOGIT))
+    found = _search(curves, law, scale, (lower, upper), closure, time)
+    theta, bounds = np.array([part.x for part in found]), np.array(scale.bounds).T
+    values, stderr, low, high = mean_interval(theta, scale, level)
+    ends = theta < lower + _EDGE, theta > upper - _EDGE
+    at_edge = np.logical_or(*ends)
+    nowhere = at_edge.all(axis=0)
+    values = np.select([end.all(axis=0) for end in ends], list(bounds), values)
+    stderr, (low, high) = np.where(nowhere, np.nan, stderr), np.where(nowhere, bounds, [low, high])
+    fitted = law.replace(dict(zip(names, values.tolist(), strict=True)))
+    gaps = np.concatenate([_gap(fitted, curve, closure, time) for curve in curves])
+    alike = len(names) > 1 and np.median([_alikeness(part.jac) for part in found]) > _ALIKE
+    success = all(part.success for part in found)
+    notes = [*_notes(fitted, closure, [info for info, *_ in curves])]
+    notes += [
+        f"{name} is at the end of its range in {count} of {counted(len(curves), 'run')}: these "
+        "curves do not identify it."
+        for name, count in zip(names, at_edge.sum(axis=0), strict=True)
+        if count
+    ]
+    more = {
+        f"These curves can hardly distinguish {' and '.join(names)}.": alike,
+        "A single curve gives no interval.": len(curves) == 1,
+        "The search did not settle in every run.": not success,
+    }
+    notes += [note for note, holds in more.items() if holds]
+    return FitResult(
+        name=law.name,
+        **by_name(names, values, stderr, low, high),
+        covar=np.diag(stderr**2),
+        interval="runs",
+        level=level,
+        n_obs=sum(len(share) - 1 for *_, share in curves),
+        n_failed=int((data.exposures["outcome"] == "failed").sum()),
+        n_runs=len(curves),
+        success=success,
+        nfev=sum(int(part.nfev) for part in found),
+        message=" ".join(notes),
+        law=fitted,
+        method="curve",
+        warnings=tuple(notes),
+        rmse=float(np.sqrt(np.mean(gaps**2))),
+    )
 
-    def at(theta: Floats) -> TransmissionLaw:
-        values = scale.to_values(theta).tolist()
-        return law.replace(dict(zip(names, values, strict=True)))
 
-    def search(curve: _Curve, start: Floats, time: Time) -> Any:
+def _gap(law: TransmissionLaw, curve: _Curve, closure: str | Closure, time: Time) -> Floats:
+    """Return the difference between a law's equations and a curve, at each step."""
+    info, profiles, share = curve
+    with warnings.catch_warnings():
+        # The result has the warning, once.
+        warnings.simplefilter("ignore", ClosureWarning)
+        steps = len(share) - 1
+        return solved_share(law, info, steps, profiles, closure=closure, time=time) - share
+
+
+def _search(
+    curves: list[_Curve],
+    law: TransmissionLaw,
+    scale: Scale,
+    limits: tuple[Floats, Floats],
+    closure: str | Closure,
+    time: Time,
+) -> list[Any]:
+    """Return the least-squares estimate from each curve, as SciPy returns it."""
+    inside = limits[0] + 1e-3, limits[1] - 1e-3
+
+    def distance(law: TransmissionLaw) -> float:
+        return float(np.sum(_gap(law, curves[0], closure, "discrete") ** 2))
+
+    def search(start: Floats, curve: _Curve, time: Time) -> Any:
         def gap(theta: Floats) -> Floats:
-            return curve.solution(at(theta), closure, time) - curve.share
+            return _gap(scale.laws(law, [theta])[0], curve, closure, time)
 
         found = least_squares(
             gap,
-            np.clip(start, lower + 1e-3, upper - 1e-3),
-            bounds=(lower, upper),
+            np.clip(start, *inside),
+            bounds=limits,
             diff_step=np.array(1e-4),
             ftol=1e-7,
             xtol=1e-5,
@@ -137,120 +186,56 @@ def fit_curve(
         found.x = scale.in_order(found.x)
         return found
 
-    def distance(law: TransmissionLaw) -> float:
-        return float(np.sum((curves[0].solution(law, closure, "discrete") - curves[0].share) ** 2))
-
     # The first curve from several starts, the others from where it ended. Maps are many times
     # faster than differential equations, and nearly the same.
     guess = min(_GUESSES, key=lambda rate: distance(SI(float(rate_to_probability(rate)))))
     middle = np.where(scale.is_rate, np.log(guess), 0.0)
-    cube = qmc.Sobol(len(scale), rng=0).random(_POINTS)
-    points = sorted([middle, *(middle + _AROUND * (2 * cube - 1))], key=lambda x: distance(at(x)))
-    tried = [search(curves[0], start, "discrete") for start in points[:_STARTS]]
+    points = np.array([middle, *scale.around(middle, _AROUND, _POINTS)])
+    order = np.argsort([distance(each) for each in scale.laws(law, points)], kind="stable")
+    tried = [search(start, curves[0], "discrete") for start in points[order[:_STARTS]]]
     best = min(tried, key=lambda result: float(result.cost))
-    found = [search(curve, np.asarray(best.x), time) for curve in curves]
-
-    theta = np.array([np.asarray(part.x) for part in found])
-    values, stderr, low, high = mean_interval(theta, scale, level)
-    ends = theta < lower + _EDGE, theta > upper - _EDGE
-    for at_end, bound in zip(ends, np.array(scale.bounds).T, strict=True):
-        values = np.where(at_end.all(axis=0), bound, values)
-    at_edge = ends[0] | ends[1]
-    nowhere = at_edge.all(axis=0)
-    stderr = np.where(nowhere, np.nan, stderr)
-    low, high = np.where(nowhere, np.array(scale.bounds).T, [low, high])
-    fitted = law.replace(dict(zip(names, values.tolist(), strict=True)))
-    gaps = [curve.share - curve.solution(fitted, closure, time) for curve in curves]
-
-    notes = _notes(fitted, closure, curves)
-    notes += [
-        f"{name} is at the end of its range in {count} of {counted(len(curves), 'run')}: these "
-        "curves do not identify it."
-        for name, count in zip(names, at_edge.sum(axis=0), strict=True)
-        if count
-    ]
-    if len(names) > 1 and np.median([_alikeness(np.asarray(part.jac)) for part in found]) > _ALIKE:
-        notes.append(f"These curves can hardly tell {' and '.join(names)} apart.")
-    if len(curves) == 1:
-        notes.append("A single curve gives no interval.")
-    success = all(part.success for part in found)
-    if not success:
-        notes.append("The search did not settle in every run.")
-    return FitResult(
-        name=law.name,
-        **by_name(names, values, stderr, low, high),
-        covar=np.diag(stderr**2),
-        interval="runs",
-        level=level,
-        n_obs=sum(len(curve.share) - 1 for curve in curves),
-        n_failed=int((data.exposures["outcome"] == "failed").sum()),
-        n_runs=len(curves),
-        success=success,
-        nfev=sum(int(part.nfev) for part in found),
-        message=" ".join(notes),
-        law=fitted,
-        method="curve",
-        warnings=tuple(notes),
-        rmse=float(np.sqrt(np.mean(np.concatenate(gaps) ** 2))),
-    )
+    return [search(np.asarray(best.x), curve, time) for curve in curves]
 
 
 def _curves(data: SpreadData, law: TransmissionLaw) -> list[_Curve]:
-    """Return each run's curve and the setting of its equations."""
+    """Return the settings of each run, and the shares of its agents that had posted."""
     curves = []
     for run, info in data.info.items():
-        n, starters = info.known("n"), info.known("initial_infected")
-        degrees = {degree: count / n for degree, count in info.known("degrees").items()}
-        shares = None
-        if law.uses_profile:
-            profiles = info.known("profiles")
-            shares = by_code(profiles) / n
-        counts = data.counts_of(run)
-        if len(counts) < 2:
+        n, starters, degrees = (info.known(x) for x in ("n", "initial_infected", "degrees"))
+        share = data.counts_of(run)["infected"].to_numpy(dtype=float) / n
+        if len(share) < 2:
             raise ArgumentError("data", f"run {run}", "have counts of at least one step")
         if starters == 0 or max(degrees) == 0:
             raise ArgumentError(
                 "method", "curve", f"be 'exposures' for run {run}, without starters or neighbours"
             )
-        setting = {
-            "n": n,
-            "k": next(iter(degrees)) if len(degrees) == 1 else degrees,
-            "initial_infected": starters,
-            "steps": len(counts) - 1,
-            "feed": info.feed,
-            "profile_shares": shares,
-        }
-        share = counts["infected"].to_numpy(dtype=float) / n
-        curves.append(_Curve(share, setting, info.media_prob))
+        profiles = profile_shares(data, [run], law) if law.uses_profile else None
+        curves.append((info, profiles, share))
     return curves
 
 
 def _alikeness(jacobian: Floats) -> float:
-    """Condition number of the parameters' effects on the curve, whatever their sizes."""
+    """Return the condition number of the parameters' effects on the curve, whatever their size."""
     size = np.linalg.norm(jacobian, axis=0)
-    if not size.all():
-        return float("inf")
-    return float(np.linalg.cond(jacobian / size) ** 2)
+    return float(np.linalg.cond(jacobian / size) ** 2) if size.all() else float("inf")
 
 
-def _notes(law: TransmissionLaw, closure: str | Closure, curves: list[_Curve]) -> list[str]:
-    """Return what a curve does not tell, sentence by sentence."""
-    notes = [
+def _notes(law: TransmissionLaw, closure: str | Closure, infos: list[RunInfo]) -> Iterator[str]:
+    """Yield the limits of a fit to curves, sentence by sentence."""
+    yield (
         "A curve does not identify a law: others can give nearly the same one. Fit decisions "
         "(method='exposures') to choose a law or to read its rates."
-    ]
+    )
     chosen = as_closure(closure)
     if chosen.name == "mean_field":
-        notes.append(
+        yield (
             "Rates under the mean-field closure are effective rates: they make up for its error, "
             "a third and more of the rate on sparse networks."
         )
     if warning := chosen.warning(law):
-        notes.append(f"{warning[0].upper()}{warning[1:]}.")
-    fewest = min(curve.setting["initial_infected"] for curve in curves)
-    if fewest < _FEW_STARTERS:
-        notes.append(
+        yield f"{warning[0].upper()}{warning[1:]}."
+    if (fewest := min(info.known("initial_infected") for info in infos)) < _FEW_STARTERS:
+        yield (
             f"With {counted(fewest, 'starter')} runs take off at different times, which these "
             f"rates absorb; use {_FEW_STARTERS} or more."
         )
-    return notes

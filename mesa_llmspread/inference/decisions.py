@@ -12,37 +12,25 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._words import counted
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.data.schema import UNKNOWN
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.scale import Floats
-from mesa_llmspread.profiles import codes
+from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
-__all__ = [
-    "Bools",
-    "Log",
-    "check_data",
-    "columns_read",
-    "decisions_of",
-    "exposure_arrays",
-    "profile_indices",
-]
+__all__ = ["Bools", "Log", "decisions_of", "decisions_of_both", "profile_indices"]
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
-# Columns of a decision that a law may read, beside ``traits``, which the profile implies.
-_COLUMNS = ("contacts", "cumulative", "exposure_count", "direct", "profile", "step", "agent")
+# Columns of a decision that a law may read.
+_COLUMNS = {*ExposureArrays.__slots__, "traits"} - {"weight", "levels"}
+
+_TRAITS = [trait.value for trait in Trait]
 
 # Number of decisions on which a law is tried to find which columns it reads.
 _TRIED = 1000
-
-
-def check_data(data: Any) -> None:
-    """Raise ArgumentTypeError if something is not a SpreadData."""
-    if not isinstance(data, SpreadData):
-        raise ArgumentTypeError("data", data, "a SpreadData")
 
 
 def decisions_of(exposures: pd.DataFrame) -> pd.DataFrame:
@@ -62,6 +50,33 @@ def decisions_of(exposures: pd.DataFrame) -> pd.DataFrame:
     saw = (exposures["contacts"] > 0) | exposures["direct"]
     kept = exposures[saw & (exposures["outcome"] != "failed")]
     return kept.assign(repost=kept["outcome"] == "repost")
+
+
+def decisions_of_both(data: Any) -> pd.DataFrame:
+    """Return the decisions of a record as :func:`decisions_of` does, with both outcomes among them.
+
+    Parameters
+    ----------
+    data : SpreadData
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    ArgumentTypeError
+        If the data are not a SpreadData.
+    ArgumentError
+        If all decisions are reposts, or none is.
+    """
+    check_data(data)
+    decisions = decisions_of(data.exposures).reset_index(drop=True)
+    reposts, total = int(decisions["repost"].sum()), len(decisions)
+    if not 0 < reposts < total:
+        given = f"{counted(reposts, 'repost')} in {counted(total, 'decision')}"
+        raise ArgumentError("data", given, "hold both reposts and declines")
+    return decisions
 
 
 def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> Integers:
@@ -93,19 +108,6 @@ def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> Integ
     return indices
 
 
-def exposure_arrays(decisions: pd.DataFrame) -> ExposureArrays:
-    """Return decisions, as :func:`decisions_of` returns them, as the arrays that a law takes."""
-    return ExposureArrays(
-        decisions["contacts"].to_numpy(),
-        decisions["exposure_count"].to_numpy(),
-        decisions["direct"].to_numpy(dtype=bool),
-        profile_indices(decisions, unknown_too=True),
-        decisions["cumulative"].to_numpy(),
-        step=decisions["step"].to_numpy(),
-        agent=decisions["agent"].to_numpy(),
-    )
-
-
 @dataclass(frozen=True)
 class Log:
     """The decisions of a record, as likelihoods need them.
@@ -114,43 +116,44 @@ class Log:
     ----------
     data : SpreadData
         The record.
-    table : DataFrame
-        Its decisions, one per row.
-    seen : ExposureArrays
-        What was seen at each decision.
-    n_failed : int
-        Number of decisions that failed, which are not in the table.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If the data are not a SpreadData.
+    ArgumentError
+        If they hold no decision that can be fitted.
     """
 
     data: SpreadData
-    table: pd.DataFrame
-    seen: ExposureArrays
-    n_failed: int
 
-    @classmethod
-    def read(cls, data: SpreadData) -> Log:
-        """Return the decisions of a record; raise if it has no decisions."""
-        table = decisions_of(data.exposures)
-        n_failed = int((data.exposures["outcome"] == "failed").sum())
-        if table.empty:
-            failed = counted(n_failed, "failed decision")
+    def __post_init__(self) -> None:
+        check_data(self.data)
+        if self.table.empty:
+            failed = counted(self.n_failed, "failed decision")
             raise ArgumentError("data", failed, "hold decisions to fit")
-        return cls(data, table, exposure_arrays(table), n_failed)
 
     @cached_property
-    def run(self) -> Integers:
-        """Run of each decision."""
-        return self.table["run"].to_numpy()
+    def table(self) -> pd.DataFrame:
+        """The decisions, one per row, as :func:`decisions_of` returns them, with trait levels."""
+        levels = self.data.agents.set_index(["run", "agent"])[_TRAITS]
+        return decisions_of(self.data.exposures).join(levels, on=["run", "agent"])
 
     @cached_property
-    def repost(self) -> Floats:
-        """1 where a decision was to repost, else 0."""
-        return self.table["repost"].to_numpy(dtype=float)
+    def seen(self) -> ExposureArrays:
+        """What was seen at each decision."""
+        columns = ("contacts", "exposure_count", "direct", "cumulative", "step", "agent")
+        profile = profile_indices(self.table, unknown_too=True)
+        return ExposureArrays(
+            profile=profile,
+            levels=self.table[_TRAITS].to_numpy(),
+            **{name: self.table[name].to_numpy() for name in columns},
+        )
 
     @cached_property
-    def agent(self) -> Integers:
-        """Number of the agent that decided, counted over all runs from 0."""
-        return _distinct([self.run, self.seen.agent])[1]
+    def n_failed(self) -> int:
+        """Number of decisions that failed, which are not in the table."""
+        return int((self.data.exposures["outcome"] == "failed").sum())
 
     @property
     def n_obs(self) -> int:
@@ -158,9 +161,24 @@ class Log:
         return len(self.table)
 
     @cached_property
+    def run(self) -> Integers:
+        """Run of each decision."""
+        return self.table["run"].to_numpy()
+
+    @cached_property
     def runs(self) -> list[int]:
         """The runs with decisions."""
         return [int(run) for run in np.unique(self.run)]
+
+    @cached_property
+    def agent(self) -> Integers:
+        """Number of the agent that decided, counted over all runs from 0."""
+        return _distinct([self.run, self.seen.agent])[1]
+
+    @cached_property
+    def repost(self) -> Floats:
+        """1 where a decision was to repost, else 0."""
+        return self.table["repost"].to_numpy(dtype=float)
 
     @cached_property
     def unseen_reposts(self) -> int:
@@ -181,22 +199,32 @@ class Log:
         cell : ndarray of int
             The cell of each decision.
         """
-        columns = columns_read(law, self.seen[:_TRIED]) | {"contacts"}
+        columns = _columns_read(law, self.seen[:_TRIED]) | {"contacts"}
         if "profile" in columns and (self.seen.profile < 0).any():
             raise ArgumentError(
                 "law", law.name, "not use profiles, which are unknown for these decisions"
             )
+        if "traits" in columns and np.isnan(self.seen.traits).any():
+            raise ArgumentError(
+                "law",
+                law.name,
+                "not use trait levels, which are unknown for these decisions; where profiles are "
+                "the 32 binary ones, name such a population in info",
+            )
         if columns not in self._cells:
             first, cell = _distinct([getattr(self.seen, name) for name in sorted(columns)])
-            chosen = {name: getattr(self.seen, name)[first] for name in columns}
+            chosen = {
+                "levels" if name == "traits" else name: getattr(self.seen, name)[first]
+                for name in columns
+            }
             self._cells[columns] = ExposureArrays(**chosen), cell
         return self._cells[columns]
 
-    def counts(self, cell: Integers, kept: Bools) -> tuple[Floats, Floats]:
+    def counts(self, cell: Integers, kept: Bools) -> Floats:
         """Return the number of reposts and of declines in each cell, among decisions kept."""
         number = int(cell.max()) + 1
-        reposts = np.bincount(cell, self.repost * kept, number).astype(float)
-        return reposts, np.bincount(cell, kept, number) - reposts
+        weights = (self.repost * kept, (1 - self.repost) * kept)
+        return np.array([np.bincount(cell, weight, number) for weight in weights])
 
     @cached_property
     def _cells(self) -> dict[frozenset[str], tuple[ExposureArrays, Integers]]:
@@ -205,36 +233,29 @@ class Log:
 
 def _distinct(columns: Iterable[npt.NDArray[Any]]) -> tuple[Integers, Integers]:
     """Return the first place of each distinct row of some columns, and the number of every row."""
-    ranks = [np.unique(values, return_inverse=True) for values in columns]
+    ranks = [
+        np.unique(values, return_inverse=True, axis=0 if values.ndim > 1 else None)
+        for values in columns
+    ]
     sizes = tuple(len(values) for values, _ in ranks)
-    flat = np.ravel_multi_index([rank for _, rank in ranks], sizes)
+    flat = np.ravel_multi_index([rank.ravel() for _, rank in ranks], sizes)
     return np.unique(flat, return_index=True, return_inverse=True)[1:]
 
 
-def columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
-    """Return the columns that a law reads, by recording what it asks for.
-
-    Parameters
-    ----------
-    law : TransmissionLaw
-    seen : ExposureArrays
-        Some exposures on which it is tried.
-
-    Returns
-    -------
-    frozenset of str
-    """
+def _columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
+    """Return the columns that a law reads, by recording what it asks for on some exposures."""
     read: set[str] = set()
 
     class Recorded:
         def __getattr__(self, name: str) -> Any:
-            read.add({"traits": "profile", "weight": "contacts"}.get(name, name))
+            read.add({"levels": "traits", "weight": "contacts"}.get(name, name))
             return getattr(seen, name)
 
         def __len__(self) -> int:
             return len(seen)
 
+    recorded = cast(ExposureArrays, Recorded())
     for _, part in law.mixture_components():
-        part.prob(cast(ExposureArrays, Recorded()))
-    law.rate_terms(cast(ExposureArrays, Recorded()))
-    return frozenset(read & set(_COLUMNS))
+        part.prob(recorded)
+    law.rate_terms(recorded)
+    return frozenset(read & _COLUMNS)

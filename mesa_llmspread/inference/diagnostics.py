@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +19,8 @@ from scipy.optimize import minimize
 from scipy.special import xlogy
 from scipy.stats import chi2
 
-from mesa_llmspread.inference.decisions import Log, exposure_arrays
-from mesa_llmspread.inference.likelihood import common_rate, problems
+from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.likelihood import common_rate, likelihood
 from mesa_llmspread.inference.maximum import peak_of
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Floats
@@ -76,13 +77,11 @@ def nested_tests(results: Mapping[str, FitResult]) -> pd.DataFrame:
     rows = []
     # Laws that succeeded have their fitted law.
     laws = {name: result.law for name, result in results.items() if result.law is not None}
-    for simple, law in laws.items():
-        for rich in laws:
-            freedom = len(results[rich].params) - len(results[simple].params)
-            if freedom < 1 or rich not in law.nested_in:
-                continue
+    for (simple, law), (rich, larger) in permutations(laws.items(), 2):
+        freedom = len(results[rich].params) - len(results[simple].params)
+        if freedom >= 1 and rich in law.nested_in:
             # An offline chance of 0 lies on the bound of what it can be.
-            boundary = laws[rich].offline and not law.offline
+            boundary = larger.offline and not law.offline
             statistic = max(2 * (results[rich].loglik - results[simple].loglik), 0.0)
             p_value = float(chi2.sf(statistic, freedom))
             if boundary:
@@ -92,39 +91,32 @@ def nested_tests(results: Mapping[str, FitResult]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def chances(law: TransmissionLaw, decisions: pd.DataFrame) -> Floats:
-    """Return the probability of a repost at each decision, given all that went before.
+def chances(law: TransmissionLaw, log: Log) -> Floats:
+    """Return the probability of a repost at each decision, given the agent's earlier decisions.
 
     Parameters
     ----------
     law : TransmissionLaw
         The law with its values.
-    decisions : DataFrame
-        As :func:`~mesa_llmspread.inference.decisions.decisions_of` returns them.
+    log : Log
 
     Returns
     -------
-    ndarray of float, shape (len(decisions),)
+    ndarray of float, shape (log.n_obs,)
         For latent classes, an agent that has declined is less likely in the high one.
     """
-    seen = exposure_arrays(decisions)
     shares, laws = zip(*law.mixture_components(), strict=True)
-    each = np.array([part.checked_prob(seen) for part in laws])
+    each = np.array([part.checked_prob(log.seen) for part in laws])
     if len(laws) == 1:
         return np.asarray(each[0])
     # The chance that an agent of each class would have declined all that it saw before.
-    order = np.lexsort((seen.step, seen.agent, decisions["run"]))
-    agent = decisions.groupby(["run", "agent"]).ngroup().to_numpy()[order]
-    first = np.flatnonzero(np.diff(agent, prepend=-1))
-    declined = np.log1p(-np.minimum(each[:, order], _SURE))
-    before = np.cumsum(declined, axis=1) - declined
-    before -= np.repeat(before[:, first], np.diff(np.append(first, len(agent))), axis=1)
+    declined = pd.DataFrame(np.log1p(-np.minimum(each, _SURE)).T)
+    order = np.lexsort((log.seen.step, log.agent))
+    before = declined.iloc[order].groupby(log.agent[order]).cumsum().sort_index() - declined
     with np.errstate(divide="ignore"):
-        weight = np.log(shares)[:, None] + before
+        weight = np.log(shares)[:, None] + before.to_numpy().T
     weight = np.exp(weight - weight.max(axis=0))
-    result = np.empty(len(order))
-    result[order] = np.sum(weight * each[:, order], axis=0) / weight.sum(axis=0)
-    return result
+    return np.asarray(np.sum(weight * each, axis=0) / weight.sum(axis=0))
 
 
 class GoodnessOfFit(NamedTuple):
@@ -145,7 +137,7 @@ class GoodnessOfFit(NamedTuple):
     p_value: float
 
 
-def like_decisions(decisions: pd.DataFrame) -> npt.NDArray[np.int64]:
+def like_decisions(log: Log) -> npt.NDArray[np.int64]:
     """Group decisions into cells of like exposure, contacts and profile.
 
     Neighbouring cells are joined until each can be expected to hold five reposts and five
@@ -153,17 +145,17 @@ def like_decisions(decisions: pd.DataFrame) -> npt.NDArray[np.int64]:
 
     Parameters
     ----------
-    decisions : DataFrame
-        As :func:`~mesa_llmspread.inference.decisions.decisions_of` returns them.
+    log : Log
 
     Returns
     -------
-    ndarray of int, shape (len(decisions),)
+    ndarray of int, shape (log.n_obs,)
         The number of each decision's cell, from 0.
     """
-    keys = [decisions["exposure_count"] > 1, decisions["direct"], decisions["contacts"]]
-    fine = decisions.groupby([*keys, decisions["profile"]], sort=True).ngroup().to_numpy()
-    rate = decisions["repost"].mean()
+    table = log.table
+    keys = [table["exposure_count"] > 1, table["direct"], table["contacts"], table["profile"]]
+    fine = table.groupby(keys).ngroup().to_numpy()
+    rate = table["repost"].mean()
     expected = np.cumsum(np.bincount(fine) * min(rate, 1 - rate))
     cells = np.zeros(len(expected), dtype=np.int64)
     cell, start = 0, 0.0
@@ -175,16 +167,16 @@ def like_decisions(decisions: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def goodness_of_fit(
-    result: FitResult, decisions: pd.DataFrame, cells: npt.NDArray[np.int64]
+    law: TransmissionLaw | None, log: Log, cells: npt.NDArray[np.int64]
 ) -> GoodnessOfFit:
     """Compare reposts in cells of like decisions with what a law expects.
 
     Parameters
     ----------
-    result : FitResult
-        Of a fit to these decisions.
-    decisions : DataFrame
-        As :func:`~mesa_llmspread.inference.decisions.decisions_of` returns them.
+    law : TransmissionLaw or None
+        The law at the maximum of the likelihood; None if it has none.
+    log : Log
+        The decisions that it was fitted to.
     cells : ndarray of int
         As :func:`like_decisions` returns them.
 
@@ -192,54 +184,36 @@ def goodness_of_fit(
     -------
     GoodnessOfFit
     """
-    if result.likeliest is None:
+    if law is None:
         return GoodnessOfFit(np.nan, np.nan, np.nan)
-    p = np.clip(chances(result.likeliest, decisions), 1e-12, 1 - 1e-12)
-    number = np.bincount(cells)
-    reposts = np.bincount(cells, weights=decisions["repost"])
-    expected = np.bincount(cells, weights=p)
+    p = np.clip(chances(law, log), 1e-12, 1 - 1e-12)
+    number, reposts, expected, variance = (
+        np.bincount(cells, weights) for weights in (None, log.repost, p, p * (1 - p))
+    )
     declines = number - reposts
     terms = xlogy(reposts, reposts / expected) + xlogy(declines, declines / (number - expected))
     deviance = max(2 * float(terms.sum()), 0.0)
     scale = expected * (number - expected) / number
-    slopes, information = _sensitivity(result.likeliest, decisions, cells, p)
-    absorbed = np.trace(np.linalg.pinv(information) @ (slopes.T / scale) @ slopes)
-    each = np.bincount(cells, weights=p * (1 - p)) / scale
+    gradient = _gradient(law, log)
+    information = (gradient / (p * (1 - p))) @ gradient.T
+    slopes = np.array([np.bincount(cells, each) for each in gradient])
+    absorbed = np.trace(np.linalg.pinv(information) @ (slopes / scale) @ slopes.T)
     # Bartlett's correction: the deviance of few expected reposts is larger than chi-square.
-    excess = (1 - scale / number) / (6 * scale)
-    freedom = float(np.sum(each + np.minimum(excess, 1.0)) - absorbed)
+    excess = np.minimum((1 - scale / number) / (6 * scale), 1.0)
+    freedom = float(np.sum(variance / scale + excess) - absorbed)
     p_value = float(chi2.sf(deviance, freedom)) if freedom > _LEAST_FREEDOM else np.nan
     return GoodnessOfFit(deviance, freedom, p_value)
 
 
-def _sensitivity(
-    law: TransmissionLaw, decisions: pd.DataFrame, cells: npt.NDArray[np.int64], p: Floats
-) -> tuple[Floats, Floats]:
-    """Differentiate the reposts expected in each cell; and the information on the parameters."""
-    names = list(law.parameters)
-    values = np.array(list(law.parameters.values()))
-    limits = np.array(list(law.parameter_bounds.values()))
-    up, down = np.minimum(values + _NUDGE, limits[:, 1]), np.maximum(values - _NUDGE, limits[:, 0])
-
-    def slopes_of(chosen: npt.NDArray[np.bool_]) -> Floats:
-        """Differentiate each decision's chance with respect to the parameters chosen, together."""
-        ends = (np.where(chosen, end, values).tolist() for end in (up, down))
-        high, low = (
-            chances(law.replace(dict(zip(names, end, strict=True))), decisions) for end in ends
-        )
-        return high - low
-
-    if (terms := law.rate_terms(exposure_arrays(decisions))) is not None:
-        # Each decision depends on one of the rates.
-        index = terms[0]
-        slope = slopes_of(np.ones(len(names), dtype=bool)) / (up - down)[index]
-        slopes = np.zeros((cells.max() + 1, len(values)))
-        np.add.at(slopes, (cells, index), slope)
-        return slopes, np.diag(np.bincount(index, slope**2 / (p * (1 - p)), len(values)))
-    each = np.eye(len(names), dtype=bool)
-    gradient = np.array([slopes_of(one) for one in each]) / (up - down)[:, None]
-    slopes = np.array([np.bincount(cells, weights=row) for row in gradient]).T
-    return slopes, (gradient / (p * (1 - p))) @ gradient.T
+def _gradient(law: TransmissionLaw, log: Log) -> Floats:
+    """Differentiate the chance of each decision with respect to each parameter."""
+    rows = []
+    for name, (lower, upper) in law.parameter_bounds.items():
+        value = law.parameters[name]
+        ends = max(value - _NUDGE, lower), min(value + _NUDGE, upper)
+        low, high = (chances(law.replace({**law.parameters, name: end}), log) for end in ends)
+        rows.append((high - low) / (ends[1] - ends[0]))
+    return np.array(rows)
 
 
 def held_out(law: TransmissionLaw, log: Log, result: FitResult) -> float:
@@ -270,15 +244,13 @@ def held_out(law: TransmissionLaw, log: Log, result: FitResult) -> float:
         inside = log.run == run
         if law.offline and not log.seen.direct[~inside].any():
             return float("nan")
-        known, new = problems(law, log, ~inside, smooth=True), problems(law, log, inside)
-        for others, own in zip(known, new, strict=True):
-            scale = others.scale
-            start = scale.from_values([values[name] for name in scale.names])
-            peak, _ = peak_of(others, [start])
-            if not others.derivatives(start)[2].any():
-                peak = np.where(scale.is_rate, common, peak)
-            peak = np.where(scale.is_rate, np.clip(peak, least, np.log(-least)), peak)
-            score += own.derivatives(peak)[0]
+        others = likelihood(law, log, ~inside, smooth=True)
+        scale = others.scale
+        start = scale.from_values([values[name] for name in scale.names])
+        peak, _ = peak_of(others, [start])
+        peak = np.where(scale.is_rate & ~others.informed(start), common, peak)
+        peak = np.where(scale.is_rate, np.clip(peak, least, np.log(-least)), peak)
+        score += likelihood(law, log, inside).derivatives(peak)[0]
     return score
 
 
@@ -296,11 +268,9 @@ def rate_by_run_bic(log: Log) -> float:
     """
     if log.unseen_reposts or len(log.runs) < 2:
         return float("inf")
-    loglik = 0.0
-    for run in log.runs:
-        (problem,) = problems(SI.example(), log, log.run == run)
-        loglik += peak_of(problem, problem.starts())[1]
-    return len(log.runs) * float(np.log(log.n_obs)) - 2 * loglik
+    parts = [likelihood(SI.example(), log, log.run == run) for run in log.runs]
+    loglik = sum(peak_of(problem, problem.starts())[1] for problem in parts)
+    return len(parts) * float(np.log(log.n_obs)) - 2 * loglik
 
 
 @dataclass(frozen=True)
@@ -344,10 +314,9 @@ def frailty(log: Log) -> Frailty:
     Frailty
         With log-likelihood ``-inf`` where contacts cannot explain the reposts.
     """
-    penalty = 2 * float(np.log(log.n_obs))
     if log.unseen_reposts:
         return Frailty(np.nan, np.nan, -np.inf, np.inf, np.nan)
-    (problem,) = problems(SI.example(), log)
+    penalty, problem = 2 * float(np.log(log.n_obs)), likelihood(SI.example(), log)
     (log_rate,), alone = peak_of(problem, problem.starts())
     rate = float(probability_to_rate(problem.scale.to_values([log_rate]))[0])
     none = Frailty(rate, 0.0, alone, penalty - 2 * alone, 1.0)
@@ -359,13 +328,13 @@ def frailty(log: Log) -> Frailty:
         for chosen in (1 - log.repost, log.repost)
     )
 
-    def no_repost(theta: Floats, contacts: Floats) -> Floats:
-        """Logarithm of the chance that an agent declines these contacts."""
-        variance = np.exp(theta[1])
-        return np.asarray(-np.log1p(variance * np.exp(theta[0]) * contacts) / variance)
-
     def badness(theta: Floats) -> float:
-        stays, leaves = no_repost(theta, declined), no_repost(theta, declined + posted)
+        rate, variance = np.exp(theta)
+        # Logarithms of the chances that an agent declines these contacts.
+        stays, leaves = (
+            -np.log1p(variance * rate * contacts) / variance
+            for contacts in (declined, declined + posted)
+        )
         gone = np.log(-np.expm1(np.minimum(leaves - stays, -1e-300)))
         return -float(np.sum(stays + np.where(posted > 0, gone, 0.0)))
 
@@ -378,6 +347,6 @@ def frailty(log: Log) -> Frailty:
     loglik = -float(found.fun)
     if loglik <= alone + _NO_GAIN:
         return none
-    mean, variance = np.exp(found.x)
+    mean, variance = np.exp(found.x).tolist()
     p_value = 0.5 * float(chi2.sf(2 * (loglik - alone), 1))
-    return Frailty(float(mean), float(variance), loglik, penalty - 2 * loglik, p_value)
+    return Frailty(mean, variance, loglik, penalty - 2 * loglik, p_value)

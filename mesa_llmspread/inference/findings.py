@@ -31,8 +31,15 @@ _NOUNS = {
     "share_high": "share of high",
 }
 
+
+def _forms(*laws: str) -> tuple[str, ...]:
+    """Return the names of laws per contact and per occasion."""
+    return tuple(f"{law}{form}" for law in laws for form in ("", '(per="occasion")'))
+
+
 _SEVERAL = ("SingleMultiple", 'SingleMultiple(count="cumulative")')
-_CLASSES = ("TwoClass", "TwoClassKnown", "ByProfile")
+_TWO_CLASSES, _PERSONALITY = _forms("TwoClass", "TwoClassKnown"), _forms("ByProfile", "ByTraits")
+_CLASSES = (*_TWO_CLASSES, *_PERSONALITY)
 
 _REUSED = (
     "Answers to repeated prompts were re-used, which looks like FirstRepeat: later exposures "
@@ -43,15 +50,12 @@ _DIFFER = "Rates differ between runs; likelihoods and tests assume that they are
 
 # The effects that laws stand for: the finding, its laws, and how a sentence about it begins.
 _EFFECTS = (
-    (
-        "first and later exposures differ",
-        ("FirstRepeat", 'FirstRepeat(per="occasion")'),
-        "Two rates",
-    ),
-    ("several neighbours act differently from one", _SEVERAL, "Two rates"),
-    ("the event itself makes agents post", ("OnlineOffline",), "Two rates"),
-    ("there are two classes of agents", ("TwoClass", "TwoClassKnown"), "Two classes of agents"),
-    ("personality matters", ("ByProfile",), "Personality matters"),
+    ("one rate is enough", _forms("SI"), "One rate is enough"),
+    ("first and later exposures differ", _forms("FirstRepeat"), "Two rates are needed"),
+    ("several neighbours act differently from one", _SEVERAL, "Two rates are needed"),
+    ("the event itself makes agents post", _forms("OnlineOffline"), "Two rates are needed"),
+    ("there are two classes of agents", _TWO_CLASSES, "Two classes of agents are needed"),
+    ("personality matters", _PERSONALITY, "Personality matters"),
 )
 
 
@@ -100,26 +104,25 @@ def findings(
     list of Finding
     """
     excess = {name: fit.bic - best.bic for name, fit in results.items() if fit.success}
-    decisive = excess.get("SI", np.inf) > _DECISIVE
-    wrong, values = misfit(best.name, fit_p_values), _values(best)
-    opening = f"{wrong}; its estimates: {values}" if wrong else _opening(best, values, decisive)
     rivals = {name: bic for name, bic in excess.items() if results[name] is not best}
     close = [name for name in rivals if name != "SI" and _is_close(name, best, rivals[name], tests)]
-
-    rows = [
-        Finding(
-            "the best law fits the decisions",
-            not wrong,
-            f"{best.name}: goodness of fit {p_words(fit_p_values.get(best.name, np.nan))}",
-            opening,
-        ),
-        Finding("one rate is enough", best.name == "SI" and not wrong, _against(rivals)),
-    ]
-    for finding, laws, _ in _EFFECTS:
-        bics = {name: excess[name] for name in excess if results[name].name in laws}
-        if bics:
-            claimed = best.name in laws and decisive and not wrong
-            rows.append(Finding(finding, claimed, _against(bics)))
+    wrong = misfit(best.name, fit_p_values)
+    # One rate may be enough where more are possible; but what is needed, every law that may be
+    # right has to claim.
+    simplest = best.name == "SI"
+    possible = {best.name} | ({results[name].name for name in close} if not simplest else set())
+    decisive = simplest or excess.get("SI", np.inf) > _DECISIVE
+    opening, effects = f"{best.name} describes the decisions best: {_values(best)}", []
+    for finding, laws, start in _EFFECTS:
+        claimed = decisive and not wrong and possible <= set(laws)
+        if claimed:
+            opening = f"{start}: {_values(best)} ({best.name})"
+        if bics := {name: excess[name] for name in excess if results[name].name in laws}:
+            effects.append(Finding(finding, claimed, _against(bics)))
+    if wrong:
+        opening = f"{wrong}; its estimates: {_values(best)}"
+    fits = f"{best.name}: goodness of fit {p_words(fit_p_values.get(best.name, np.nan))}"
+    rows = [Finding("the best law fits the decisions", not wrong, fits, opening), *effects]
     if "SI" in results and results["SI"] is not best:
         rows.append(_about_si(best, excess, tests))
     classes = {name: rivals[name] for name in _CLASSES if name in rivals}
@@ -132,7 +135,7 @@ def findings(
     if close:
         # A law that does not fit is ruled out already.
         clause = f"next by BIC: {names}" if wrong else f"{names} cannot be ruled out"
-    elif best.name == "SI" and rivals and not wrong:
+    elif simplest and rivals and not wrong:
         clause = "no second rate adds to it"
     else:
         clause = "no other law comes close" if set(rivals) - {"SI"} else ""
@@ -181,19 +184,6 @@ def _against(bics: Mapping[str, float]) -> str:
     return f"{nearest}: BIC {bics[nearest]:.0f} higher" if bics[nearest] else f"{nearest}: best BIC"
 
 
-def _opening(best: FitResult, values: str, decisive: bool) -> str:
-    """Return the clause that names the law with the lowest BIC and its values."""
-    if best.name == "SI":
-        return f"One rate is enough: {values}"
-    if best.name == "ByProfile":
-        return f"Personality matters: {values}"
-    for _, laws, start in _EFFECTS:
-        if best.name in laws:
-            needed = "are needed" if decisive else "describe it best"
-            return f"{start} {needed}: {values} ({best.name})"
-    return f"{best.name} describes the decisions best: {values}"
-
-
 def _values(best: FitResult) -> str:
     """Return the estimates in words."""
     if len(best.params) > len(_NOUNS):
@@ -218,20 +208,17 @@ def _about_si(best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame)
 
 def _p_value(tests: pd.DataFrame, simple: str, rich: str) -> float:
     """Return the p-value of a test; NaN if it was not made."""
-    found = tests[(tests["simple"] == simple) & (tests["rich"] == rich)]["p_value"]
-    return float(found.iloc[0]) if len(found) else float("nan")
+    p_values = tests.set_index(["simple", "rich"])["p_value"]
+    return float(p_values.get((simple, rich), np.nan))
 
 
 def _is_close(name: str, best: FitResult, excess: float, tests: pd.DataFrame) -> bool:
     """Return whether a law may be the right one instead of the best."""
-    if excess >= _DECISIVE:
-        return False
     # What contains the best law always fits about as well: does it fit better?
     p = _p_value(tests, best.name, name)
-    if not np.isnan(p):
-        return p < _REJECTED
-    contains = best.name == "SI" and name == "TwoClass"
-    return not contains or excess < 2
+    if excess >= _DECISIVE or not np.isnan(p):
+        return excess < _DECISIVE and p < _REJECTED
+    return excess < 2 or (best.name, name) != ("SI", "TwoClass")
 
 
 def doubts(
@@ -261,24 +248,27 @@ def doubts(
     -------
     list of Finding
     """
-    rows = []
-    rivals = {"differences between agents (gamma frailty)": frailty_bic}
-    rivals |= {
-        f"classes of agents ({name})": results[name].bic
-        for name in _CLASSES
-        if name in results and results[name].success
-    }
-    rivals["one rate, different in every run,"] = rate_by_run
+    source = f"answers to repeated prompts were {'' if reused else 'not '}re-used"
+    same = f"same rates in every run: {p_words(best.heterogeneity)}"
+    rows = [
+        Finding("re-used answers may be behind it", reused, source, _REUSED),
+        Finding("rates differ between runs", best.interval == "runs", same, _DIFFER),
+    ]
     if best.name in (*_CLASSES, "SI", "OnlineOffline"):
-        rivals = {}
+        return rows
+    classes = [name for name in _CLASSES if name in results and results[name].success]
+    rivals = {
+        "differences between agents (gamma frailty)": frailty_bic,
+        **{f"classes of agents ({name})": results[name].bic for name in classes},
+        "one rate per run": rate_by_run,
+    }
+    artefacts = []
     for rival, bic in rivals.items():
         well = "better" if bic < best.bic else "nearly as well"
-        claimed, evidence = bic - best.bic < _DECISIVE, f"BIC {bic - best.bic:+.0f}"
+        evidence = f"BIC {bic - best.bic:+.0f}"
         clause = f"{best.name} may be an artefact: {rival} would explain the decisions {well}"
-        finding = f"{rival.rstrip(',')} may be behind it"
-        rows.append(Finding(finding, claimed, evidence, f"{clause} ({evidence})."))
-    source = f"answers to repeated prompts were {'' if reused else 'not '}re-used"
-    rows.append(Finding("re-used answers may be behind it", reused, source, _REUSED))
-    same = f"same rates in every run: {p_words(best.heterogeneity)}"
-    rows.append(Finding("rates differ between runs", best.interval == "runs", same, _DIFFER))
-    return rows
+        claimed = bic - best.bic < _DECISIVE
+        artefacts.append(
+            Finding(f"{rival} may be behind it", claimed, evidence, f"{clause} ({evidence}).")
+        )
+    return artefacts + rows

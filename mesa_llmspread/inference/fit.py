@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from mesa_llmspread._validation import checked_level
+from mesa_llmspread._validation import check_name, checked_level
 from mesa_llmspread._words import counted
-from mesa_llmspread.data import SpreadData
-from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+from mesa_llmspread.data import SpreadData, check_data
+from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.between_runs import between_runs, heterogeneity
 from mesa_llmspread.inference.curve_fit import fit_curve
-from mesa_llmspread.inference.decisions import Log, check_data
-from mesa_llmspread.inference.likelihood import common_rate, problems
+from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.likelihood import common_rate, likelihood
 from mesa_llmspread.inference.maximum import Estimate, maximise
 from mesa_llmspread.inference.result import FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
@@ -57,8 +57,8 @@ def fit(
         class, or a law of which the options count and the values do not.
     method : {"exposures", "curve"}
         By maximum likelihood from the decisions, with what was seen when each was made; or
-        by least squares from the number of agents that had posted at each step, which tells
-        few laws apart (the result's ``warnings`` say so).
+        by least squares from the number of agents that had posted at each step, which
+        distinguishes few laws (see the result's ``warnings``).
     interval : {"auto", "profile", "runs"}, default "auto"
         Intervals by profile likelihood, right when all runs have the same rates; or between
         runs (Hartung-Knapp on log rates; leaving one run out for OnlineOffline and latent
@@ -67,13 +67,14 @@ def fit(
     level : float, default 0.95
         Coverage of the intervals.
     bic_n : {"auto", "decisions"}, default "auto"
-        What the BIC counts: agents for laws with latent classes, where an agent's decisions go
-        together, else decisions; or decisions for every law.
+        What the BIC counts: agents for laws with latent classes, where the decisions of
+        an agent depend on each other, else decisions; or decisions for every law.
     closure, time : str
         Of a curve: the equations that are fitted to it, as in
         :func:`~mesa_llmspread.meanfield.solve`.
     **options
-        The law's options: ``per="occasion"``, ``count="cumulative"``, ``high={codes}``.
+        The law's options: ``per="occasion"`` for every law of the family,
+        ``count="cumulative"``, ``high={codes}``.
 
     Returns
     -------
@@ -82,7 +83,7 @@ def fit(
     Raises
     ------
     ArgumentError
-        If the data hold no decision to fit, or nothing about one of the rates.
+        If there is no decision to fit, or no information about one of the rates.
 
     Notes
     -----
@@ -103,18 +104,13 @@ def fit(
     True
     """
     check_data(data)
-    for name, value, known in (
-        ("method", method, METHODS),
-        ("interval", interval, INTERVALS),
-        ("bic_n", bic_n, ("auto", "decisions")),
-    ):
-        if value not in known:
-            raise UnknownNameError(name, value, known)
+    check_name("method", method, METHODS)
+    check_name("interval", interval, INTERVALS)
+    check_name("bic_n", bic_n, ("auto", "decisions"))
     checked_level(level)
     template = resolve_law(law, **options)
     if method == "exposures":
-        log = Log.read(data)
-        return fit_log(log, template, interval=interval, level=level, bic_n=bic_n)
+        return fit_log(Log(data), template, interval=interval, level=level, bic_n=bic_n)
     if interval == "profile":
         raise ArgumentError(
             "interval", interval, "be 'runs' for curves: their points are not independent"
@@ -147,7 +143,7 @@ def fit_log(
     Raises
     ------
     ArgumentError
-        If there is nothing about one of the rates, or one run where several are needed.
+        If there is no information about one of the rates, or one run where several are needed.
     """
     if law.offline and not log.seen.direct.any():
         raise ArgumentError(
@@ -155,37 +151,36 @@ def fit_log(
             law.name,
             "be fitted to decisions of which some saw the event itself (media_prob > 0)",
         )
-    parts = problems(law, log)
-    scale = Scale.of(law, [name for part in parts for name in part.scale.names])
+    problem = likelihood(law, log)
+    scale = problem.scale
     impossible = log.unseen_reposts and not law.offline
-    if impossible or not parts:
+    if impossible or not len(scale):
         pooled = Estimate.unknown(scale, -np.inf if impossible else 0.0)
     else:
-        pooled = Estimate.joined([maximise(part, level) for part in parts])
+        pooled = maximise(problem, level)
 
     p_value = heterogeneity(law, log, pooled)
     differ = p_value < _DIFFERS
     use_runs = interval == "runs" or (interval == "auto" and differ)
     if interval == "runs" and len(log.runs) < 2:
         raise ArgumentError("interval", interval, "be 'profile' for decisions of a single run")
-    shown = between_runs(law, log, pooled, level) if use_runs else pooled
+    shown = between_runs(law, log, pooled, level) if use_runs else pooled.interval
     values = dict(zip(scale.names, pooled.values.tolist(), strict=True))
     unknown = [name for name, value in values.items() if np.isnan(value)]
     # Without a share of classes the law is as good as one class.
-    identified = bool(parts) and not any(not name.startswith("share") for name in unknown)
+    identified = len(scale) > 0 and not any(not name.startswith("share") for name in unknown)
     success = identified and not impossible
     latent = len(law.mixture_components()) > 1
-    n_params = len(scale)
     n_bic = len(np.unique(log.agent)) if latent and bic_n == "auto" else log.n_obs
     return FitResult(
         name=law.name,
-        **by_name(scale.names, shown.values, shown.stderr, shown.low, shown.high),
-        covar=_rescaled(pooled.covar, shown.stderr),
+        **by_name(scale.names, *shown),
+        covar=_rescaled(pooled.covar, shown[1]),
         interval="runs" if use_runs else "profile",
         level=level,
         loglik=pooled.loglik,
-        aic=2 * n_params - 2 * pooled.loglik,
-        bic=n_params * float(np.log(n_bic)) - 2 * pooled.loglik,
+        aic=2 * len(scale) - 2 * pooled.loglik,
+        bic=len(scale) * float(np.log(n_bic)) - 2 * pooled.loglik,
         n_obs=log.n_obs,
         n_bic=n_bic,
         n_failed=log.n_failed,
@@ -194,7 +189,7 @@ def fit_log(
         success=success,
         nfev=pooled.nfev,
         message=" ".join(_notes(law, log, values, unknown, differ)),
-        law=_fitted(law, log, scale, shown.values) if success else None,
+        law=_fitted(law, log, scale, shown[0]) if success else None,
         likeliest=_fitted(law, log, scale, pooled.values) if success else None,
     )
 
@@ -210,7 +205,7 @@ def _rescaled(covar: Floats, stderr: Floats) -> Floats:
 def _notes(
     law: TransmissionLaw, log: Log, values: Mapping[str, float], unknown: list[str], differ: bool
 ) -> list[str]:
-    """Return what to know about a fit, sentence by sentence."""
+    """Return what a reader of a fit should know, sentence by sentence."""
     if log.unseen_reposts and not law.offline:
         return [
             f"{counted(log.unseen_reposts, 'repost')} happened with no posting neighbour in view, "
@@ -226,9 +221,7 @@ def _notes(
         )
     elif unknown:
         verb, them = ("is", "it") if len(unknown) == 1 else ("are", "them")
-        notes.append(
-            f"{', '.join(unknown)} {verb} not identifiable: no decision says anything about {them}."
-        )
+        notes.append(f"{', '.join(unknown)} {verb} not identifiable: no decision informs {them}.")
     if values.get("beta_low", 0.0) > values.get("beta_high", 1.0):
         notes.append("The class called high reposts less readily than the other.")
     if differ:
@@ -247,9 +240,6 @@ def _fitted(law: TransmissionLaw, log: Log, scale: Scale, values: Floats) -> Tra
     if len(scale) < len(ordinary):
         common = float(rate_to_probability(np.exp(common_rate(log))))
         ordinary = dict.fromkeys(ordinary, common)
-    known = {
-        name: value
-        for name, value in zip(scale.names, values.tolist(), strict=True)
-        if not np.isnan(value)
-    }
-    return law.replace({**ordinary, **known})
+    known = ~np.isnan(values)
+    found = zip(np.array(scale.names)[known].tolist(), values[known].tolist(), strict=True)
+    return law.replace({**ordinary, **dict(found)})

@@ -12,21 +12,21 @@ itself, with exact derivatives.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
-from scipy.special import xlogy
-from scipy.stats import qmc
 
 from mesa_llmspread.inference.decisions import Bools, Log
 from mesa_llmspread.inference.maximum import STEP, Derivatives, Problem, peak_of
+from mesa_llmspread.inference.regression import cloglog
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import SI, TransmissionLaw
 
-__all__ = ["common_rate", "one_rate", "problems"]
+__all__ = ["common_rate", "likelihood", "rates_likelihood"]
 
 # Probabilities are kept this far from 0 and 1, where a decision would be impossible.
 _TINY, _NEARLY_ONE = 1e-300, 1 - 1e-16
@@ -41,13 +41,11 @@ _POINTS, _STARTS, _AROUND = 32, 3, 3.0
 # Logarithms of rates per contact and step that are neither too small nor too large to start from.
 _ORDINARY = np.log([1e-6, 5.0])
 
-_RATE = Scale(["rate"], [(0.0, 1.0)])
 
-
-def problems(
+def likelihood(
     law: TransmissionLaw, log: Log, kept: Bools | None = None, smooth: bool = False
-) -> list[Problem]:
-    """Return the likelihoods of a law's parameters, those that are independent one by one.
+) -> Problem:
+    """Return the likelihood of a law's parameters.
 
     Parameters
     ----------
@@ -57,78 +55,64 @@ def problems(
     kept : ndarray of bool, optional
         The decisions to use, such as those of one run; all if not given.
     smooth : bool, default False
-        Whether to add half a repost and half a decline to the decisions of a rate where nobody
-        or everybody reposted. Its estimate is then neither 0 nor 1, has a logarithm, and makes
-        nothing impossible. Without effect on parameters that are estimated together.
+        Whether to add half a repost and half a decline to the decisions of a rate where all or
+        none are reposts. Its estimate is then neither 0 nor 1, has a logarithm, and makes no
+        decision impossible. Without effect on parameters that are estimated together.
 
     Returns
     -------
-    list of Problem
+    Problem
         The same parameters whatever is kept: all of the law's, but rates by profile only where
         an agent with the profile saw a post.
     """
     used = np.ones(log.n_obs, dtype=bool) if kept is None else kept
     if not law.offline:
-        # With nobody in view no parameter acts; such reposts are refused before.
+        # Without posts in view no parameter acts; such reposts are refused before.
         used = used & (log.seen.contacts > 0)
     seen, cell = log.cells(law)
     terms = law.rate_terms(seen)
     if terms is None:
-        return [_general(law, log, used)]
-    index, contacts = terms
+        return _general(law, log, used)
+    acting = terms[1] > 0
+    index, contacts = (term[acting] for term in terms)
+    counts = log.counts(cell, used)[:, acting]
     names = list(law.parameters)
-    by_profile = names == list(codes())
-    acting = np.unique(index[contacts > 0]).tolist() if by_profile else range(len(names))
-    counts = np.array(log.counts(cell, used))
-    found = []
-    for i in acting:
-        here = (index == i) & (contacts > 0)
-        number = counts[:, here]
-        reposts, declines = number.sum(axis=1)
-        if smooth and (reposts == 0) != (declines == 0):
-            number = number + 0.5 * number.sum(axis=0) / number.sum()
-        found.append(one_rate(contacts[here], number[0], number[1], names[i]))
-    return found
+    rates = np.unique(index) if names == list(codes()) else np.arange(len(names))
+    design = (index[:, None] == rates).astype(float)
+    reposts, declines = counts @ design
+    if smooth:
+        lonely = (reposts == 0) != (declines == 0)
+        counts += 0.5 * counts.sum(axis=0) * (design @ (lonely / np.maximum(reposts + declines, 1)))
+    return rates_likelihood(Scale.of(law, [names[i] for i in rates]), design, contacts, *counts)
 
 
-def one_rate(
-    contacts: npt.NDArray[Any], reposts: Floats, declines: Floats, name: str = "rate"
+def rates_likelihood(
+    scale: Scale, design: Floats, contacts: npt.NDArray[Any], reposts: Floats, declines: Floats
 ) -> Problem:
-    """Return the likelihood of one rate, ``p = 1 - exp(-rate * contacts)``.
-
-    Concave in the rate, so it has one maximum (a complementary log-log model with offset
-    log m).
+    """Return the likelihood of rates that act on separate decisions.
 
     Parameters
     ----------
-    contacts : ndarray
-        Contacts that act independently, one entry per cell of decisions.
-    reposts, declines : ndarray of float
+    scale : Scale
+        The rates.
+    design : ndarray of float, shape (cells, rates)
+        1 where a rate acts, else 0.
+    contacts : ndarray, shape (cells,)
+        Contacts that act independently, more than 0.
+    reposts, declines : ndarray of float, shape (cells,)
         Number of decisions of each kind.
-    name : str
-        The parameter.
 
     Returns
     -------
     Problem
+        A complementary log-log regression without an intercept.
     """
-    some = (contacts > 0) & (reposts + declines > 0)
-    contacts, reposts, declines = contacts[some], reposts[some], declines[some]
-
-    def derivatives(log_rate: Floats) -> Derivatives:
-        hazard = np.exp(log_rate[0]) * contacts
-        # Of a hazard above 600 nothing is left to change, and its exponential would overflow.
-        odds = 1 / np.expm1(np.minimum(hazard, 600))
-        slope = hazard * (reposts * odds - declines)
-        bend = slope - reposts * hazard**2 * odds * (1 + odds)
-        loglik = np.sum(xlogy(reposts, -np.expm1(-hazard)) - declines * hazard)
-        return float(loglik), np.array([slope.sum()]), np.array([[bend.sum()]])
-
-    def starts() -> list[Floats]:
-        acting = float(contacts @ (reposts + declines))
-        return [np.log([max(reposts.sum(), 0.5) / acting if acting else 1.0])]
-
-    return Problem(Scale([name], _RATE.bounds), derivatives, starts)
+    exposed = (contacts * (reposts + declines)) @ design
+    start = np.log(
+        np.where(exposed, np.maximum(reposts @ design, 0.5) / np.maximum(exposed, 1e-9), 1)
+    )
+    problem = cloglog(design, reposts, declines, start, contacts=contacts)
+    return replace(problem, scale=scale, separate=True)
 
 
 def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
@@ -150,8 +134,8 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
         # Never exactly on a bound, where a derivative would jump.
         inside = np.clip(points, scale.lower + _INSIDE, scale.upper - _INSIDE)
         shares, chances = [], []
-        for values in scale.to_values(inside).tolist():
-            classes = law.replace(dict(zip(scale.names, values, strict=True))).mixture_components()
+        for each in scale.laws(law, inside):
+            classes = each.mixture_components()
             shares.append([share for share, _ in classes])
             chances.append([part.checked_prob(seen) for _, part in classes])
         return np.clip(shares, _FEW, 1.0), np.clip(chances, _TINY, _NEARLY_ONE)
@@ -168,12 +152,8 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
         steps = STEP * np.eye(len(theta))
         shares, chances = components(np.concatenate([theta[None], theta + steps, theta - steps]))
         share, p, n = shares[0], chances[0], len(theta)
-        (share_slopes, share_bends), (slopes, bends) = (
-            (
-                (found[1 : n + 1] - found[n + 1 :]) / (2 * STEP),
-                (found[1 : n + 1] - 2 * found[0] + found[n + 1 :]) / STEP**2,
-            )
-            for found in (shares, chances)
+        share_slopes, slopes = (
+            (found[1 : n + 1] - found[n + 1 :]) / (2 * STEP) for found in (shares, chances)
         )
         each = logliks(share, p)
         total = np.logaddexp.reduce(each, axis=1, keepdims=True)
@@ -182,14 +162,11 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
         mean, curvature = np.zeros((len(each), n)), np.zeros((n, n))
         for c, weight in enumerate(is_class.T):
             slope, share_slope = slopes[:, c], share_slopes[:, c] / share[c]
-            # The score of each agent, and the curvature, if its class were known.
+            # The score of each agent, and about the curvature, if its class were known.
             score = posted @ (slope / p[c]).T - declined @ (slope / (1 - p[c])).T + share_slope
-            pull = reposts[c] / p[c] - declines[c] / (1 - p[c])
-            bend = bends[:, c] @ pull + weight.sum() * share_bends[:, c] / share[c]
-            curvature += np.diag(bend) - weight.sum() * np.outer(share_slope, share_slope)
-            curvature -= (
-                slope * (reposts[c] / p[c] ** 2 + declines[c] / (1 - p[c]) ** 2)
-            ) @ slope.T
+            curvature -= weight.sum() * np.outer(share_slope, share_slope)
+            information = reposts[c] / p[c] ** 2 + declines[c] / (1 - p[c]) ** 2
+            curvature -= (slope * information) @ slope.T
             curvature += (score.T * weight) @ score
             mean += weight[:, None] * score
         # Louis (1982): the information is less by what not knowing the class hides.
@@ -206,8 +183,7 @@ def _starts(
 ) -> list[Floats]:
     """Return the law's own start, one rate for all, and the best of points spread around it."""
     middle = np.where(scale.is_rate, common_rate(log), 0.0)
-    cube = qmc.Sobol(len(scale), rng=0).random(_POINTS)
-    points = middle + _AROUND * (2 * cube - 1)
+    points = scale.around(middle, _AROUND, _POINTS)
     best = points[np.argsort([-loglik(point) for point in points])[:_STARTS]]
     own = law.start(log.data)
     given = [scale.from_values(list({**law.parameters, **own}.values()))] if own else []
@@ -216,5 +192,5 @@ def _starts(
 
 def common_rate(log: Log) -> float:
     """Return the logarithm of one rate for all contacts, neither too small nor too large."""
-    (problem,) = problems(SI.example(), log, smooth=True)
+    problem = likelihood(SI.example(), log, smooth=True)
     return float(np.clip(peak_of(problem, problem.starts())[0][0], *_ORDINARY))

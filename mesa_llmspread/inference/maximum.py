@@ -7,11 +7,10 @@ likelihood, maximised over the other parameters, has fallen by half a chi-square
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import block_diag
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
@@ -33,8 +32,8 @@ _SETTLED = 1e-10
 # Differences in log-likelihood that do not count: between two maxima, and of a bound.
 _TIE, _FREE = 1e-6, 1e-7
 
-# Information about a number on the scale below which nothing is known of it, and the smallest
-# eigenvalue (all parameters scaled alike) from which parameters can be told apart.
+# Information about a number on the scale below which it is unknown, and the smallest
+# eigenvalue (all parameters scaled alike) above which parameters can be distinguished.
 _NO_INFORMATION, _ALIKE = 1e-6, 1e-5
 
 
@@ -45,7 +44,7 @@ class Estimate:
     Parameters
     ----------
     values : ndarray of float, shape (p,)
-        The estimates; NaN where the data hold no information.
+        The estimates; NaN where the data contain no information.
     covar : ndarray of float, shape (p, p)
         Covariance from the observed information; NaN for a parameter on a bound.
     low, high : ndarray of float, shape (p,)
@@ -67,9 +66,9 @@ class Estimate:
     peak: Floats
 
     @property
-    def stderr(self) -> Floats:
-        """Standard errors, shape (p,); NaN on a bound."""
-        return np.sqrt(np.diag(self.covar))
+    def interval(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Values, standard errors (NaN on a bound), and both ends of the intervals."""
+        return self.values, np.sqrt(np.diag(self.covar)), self.low, self.high
 
     @classmethod
     def unknown(cls, scale: Scale, loglik: float = 0.0) -> Estimate:
@@ -78,19 +77,6 @@ class Estimate:
         low, high = np.array(scale.bounds, dtype=float).reshape(-1, 2).T
         nothing = np.full(size, np.nan)
         return cls(nothing, np.full((size, size), np.nan), low, high, loglik, 0, nothing)
-
-    @classmethod
-    def joined(cls, parts: Sequence[Estimate]) -> Estimate:
-        """Return the estimate of independent parameters together."""
-        return cls(
-            np.concatenate([part.values for part in parts]),
-            block_diag(*(part.covar for part in parts)),
-            np.concatenate([part.low for part in parts]),
-            np.concatenate([part.high for part in parts]),
-            sum(part.loglik for part in parts),
-            sum(part.nfev for part in parts),
-            np.concatenate([part.peak for part in parts]),
-        )
 
 
 @dataclass(frozen=True)
@@ -104,11 +90,18 @@ class Problem:
         From a point, the log-likelihood, its gradient and (about) its Hessian.
     starts : callable
         Returns the points where Newton's method starts.
+    separate : bool, default False
+        Whether the log-likelihood is a sum of functions of one parameter each.
     """
 
     scale: Scale
     derivatives: Callable[[Floats], Derivatives]
     starts: Callable[[], Sequence[Floats]]
+    separate: bool = False
+
+    def informed(self, theta: Floats) -> npt.NDArray[np.bool_]:
+        """Return about which parameters there is information at a point, shape (p,)."""
+        return np.asarray(self.derivatives(theta)[2].any(axis=0))
 
 
 def maximise(problem: Problem, level: float) -> Estimate:
@@ -131,25 +124,22 @@ def maximise(problem: Problem, level: float) -> Estimate:
         return problem.derivatives(theta)
 
     scale = problem.scale
-    counting = Problem(scale, derivatives, problem.starts)
+    counting = replace(problem, derivatives=derivatives)
     peak, top = peak_of(counting, problem.starts())
     peak, top, unknown = _at_bounds(counting, peak, top)
     variance, alike = _covariance(counting, peak, ~unknown)
-    # Where the share of classes is unknown, they are alike for that reason.
+    # Where the share of classes is unknown, that is why the others cannot be distinguished.
     unknown = unknown if unknown.any() else alike
     reach = float(ndtri((1 + level) / 2))
     strides = np.nan_to_num(reach * np.sqrt(np.diag(variance)), nan=0.1)
-    low, high = (
-        np.array(
-            [
-                bound
-                if unknown[i]
-                else _end_of_interval(counting, peak, top, i, bound, reach, strides[i])
-                for i, bound in enumerate(bounds)
-            ]
-        )
-        for bounds in (scale.lower, scale.upper)
-    )
+
+    def end(i: int, bound: float) -> float:
+        if unknown[i]:
+            return bound
+        return _end_of_interval(counting, peak, top, i, bound, reach, strides[i])
+
+    low = [end(i, bound) for i, bound in enumerate(scale.lower)]
+    high = [end(i, bound) for i, bound in enumerate(scale.upper)]
     first, last = np.sort([scale.to_values(low), scale.to_values(high)], axis=0)
     values = np.where(unknown, np.nan, scale.to_values(peak))
     slopes = scale.slope(peak)
@@ -212,7 +202,7 @@ def _climb(
 def _at_bounds(
     problem: Problem, peak: Floats, top: float
 ) -> tuple[Floats, float, npt.NDArray[np.bool_]]:
-    """Move parameters to a bound where that costs nothing; without effect, they are unknown."""
+    """Move parameters to a bound where the likelihood stays; without effect, they are unknown."""
     unknown, free = np.zeros(len(peak), dtype=bool), np.ones(len(peak), dtype=bool)
     for i, ends in enumerate(zip(problem.scale.lower, problem.scale.upper, strict=True)):
         points = [np.where(np.arange(len(peak)) == i, end, peak) for end in ends]
@@ -229,37 +219,38 @@ def _end_of_interval(
 ) -> float:
     """Return where the profile of one parameter has fallen far enough, on the way to a bound."""
     scale, others = problem.scale, np.arange(len(peak)) != i
+    free = others & (not problem.separate)
     near = peak.copy()
 
-    def beyond(value: float, *starts: Floats) -> float:
+    def beyond(value: float) -> float:
         """Distance in standard errors, as the profile measures it, beyond the end."""
-        climbs = [_climb(problem, np.where(others, start, value), others) for start in starts]
+        # A profile of classes has another peak where the two change places, so the last climb
+        # may have led away from the first.
+        starts = [near] if problem.separate else [near, peak]
+        climbs = [_climb(problem, np.where(others, start, value), free) for start in starts]
         near[:], height = max(climbs, key=lambda climb: climb[1])
         return float(np.sqrt(2 * max(top - height, 0.0)) - reach)
 
-    # Step outwards: a profile of classes has another peak where the two change places, so the
-    # last climb may have led away from the first.
-    inner = float(peak[i])
-    ends, starts = {inner: -reach}, [near]
+    inner, ends = float(peak[i]), {float(peak[i]): -reach}
     while inner != bound:
         step = np.copysign(stride, bound - inner)
         outer = float(np.clip(inner + step, scale.lower[i], scale.upper[i]))
-        ends[outer] = beyond(outer, *starts)
+        ends[outer] = beyond(outer)
         if ends[outer] > 0:
             first, last = sorted((inner, outer))
 
             def crossing(value: float) -> float:
-                return ends[value] if value in ends else beyond(value, near)
+                return ends[value] if value in ends else beyond(value)
 
             return float(brentq(crossing, first, last, xtol=1e-7, rtol=1e-9))
-        inner, stride, starts = outer, 2 * stride, [near, peak]
+        inner, stride = outer, 2 * stride
     return bound
 
 
 def _covariance(
     problem: Problem, peak: Floats, known: npt.NDArray[np.bool_]
 ) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Return the covariance on the scale, and which parameters cannot be told apart.
+    """Return the covariance on the scale, and which parameters cannot be distinguished.
 
     It is the inverse of the observed information; NaN on a bound or without information.
     """

@@ -1,8 +1,8 @@
-"""Would the fitted law produce runs like these? Bands of I(t) from the stochastic model.
+"""Predictive checks: bands of simulated curves around the observed ones.
 
-A law can have the best likelihood of all and still not make curves such as the ones it was
-fitted to. Here it runs on the same networks, from as many starters, with its parameters as
-uncertain as the fit says, and the observed curves are compared with the simulated ones.
+A law can have the best likelihood of all and still not produce curves like those that it was
+fitted to. Here it is simulated on the same networks, from as many starters, with its parameters
+as uncertain as in the fit, and the observed curves are compared with the simulated ones.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import pandas as pd
 
 from mesa_llmspread._validation import checked_int, checked_level
 from mesa_llmspread._words import counted
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.inference.decisions import check_data
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Scale
+from mesa_llmspread.inference.setting import simulated_share
 from mesa_llmspread.networks import Network
 from mesa_llmspread.rng import RNGLike, as_generator
-from mesa_llmspread.simulation.rebuild import dealt_profiles, network_of
+from mesa_llmspread.simulation.rebuild import network_of
 from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = ["Prediction", "predict_runs"]
@@ -87,7 +87,7 @@ def predict_runs(
         from each run's seed.
     draws : int, default 100
         How many values of the parameters are tried, with four simulated runs each. They vary
-        together, as their covariance says; those without one stay.
+        together, by their covariance; those without one stay.
     level : float, default 0.95
         Share of simulated runs within a band.
     rng : int, numpy.random.Generator or None, default 0
@@ -112,8 +112,6 @@ def predict_runs(
     >>> predict_runs(fit(data, "SI"), data, draws=20).coverage > 0.5
     True
     """
-    from mesa_llmspread.simulation.ensemble import simulate
-
     if not isinstance(result, FitResult):
         raise ArgumentTypeError("result", result, "a FitResult")
     check_data(data)
@@ -129,26 +127,17 @@ def predict_runs(
         graph = network_of(info, network)
         if graph is None:
             raise ArgumentError("network", network, f"be given: run {run} was not on a named one")
-        counts = data.counts_of(run)
-        steps = len(counts) - 1
-        infected = np.concatenate(
+        observed = data.counts_of(run)["infected"].to_numpy()[1:] / info.known("n")
+        steps = len(observed)
+        share = np.concatenate(
             [
-                simulate(
-                    law,
-                    graph,
-                    initial_infected=info.known("initial_infected"),
-                    steps=steps,
-                    replicates=_RUNS_PER_DRAW,
-                    feed=info.feed,
-                    profiles=dealt_profiles(info, generator) if law.uses_profile else None,
-                    rng=generator,
-                    threads=1,
-                ).infected
-                for law in _drawn(result, info.media_prob, draws, generator)
+                simulated_share(
+                    law, data, run, graph, steps, generator, replicates=_RUNS_PER_DRAW, threads=1
+                )
+                for law in _drawn(result, draws, generator)
             ]
         )
-        low, median, high = np.quantile(infected, tails, axis=0)[:, 1:] / info.known("n")
-        observed = counts["infected"].to_numpy()[1:] / info.known("n")
+        low, median, high = np.quantile(share, tails, axis=0)[:, 1:]
         bands = {"observed": observed, "low": low, "median": median, "high": high}
         inside = (low <= observed) & (observed <= high)
         parts.append(
@@ -160,14 +149,11 @@ def predict_runs(
     return Prediction(table, level, float(table["inside"].mean()))
 
 
-def _drawn(
-    result: FitResult, media_prob: float, draws: int, rng: np.random.Generator
-) -> list[TransmissionLaw]:
-    """Draw laws with parameters as uncertain, and as correlated, as a fit says."""
+def _drawn(result: FitResult, draws: int, rng: np.random.Generator) -> list[TransmissionLaw]:
+    """Draw laws with parameters as uncertain, and as correlated, as in a fit."""
     law = cast(TransmissionLaw, result.law)
-    names = list(result.params)
-    scale = Scale.of(law, names)
-    centre = scale.from_values([law.parameters[name] for name in names])
+    scale = Scale.of(law, list(result.params))
+    centre = scale.from_values([law.parameters[name] for name in scale.names])
     # Where there is no error (on a bound, or a profile that saw nothing) the value stays.
     free = np.isfinite(np.diag(result.covar)) & (centre > scale.lower) & (centre < scale.upper)
     slope = scale.slope(centre)[free]
@@ -175,8 +161,4 @@ def _drawn(
     theta = np.tile(centre, (draws, 1))
     if free.any():
         theta[:, free] = rng.multivariate_normal(centre[free], covar, size=draws, method="eigh")
-    laws = [
-        law.replace(dict(zip(names, values.tolist(), strict=True)))
-        for values in scale.to_values(theta)
-    ]
-    return [law.seen_by(media_prob) for law in laws]
+    return scale.laws(law, theta)

@@ -1,26 +1,141 @@
-"""A complementary log-log regression that returns only what the data identify."""
+"""The complementary log-log regression, ``p = 1 - exp(-exp(x b))``, of decisions on terms."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.linalg import null_space, qr
 from scipy.optimize import linprog
+from scipy.special import xlogy
 
+from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.inference.decisions import profile_indices
+from mesa_llmspread.inference.maximum import Derivatives, Problem, peak_of
+from mesa_llmspread.inference.scale import Floats, Scale
+from mesa_llmspread.profiles import Trait, trait_levels
 
-__all__ = ["Regression", "regress"]
-
-Floats = npt.NDArray[np.float64]
+__all__ = ["Regression", "cloglog", "coefficients_of", "regress", "terms_of"]
 
 _INTERCEPT = "intercept"
 _SEPARATED = "goes with always reposting, or never, so its estimate is infinite"
+
+
+def cloglog(
+    design: Floats,
+    reposts: Floats,
+    declines: Floats,
+    start: Floats,
+    *,
+    contacts: Floats | float = 1.0,
+    precision: Floats | float = 0.0,
+) -> Problem:
+    """Return the likelihood of ``p = 1 - exp(-contacts * exp(design @ b))``, which is concave.
+
+    Parameters
+    ----------
+    design : ndarray of float, shape (cells, terms)
+    reposts, declines : ndarray of float, shape (cells,)
+        Number of decisions of each kind.
+    start : ndarray of float, shape (terms,)
+        Coefficients from which the maximum is searched.
+    contacts : ndarray of float, default 1
+        Contacts that act independently.
+    precision : ndarray of float, default 0
+        Of a normal prior around 0 that each coefficient has.
+
+    Returns
+    -------
+    Problem
+    """
+    number = len(start)
+
+    def derivatives(b: Floats) -> Derivatives:
+        hazard = np.exp(np.clip(design @ b, -100, 100)) * contacts
+        change = _change(hazard)
+        slope = reposts * change - declines * hazard
+        bend = slope - reposts * change * (hazard + change)
+        loglik = np.sum(xlogy(reposts, -np.expm1(-hazard)) - declines * hazard)
+        return (
+            float(loglik - np.sum(precision * b**2) / 2),
+            design.T @ slope - precision * b,
+            (design.T * bend) @ design - np.diag(precision * np.ones(number)),
+        )
+
+    scale = Scale([""] * number, [(-np.inf, np.inf)] * number)
+    return Problem(scale, derivatives, lambda: [start])
+
+
+def _change(hazard: Floats) -> Floats:
+    """Return the derivative of log p with respect to the logarithm of the hazard."""
+    # Above 600 it is 0, and the exponential would overflow.
+    return np.asarray(hazard / np.expm1(np.minimum(hazard, 600)))
+
+
+def terms_of(decisions: pd.DataFrame, data: SpreadData) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what each decision is regressed on.
+
+    Parameters
+    ----------
+    decisions : DataFrame
+        As :func:`~mesa_llmspread.inference.decisions.decisions_of` returns them.
+    data : SpreadData
+        Their record.
+
+    Returns
+    -------
+    terms : DataFrame of float
+        ``first`` (exposure), ``contacts`` (logarithm, 0 without), ``direct``, ``alone``
+        (direct, without contacts), the five traits, ``fatalities`` (``log10(1 + number)``),
+        ``civilians``.
+    types : DataFrame of float
+        One indicator per event type, by name.
+
+    Raises
+    ------
+    ArgumentError
+        If a profile is unknown.
+    """
+    levels = trait_levels()[profile_indices(decisions)]
+    events = pd.DataFrame({run: info.event.to_dict() for run, info in data.info.items()}).T
+    event = events.loc[decisions["run"]].set_index(decisions.index)
+    columns = {
+        "first": decisions["exposure_count"] == 1,
+        "contacts": np.log(np.maximum(decisions["contacts"], 1)),
+        "direct": decisions["direct"],
+        "alone": decisions["contacts"] == 0,
+        **{trait.value: levels[:, place] for place, trait in enumerate(Trait)},
+        "fatalities": np.log10(1 + event["fatalities"].astype(float)),
+        "civilians": event["civilian_targeting"],
+    }
+    return pd.DataFrame(columns).astype(float), pd.get_dummies(event["event_type"], dtype=float)
+
+
+def coefficients_of(
+    terms: pd.DataFrame, repost: pd.Series[bool], prior_sd: float
+) -> pd.Series[float]:
+    """Return the coefficients of the highest posterior density, the intercept first.
+
+    Parameters
+    ----------
+    terms : DataFrame, one row per decision
+        Values of each term, without an intercept.
+    repost : Series of bool
+        The decisions.
+    prior_sd : float
+        Standard deviation of the normal prior of every coefficient but the intercept.
+
+    Returns
+    -------
+    Series of float
+    """
+    design, cells = _counted(terms, repost)
+    precision = np.r_[0.0, np.full(terms.shape[1], prior_sd**-2)]
+    return pd.Series(_peak(design, cells, precision)[0], design.columns)
 
 
 @dataclass(frozen=True)
@@ -39,7 +154,7 @@ class Regression:
         Terms without an estimate, and why.
     """
 
-    coefficients: pd.Series
+    coefficients: pd.Series[float]
     covariance: Floats
     freedom: float
     dropped: dict[str, str]
@@ -47,22 +162,23 @@ class Regression:
     def picks(self, terms: Sequence[str]) -> Floats:
         """Return one row per term that has an estimate, which picks its coefficient."""
         index = self.coefficients.index
-        return np.array([index == term for term in terms if term in index], dtype=float).reshape(
-            -1, len(index)
-        )
+        return np.eye(len(index))[index.isin(terms)]
 
 
-def regress(terms: pd.DataFrame, cells: pd.DataFrame, unit: Sequence[str]) -> Regression:
-    """Regress counted decisions on terms, without those that the data do not identify.
+def regress(
+    terms: pd.DataFrame, repost: pd.Series[bool], cluster: pd.Series[int] | None
+) -> Regression:
+    """Regress decisions on terms, without those that the decisions do not identify.
 
     Parameters
     ----------
-    terms : DataFrame, one row per cell
+    terms : DataFrame, one row per decision
         Values of each term, without an intercept.
-    cells : DataFrame, one row per cell
-        ``reposts`` and ``declines``, and the columns of ``unit``.
-    unit : sequence of str
-        Columns that name the cluster of a cell; none to trust the model.
+    repost : Series of bool
+        The decisions.
+    cluster : Series of int or None
+        The cluster of each decision, for errors robust to dependence within clusters; None to
+        trust the model.
 
     Returns
     -------
@@ -71,15 +187,12 @@ def regress(terms: pd.DataFrame, cells: pd.DataFrame, unit: Sequence[str]) -> Re
     Raises
     ------
     ArgumentError
-        If the terms predict every decision perfectly, or no maximum is found.
+        If the terms predict every decision perfectly.
     """
-    design = pd.concat([pd.Series(1.0, terms.index, name=_INTERCEPT), terms], axis=1)
+    design, cells = _counted(terms, repost, 0 if cluster is None else cluster)
     dropped = _dependent(design)
     design = design.drop(columns=list(dropped))
-    while True:
-        separated = _separated(design, cells)
-        if not separated.any():
-            break
+    while (separated := _separated(design, cells)).any():
         design, cells = design[~separated], cells[~separated]
         if design.empty:
             raise ArgumentError(
@@ -88,7 +201,47 @@ def regress(terms: pd.DataFrame, cells: pd.DataFrame, unit: Sequence[str]) -> Re
         dependent = _dependent(design)
         dropped |= dict.fromkeys(dependent, _SEPARATED)
         design = design.drop(columns=list(dependent))
-    return _maximise(design, cells, unit, dropped)
+    (coefficients, hessian), x = _peak(design, cells), design.to_numpy()
+    reposts, declines = cells["reposts"].to_numpy(), cells["declines"].to_numpy()
+    hazard = np.exp(x @ coefficients)
+    change = _change(hazard)
+    if cluster is None:
+        number = np.inf
+        covariance = np.linalg.inv((x.T * ((reposts + declines) * hazard * change)) @ x)
+    else:
+        slope = reposts * change - declines * hazard
+        scores = design.mul(slope, axis=0).groupby(cells["cluster"]).sum().to_numpy()
+        number, bread = len(scores), np.linalg.inv(hessian)
+        # With the usual correction for a finite number of clusters.
+        covariance = bread @ scores.T @ scores @ bread * number / (number - 1)
+    return Regression(pd.Series(coefficients, design.columns), covariance, number - 1, dropped)
+
+
+def _counted(
+    terms: pd.DataFrame, repost: pd.Series[bool], cluster: pd.Series[int] | int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Count equal decisions; return cells' terms, and their ``reposts, declines, cluster``."""
+    rows = terms.assign(cluster=cluster)
+    by = list(rows.columns)
+    cells = rows.assign(reposts=repost, declines=~repost).groupby(by).sum().reset_index()
+    design = cells[list(terms.columns)]
+    design.insert(0, _INTERCEPT, 1.0)
+    return design, cells[["reposts", "declines", "cluster"]]
+
+
+def _peak(
+    design: pd.DataFrame, cells: pd.DataFrame, precision: Floats | float = 0.0
+) -> tuple[Floats, Floats]:
+    """Return the coefficients at the maximum, and the Hessian there."""
+    reposts, declines = cells[["reposts", "declines"]].to_numpy(dtype=float).T
+    start = np.zeros(design.shape[1])
+    start[0] = np.log(max(reposts.sum(), 0.5) / (reposts + declines).sum())
+    problem = cloglog(design.to_numpy(), reposts, declines, start, precision=precision)
+    peak, _ = peak_of(problem, [start])
+    for _ in range(2):
+        _, gradient, hessian = problem.derivatives(peak)
+        peak = peak - np.linalg.solve(hessian, gradient)
+    return peak, hessian
 
 
 def _dependent(design: pd.DataFrame) -> dict[str, str]:
@@ -104,12 +257,8 @@ def _dependent(design: pd.DataFrame) -> dict[str, str]:
         if rest > 1e-9 * max(float(np.linalg.norm(column)), 1.0):
             kept.append(place)
             continue
-        others = [
-            str(design.columns[earlier])
-            for earlier, weight in zip(kept, weights, strict=True)
-            if abs(weight) > 1e-9 and design.columns[earlier] != _INTERCEPT
-        ]
-        found[str(name)] = f"cannot be told from {', '.join(others)}" if others else "constant"
+        others = design.columns[kept][np.abs(weights) > 1e-9].drop(_INTERCEPT, errors="ignore")
+        found[name] = f"cannot be told from {', '.join(others)}" if len(others) else "constant"
     return found
 
 
@@ -123,8 +272,7 @@ def _separated(design: pd.DataFrame, cells: pd.DataFrame) -> npt.NDArray[np.bool
     """
     of_cell = design.groupby(list(design.columns), sort=False).ngroup().to_numpy()
     patterns = design.drop_duplicates().to_numpy()
-    reposts = np.bincount(of_cell, cells["reposts"])
-    declines = np.bincount(of_cell, cells["declines"])
+    reposts, declines = (np.bincount(of_cell, cells[name]) for name in ("reposts", "declines"))
     mixed = (reposts > 0) & (declines > 0)
     free = null_space(qr(patterns[mixed], mode="r")[0]) if mixed.any() else np.eye(len(patterns.T))
     if not free.shape[1]:
@@ -135,36 +283,3 @@ def _separated(design: pd.DataFrame, cells: pd.DataFrame) -> npt.NDArray[np.bool
     scores[np.abs(scores) < 1e-9] = 0.0
     found = linprog(-scores.sum(axis=0), A_ub=-scores, b_ub=np.zeros(len(scores)), bounds=(-1, 1))
     return np.asarray(scores @ np.asarray(found.x) > 1e-7)[of_cell]
-
-
-def _maximise(
-    design: pd.DataFrame, cells: pd.DataFrame, unit: Sequence[str], dropped: dict[str, str]
-) -> Regression:
-    """Maximise the likelihood; it has one finite maximum."""
-    import statsmodels.api as sm
-
-    counts = cells[["reposts", "declines"]].to_numpy(dtype=float)
-    family = sm.families.Binomial(link=sm.families.links.CLogLog())
-    clusters = cells.groupby(list(unit)).ngroup().to_numpy() if unit else None
-    how: dict[str, Any] = {}
-    if clusters is not None:
-        groups = {"groups": clusters, "use_correction": False}
-        how = {"cov_type": "cluster", "cov_kwds": groups}
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # Whether the search failed is asked below, and once.
-        warnings.simplefilter("ignore")
-        result = sm.GLM(counts, design.to_numpy(), family=family).fit(
-            tol=1e-10, wls_method="qr", **how
-        )
-        covariance = np.asarray(result.cov_params())
-    if not (
-        result.converged and np.isfinite(result.params).all() and np.isfinite(covariance).all()
-    ):
-        raise ArgumentError(
-            "data", f"{counts.sum():.0f} decisions", "let the regression find a maximum"
-        )
-    number = np.inf if clusters is None else len(np.unique(clusters))
-    # The usual correction for a finite number of clusters.
-    covariance = covariance if clusters is None else covariance * number / (number - 1)
-    coefficients = pd.Series(result.params, design.columns)
-    return Regression(coefficients, covariance, number - 1, dropped)

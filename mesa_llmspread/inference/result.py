@@ -35,7 +35,7 @@ class FitResult:
         The law's name.
     params : dict of str to float
         Estimates: probabilities per contact (or decision) and step; a share for classes. NaN
-        where the data hold no information.
+        where the data contain no information.
     stderr : dict of str to float
         Standard errors, from the observed information or between runs as the intervals; NaN
         on a bound.
@@ -45,7 +45,7 @@ class FitResult:
     covar : ndarray of float, shape (p, p)
         Covariance of the estimates, in the order of ``params``; NaN on a bound.
     interval : {"profile", "runs"}
-        Which of the two.
+        Which of the two intervals.
     level : float
         Coverage of the intervals.
     loglik, aic, bic : float
@@ -68,7 +68,7 @@ class FitResult:
     nfev : int
         How often the likelihood was computed; 0 where a closed form served.
     message : str
-        What to know about the fit, in words.
+        What a reader of the fit should know, in words.
     law : TransmissionLaw or None
         The law with the estimates, for ``solve`` and ``simulate``.
     likeliest : TransmissionLaw or None
@@ -124,7 +124,7 @@ class FitResult:
 
     def describe(self) -> str:
         """Return the estimates on one line: ``beta_first 0.219 [0.196, 0.244], ...``."""
-        if len(self.params) > 3:
+        if len(self.params) > 6:
             known = [value for value in self.params.values() if not np.isnan(value)]
             unknown = len(self.params) - len(known)
             missing = f"{counted(unknown, 'rate')} not estimable"
@@ -144,30 +144,20 @@ class FitResult:
         str
             Several lines.
         """
-        between = "between runs" if self.interval == "runs" else "profile likelihood"
+        failed = f"; {self.n_failed} failed and were left out" if self.n_failed else ""
+        quality = f"log-likelihood {self.loglik:.3f}   AIC {self.aic:.2f}   BIC {self.bic:.2f}"
         if self.method == "curve":
-            quality = f"  distance from the counts {self.rmse:.4f} of the agents (rms)"
-        else:
-            quality = (
-                f"  log-likelihood {self.loglik:.3f}   AIC {self.aic:.2f}   BIC {self.bic:.2f}"
-            )
-        lines = [
-            f"{self.name} fitted to {self._fitted_to()}"
-            + (f"; {self.n_failed} failed and were left out" if self.n_failed else ""),
-            quality,
-            f"  {'parameter':<14}{'estimate':>10}{'std. error':>12}   {self.level:.0%} interval "
-            f"({between})",
-        ]
+            quality = f"distance from the counts {self.rmse:.4f} of the agents (rms)"
+        between = "between runs" if self.interval == "runs" else "profile likelihood"
+        head = f"{'parameter':<14}{'estimate':>10}{'std. error':>12}"
+        lines = [quality, f"{head}   {self.level:.0%} interval ({between})"]
         for name, value in self.params.items():
             low, high = self.ci[name]
-            if np.isnan(value):
-                lines.append(f"  {name:<14}not estimable")
-                continue
             # None on a bound.
             error = "–" if np.isnan(self.stderr[name]) else f"{self.stderr[name]:.2g}"
-            lines.append(f"  {name:<14}{value:>10.4g}{error:>12}   [{low:.4g}, {high:.4g}]")
+            numbers = f"{value:>10.4g}{error:>12}   [{low:.4g}, {high:.4g}]"
+            lines.append(f"{name:<14}{'not estimable' if np.isnan(value) else numbers}")
         if np.isfinite(self.heterogeneity):
-            lines.append(f"  same rates in every run: {p_words(self.heterogeneity)}")
-        if self.message:
-            lines.append(f"  {self.message}")
-        return "\n".join(lines)
+            lines.append(f"same rates in every run: {p_words(self.heterogeneity)}")
+        lines += [self.message] if self.message else []
+        return "\n  ".join([f"{self.name} fitted to {self._fitted_to()}{failed}", *lines])

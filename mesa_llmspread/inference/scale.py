@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
+from scipy.stats import qmc
 
 from mesa_llmspread.transmission import (
     TransmissionLaw,
@@ -25,15 +26,15 @@ Floats = npt.NDArray[np.float64]
 class _Kind(NamedTuple):
     """A kind of parameter: how the number x on the scale becomes a standard value, and back.
 
-    ``ends`` are the numbers between which estimates are searched; they stand for the standard
-    values ``limits`` exactly (NaN: no limit).
+    ``ends`` are the numbers between which estimates are searched. Numbers beyond them are taken
+    as ``beyond``: an infinite number stands for a limit exactly.
     """
 
     value: Callable[[Floats], Floats]
     number: Callable[[Floats], Floats]
     slope: Callable[[Floats], Floats]
     ends: tuple[float, float]
-    limits: tuple[float, float]
+    beyond: tuple[float, float]
 
 
 _KINDS = {
@@ -43,11 +44,13 @@ _KINDS = {
         number=lambda value: np.log(probability_to_rate(value)),
         slope=lambda x: np.exp(x - np.exp(x)),
         ends=(float(np.log(1e-12)), float(np.log(30.0))),
-        limits=(0.0, 1.0),
+        beyond=(-np.inf, np.inf),
     ),
-    "between": _Kind(expit, logit, lambda x: expit(x) * expit(-x), (-20.0, 20.0), (0.0, 1.0)),
-    "one limit": _Kind(np.exp, np.log, np.exp, (-20.0, 20.0), (0.0, np.nan)),
-    "free": _Kind(np.asarray, np.asarray, np.ones_like, (-1e6, 1e6), (np.nan, np.nan)),
+    "between": _Kind(
+        expit, logit, lambda x: expit(x) * expit(-x), (-20.0, 20.0), (-np.inf, np.inf)
+    ),
+    "one limit": _Kind(np.exp, np.log, np.exp, (-20.0, 20.0), (-np.inf, 20.0)),
+    "free": _Kind(np.asarray, np.asarray, np.ones_like, (-1e6, 1e6), (-1e6, 1e6)),
 }
 
 
@@ -124,11 +127,19 @@ class Scale:
         values = np.array(theta, dtype=float)
         for i, (kind, zero, one) in enumerate(self._axes):
             x, (lowest, highest) = values[..., i], kind.ends
-            standard = kind.value(np.clip(x, lowest, highest))
-            for end, limit in zip((x <= lowest, x >= highest), kind.limits, strict=True):
-                standard = standard if np.isnan(limit) else np.where(end, limit, standard)
-            values[..., i] = zero + (one - zero) * standard
+            x = np.select([x <= lowest, x >= highest], kind.beyond, x)
+            values[..., i] = zero + (one - zero) * kind.value(x)
         return values
+
+    def laws(self, law: TransmissionLaw, points: npt.ArrayLike) -> list[TransmissionLaw]:
+        """Return a law with the values that each of several points on this scale stands for."""
+        values = self.to_values(points).tolist()
+        return [law.replace(dict(zip(self.names, each, strict=True))) for each in values]
+
+    def around(self, middle: Floats, width: float, number: int) -> Floats:
+        """Return points spread evenly around one, shape (number, p)."""
+        cube = qmc.Sobol(len(self), rng=0).random(number)
+        return np.asarray(middle + width * (2 * cube - 1))
 
     def from_values(self, values: npt.ArrayLike) -> Floats:
         """Return the numbers on this scale that stand for values of the parameters."""

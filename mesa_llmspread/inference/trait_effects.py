@@ -1,7 +1,7 @@
-"""Which personality traits move the probability of a repost: a regression on the decisions.
+"""Effects of personality traits on the probability of a repost: a regression of the decisions.
 
-Every decision is a coin whose hazard is a product of what the agent is (five traits), what
-it saw (how many posts, how often before) and what the news was about.
+The hazard of a repost is a product of effects: of the agent (five traits), of what it saw (how
+many posts, how often before) and of the event.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
@@ -19,15 +18,26 @@ from scipy.stats import t as t_distribution
 from mesa_llmspread._validation import checked_level
 from mesa_llmspread._words import counted, p_number, p_words
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.decisions import check_data, decisions_of, profile_indices
-from mesa_llmspread.inference.regression import Regression, regress
+from mesa_llmspread.inference.decisions import decisions_of_both
+from mesa_llmspread.inference.regression import Regression, regress, terms_of
+from mesa_llmspread.inference.scale import Floats
 from mesa_llmspread.profiles import Trait
 
 __all__ = ["TraitEffects", "trait_effects"]
 
 _TRAITS = tuple(trait.value for trait in Trait)
 _ALL = "all traits"
+
+# Terms before and after those of the event types, and what they are called.
+_BEFORE, _AFTER = ["contacts", "first", "direct", "alone"], ["fatalities", "civilians"]
+_NAMES = {
+    "contacts": "log contacts",
+    "first": "first exposure",
+    "direct": "saw the event",
+    "alone": "saw the event only",
+    "fatalities": "fatalities (log10)",
+    "civilians": "civilians targeted",
+}
 
 # With fewer clusters than this, errors that are robust to clusters are too small (Cameron &
 # Miller 2015, doi:10.3368/jhr.50.2.317); an event type's one term can do with fewer.
@@ -37,7 +47,7 @@ _FEWEST_OF_A_TYPE = 10
 
 @dataclass(frozen=True)
 class TraitEffects:
-    """What moves the hazard of a repost, with intervals and tests.
+    """Effects on the hazard of a repost, with intervals and tests.
 
     Attributes
     ----------
@@ -53,7 +63,7 @@ class TraitEffects:
         whether the trait has an effect that is the same for all news, ``"interaction"``
         whether its effect differs between event types, ``"joint"`` whether it has an effect
         on news of any type (both at once). The rows ``"all traits"`` test the five together;
-        ``p_holm`` allows for testing five traits. NaN where nothing can be tested.
+        ``p_holm`` allows for testing five traits. NaN where there is no test.
     dropped : dict of str to str
         Terms without an estimate, and why.
     covariance : str
@@ -63,7 +73,7 @@ class TraitEffects:
     level : float
         Coverage of the intervals.
     verdict : str
-        What the tables say, in a sentence.
+        What the tables show, in a sentence.
     """
 
     table: pd.DataFrame
@@ -147,134 +157,62 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
     >>> bool(effects.loc["extraversion", "low"] > 1.5)
     True
     """
-    check_data(data)
     checked_level(level)
-    decisions = decisions_of(data.exposures)
-    profile_indices(decisions)  # refuses decisions of unknown profiles
-    reposts, total = int(decisions["repost"].sum()), len(decisions)
-    if not 0 < reposts < total:
-        given = f"{counted(reposts, 'repost')} in {counted(total, 'decision')}"
-        raise ArgumentError("data", given, "hold both reposts and declines")
-    events = pd.DataFrame({run: info.event.to_dict() for run, info in data.info.items()}).T
-    kinds = decisions["run"].map(events["event_type"])
-    main, covariance = _regress(decisions, events, _FEWEST_OF_A_TYPE)
-    full, by_type = main, {trait: [trait] for trait in _TRAITS}
-    dropped = dict(main.dropped)
-    if kinds.nunique() > 1:
-        names = sorted(kinds.unique())
-        by_type = {trait: [f"{trait}: {name}" for name in names] for trait in _TRAITS}
-        full, of_full = _regress(decisions, events, _FEWEST_CLUSTERS, by_type)
+    decisions = decisions_of_both(data)
+    (terms, types), repost = terms_of(decisions, data), decisions["repost"]
+    # The type with the most reposts is the reference: it cannot be perfectly separated.
+    reference = types.mul(repost, axis=0).sum().idxmax()
+    others = types.drop(columns=reference).add_suffix(f" (vs. {reference})")
+    common = terms[_BEFORE].join(others).join(terms[_AFTER]).rename(columns=_NAMES)
+    kind = types.idxmax(axis=1)
+
+    def regressed(levels: pd.DataFrame, fewest_of_a_type: int) -> tuple[Regression, str]:
+        cluster, covariance = _clusters(decisions, kind, fewest_of_a_type)
+        # The traits come last: one that cannot be told from another term is dropped.
+        return regress(common.join(levels), repost, cluster), covariance
+
+    levels = terms[list(_TRAITS)]
+    main, covariance = regressed(levels, _FEWEST_OF_A_TYPE)
+    full, by_type, dropped = main, {trait: [trait] for trait in _TRAITS}, dict(main.dropped)
+    if types.shape[1] > 1:
+        by_type = {trait: [f"{trait}: {name}" for name in types] for trait in _TRAITS}
+        products = {
+            f"{trait}: {name}": levels[trait] * types[name] for trait in _TRAITS for name in types
+        }
+        full, of_full = regressed(pd.DataFrame(products), _FEWEST_CLUSTERS)
         if of_full != covariance:
             covariance += f", and those by event type {of_full}"
-        dropped |= {
-            term: why
-            for trait in _TRAITS
-            for term, why in full.dropped.items()
-            if term in by_type[trait] and trait not in dropped
-        }
+        of_known = [term for trait in _TRAITS if trait not in dropped for term in by_type[trait]]
+        dropped |= {term: full.dropped[term] for term in of_known if term in full.dropped}
     ratios = _ratios(main, level)
-    traits_first = ratios.index.isin(_TRAITS)
-    table = pd.concat([ratios[traits_first], ratios[~traits_first]]).rename_axis("term")
-    table = table.reset_index()
+    order = [term for term in [*_TRAITS, *common] if term in ratios.index]
+    table = ratios.loc[order].reset_index(names="term")
     tests = _tests(main, full, by_type)
+    verdict = _verdict(table, tests, main.dropped, level)
+    interactions = _interactions(full, by_type, level)
+    number = decisions["run"].nunique()
     return TraitEffects(
-        table,
-        _interactions(full, by_type, level),
-        tests,
-        dropped,
-        covariance,
-        len(decisions),
-        decisions["run"].nunique(),
-        level,
-        _verdict(table, tests, main.dropped, level),
+        table, interactions, tests, dropped, covariance, len(decisions), number, level, verdict
     )
 
 
 def _written(table: pd.DataFrame) -> str:
     """Write a table; the smallest p-values as a bound."""
-    return table.to_string(
-        index=False,
-        float_format="{:.3g}".format,
-        formatters={"p_value": p_number, "p_holm": p_number},
-    )
-
-
-def _regress(
-    decisions: pd.DataFrame,
-    events: pd.DataFrame,
-    fewest_of_a_type: int,
-    by_type: Mapping[str, list[str]] | None = None,
-) -> tuple[Regression, str]:
-    """Regress on the traits, or on each for each event type, and say whose the errors are."""
-    unit, covariance = _clusters(decisions, events, fewest_of_a_type)
-    cells = _count(decisions, unit)
-    levels, common = _levels(cells), _common_terms(cells, events)
-    if by_type is not None:
-        types = cells["run"].map(events["event_type"])
-        levels = pd.DataFrame(
-            {
-                term: levels[trait].where(types == term.removeprefix(f"{trait}: "), 0.0)
-                for trait, terms in by_type.items()
-                for term in terms
-            }
-        )
-    # Last, so that a trait that cannot be told from another term is what is dropped.
-    return regress(pd.concat([common, levels], axis=1), cells, unit), covariance
+    numbers = {"p_value": p_number, "p_holm": p_number}
+    return table.to_string(index=False, float_format="{:.3g}".format, formatters=numbers)
 
 
 def _clusters(
-    decisions: pd.DataFrame, events: pd.DataFrame, fewest_of_a_type: int
-) -> tuple[list[str], str]:
-    """Choose within what decisions may depend on each other: columns, and the choice in words."""
+    decisions: pd.DataFrame, kind: pd.Series[Any], fewest_of_a_type: int
+) -> tuple[pd.Series[int] | None, str]:
+    """Choose within what decisions may depend on each other, and describe the choice."""
     for word, unit in (("run", ["run"]), ("agent", ["run", "agent"])):
-        clusters = decisions[unit].drop_duplicates()
-        of_a_type = clusters["run"].map(events["event_type"]).value_counts()
-        if len(clusters) >= _FEWEST_CLUSTERS and of_a_type.min() >= fewest_of_a_type:
-            return unit, f"clustered by {word} ({len(clusters)})"
-    return [], "from the model (too few agents to cluster by)"
-
-
-def _count(decisions: pd.DataFrame, unit: list[str]) -> pd.DataFrame:
-    """Count decisions that no term tells apart, cluster by cluster."""
-    told_apart = ["run", "profile", "contacts", "first", "direct"]
-    by = list(dict.fromkeys([*unit, *told_apart]))
-    counted = decisions.assign(first=decisions["exposure_count"] == 1).groupby(by)["repost"]
-    cells = counted.agg(["sum", "size"]).reset_index()
-    cells["declines"] = cells["size"] - cells["sum"]
-    return cells.rename(columns={"sum": "reposts"}).drop(columns="size")
-
-
-def _levels(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return the five trait levels, -1 or +1."""
-    return pd.DataFrame(
-        {
-            trait: np.where(cells["profile"].str[place].str.isupper(), 1.0, -1.0)
-            for place, trait in enumerate(_TRAITS)
-        }
-    )
-
-
-def _common_terms(cells: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
-    """Return every term but the traits."""
-    event = events.loc[cells["run"]].set_index(cells.index)
-    types = event["event_type"]
-    # The type with the most reposts is the reference: it cannot be perfectly separated.
-    reposts = cells["reposts"].groupby(types).sum()
-    reference = reposts.idxmax()
-    columns = {
-        "log contacts": np.log(np.maximum(cells["contacts"], 1)),
-        "first exposure": cells["first"],
-        "saw the event": cells["direct"],
-        "saw the event only": cells["contacts"] == 0,
-        **{
-            f"{name} (vs. {reference})": types == name
-            for name in reposts.index
-            if name != reference
-        },
-        "fatalities (log10)": np.log10(1 + event["fatalities"].astype(float)),
-        "civilians targeted": event["civilian_targeting"],
-    }
-    return pd.DataFrame(columns).astype(float)
+        cluster = decisions.groupby(unit).ngroup()
+        number = cluster.nunique()
+        of_a_type = cluster.groupby(kind).nunique()
+        if number >= _FEWEST_CLUSTERS and of_a_type.min() >= fewest_of_a_type:
+            return cluster, f"clustered by {word} ({number})"
+    return None, "from the model (too few agents to cluster by)"
 
 
 def _ratios(regression: Regression, level: float) -> pd.DataFrame:
@@ -283,17 +221,11 @@ def _ratios(regression: Regression, level: float) -> pd.DataFrame:
     stderr = pd.Series(np.sqrt(np.diag(regression.covariance)), coefficient.index)
     reach = t_distribution.ppf((1 + level) / 2, regression.freedom) * stderr
     p_value = 2 * t_distribution.sf(np.abs(coefficient / stderr), regression.freedom)
+    columns = {"coefficient": coefficient, "stderr": stderr}
     with np.errstate(over="ignore"):
-        return pd.DataFrame(
-            {
-                "coefficient": coefficient,
-                "stderr": stderr,
-                "hazard_ratio": np.exp(coefficient),
-                "low": np.exp(coefficient - reach),
-                "high": np.exp(coefficient + reach),
-                "p_value": p_value,
-            }
-        ).drop(index="intercept")
+        for name, half in (("hazard_ratio", 0.0), ("low", -reach), ("high", reach)):
+            columns[name] = coefficient.add(half).map(np.exp)
+    return pd.DataFrame(columns | {"p_value": p_value}).drop(index="intercept")
 
 
 def _interactions(full: Regression, by_type: Mapping[str, list[str]], level: float) -> pd.DataFrame:
@@ -304,34 +236,36 @@ def _interactions(full: Regression, by_type: Mapping[str, list[str]], level: flo
         {"trait": trait, "event_type": term.removeprefix(f"{trait}: "), **ratios.loc[term]}
         for trait, terms in by_type.items()
         for term in terms
-        if len(terms) > 1 and term in ratios.index
+        if term != trait and term in ratios.index
     ]
     return pd.DataFrame(rows, columns=["trait", "event_type", *columns])
 
 
 def _tests(main: Regression, full: Regression, by_type: Mapping[str, list[str]]) -> pd.DataFrame:
     """Test every trait, and all five together."""
-    from statsmodels.stats.multitest import multipletests
-
     rows: list[dict[str, Any]] = []
     groups = {trait: [trait] for trait in _TRAITS} | {_ALL: list(_TRAITS)}
     for trait, members in groups.items():
-        terms = [by_type[member] for member in members]
-        zero = np.vstack([full.picks(names) for names in terms])
-        equal = np.vstack([np.diff(full.picks(names), axis=0) for names in terms])
-        rows.append({"trait": trait, "test": "main", **_wald(main, main.picks(members))})
+        picks = [full.picks(by_type[member]) for member in members]
+        tests = {"main": (main, main.picks(members))}
         if full is not main:
-            rows.append({"trait": trait, "test": "interaction", **_wald(full, equal)})
-        rows.append({"trait": trait, "test": "joint", **_wald(full, zero)})
+            tests["interaction"] = full, np.vstack([np.diff(pick, axis=0) for pick in picks])
+        tests["joint"] = full, np.vstack(picks)
+        rows += [{"trait": trait, "test": test, **_wald(*how)} for test, how in tests.items()]
     table = pd.DataFrame(rows)
     each = table[(table["trait"] != _ALL) & table["p_value"].notna()]
-    table["p_holm"] = each.groupby("test")["p_value"].transform(
-        lambda p_values: multipletests(p_values, method="holm")[1]
-    )
+    table["p_holm"] = each.groupby("test")["p_value"].transform(_holm)
     return table
 
 
-def _wald(regression: Regression, restrictions: npt.NDArray[np.float64]) -> dict[str, float]:
+def _holm(p_values: pd.Series[float]) -> pd.Series[float]:
+    """Return p-values that allow for testing several (Holm 1979)."""
+    ascending = p_values.sort_values()
+    adjusted = (ascending * np.arange(len(ascending), 0, -1)).cummax().clip(upper=1.0)
+    return adjusted.reindex(p_values.index)
+
+
+def _wald(regression: Regression, restrictions: Floats) -> dict[str, float]:
     """Test that linear combinations of coefficients are all zero, as Hotelling's T-squared."""
     df = len(restrictions)
     freedom = regression.freedom - df + 1
@@ -339,9 +273,8 @@ def _wald(regression: Regression, restrictions: npt.NDArray[np.float64]) -> dict
     if df == 0 or freedom < 1 or np.linalg.matrix_rank(spread, hermitian=True) < df:
         return {"df": df, "statistic": np.nan, "p_value": np.nan}
     difference = restrictions @ regression.coefficients.to_numpy()
-    square = float(difference @ np.linalg.solve(spread, difference))
     shrink = 1.0 if np.isinf(freedom) else freedom / regression.freedom
-    statistic = square * shrink / df
+    statistic = float(difference @ np.linalg.solve(spread, difference)) * shrink / df
     p_value = float(f_distribution.sf(statistic, df, freedom))
     return {"df": df, "statistic": statistic, "p_value": p_value}
 
@@ -350,29 +283,27 @@ def _verdict(
     table: pd.DataFrame, tests: pd.DataFrame, dropped: Mapping[str, str], level: float
 ) -> str:
     """Return which traits matter, in a sentence."""
-    joint = tests[tests["test"] == "joint"]
-    each = joint[joint["trait"] != _ALL]
-    ratios = table[table["term"].isin(each.loc[each["p_holm"] < 1 - level, "trait"])]
-    moving = [
-        f"{trait} x{ratio:.2f} [{low:.2f}, {high:.2f}]"
-        for trait, ratio, low, high in ratios[["term", "hazard_ratio", "low", "high"]].to_numpy()
-    ]
-    still = list(each.loc[each["p_holm"] >= 1 - level, "trait"])
-    overall = float(joint["p_value"].iloc[-1])
+    found = tests.assign(claimed=tests["p_holm"] < 1 - level).groupby("test")
+    joint = found.get_group("joint")
+    overall, each = float(joint["p_value"].iloc[-1]), joint[joint["p_holm"].notna()]
     p = "not tested" if np.isnan(overall) else p_words(overall)
-    if moving:
-        parts = [
-            f"Traits move the hazard of a repost ({p} for all together); "
-            f"a standard deviation more of {', '.join(moving)}"
-        ]
-    else:
-        parts = [f"No trait is found to move the hazard of a repost ({p} for all together)"]
-    if moving and still:
-        parts.append(f"no effect found of {', '.join(still)}")
-    differing = tests[(tests["test"] == "interaction") & (tests["p_holm"] < 1 - level)]
-    if len(differing):
-        parts.append(f"the effect differs by event type for {', '.join(differing['trait'])}")
-    untold = [f"{trait} ({dropped[trait]})" for trait in _TRAITS if trait in dropped]
-    if untold:
-        parts.append(f"no estimate for {', '.join(untold)}")
+    moving = table[table["term"].isin(each.loc[each["claimed"], "trait"])]
+    ratios = [
+        f"{row['term']} x{row['hazard_ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+        for row in moving.to_dict("records")
+    ]
+    parts = [f"No trait is found to move the hazard of a repost ({p} for all together)"]
+    lists = {
+        "no estimate for": [f"{trait} ({dropped[trait]})" for trait in _TRAITS if trait in dropped]
+    }
+    if "interaction" in found.groups:
+        differing = found.get_group("interaction").query("claimed")["trait"]
+        lists = {"the effect differs by event type for": list(differing)} | lists
+    if ratios:
+        parts = [f"Traits move the hazard of a repost ({p} for all together)"]
+        lists = {
+            "a standard deviation more of": ratios,
+            "no effect found of": list(each.loc[~each["claimed"], "trait"]),
+        } | lists
+    parts += [f"{what} {', '.join(which)}" for what, which in lists.items() if which]
     return "; ".join(parts) + "."

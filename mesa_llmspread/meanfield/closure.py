@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
-from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System
+from mesa_llmspread.meanfield.equations import Degrees, Laws, System
 from mesa_llmspread.plugins import find_part
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["Closure", "Time", "as_closure", "closure_names", "register_closure"]
+__all__ = ["Closure", "Time", "as_closure", "register_closure"]
 
 Time = Literal["discrete", "continuous"]
 
@@ -51,9 +51,7 @@ class Closure:
         """
         return None
 
-    def discrete(
-        self, laws: Laws, network: Degrees, infected: float, visibility: str
-    ) -> System[Any]:
+    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
         """Return the one-step map.
 
         Parameters
@@ -72,7 +70,7 @@ class Closure:
         """
         raise NotImplementedError(f"{self.name} has no equations in discrete time")
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
         """Return the differential equations; posts stay visible.
 
         Parameters
@@ -128,16 +126,6 @@ def register_closure(closure: Closure) -> Closure:
 def registered_closures() -> dict[str, Closure]:
     """Return the closures of one's own that are registered in this process, by name."""
     return {name: closure for name, closure in _CLOSURES.items() if name not in _BUILT_IN}
-
-
-def closure_names() -> list[str]:
-    """Return the names of all closures.
-
-    Returns
-    -------
-    list of str
-    """
-    return list(_CLOSURES)
 
 
 def as_closure(closure: Any) -> Closure:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,6 @@ from scipy.special import gammaln, xlog1py, xlogy
 from mesa_llmspread.transmission import TransmissionLaw, probability_to_rate
 
 __all__ = [
-    "Chances",
     "Degrees",
     "Floats",
     "Kernel",
@@ -45,26 +44,25 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 Laws = Sequence[tuple[float, TransmissionLaw]]
-State = TypeVar("State")
 
 
 @dataclass(frozen=True)
-class System(Generic[State]):
+class System:
     """A set of equations, ready to run from its start.
 
     Parameters
     ----------
-    start : State
-        The state at step 0; a flat array where the equations are differential.
+    start : object
+        The state at step 0; an array where the equations are differential.
     move : callable
         From a state, the state one step later (a map) or its time derivative.
     susceptible : callable
         From a state, the share of all agents that are susceptible.
     """
 
-    start: State
-    move: Callable[[State], State]
-    susceptible: Callable[[State], float]
+    start: Any
+    move: Callable[[Any], Any]
+    susceptible: Callable[[Any], float]
 
 
 @dataclass(frozen=True)
@@ -123,24 +121,10 @@ class Kernel(NamedTuple):
     table: Floats
 
 
-class Chances(NamedTuple):
-    """Laws whose contacts act independently, ``p = 1 - (1 - alpha) * (1 - beta)**m``.
-
-    Attributes
-    ----------
-    share : ndarray of float, shape (classes,)
-        Share of each class.
-    alpha, beta : ndarray of float, shape (classes,)
-        Chance per step that the event itself, and that one contact, makes an agent post.
-    """
-
-    share: Floats
-    alpha: Floats
-    beta: Floats
-
-
-def contact_chances(laws: Laws) -> Chances | None:
+def contact_chances(laws: Laws) -> Floats | None:
     """Return the chances of laws whose contacts act independently.
+
+    They post with ``p = 1 - (1 - alpha) * (1 - beta)**m``.
 
     Parameters
     ----------
@@ -149,8 +133,9 @@ def contact_chances(laws: Laws) -> Chances | None:
 
     Returns
     -------
-    Chances or None
-        None if the contacts of a law act together.
+    ndarray of float, shape (3, classes), or None
+        Share, ``alpha`` and ``beta`` of each class: chance per step that the event itself, and
+        that one contact, makes an agent post. None if the contacts of a law act together.
     """
     rows = []
     for share, law in laws:
@@ -158,7 +143,7 @@ def contact_chances(laws: Laws) -> Chances | None:
             return None
         alpha = float(law.evaluate(0, direct=True)) if law.offline else 0.0
         rows.append((share, alpha, float(law.evaluate(1))))
-    return Chances(*np.array(rows).T)
+    return np.array(rows).T
 
 
 def decision_kernel(
@@ -249,7 +234,8 @@ def rate_kernel(laws: Laws, contacts: npt.NDArray[Any]) -> Kernel:
             return np.array([[-m, (1.0 - first) * m], [nothing, -again * m]])
         if (chances := contact_chances([(1.0, law)])) is not None:
             # Not through the probability, which rounds to one for many contacts.
-            rate = probability_to_rate(chances.alpha) + probability_to_rate(chances.beta) * m
+            (offline,), (online,) = probability_to_rate(chances[1:])
+            rate = offline + online * m
         else:
             rate = probability_to_rate(law.evaluate(contacts, direct=law.offline))
         return np.array([[-rate]])

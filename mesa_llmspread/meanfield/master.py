@@ -24,13 +24,13 @@ go with those of the neighbours, are beyond them.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from mesa_llmspread.meanfield.closure import Closure
 from mesa_llmspread.meanfield.equations import (
-    Chances,
     Degrees,
     Floats,
     Laws,
@@ -50,24 +50,20 @@ class Master(Closure):
 
     name = "master"
 
-    def discrete(
-        self, laws: Laws, network: Degrees, infected: float, visibility: str
-    ) -> System[Any]:
+    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
         """Return :func:`edge_map` where contacts act independently, else :func:`cavity_map`."""
         if (chances := contact_chances(laws)) is not None:
             return edge_map(chances, network, infected, feed=visibility)
         return cavity_map(laws, network, infected, feed=visibility)
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
         """Return :func:`edge_ode` where contacts act independently, else :func:`cavity_ode`."""
         if (chances := contact_chances(laws)) is not None:
             return edge_ode(chances, network, infected)
         return cavity_ode(laws, network, infected)
 
 
-def edge_map(
-    chances: Chances, degrees: Degrees, infected: float, *, feed: str
-) -> System[tuple[Floats, Floats]]:
+def edge_map(chances: Floats, degrees: Degrees, infected: float, *, feed: str) -> System:
     r"""Return the edge-based equations in discrete time.
 
     For a test agent of class ``c``, let ``theta[c]`` be the chance that an edge to it has
@@ -91,8 +87,8 @@ def edge_map(
 
     Parameters
     ----------
-    chances : Chances
-        Share and chances of each class.
+    chances : ndarray of float, shape (3, classes)
+        Share, ``alpha`` and ``beta`` of each class.
     degrees : Degrees
         The degree distribution.
     infected : float
@@ -103,25 +99,18 @@ def edge_map(
     Returns
     -------
     System
-        Its state: ``theta`` and ``o``.
+        Its state: ``theta`` and ``o``, shape (2, classes).
     """
-    share, alpha, beta = chances
-    weight = (1.0 - infected) * share
+    _, alpha, beta = chances
 
-    def move(state: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-        theta, offline = state
-        phi = weight @ (offline * degrees.edge(theta))
+    def move(theta: Floats, offline: Floats, phi: Floats) -> tuple[Floats, Floats]:
         quiet = theta - beta * (theta - phi) if feed == "persistent" else 1.0 - beta * (1.0 - phi)
         return quiet, offline * (1.0 - alpha)
 
-    def susceptible(state: tuple[Floats, Floats]) -> float:
-        theta, offline = state
-        return float(weight @ (offline * degrees.node(theta)))
-
-    return System((np.ones_like(beta), np.ones_like(beta)), move, susceptible)
+    return _edge_system(chances, degrees, infected, move)
 
 
-def edge_ode(chances: Chances, degrees: Degrees, infected: float) -> System[Floats]:
+def edge_ode(chances: Floats, degrees: Degrees, infected: float) -> System:
     r"""Return the edge-based equations in continuous time.
 
     As :func:`edge_map`, with rates :math:`\lambda = -\log(1 - \beta)` and
@@ -141,27 +130,37 @@ def edge_ode(chances: Chances, degrees: Degrees, infected: float) -> System[Floa
     Returns
     -------
     System
-        Its state: ``theta`` and ``o``, one after the other.
+        Its state: ``theta`` and ``o``, shape (2, classes).
     """
-    share, alpha, beta = chances
-    weight = (1.0 - infected) * share
-    offline_rate, contact_rate = probability_to_rate(alpha), probability_to_rate(beta)
+    offline_rate, contact_rate = probability_to_rate(chances[1:])
 
-    def move(flat: Floats) -> Floats:
-        theta, offline = np.split(flat, 2)
-        phi = weight @ (offline * degrees.edge(theta))
-        return np.concatenate([contact_rate * (phi - theta), -offline_rate * offline])
+    def move(theta: Floats, offline: Floats, phi: Floats) -> tuple[Floats, Floats]:
+        return contact_rate * (phi - theta), -offline_rate * offline
 
-    def susceptible(flat: Floats) -> float:
-        theta, offline = np.split(flat, 2)
+    return _edge_system(chances, degrees, infected, move)
+
+
+def _edge_system(
+    chances: Floats,
+    degrees: Degrees,
+    infected: float,
+    change: Callable[[Floats, Floats, Floats], tuple[Floats, Floats]],
+) -> System:
+    """Return the equations of ``theta`` and ``o`` that follow from how they change with phi."""
+    weight = (1.0 - infected) * chances[0]
+
+    def move(state: Floats) -> Floats:
+        theta, offline = state
+        return np.array(change(theta, offline, weight @ (offline * degrees.edge(theta))))
+
+    def susceptible(state: Floats) -> float:
+        theta, offline = state
         return float(weight @ (offline * degrees.node(theta)))
 
-    return System(np.ones(2 * len(share)), move, susceptible)
+    return System(np.ones((2, len(weight))), move, susceptible)
 
 
-def cavity_map(
-    laws: Laws, degrees: Degrees, infected: float, *, feed: str
-) -> System[tuple[list[Floats], float]]:
+def cavity_map(laws: Laws, degrees: Degrees, infected: float, *, feed: str) -> System:
     r"""Return the cavity equations in discrete time.
 
     Let ``U_n[a, i]`` be the chance that an agent with ``n`` neighbours that did not start
@@ -191,36 +190,36 @@ def cavity_map(
     Returns
     -------
     System
-        Its state: the arrays ``U_n``, and ``h``.
+        Its state: the arrays ``U_n``, shape (numbers n, types, largest n + 1), and ``h``.
     """
-    cavity = _Cavity(degrees)
-    i = np.arange(cavity.largest + 1)
+    sizes, at_agents, at_edges = _cavities(degrees)
+    i = np.arange(sizes[-1] + 1)
     now, before = np.broadcast_arrays(i, i[:, None])
     contacts = now if feed == "persistent" else np.maximum(now - before, 0)
     kernel = decision_kernel(laws, contacts, now)
     # By the neighbours still susceptible (before, after) one table serves every n.
     spared = binomial(before, now)
 
-    def move(state: tuple[list[Floats], float]) -> tuple[list[Floats], float]:
+    def move(state: tuple[Floats, float]) -> tuple[Floats, float]:
         branches, hazard = state
         stay = spared(1.0 - hazard)
-        after = []
-        for n, branch in zip(cavity.sizes, branches, strict=True):
-            infect = stay[n::-1, n::-1]
-            after.append(
-                np.einsum("ai,ij,abij->bj", branch, infect, kernel.table[..., : n + 1, : n + 1])
+        after = np.zeros_like(branches)
+        for n, branch, new in zip(sizes, branches, after, strict=True):
+            table = kernel.table[..., : n + 1, : n + 1]
+            new[:, : n + 1] = np.einsum(
+                "ai,ij,abij->bj", branch[:, : n + 1], stay[n::-1, n::-1], table
             )
-        left = cavity.at_edges(branches)
-        return after, 1.0 - cavity.at_edges(after) / left if left > 0 else 0.0
+        left = _total(at_edges, branches)
+        return after, 1.0 - _total(at_edges, after) / left if left > 0 else 0.0
 
-    def susceptible(state: tuple[list[Floats], float]) -> float:
-        return (1.0 - infected) * cavity.at_agents(state[0])
+    def susceptible(state: tuple[Floats, float]) -> float:
+        return (1.0 - infected) * _total(at_agents, state[0])
 
-    unreached = [np.outer(kernel.start, np.arange(n + 1) == 0) for n in cavity.sizes]
+    unreached = np.outer(kernel.start, i == 0) * np.ones((len(sizes), 1, 1))
     return System((unreached, infected), move, susceptible)
 
 
-def cavity_ode(laws: Laws, degrees: Degrees, infected: float) -> System[Floats]:
+def cavity_ode(laws: Laws, degrees: Degrees, infected: float) -> System:
     r"""Return the cavity equations in continuous time.
 
     With ``U_n[a, i]`` as in :func:`cavity_map`,
@@ -239,67 +238,43 @@ def cavity_ode(laws: Laws, degrees: Degrees, infected: float) -> System[Floats]:
     Returns
     -------
     System
-        Its state: the arrays ``U_n``, flat, one after the other.
+        Its state: the arrays ``U_n``, as for :func:`cavity_map`.
     """
-    cavity = _Cavity(degrees)
-    i = np.arange(cavity.largest + 1)
+    sizes, at_agents, at_edges = _cavities(degrees)
+    i = np.arange(sizes[-1] + 1)
     kernel = rate_kernel(laws, i)
     fastest = -kernel.table.sum(1).min()
-    shapes = [(len(kernel.start), n + 1) for n in cavity.sizes]
-    ends = np.cumsum([types * numbers for types, numbers in shapes])
+    not_infected = np.maximum(sizes[:, None] - i, 0)[:, None]
 
-    def unpack(flat: Floats) -> list[Floats]:
-        return [
-            part.reshape(shape)
-            for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)
-        ]
-
-    def move(flat: Floats) -> Floats:
-        branches = unpack(flat)
-        flows = [
-            np.einsum("ai,abi->bi", branch, kernel.table[..., : n + 1])
-            for n, branch in zip(cavity.sizes, branches, strict=True)
-        ]
-        left, lost = cavity.at_edges(branches), -cavity.at_edges(flows)
+    def move(branches: Floats) -> Floats:
+        flow = np.einsum("nai,abi->nbi", branches, kernel.table)
+        left, lost = _total(at_edges, branches), -_total(at_edges, flow)
         # A mean of rates is at most the fastest; where hardly anybody is left, rounding is not.
         hazard = min(max(lost / left, 0.0), fastest) if left > 0 else 0.0
-        for n, branch, flow in zip(cavity.sizes, branches, flows, strict=True):
-            infections = hazard * (n - i[: n + 1]) * branch
-            flow -= infections
-            flow[:, 1:] += infections[:, :-1]
-        return np.concatenate([flow.ravel() for flow in flows])
+        infections = hazard * not_infected * branches
+        flow -= infections
+        flow[..., 1:] += infections[..., :-1]
+        return np.asarray(flow)
 
-    def susceptible(flat: Floats) -> float:
-        return (1.0 - infected) * cavity.at_agents(unpack(flat))
+    def susceptible(branches: Floats) -> float:
+        return (1.0 - infected) * _total(at_agents, branches)
 
-    start = [
-        np.outer(kernel.start, binomial(np.array(n), i[: n + 1])(infected)) for n in cavity.sizes
-    ]
-    return System(np.concatenate([part.ravel() for part in start]), move, susceptible)
+    start = kernel.start[:, None] * binomial(sizes[:, None, None], i)(infected)
+    return System(start, move, susceptible)
 
 
-class _Cavity:
-    """The numbers of neighbours that matter, and the share of agents with each.
+def _cavities(degrees: Degrees) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+    """Return the numbers of neighbours that matter, and the share of agents and of edges with each.
 
     Agents of degree ``d`` have ``n = d`` neighbours; at the end of a cut edge, ``d - 1``.
     """
+    sizes = np.union1d(degrees.values, np.maximum(degrees.values - 1, 0))
+    at_agents, at_edges = np.zeros((2, len(sizes)))
+    at_agents[np.searchsorted(sizes, degrees.values)] = degrees.share
+    np.add.at(at_edges, np.searchsorted(sizes, degrees.values - 1), degrees.edge_share)
+    return sizes, at_agents, at_edges
 
-    def __init__(self, degrees: Degrees) -> None:
-        shares = [
-            dict(zip(numbers.tolist(), share.tolist(), strict=True))
-            for numbers, share in (
-                (degrees.values, degrees.share),
-                (degrees.values - 1, degrees.edge_share),
-            )
-        ]
-        self.sizes = sorted(n for n in shares[0].keys() | shares[1].keys() if n >= 0)
-        self.largest = self.sizes[-1]
-        self._at_agents, self._at_edges = ([of.get(n, 0.0) for n in self.sizes] for of in shares)
 
-    def at_agents(self, branches: list[Floats]) -> float:
-        """Sum over the agents of each degree."""
-        return float(sum(w * u.sum() for w, u in zip(self._at_agents, branches, strict=True)))
-
-    def at_edges(self, branches: list[Floats]) -> float:
-        """Sum over the agents at the ends of cut edges."""
-        return float(sum(w * u.sum() for w, u in zip(self._at_edges, branches, strict=True)))
+def _total(weights: Floats, branches: Floats) -> float:
+    """Sum over types and infected neighbours, with the weight of each number of neighbours."""
+    return float(weights @ branches.sum(axis=(1, 2)))

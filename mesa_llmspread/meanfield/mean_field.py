@@ -27,7 +27,6 @@ from mesa_llmspread.meanfield.equations import (
     Laws,
     System,
     binomial,
-    contact_chances,
     decision_kernel,
     rate_kernel,
 )
@@ -52,9 +51,7 @@ class MeanField(Closure):
             )
         return None
 
-    def discrete(
-        self, laws: Laws, network: Degrees, infected: float, visibility: str
-    ) -> System[tuple[Floats, float]]:
+    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
         r"""Return the one-step map; see :meth:`Closure.discrete`.
 
         With ``S[d, a]`` the share of the agents of degree ``d`` that are susceptible of type
@@ -65,7 +62,7 @@ class MeanField(Closure):
         A neighbour shows if it is infected, or, where only new posts are seen, if it became so
         in the last step (the starters in the first). The state is ``S``, and ``y``.
         """
-        kernel, mix = _mix(laws, network, decision_kernel)
+        start, mix = _mix(laws, network, infected, decision_kernel)
 
         def move(state: tuple[Floats, float]) -> tuple[Floats, float]:
             before, visible = state
@@ -73,57 +70,42 @@ class MeanField(Closure):
             reached = _at_edges(network, before) if visibility == "new" else 1.0
             return after, reached - _at_edges(network, after)
 
-        start = (1.0 - infected) * np.tile(kernel.start, (len(network.values), 1))
         return System((start, infected), move, lambda state: float(network.share @ state[0].sum(1)))
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
         r"""Return the differential equations; see :meth:`Closure.continuous`.
 
-        With ``S[d, a]`` as in :meth:`discrete`, and flat as the state,
+        With ``S[d, a]`` as in :meth:`discrete`, which is the state,
 
         .. math:: \dot S_{db} = \sum_a S_{da} \sum_m \mathrm{Bin}(m; d, y)\, K_{ab}(m),
             \qquad y = 1 - \sum_d \frac{d\, p_d}{\langle k \rangle} \sum_a S_{da}.
         """
-        linear = all(
-            law.memory == "first_repeat" or contact_chances([(share, law)]) is not None
-            for share, law in laws
-        )
-        kernel, mix = _mix_linear(laws, network) if linear else _mix(laws, network, rate_kernel)
-        shape = len(network.values), len(kernel.start)
+        start, mix = _mix(laws, network, infected, rate_kernel)
 
-        def move(flat: Floats) -> Floats:
-            susceptible = flat.reshape(shape)
-            return mix(susceptible, 1.0 - _at_edges(network, susceptible)).ravel()
+        def move(susceptible: Floats) -> Floats:
+            return mix(susceptible, 1.0 - _at_edges(network, susceptible))
 
-        start = (1.0 - infected) * np.tile(kernel.start, len(network.values))
-        return System(start, move, lambda flat: float(network.share @ flat.reshape(shape).sum(1)))
+        return System(start, move, lambda state: float(network.share @ state.sum(1)))
 
 
 def _mix(
-    laws: Laws, degrees: Degrees, tabulate: Callable[..., Kernel]
-) -> tuple[Kernel, Callable[[Floats, float], Floats]]:
-    """Average the kernel over the number of infected neighbours."""
+    laws: Laws, degrees: Degrees, infected: float, tabulate: Callable[..., Kernel]
+) -> tuple[Floats, Callable[[Floats, float], Floats]]:
+    """Return ``S`` at the start, and how it changes where a neighbour shows with a chance."""
     m = np.arange(degrees.values.max() + 1)
     kernel = tabulate(laws, m)
     seen = binomial(degrees.values[:, None], m)
+    alone, slope = kernel.table[..., 0], kernel.table[..., 1] - kernel.table[..., 0]
+    linear = np.allclose(kernel.table, alone[..., None] + slope[..., None] * m, 1e-12, 1e-15)
 
     def mix(susceptible: Floats, chance: float) -> Floats:
+        if linear:  # The mean is that at the mean number of neighbours, at once.
+            mean = chance * degrees.values[:, None]
+            return np.asarray(susceptible @ alone + mean * (susceptible @ slope))
         averaged = np.tensordot(seen(chance), kernel.table, axes=(1, 2))
         return np.asarray(np.einsum("da,dab->db", susceptible, averaged))
 
-    return kernel, mix
-
-
-def _mix_linear(laws: Laws, degrees: Degrees) -> tuple[Kernel, Callable[[Floats, float], Floats]]:
-    """Average rates that grow in proportion to the contacts: the rate at their mean number."""
-    kernel = rate_kernel(laws, np.arange(2))
-    alone, slope = kernel.table[..., 0], kernel.table[..., 1] - kernel.table[..., 0]
-
-    def mix(susceptible: Floats, chance: float) -> Floats:
-        contacts = chance * degrees.values[:, None]
-        return np.asarray(susceptible @ alone + contacts * (susceptible @ slope))
-
-    return kernel, mix
+    return (1.0 - infected) * np.tile(kernel.start, (len(degrees.values), 1)), mix
 
 
 def _at_edges(degrees: Degrees, susceptible: Floats) -> float:

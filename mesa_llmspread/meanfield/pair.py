@@ -59,45 +59,31 @@ class Pair(Closure):
             return "be 'master' for a degree distribution: this one takes one k for all agents"
         return None
 
-    def discrete(
-        self, laws: Laws, network: Degrees, infected: float, visibility: str
-    ) -> System[tuple[Floats, Floats]]:
+    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
         r"""Return the one-step map; see :meth:`Closure.discrete`.
 
         The two ends of an edge decide independently, given their types, so with the averages
-        ``M`` above (the state is ``S`` and ``X``)
+        ``M`` above
 
         .. math:: S' = S M^{(k)}, \qquad X' = M^{(k-1)\top} X M^{(k-1)}.
         """
-        kernel, average = _averages(laws, network, decision_kernel)
 
-        def move(state: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-            agents, edges = state
-            at_agent, at_edge = average(agents, edges)
-            return agents @ at_agent, at_edge.T @ edges @ at_edge
+        def change(edges: Floats, at_edge: Floats) -> Floats:
+            return np.asarray(at_edge.T @ edges @ at_edge)
 
-        agents = (1.0 - infected) * kernel.start
-        return System((agents, np.outer(agents, agents)), move, lambda state: float(state[0].sum()))
+        return _pairs(decision_kernel, laws, network, infected, change)
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System[Floats]:
+    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
         r"""Return the differential equations; see :meth:`Closure.continuous`.
-
-        With ``S`` and ``X``, flat, one after the other, as the state,
 
         .. math:: \dot S = S M^{(k)}, \qquad \dot X = M^{(k-1)\top} X + X M^{(k-1)}.
         """
-        kernel, average = _averages(laws, network, rate_kernel)
-        types = len(kernel.start)
 
-        def move(flat: Floats) -> Floats:
-            agents, edges = flat[:types], flat[types:].reshape(types, types)
-            at_agent, at_edge = average(agents, edges)
+        def change(edges: Floats, at_edge: Floats) -> Floats:
             flow = edges @ at_edge
-            return np.concatenate([agents @ at_agent, (flow + flow.T).ravel()])
+            return np.asarray(flow + flow.T)
 
-        agents = (1.0 - infected) * kernel.start
-        start = np.concatenate([agents, np.outer(agents, agents).ravel()])
-        return System(start, move, lambda flat: float(flat[:types].sum()))
+        return _pairs(rate_kernel, laws, network, infected, change)
 
     def warning(self, law: TransmissionLaw) -> str | None:
         """Warn of laws with memory; see :meth:`Closure.warning`."""
@@ -109,19 +95,27 @@ class Pair(Closure):
         )
 
 
-def _averages(
-    laws: Laws, degrees: Degrees, tabulate: Callable[..., Kernel]
-) -> tuple[Kernel, Callable[[Floats, Floats], tuple[Floats, Floats]]]:
-    """Average the kernel over the infected among k neighbours, and among k - 1 others."""
+def _pairs(
+    tabulate: Callable[..., Kernel],
+    laws: Laws,
+    degrees: Degrees,
+    infected: float,
+    change: Callable[[Floats, Floats], Floats],
+) -> System:
+    """Return the equations that follow from how edges change; the state is ``S`` above ``X``."""
     (k,) = degrees.values
     m = np.arange(k + 1)
     kernel = tabulate(laws, m)
     infected_of = binomial(np.array([[k], [k - 1]]), m)
 
-    def average(agents: Floats, edges: Floats) -> tuple[Floats, Floats]:
+    def move(state: Floats) -> Floats:
+        agents, edges = state[0], state[1:]
+        # The infected among k neighbours, and among the k - 1 others of one end of an edge.
         known = np.divide(edges.sum(1), agents, out=np.ones_like(agents), where=agents > 0)
         weights = infected_of(1.0 - known[:, None, None])
         at_agent, at_edge = np.einsum("anm,abm->nab", weights, kernel.table)
-        return at_agent, at_edge
+        return np.vstack([agents @ at_agent, change(edges, at_edge)])
 
-    return kernel, average
+    agents = (1.0 - infected) * kernel.start
+    start = np.vstack([agents, np.outer(agents, agents)])
+    return System(start, move, lambda state: float(state[0].sum()))

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.integrate import solve_ivp
 
-from mesa_llmspread._validation import check_contacts, checked_int, checked_starters
+from mesa_llmspread._validation import (
+    check_contacts,
+    check_name,
+    checked_int,
+    checked_shares,
+    checked_starters,
+)
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
     UndefinedClosureError,
-    UnknownNameError,
 )
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure, register_closure
 from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System
@@ -154,12 +159,14 @@ def solve(
     check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
     infected = checked_starters(initial_infected, n, "alpha", alpha) / n
     steps = checked_int("steps", steps, 0)
-    if time not in ("discrete", "continuous"):
-        raise UnknownNameError("time", time, ("discrete", "continuous"))
-    if feed not in ("persistent", "new"):
-        raise UnknownNameError("feed", feed, ("persistent", "new"))
+    check_name("time", time, get_args(Time))
+    check_name("feed", feed, get_args(Feed))
     chosen = as_closure(closure)
-    laws = law.classes(_profile_shares(profile_shares))
+    if profile_shares is not None:
+        profile_shares = _profile_shares(profile_shares)
+    for _, part in law.mixture_components():
+        check_memory(part)
+    laws = law.classes(profile_shares)
     _check_defined(chosen, laws, time, feed, degrees)
     if message := next((text for _, part in laws if (text := chosen.warning(part))), None):
         warnings.warn(message, ClosureWarning, stacklevel=2)
@@ -176,7 +183,7 @@ def solve(
     )
 
 
-def iterate(system: System[Any], steps: int) -> Floats:
+def iterate(system: System, steps: int) -> Floats:
     """Apply a map, step by step.
 
     Parameters
@@ -199,7 +206,7 @@ def iterate(system: System[Any], steps: int) -> Floats:
     return np.array(share)
 
 
-def integrate(system: System[Floats], steps: int) -> Floats:
+def integrate(system: System, steps: int) -> Floats:
     """Integrate differential equations; the shares are right to about 1e-7.
 
     Parameters
@@ -219,15 +226,16 @@ def integrate(system: System[Floats], steps: int) -> Floats:
     ArgumentError
         If the integrator gives up.
     """
+    start = np.asarray(system.start)
     if steps == 0:
-        return np.array([system.susceptible(system.start)])
+        return np.array([system.susceptible(start)])
     solution = solve_ivp(
-        lambda _, state: system.move(state),
+        lambda _, state: system.move(state.reshape(start.shape)).ravel(),
         (0, steps),
-        system.start,
+        start.ravel(),
         # LSODA turns to an implicit method where rates are very unequal, but holds a square
         # matrix of the states.
-        method="LSODA" if len(system.start) <= 500 else "DOP853",
+        method="LSODA" if start.size <= 500 else "DOP853",
         t_eval=np.arange(steps + 1),
         rtol=1e-10,
         atol=1e-12,
@@ -236,12 +244,13 @@ def integrate(system: System[Floats], steps: int) -> Floats:
         raise ArgumentError(
             "time", "continuous", f"be 'discrete': the integration failed ({solution.message})"
         )
-    return np.array([system.susceptible(state) for state in solution.y.T])
+    return np.array([system.susceptible(state.reshape(start.shape)) for state in solution.y.T])
 
 
 def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: Degrees) -> None:
     """Raise where a closure, time and feed do not make sense together for a law."""
-    if feed == "new" and time == "continuous":
+    continuous = time == "continuous"
+    if feed == "new" and continuous:
         raise UndefinedClosureError(
             "feed",
             feed,
@@ -249,31 +258,24 @@ def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: 
             "use time='discrete' for new posts",
         )
     for _, law in laws:
-        check_memory(law)
         if reason := closure.supports(law, time, feed, degrees):
             raise UndefinedClosureError("closure", closure.name, reason)
-        if time == "continuous":
-            _check_rates(law, degrees)
-
-
-def _check_rates(law: TransmissionLaw, degrees: Degrees) -> None:
-    """Raise where a law has no form in continuous time."""
-    if law.memory == "first_repeat" and not law.independent_contacts:
-        raise UndefinedClosureError(
-            "time",
-            "continuous",
-            f"be 'discrete' for {law}, which decides once per step; only contacts that act "
-            "independently have a form in continuous time",
-        )
-    contacts = [1] if law.independent_contacts else list(range(1, degrees.values.max() + 1))
-    chances = law.evaluate(contacts, direct=law.offline)
-    if law.memory != "first_repeat" and (chances >= 1).any():
-        raise UndefinedClosureError(
-            "law",
-            law,
-            "have probabilities below 1 in continuous time, where 1 is an infinite rate; "
-            "use time='discrete'",
-        )
+        if continuous and law.memory == "first_repeat" and not law.independent_contacts:
+            raise UndefinedClosureError(
+                "time",
+                time,
+                f"be 'discrete' for {law}, which decides once per step; only contacts that act "
+                "independently have a form in continuous time",
+            )
+        most = 1 if law.independent_contacts else degrees.values.max()
+        chances = law.evaluate(np.arange(1, most + 1), direct=law.offline)
+        if continuous and law.memory != "first_repeat" and (chances >= 1).any():
+            raise UndefinedClosureError(
+                "law",
+                law,
+                "have probabilities below 1 in continuous time, where 1 is an infinite rate; "
+                "use time='discrete'",
+            )
 
 
 def _degrees(k: DegreesLike, n: int) -> Degrees:
@@ -292,27 +294,15 @@ def _degrees(k: DegreesLike, n: int) -> Degrees:
         raise ArgumentTypeError("k", k, "a whole number, or whole numbers as degrees")
     if values.min() < 0 or values.max() > n - 1:
         raise ArgumentError("k", k, f"have degrees within 0 and n - 1 = {n - 1}")
-    return Degrees(values, _distribution("k", k, shares))
+    return Degrees(values, checked_shares("k", k, shares))
 
 
-def _profile_shares(shares: Sequence[float] | Floats | None) -> Floats | None:
-    """Return the shares of the 32 profiles, if any are given."""
-    if shares is None:
-        return None
+def _profile_shares(given: Any) -> Floats:
+    """Return the shares of the 32 profiles."""
     try:
-        values = np.asarray(shares, dtype=float)
+        shares = np.asarray(given, dtype=float)
     except (TypeError, ValueError) as error:
-        raise ArgumentTypeError("profile_shares", shares, "32 numbers") from error
-    if values.shape != (32,):
-        allowed = f"hold 32 shares, not an array of shape {values.shape}"
-        raise ArgumentError("profile_shares", shares, allowed)
-    return _distribution("profile_shares", shares, values)
-
-
-def _distribution(name: str, given: Any, shares: Floats) -> Floats:
-    """Return shares without what rounding added; raise unless they are a distribution."""
-    if not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-6:
-        raise ArgumentError(
-            name, given, f"have shares of at least 0 that sum to 1, not to {shares.sum():g}"
-        )
-    return shares / float(shares.sum())
+        raise ArgumentTypeError("profile_shares", given, "32 numbers") from error
+    if shares.shape != (32,):
+        raise ArgumentError("profile_shares", given, "hold 32 shares")
+    return checked_shares("profile_shares", given, shares)

@@ -1,7 +1,7 @@
 """Figures of an analysis, in Matplotlib.
 
-Each function makes a new figure and touches no global state, so figures can be made in any
-thread. Colours are those of Okabe & Ito, which stay apart for the colour-blind.
+Each function draws a new figure without global state, so figures can be drawn in any thread.
+Colours are those of Okabe & Ito, which colour-blind readers can distinguish.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ __all__ = [
     "COLOURS",
     "plot_cascade",
     "plot_comparison",
-    "plot_event",
     "plot_event_rates",
     "plot_fitted_rates",
     "plot_hazard_ratios",
@@ -87,24 +86,6 @@ def plot_spread(analysis: Analysis) -> Figure:
     lines = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
     handles = [lines[name] for name in COLOURS if name in lines]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    return figure
-
-
-def plot_event(part: EventAnalysis) -> Figure:
-    """Draw one event's simulated and fitted curves.
-
-    Parameters
-    ----------
-    part : EventAnalysis
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    figure, axis = _axes(6.4, 4.0)
-    _draw_curves(axis, part)
-    axis.set(xlabel="step", ylabel="share that has posted")
-    axis.legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -15,6 +15,7 @@ from mesa_llmspread.analysis.costs import SPENDERS, spending
 from mesa_llmspread.analysis.descriptive import GROUPINGS, repost_rates
 from mesa_llmspread.analysis.event_analysis import CURVES, Analysis
 from mesa_llmspread.data.run_info import split_shared
+from mesa_llmspread.deciders.table import drawn_from
 from mesa_llmspread.io import write_whole
 
 if TYPE_CHECKING:
@@ -79,10 +80,8 @@ def write_report(analysis: Analysis, folder: str | Path) -> Path:
         undefined=StrictUndefined,
     )
     environment.filters |= {"counted": counted, "number": _number, "p_value": p_number}
-    shared, _ = split_shared([info.to_dict() for info in analysis.data.info.values()])
-    told, _ = split_shared([info.decider_info for info in analysis.data.info.values()])
-    deciders = {info.decider for info in analysis.data.info.values()}
-    exposures = analysis.data.exposures
+    data, infos = analysis.data, analysis.data.info.values()
+    told = split_shared([info.decider_info for info in infos])[0]
     images = {}
     for name, figure in figures(analysis).items():
         buffer = io.BytesIO()
@@ -93,31 +92,22 @@ def write_report(analysis: Analysis, folder: str | Path) -> Path:
         analysis=analysis,
         curves=CURVES,
         described=described,
-        decider=_decider(deciders, told),
-        stand_in=deciders != {"llm"},
+        deciders=sorted({info.decider for info in infos}),
+        told=told,
+        drawn_from=drawn_from(told),
         images=images,
-        n_runs=len(analysis.data.runs),
-        n_decisions=len(exposures),
-        n_failed=int((exposures["outcome"] == "failed").sum()),
+        n_runs=len(data.runs),
+        n_decisions=len(data.exposures),
+        n_failed=int((data.exposures["outcome"] == "failed").sum()),
         events=analysis.table().to_dict("records"),
         laws=analysis.overall.table.to_dict("records"),
-        repost_rates={by: repost_rates(analysis.data, by).to_dict("records") for by in GROUPINGS},
-        spending=_spending(analysis.data),
-        asked=_sampling(told),
-        info=json.dumps(shared, indent=2, default=str),
+        repost_rates={by: repost_rates(data, by).to_dict("records") for by in GROUPINGS},
+        spending=_spending(data),
+        info=json.dumps(split_shared([info.to_dict() for info in infos])[0], indent=2, default=str),
     )
     path = Path(folder, "report.html")
     write_whole(path, page.encode())
     return path
-
-
-def _decider(deciders: set[str], told: dict[str, Any]) -> str:
-    """Return the name of the decider for a reader."""
-    names = {"traits": "the trait policy (a stand-in, no language model)", "rates": "a law"}
-    if len(deciders) > 1:
-        return "several deciders"
-    (kind,) = deciders
-    return f"the language model {told.get('model')}" if kind == "llm" else names.get(kind, kind)
 
 
 def _spending(data: SpreadData) -> dict[str, list[dict[Any, Any]]]:
@@ -125,18 +115,6 @@ def _spending(data: SpreadData) -> dict[str, list[dict[Any, Any]]]:
     if not all("calls" in info.decider_info for info in data.info.values()):
         return {}
     return {by: spending(data, by).to_dict("records") for by in SPENDERS}
-
-
-def _sampling(told: dict[str, Any]) -> str:
-    """Explain how decisions follow from a language model's answers."""
-    draws = told.get("draws")
-    return {
-        "independent": "Every decision is an answer of its own.",
-        "pooled": f"At most {draws} answers were asked for the same prompt in a run; further "
-        "decisions on it were drawn with the chance these give, and are not independent answers.",
-        "logprobs": "One answer for the same prompt in a run gave the chance of a repost; "
-        "decisions were drawn with it.",
-    }.get(str(told.get("sampling")), "")
 
 
 def _number(value: Any, digits: int = 3) -> str:

@@ -26,6 +26,7 @@ from mesa_llmspread._validation import (
 )
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.networks import Network, as_network
+from mesa_llmspread.profiles import trait_levels
 from mesa_llmspread.rng import RNGLike, as_seed
 from mesa_llmspread.transmission import TransmissionLaw, check_memory
 
@@ -105,7 +106,7 @@ def simulate(
     steps: int = 50,
     replicates: int = 1,
     feed: Feed = "persistent",
-    profiles: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,
+    profiles: npt.ArrayLike | None = None,
     rng: RNGLike = None,
     threads: int | None = None,
 ) -> Ensemble:
@@ -131,10 +132,10 @@ def simulate(
         Number of runs; the first ones do not change when there are more.
     feed : {"persistent", "new"}, default "persistent"
         Whether a post stays visible for good, or in the step after it only.
-    profiles : sequence of int, shape (n,), optional
-        Index of each agent's profile in ``all_profiles()``. If not given, profiles are drawn
-        uniformly for each replicate; latent classes are always drawn. Laws without profiles
-        take no notice.
+    profiles : sequence of int, shape (n,), or of float, shape (n, 5), optional
+        Index of each agent's profile in ``all_profiles()``, or its five trait levels. If not
+        given, profiles are drawn uniformly for each replicate; latent classes are always drawn.
+        Laws without profiles take no notice.
     rng : int, numpy.random.Generator or None
         Randomness; every replicate has a stream of its own.
     threads : int, optional
@@ -175,21 +176,17 @@ def simulate(
         check_memory(part)
     graph = as_network(network)
     check_contacts("network", network, int(graph.degrees.max()), "alpha", alpha)
-    starters = np.empty(0, np.int64)
-    if np.ndim(initial_infected) > 0:
-        starters = checked_indices("initial_infected", initial_infected, graph.n)
-        if len(np.unique(starters)) < len(starters):
-            raise ArgumentError("initial_infected", initial_infected, "name no agent twice")
-    number = initial_infected if np.ndim(initial_infected) == 0 else len(starters)
+    named = np.ndim(initial_infected) > 0
+    starters = checked_indices("initial_infected", initial_infected if named else [], graph.n)
+    if len(np.unique(starters)) < len(starters):
+        raise ArgumentError("initial_infected", initial_infected, "name no agent twice")
+    number = len(starters) if named else initial_infected
     n_starters = checked_starters(number, graph.n, "alpha", alpha)
     steps = checked_int("steps", steps, 0)
     replicates = checked_int("replicates", replicates, 1)
     workers = cpu_count() if threads is None else checked_int("threads", threads, 1)
-    given = None if profiles is None else checked_indices("profiles", profiles, 32)
-    if given is not None and len(given) != graph.n:
-        allowed = f"hold one index per agent: {graph.n}, not {len(given)}"
-        raise ArgumentError("profiles", profiles, allowed)
-    coded, codes = _coded(law, graph, feed, given if law.uses_profile else None)
+    people = None if profiles is None else _people(profiles, graph.n)
+    coded, codes = _coded(law, graph, feed, people if law.uses_profile else None)
 
     infected = np.empty((replicates, steps + 1), np.int64)
     seeds = np.random.SeedSequence(as_seed(rng)).generate_state(2 * replicates, np.uint64)
@@ -207,27 +204,43 @@ def simulate(
     return Ensemble(infected, graph.n)
 
 
+def _people(profiles: Any, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the row of each agent among different people, and the trait levels of those."""
+    if np.ndim(profiles) == 2:
+        rows = np.asarray(profiles, dtype=float)
+        levels, index = np.unique(rows, axis=0, return_inverse=True)
+    else:
+        levels, index = trait_levels(), checked_indices("profiles", profiles, 32)
+    if levels.shape[1] != 5 or index.size != n:
+        wanted = f"hold one index, or a row of five trait levels, for each of n={n} agents"
+        raise ArgumentError("profiles", profiles, wanted)
+    return index.ravel(), levels
+
+
 def _coded(
-    law: TransmissionLaw, network: Network, feed: Feed, given: npt.NDArray[np.int64] | None
+    law: TransmissionLaw,
+    network: Network,
+    feed: Feed,
+    people: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | None,
 ) -> tuple[Law, npt.NDArray[Any]]:
     """Return a law, and the code that every agent starts with, as the compiled loop takes them."""
     from mesa_llmspread.simulation._kernels import Law
 
-    if given is not None and len(law.mixture_components()) > 1:
+    if people is not None and len(law.mixture_components()) > 1:
         allowed = f"be left out for {law}, whose latent classes use them"
-        raise ArgumentError("profiles", given, allowed)
-    shares, laws = zip(*([(1.0, law)] if given is not None else law.classes()), strict=True)
+        raise ArgumentError("profiles", people[0], allowed)
+    shares, laws = zip(*(law.classes() if people is None else [(1.0, law)]), strict=True)
     memories = {part.memory for part in laws}
     if feed == "new" and "cumulative" in memories and len(memories) > 1:
         raise ArgumentError("law", law, "have classes that all count past neighbours, or none")
     cuts = np.cumsum(shares)[:-1]
     # The laws by class, first or later occasion (where it matters) and count.
     occasions = np.array([1, 2] if "first_repeat" in memories else [1])
-    profiles = np.arange(32 if given is not None else 1)[:, None, None]
+    index, levels = people or (np.zeros(network.n, np.int64), trait_levels()[:1])
+    profile = (levels > 0) @ [16, 8, 4, 2, 1]
     number = np.arange(network.degrees.max() + 1)
-    table = np.concatenate(
-        [part.evaluate(number, occasions[:, None], profile=profiles) for part in laws]
-    )
+    seen = {"profile": profile[:, None, None], "levels": levels[:, None, None]}
+    table = np.concatenate([part.evaluate(number, occasions[:, None], **seen) for part in laws])
     classes, _, counts = table.shape
     count_bits = (counts - 1).bit_length()
     class_shift = count_bits + (len(occasions) - 1).bit_length()
@@ -248,10 +261,8 @@ def _coded(
         class_cuts=_in_53_bits(cuts),
         offline=float(law.evaluate(0, direct=True)) if law.offline else 0.0,
     )
-    codes = np.zeros(network.n, np.min_scalar_type(4 * listed - 1))
-    if given is not None:
-        codes[:] = given << class_shift
-    return coded, codes
+    kind = np.min_scalar_type(4 * listed - 1)
+    return coded, (index << class_shift).astype(kind)
 
 
 def _in_53_bits(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:

@@ -6,17 +6,21 @@ Equations and the compiled engine run on these, to be compared with the model's 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread.data.run_info import RunInfo
-from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.data import RunInfo, SpreadData
+from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.networks import Network, make_network
-from mesa_llmspread.profiles import by_code
+from mesa_llmspread.profiles import Trait, by_code
 from mesa_llmspread.rng import Streams
+from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["dealt_profiles", "network_of", "profile_counts"]
+__all__ = ["dealt_profiles", "network_of", "profile_shares"]
+
+Floats = npt.NDArray[np.float64]
 
 
 def network_of(info: RunInfo, network: Network | None = None) -> Network | None:
@@ -68,35 +72,65 @@ def network_of(info: RunInfo, network: Network | None = None) -> Network | None:
     return None
 
 
-def profile_counts(info: RunInfo) -> npt.NDArray[np.int64]:
-    """Count the agents of each of the 32 profiles in a run.
+def profile_shares(data: SpreadData, runs: Sequence[int], law: TransmissionLaw) -> Floats:
+    """Return the share of each of the 32 profiles among the agents of some runs, for equations.
 
     Parameters
     ----------
-    info : RunInfo
-        The run's.
+    data : SpreadData
+    runs : sequence of int
+    law : TransmissionLaw
+        Which the equations are of.
 
     Returns
     -------
-    ndarray of int, shape (32,)
+    ndarray of float, shape (32,)
         In the order of ``all_profiles()``.
+
+    Raises
+    ------
+    UndefinedClosureError
+        If the law uses trait levels, and the agents have others than the 32 profiles.
     """
-    return by_code(info.known("profiles")).astype(np.int64)
+    if law.uses_traits and not all(_is_binary(_levels(data, run)) for run in runs):
+        raise UndefinedClosureError(
+            "law", law, "not use trait levels, where agents have others than the 32 profiles"
+        )
+    counts = np.sum([by_code(data.info[run].known("profiles")) for run in runs], axis=0)
+    return np.asarray(counts / counts.sum())
 
 
-def dealt_profiles(info: RunInfo, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+def dealt_profiles(
+    data: SpreadData, run: int, rng: np.random.Generator
+) -> npt.NDArray[np.intp] | Floats:
     """Return the profiles that a run had, in random order of the agents.
 
     Parameters
     ----------
-    info : RunInfo
-        The run's.
+    data : SpreadData
+    run : int
     rng : numpy.random.Generator
         Randomness.
 
     Returns
     -------
-    ndarray of int, shape (n,)
-        One index, 0 to 31, per agent.
+    ndarray
+        As ``simulate`` takes them: one index, 0 to 31, per agent; or five trait levels, where
+        they are known and not those of the 32 profiles.
     """
-    return rng.permutation(np.repeat(np.arange(32), profile_counts(info)))
+    info, levels = data.info[run], _levels(data, run)
+    if len(levels) == info.n and np.isfinite(levels).all() and not _is_binary(levels):
+        return rng.permutation(levels)
+    counts = by_code(info.known("profiles")).astype(int)
+    return rng.permutation(np.repeat(np.arange(32), counts))
+
+
+def _levels(data: SpreadData, run: int) -> Floats:
+    """Return the trait levels of the agents that a record knows of a run."""
+    agents = data.agents[data.agents["run"] == run]
+    return agents[[trait.value for trait in Trait]].to_numpy()
+
+
+def _is_binary(levels: Floats) -> bool:
+    """Return whether all levels are those of the 32 profiles."""
+    return bool((np.abs(levels) == 1).all())

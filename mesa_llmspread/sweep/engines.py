@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from mesa_llmspread.data import RunInfo
-from mesa_llmspread.data.collected import model_tables
 from mesa_llmspread.data.files import record_files
 from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.data.schema import SCHEMA, arrow_table
+from mesa_llmspread.data.tables import model_tables
 from mesa_llmspread.deciders import RateDecider, as_decider
 from mesa_llmspread.events import as_event
 from mesa_llmspread.exceptions import ArgumentError, BudgetExceededError
@@ -148,7 +148,7 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
     profiles = None
     if law.uses_profile:
         drawn = sample_profiles(n, given["population"], streams.population)
-        profiles = [profile.index for profile in drawn]
+        profiles = [one.levels if law.uses_traits else one.index for one in drawn]
     infected = simulate(
         law,
         network,

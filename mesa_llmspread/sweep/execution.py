@@ -256,7 +256,9 @@ def _finish(sweep: Sweep, outcomes_of: Any, on_error: str, progress: str) -> Swe
         jobs[row["run"]] = Job(row["run"], cell, row["rng"], manifest["steps"], manifest["engine"])
     # None: the bar is shown on a terminal only.
     hidden = {"none": True, "bar": False, "auto": bool(os.environ.get("CI")) or None}[progress]
-    outcomes = outcomes_of(list(jobs.values()), language.with_store(manifest["llm"], sweep.path))
+    llm = language.with_store(manifest["llm"], sweep.path)
+    llm = language.with_servers(llm, language.models_of(sweep.design.cells))
+    outcomes = outcomes_of(list(jobs.values()), llm)
     failed, halt = 0, None
     with (
         tqdm(total=len(jobs), desc="runs", unit="run", disable=hidden, file=sys.stderr) as bar,

@@ -19,12 +19,13 @@ import pandas as pd
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.deciders import LLMDecider, language_model
 from mesa_llmspread.deciders.llm.addresses import public_address
+from mesa_llmspread.deciders.llm.local import addresses, use_addresses
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.sweep.arguments import arguments_of
 
 __all__ = [
     *("LIMITS", "checked_options", "decider_of", "forget_deciders", "models_of", "share_of"),
-    *("template_hashes", "with_store"),
+    *("template_hashes", "with_servers", "with_store"),
 ]
 
 #: Options that may change when a sweep goes on: none of them changes a decision.
@@ -34,6 +35,10 @@ LIMITS = (
 )
 
 _PREFIX = "llm:"
+# Among the options of workers: where local models are served.
+_SERVED = "served"
+# Most calls under way at one time, over all workers, if no other number is given.
+_AT_ONCE = 32
 _OPTIONS = inspect.signature(LLMDecider).parameters
 
 
@@ -129,6 +134,26 @@ def with_store(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return {**options, "store": store}
 
 
+def with_servers(options: Mapping[str, Any], models: list[str]) -> dict[str, Any]:
+    """Start the servers of local models, and return options with their addresses for workers.
+
+    Parameters
+    ----------
+    options : mapping
+        The sweep's options.
+    models : list of str
+        From :func:`models_of`.
+
+    Returns
+    -------
+    dict
+    """
+    found = [decider_of(text, options).client.local for text in models]
+    for local in filter(None, found):
+        local.serve()
+    return {**options, _SERVED: addresses()} if any(found) else dict(options)
+
+
 def share_of(options: Mapping[str, Any], workers: int) -> dict[str, Any]:
     """Return the options of one worker, which has its share of what may be sent.
 
@@ -148,13 +173,13 @@ def share_of(options: Mapping[str, Any], workers: int) -> dict[str, Any]:
     Examples
     --------
     >>> share_of({"requests_per_minute": 600, "max_concurrency": 8, "max_calls": 100}, 4)
-    {'max_concurrency': 2, 'requests_per_minute': 150.0, 'max_calls': 100}
+    {'requests_per_minute': 150.0, 'max_concurrency': 2, 'max_calls': 100}
     """
-    share = {"max_concurrency": _OPTIONS["max_concurrency"].default, **options}
+    share = dict(options)
     for name in ("requests_per_minute", "tokens_per_minute"):
         if share.get(name) is not None:
             share[name] /= workers
-    share["max_concurrency"] = max(1, share["max_concurrency"] // workers)
+    share["max_concurrency"] = max(1, (share.get("max_concurrency") or _AT_ONCE) // workers)
     return share
 
 
@@ -182,7 +207,9 @@ def decider_of(decider: Any, options: Mapping[str, Any]) -> Any:
 # Limits per minute hold only as long as runs share the decider that counts.
 @lru_cache(maxsize=64)
 def _language_model(text: str, options: str) -> LLMDecider:
-    return language_model(text, **json.loads(options))
+    arguments = json.loads(options)
+    use_addresses(arguments.pop(_SERVED, ()))
+    return language_model(text, **arguments)
 
 
 def forget_deciders() -> None:

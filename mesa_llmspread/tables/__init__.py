@@ -5,9 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from mesa_llmspread.exceptions import UnknownNameError
+from mesa_llmspread.tables.comparison import TableComparison, compare_tables
 from mesa_llmspread.tables.response_table import ResponseTable
 
-__all__ = ["ResponseTable", "load_table", "table_names"]
+__all__ = [
+    "DEFAULT_TABLE",
+    "ResponseTable",
+    "TableComparison",
+    "compare_tables",
+    "load_table",
+    "table_names",
+]
+
+#: The shipped table that decides where nothing else is named: that of the largest model.
+DEFAULT_TABLE = "qwen2.5-coder-0.5b"
 
 _FOLDER = Path(__file__).parent
 

@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mesa_llmspread._words import html_table
+from mesa_llmspread._words import counted, html_table
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError
 from mesa_llmspread.io import new_folder
 from mesa_llmspread.profiles import Trait, all_profiles, codes
 
-__all__ = ["COLUMNS", "ResponseTable"]
+__all__ = ["CELL", "COLUMNS", "ResponseTable"]
 
 #: One row per profile, event and occasion: the probability of a repost and its 95 % interval.
 COLUMNS = ("profile", "event", "direct", "contacts", "exposure_count", "p", "low", "high")
 
-_CELL = ["profile", "event", "direct", "contacts", "exposure_count"]
+#: What distinguishes the rows.
+CELL = ["profile", "event", "direct", "contacts", "exposure_count"]
+_TIMES = {1: "first time", 2: "second time", 3: "third time"}
 _FILES = ("table.parquet", "manifest.json")
 
 
@@ -164,10 +166,34 @@ class ResponseTable:
         result = pd.DataFrame(rows, [*sources, "interactions"], columns=["df", "share"])
         return result.assign(share=result["share"] / result["share"].sum())
 
-    def __repr__(self) -> str:
-        from mesa_llmspread._words import counted
+    def describe(self) -> str:
+        """Return in words what the table shows: levels, the spread over profiles, what matters.
 
-        occasions = len(self.frame[_CELL[2:]].drop_duplicates())
+        Returns
+        -------
+        str
+            One sentence per line.
+        """
+        frame = self.frame
+        occasions = frame.groupby(CELL[2:], sort=False)["p"].mean()
+        profiles = frame.groupby("profile")["p"].mean()
+        shares = self.variance()["share"].drop("interactions").sort_values(ascending=False)
+        explained = ", ".join(f"{source} {share:.0%}" for source, share in shares.items())
+        return "\n".join(
+            [
+                "P(repost) on average: "
+                + "; ".join(f"{_occasion(cell)} {p:.2f}" for cell, p in occasions.items())
+                + ".",
+                f"Profiles differ from {profiles.min():.2f} ({profiles.idxmin()}) to "
+                f"{profiles.max():.2f} ({profiles.idxmax()}), standard deviation "
+                f"{profiles.std(ddof=0):.3f}.",
+                f"Of the variance of the logits, these explain: {explained}; "
+                f"the rest, interactions, {self.variance()['share']['interactions']:.0%}.",
+            ]
+        )
+
+    def __repr__(self) -> str:
+        occasions = len(self.frame[CELL[2:]].drop_duplicates())
         profiles, events = self.frame["profile"].nunique(), self.frame["event"].nunique()
         parts = [
             counted(profiles, "profile"),
@@ -178,6 +204,13 @@ class ResponseTable:
 
     def _repr_html_(self) -> str:
         return html_table(repr(self), {name: str(value) for name, value in self.info.items()})
+
+
+def _occasion(cell: Any) -> str:
+    """Return an occasion in words: direct, contacts, exposure_count."""
+    direct, contacts, count = cell
+    where = "in the media" if direct else f"from {counted(int(contacts), 'neighbour')}"
+    return f"{where}, {_TIMES.get(int(count), f'{count}th time')}"
 
 
 def logit(p: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -202,7 +235,7 @@ def _check_frame(frame: Any) -> None:
             ~frame[["p", "low", "high"]].apply(lambda x: x.between(0, 1)).all(axis=1),
             "p within 0 and 1",
         ),
-        (frame.duplicated(_CELL), "every cell once"),
+        (frame.duplicated(CELL), "every cell once"),
     ):
         if len(frame) == 0 or bad.any():
             raise ArgumentError(

@@ -14,15 +14,9 @@ from __future__ import annotations
 from mesa_llmspread.transmission.contract import check_law, check_memory
 from mesa_llmspread.transmission.conversions import probability_to_rate, rate_to_probability
 from mesa_llmspread.transmission.exposures import ExposureArrays
+from mesa_llmspread.transmission.heterogeneity import ByProfile, ByTraits, TwoClass
 from mesa_llmspread.transmission.law import TransmissionLaw
-from mesa_llmspread.transmission.laws import (
-    SI,
-    ByProfile,
-    FirstRepeat,
-    OnlineOffline,
-    SingleMultiple,
-    TwoClass,
-)
+from mesa_llmspread.transmission.laws import SI, FirstRepeat, OnlineOffline, SingleMultiple
 from mesa_llmspread.transmission.registry import (
     law_names,
     parse_law,
@@ -33,6 +27,7 @@ from mesa_llmspread.transmission.registry import (
 __all__ = [
     "SI",
     "ByProfile",
+    "ByTraits",
     "ExposureArrays",
     "FirstRepeat",
     "OnlineOffline",

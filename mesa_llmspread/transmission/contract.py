@@ -16,8 +16,8 @@ from mesa_llmspread.transmission.registry import resolve_law
 
 __all__ = ["check_law", "check_memory"]
 
-# Numbers of contacts on which declarations are tried.
-_CONTACTS = np.arange(6)
+# Numbers of contacts, and profiles, on which declarations are tried.
+_CONTACTS, _PROFILES = np.arange(6), np.arange(32)[:, None]
 
 
 def check_memory(law: TransmissionLaw) -> None:
@@ -39,22 +39,21 @@ def check_memory(law: TransmissionLaw) -> None:
     if law.memory not in MEMORIES:
         raise ArgumentError(f"{law.name}.memory", law.memory, f"be one of {', '.join(MEMORIES)}")
     occasion = 2 if law.memory == "first_repeat" else 1
-    _same(law, "exposure_count", {"exposure_count": occasion}, {"exposure_count": 7})
+    changes: dict[str, tuple[Any, Any]] = {"exposure_count": (occasion, 7)}
     if law.memory != "cumulative":
-        _same(law, "cumulative", {}, {"cumulative": _CONTACTS + 3})
-
-
-def _same(law: TransmissionLaw, column: str, one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Raise if a law has other probabilities for two kinds of exposures."""
-    first, second = law.evaluate(_CONTACTS, **one), law.evaluate(_CONTACTS, **other)
-    if not np.array_equal(first, second):
-        raise ArgumentError(
-            f"{law.name}.memory",
-            law.memory,
-            f"declare what prob() depends on: it depends on {column} "
-            "(memory = 'first_repeat' tells the first exposure from later ones, 'cumulative' "
-            "counts all who have posted; other laws run on SpreadModel only)",
+        changes["cumulative"] = None, _CONTACTS + 3
+    for column, values in changes.items():
+        first, second = (
+            law.evaluate(_CONTACTS, profile=_PROFILES, **{column: value}) for value in values
         )
+        if not np.array_equal(first, second):
+            raise ArgumentError(
+                f"{law.name}.memory",
+                law.memory,
+                f"declare what prob() depends on: it depends on {column} "
+                "(memory = 'first_repeat' tells the first exposure from later ones, 'cumulative' "
+                "counts all who have posted; other laws run on SpreadModel only)",
+            )
 
 
 def check_law(law: type[TransmissionLaw] | TransmissionLaw | str, **options: Any) -> None:
@@ -91,8 +90,9 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
     unknown = (set(law.labels) | set(law.bounds)) - set(law.parameters)
     yield not unknown, f"name only parameters in labels and bounds, not {', '.join(unknown)}"
     seen = _mixed(200)
-    for end in (0, 1):
-        law.replace({name: ends[end] for name, ends in _finite(law).items()}).checked_prob(seen)
+    for end in zip(*law.parameter_bounds.values(), strict=True):
+        values = np.where(np.isfinite(end), end, list(law.parameters.values())).tolist()
+        law.replace(dict(zip(law.parameters, values, strict=True))).checked_prob(seen)
     yield law.replace(law.parameters) == law, "be equal to a copy with its values"
     copies = (copy.deepcopy(law), pickle.loads(pickle.dumps(law)))
     yield all(one == law for one in copies), "be equal after pickling: define it in a module"
@@ -102,9 +102,11 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
         np.array_equal(chance[order], law.prob(seen[order])),
         "decide every exposure by itself, whatever the others in the arrays",
     )
-    by_profile = law.evaluate(_CONTACTS[:, None], profile=np.arange(32))
-    differs = np.ptp(by_profile, axis=1).any()
+    differs = np.ptp(law.evaluate(_CONTACTS, profile=_PROFILES), axis=0).any()
     yield law.uses_profile or not differs, "declare uses_profile = True"
+    levels = np.array([-2.0, -1.0, -0.5])[:, None, None] * np.ones(5)
+    differs = np.ptp(law.evaluate(np.tile(_CONTACTS, (3, 1)), levels=levels), axis=0).any()
+    yield law.uses_traits or not differs, "declare uses_traits = True"
     online = law.evaluate(_CONTACTS)
     yield (
         not law.independent_contacts or np.allclose(online, 1 - (1 - online[1]) ** _CONTACTS),
@@ -125,27 +127,11 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
         )
 
 
-def _finite(law: TransmissionLaw) -> dict[str, tuple[float, float]]:
-    """Return the limits of the parameters, and ordinary numbers where they are infinite."""
-    return {
-        name: (
-            low if np.isfinite(low) else law.parameters[name],
-            high if np.isfinite(high) else law.parameters[name],
-        )
-        for name, (low, high) in law.parameter_bounds.items()
-    }
-
-
 def _mixed(size: int) -> ExposureArrays:
     """Return exposures of all kinds."""
     rng = np.random.default_rng(0)
-    contacts = rng.integers(0, 9, size)
-    return ExposureArrays(
-        contacts,
-        rng.integers(1, 5, size),
-        (contacts == 0) | (rng.random(size) < 0.3),
-        rng.integers(0, 32, size),
-        contacts + rng.integers(0, 3, size),
-        step=rng.integers(1, 50, size),
-        agent=rng.integers(0, 100, size),
-    )
+    limits = {"exposure_count": (1, 5), "profile": (0, 32), "step": (1, 50), "agent": (0, 100)}
+    columns = {name: rng.integers(*ends, size) for name, ends in limits.items()}
+    contacts, more = rng.integers(0, [[9], [3]], (2, size))
+    direct = (contacts == 0) | (rng.random(size) < 0.3)
+    return ExposureArrays(contacts, direct=direct, cumulative=contacts + more, **columns)

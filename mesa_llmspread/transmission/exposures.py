@@ -38,11 +38,9 @@ class ExposureArrays:
         Visible posts, each weighted by its age; ``contacts`` if not given.
     step, agent : array_like of int, default 0
         When, and who.
-
-    Attributes
-    ----------
-    traits : ndarray of float, shape (n, 5)
-        The profile's trait levels in z-score units, in the order O C E A N.
+    levels : array_like of float, shape (n, 5), optional
+        The agents' trait levels in standard deviations, in the order O C E A N; those of the
+        profiles if not given. Laws read them as :attr:`traits`.
 
     Examples
     --------
@@ -58,23 +56,27 @@ class ExposureArrays:
     weight: Any = None
     step: Any = 0
     agent: Any = 0
+    levels: Any = None
 
     def __post_init__(self) -> None:
         self.cumulative = self.contacts if self.cumulative is None else self.cumulative
         self.weight = self.contacts if self.weight is None else self.weight
-        names = self.__slots__
+        names = self.__slots__[:-1]
         columns = (np.asarray(getattr(self, name), _TYPES.get(name)) for name in names)
         for name, column in zip(names, np.broadcast_arrays(*columns), strict=True):
             setattr(self, name, np.atleast_1d(column))
+        if self.levels is not None:
+            self.levels = np.broadcast_to(np.asarray(self.levels, float), (len(self), 5))
 
     @property
     def traits(self) -> npt.NDArray[np.float64]:
-        """The profiles' trait levels, shape (n, 5), in the order O C E A N."""
-        return trait_levels()[self.profile]
+        """The agents' trait levels, shape (n, 5), in the order O C E A N."""
+        return trait_levels()[self.profile] if self.levels is None else self.levels
 
     def __len__(self) -> int:
         return len(self.contacts)
 
     def __getitem__(self, kept: Any) -> ExposureArrays:
         """Return some of the exposures: a slice, a mask, or indices."""
-        return ExposureArrays(*(getattr(self, name)[kept] for name in self.__slots__))
+        columns = (getattr(self, name) for name in self.__slots__)
+        return ExposureArrays(*(None if column is None else column[kept] for column in columns))

@@ -52,6 +52,8 @@ class TransmissionLaw(ABC):
         Whether every contact acts on its own, ``p = 1 - (1 - p_one)**m``.
     uses_profile : bool
         Whether :meth:`prob` depends on ``profile`` or ``traits``.
+    uses_traits : bool
+        Whether it depends on the trait levels as numbers, beyond what the profile's code tells.
     nested_in : tuple of str
         Names of laws of which this one is a special case.
 
@@ -75,6 +77,7 @@ class TransmissionLaw(ABC):
     memory: ClassVar[str] = "none"
     independent_contacts: ClassVar[bool] = False
     uses_profile: ClassVar[bool] = False
+    uses_traits: ClassVar[bool] = False
     nested_in: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -83,9 +86,9 @@ class TransmissionLaw(ABC):
             raise RenamedError(f"{cls.__name__}.words", vars(cls)["words"], "labels")
 
     def __post_init__(self) -> None:
-        limits = self.parameter_bounds
-        for name, value in self.parameters.items():
-            object.__setattr__(self, name, checked_number(name, value, *limits[name]))
+        for name in _parameter_names(type(self)):
+            limits = self.bounds.get(name, (0.0, 1.0))
+            object.__setattr__(self, name, checked_number(name, getattr(self, name), *limits))
         for name, known in self.choices.items():
             check_name(name, getattr(self, name), known)
 
@@ -283,6 +286,7 @@ class TransmissionLaw(ABC):
         direct: Numbers = False,
         profile: Numbers = 0,
         cumulative: Numbers | None = None,
+        levels: Numbers | None = None,
     ) -> Floats:
         """Return the probability of posting, for arrays of any shapes that broadcast.
 
@@ -290,6 +294,8 @@ class TransmissionLaw(ABC):
         ----------
         contacts, exposure_count, direct, profile, cumulative : array_like
             As in :class:`ExposureArrays`.
+        levels : array_like of float, optional
+            Trait levels, along one more axis of 5; those of the profiles if not given.
 
         Returns
         -------
@@ -304,6 +310,8 @@ class TransmissionLaw(ABC):
         counted = contacts if cumulative is None else cumulative
         arrays = np.broadcast_arrays(contacts, exposure_count, direct, profile, counted)
         seen = ExposureArrays(*(array.ravel() for array in arrays))
+        if levels is not None:
+            seen.levels = np.broadcast_to(levels, (*arrays[0].shape, 5)).reshape(-1, 5)
         return self.checked_prob(seen).reshape(arrays[0].shape)
 
     def checked_prob(self, seen: ExposureArrays) -> Floats:
@@ -380,15 +388,11 @@ class _AtProfile(TransmissionLaw):
         self._declare(memory=self.law.memory, independent_contacts=self.law.independent_contacts)
 
     @property
-    def name(self) -> str:
-        return f"{self.law}[{codes()[self.profile]}]"
-
-    @property
     def parameters(self) -> dict[str, float]:
         return self.law.parameters
 
     def prob(self, seen: ExposureArrays) -> Floats:
-        return self.law.prob(dataclasses.replace(seen, profile=self.profile))
+        return self.law.prob(dataclasses.replace(seen, profile=self.profile, levels=None))
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.law}[{codes()[self.profile]}]"

@@ -1,70 +1,142 @@
-"""The laws themselves: one rate, and five ways in which one rate can be too few."""
+"""The laws of a single rate, and those in which contacts or occasions differ.
+
+All of the family act per contact or per occasion; how is defined once, in :class:`FamilyLaw`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread._validation import check_name, checked_probability
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission.exposures import ExposureArrays
 from mesa_llmspread.transmission.law import TransmissionLaw
 
-__all__ = ["SI", "ByProfile", "FirstRepeat", "OnlineOffline", "SingleMultiple", "TwoClass"]
+__all__ = [
+    "PER_CONTACT",
+    "SI",
+    "FamilyLaw",
+    "FirstRepeat",
+    "OnlineOffline",
+    "Per",
+    "RateLaw",
+    "SingleMultiple",
+    "Terms",
+]
 
 Floats = npt.NDArray[np.float64]
 Terms = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+Per = Literal["contact", "occasion"]
+
+#: What a chance is, for readers: per contact, and per occasion.
+PER_CONTACT, PER_OCCASION = "each posting neighbour, each step", "each step with a post in view"
 
 
-def _any_of(beta: float | Floats, contacts: npt.NDArray[Any]) -> Floats:
-    """Return the probability that at least one of m independent contacts succeeds."""
-    return 1.0 - (1.0 - beta) ** contacts
+class FamilyLaw(TransmissionLaw):
+    """A law with one chance at each exposure, which acts per contact or per occasion.
 
+    Per contact, every post in view acts on its own, ``p = 1 - (1 - chance)**m``; per occasion, the
+    agent decides once whatever their number, ``p = chance`` if ``m >= 1``. A law of the family has
+    a field ``per``.
+    """
 
-class _RateLaw(TransmissionLaw):
-    """A law of which one rate acts at each exposure: all of it stands in ``rate_terms``."""
+    per: Per
+
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"per": ("contact", "occasion")}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._declare(independent_contacts=self.per == "contact")
+        if self.per == "occasion":
+            labels = self.labels.items()
+            self._declare(
+                labels={name: text.replace(PER_CONTACT, PER_OCCASION) for name, text in labels},
+                nested_in=tuple(f'{name}(per="occasion")' for name in self.nested_in),
+            )
+
+    @abstractmethod
+    def chance(self, seen: ExposureArrays) -> Floats:
+        """Return the chance of one contact, or of the occasion, at each exposure."""
+
+    def acting(self, seen: ExposureArrays) -> npt.NDArray[Any]:
+        """Return how many chances act at each exposure."""
+        return seen.weight if self.per == "contact" else np.minimum(seen.contacts, 1)
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        index, contacts = cast("Terms", self.rate_terms(seen))
-        return _any_of(np.array(list(self.parameters.values()))[index], contacts)
+        spared = (1.0 - self.chance(seen)) ** self.acting(seen)
+        if self.offline:
+            spared *= np.where(seen.direct, 1.0 - self.parameters["alpha"], 1.0)
+        return 1.0 - spared
+
+    def at_profile(self, profile: int) -> TransmissionLaw:
+        """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
+        if not self.uses_profile:
+            return self
+        return SI(float(self.chance(ExposureArrays(1, profile=profile))[0]), per=self.per)
+
+
+class RateLaw(FamilyLaw):
+    """A law of which one parameter is the chance at each exposure."""
+
+    @abstractmethod
+    def rate_index(self, seen: ExposureArrays) -> npt.NDArray[np.intp]:
+        """Return which parameter acts at each exposure."""
+
+    def chance(self, seen: ExposureArrays) -> Floats:
+        """Return the parameter that acts at each exposure."""
+        return np.array(list(self.parameters.values()))[self.rate_index(seen)]
+
+    def rate_terms(self, seen: ExposureArrays) -> Terms | None:
+        """Return the rates and how many act; see :meth:`TransmissionLaw.rate_terms`."""
+        return self.rate_index(seen), self.acting(seen)
 
 
 @dataclass(frozen=True)
-class SI(_RateLaw):
+class SI(RateLaw):
     """One rate: every contact, every step, with the same probability.
 
-    ``p = 1 - (1 - beta)**m``
+    ``p = 1 - (1 - beta)**m``; per occasion, ``p = beta`` if ``m >= 1``
 
     Parameters
     ----------
     beta : float
         Probability that one posting neighbour makes the agent post in one step.
+    per : {"contact", "occasion"}, default "contact"
+        Whether each posting neighbour acts on its own, or the agent makes one decision per
+        occasion whatever their number. So in every law that has the option.
 
     Examples
     --------
     >>> SI(0.5).evaluate([0, 1, 2])
     array([0.  , 0.5 , 0.75])
+    >>> SI(0.5, per="occasion").evaluate([0, 1, 2])
+    array([0. , 0.5, 0.5])
     """
 
     beta: float
+    per: Per = "contact"
 
-    labels: ClassVar[Mapping[str, str]] = {"beta": "each posting neighbour, each step"}
-    independent_contacts: ClassVar[bool] = True
-    nested_in: ClassVar = ("OnlineOffline", "FirstRepeat", "TwoClassKnown", "ByProfile")
+    labels: ClassVar[Mapping[str, str]] = {"beta": PER_CONTACT}
+    nested_in: ClassVar = ("OnlineOffline", "FirstRepeat", "TwoClassKnown", "ByProfile", "ByTraits")
 
-    def rate_terms(self, seen: ExposureArrays) -> Terms:
-        """Return one rate for every contact (:meth:`TransmissionLaw.rate_terms`)."""
-        return np.zeros(len(seen), dtype=np.intp), seen.contacts
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.per == "occasion":
+            also = ("SingleMultiple", 'SingleMultiple(count="cumulative")')
+            self._declare(nested_in=(*self.nested_in, *also))
+
+    def rate_index(self, seen: ExposureArrays) -> npt.NDArray[np.intp]:
+        """Return the one rate for every exposure."""
+        return np.zeros(len(seen), dtype=np.intp)
 
 
 @dataclass(frozen=True)
-class OnlineOffline(TransmissionLaw):
+class OnlineOffline(FamilyLaw):
     """Two ways in: the event itself, seen through the media, and the neighbours' posts.
 
     ``p = 1 - (1 - alpha)**direct * (1 - beta)**m``
@@ -75,6 +147,8 @@ class OnlineOffline(TransmissionLaw):
         Probability that seeing the event itself in a step makes the agent post.
     beta : float
         Probability that one posting neighbour makes the agent post in one step.
+    per : {"contact", "occasion"}, default "contact"
+        As for :class:`SI`.
 
     Examples
     --------
@@ -84,21 +158,20 @@ class OnlineOffline(TransmissionLaw):
 
     alpha: float
     beta: float
+    per: Per = "contact"
 
     labels: ClassVar[Mapping[str, str]] = {
         "alpha": "the event itself, each step it is seen",
-        "beta": "each posting neighbour, each step",
+        "beta": PER_CONTACT,
     }
-    independent_contacts: ClassVar[bool] = True
 
-    def prob(self, seen: ExposureArrays) -> Floats:
-        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        not_offline = np.where(seen.direct, 1.0 - self.alpha, 1.0)
-        return 1.0 - not_offline * (1.0 - self.beta) ** seen.contacts
+    def chance(self, seen: ExposureArrays) -> Floats:
+        """Return the one online rate for every exposure."""
+        return np.full(len(seen), self.beta)
 
 
 @dataclass(frozen=True)
-class FirstRepeat(_RateLaw):
+class FirstRepeat(RateLaw):
     """Novelty: one probability for the first time an agent sees the news, another for again.
 
     Per contact, ``p = 1 - (1 - b)**m``; per occasion, ``p = b`` if ``m >= 1``; with
@@ -109,8 +182,7 @@ class FirstRepeat(_RateLaw):
     beta_first, beta_repeat : float
         Probability at the first and at each later exposure occasion.
     per : {"contact", "occasion"}, default "contact"
-        Whether each posting neighbour acts on its own, or the agent makes one decision per
-        occasion whatever their number.
+        As for :class:`SI`.
 
     Examples
     --------
@@ -120,31 +192,25 @@ class FirstRepeat(_RateLaw):
 
     beta_first: float
     beta_repeat: float
-    per: Literal["contact", "occasion"] = "contact"
+    per: Per = "contact"
 
     labels: ClassVar[Mapping[str, str]] = {
         "beta_first": "the first time an agent sees it",
         "beta_repeat": "each time it sees it again",
     }
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"per": ("contact", "occasion")}
     memory: ClassVar[str] = "first_repeat"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._declare(independent_contacts=self.per == "contact")
-
-    def rate_terms(self, seen: ExposureArrays) -> Terms:
-        """Return one rate for first exposures, one for others; see TransmissionLaw."""
-        acting = seen.contacts if self.per == "contact" else np.minimum(seen.contacts, 1)
-        return (seen.exposure_count > 1).astype(np.intp), acting
+    def rate_index(self, seen: ExposureArrays) -> npt.NDArray[np.intp]:
+        """Return one rate for first exposures, one for others."""
+        return (seen.exposure_count > 1).astype(np.intp)
 
 
 @dataclass(frozen=True)
-class SingleMultiple(_RateLaw):
+class SingleMultiple(RateLaw):
     """Social reinforcement: one probability for a single posting neighbour, another for several.
 
     ``p = beta_single`` if the count is 1, ``beta_multiple`` if it is 2 or more (and no
-    decision without a visible post).
+    decision without a visible post): one decision per occasion, as there is no other form.
 
     Parameters
     ----------
@@ -163,185 +229,22 @@ class SingleMultiple(_RateLaw):
     beta_single: float
     beta_multiple: float
     count: Literal["current", "cumulative"] = "current"
+    per: Per = "occasion"
 
     labels: ClassVar[Mapping[str, str]] = {
         "beta_single": "each step with one posting neighbour",
         "beta_multiple": "each step with several posting neighbours",
     }
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"count": ("current", "cumulative")}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "count": ("current", "cumulative"),
+        "per": ("occasion",),
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._declare(memory="none" if self.count == "current" else "cumulative")
 
-    def rate_terms(self, seen: ExposureArrays) -> Terms:
-        """Return one rate for one neighbour, one for several; see TransmissionLaw."""
+    def rate_index(self, seen: ExposureArrays) -> npt.NDArray[np.intp]:
+        """Return one rate for one neighbour, one for several."""
         counted = seen.contacts if self.count == "current" else seen.cumulative
-        return (counted > 1).astype(np.intp), np.minimum(seen.contacts, 1)
-
-
-@dataclass(frozen=True)
-class TwoClass(_RateLaw):
-    """Two kinds of agents: some repost readily, the others hardly.
-
-    ``p = 1 - (1 - b)**m`` with ``b = beta_high`` or ``beta_low`` by the agent's class.
-
-    Parameters
-    ----------
-    beta_low, beta_high : float
-        Probability that one posting neighbour makes an agent of the class post in one step.
-    share_high : float, default 0.5
-        Share of the high class where the classes are latent: nobody knows who is in
-        which, and every agent is in the high class with this probability.
-    high : collection of str, optional
-        Codes of the profiles that make up the high class, where the classes are known;
-        ``share_high`` is then not used.
-
-    Notes
-    -----
-    With latent classes :meth:`prob` is the average over both, right for an agent of which
-    nothing is known yet; :meth:`mixture_components` gives the law of each class.
-
-    Examples
-    --------
-    >>> TwoClass(0.0, 0.5, high={"OCEAN"}).evaluate(1, profile=[0, 31])
-    array([0. , 0.5])
-    """
-
-    beta_low: float
-    beta_high: float
-    share_high: float = 0.5
-    high: frozenset[str] | None = None
-
-    labels: ClassVar[Mapping[str, str]] = {
-        "beta_low": "each posting neighbour, each step, in the low class",
-        "beta_high": "each posting neighbour, each step, in the high class",
-        "share_high": "share of agents in the high class",
-    }
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.high is None:
-            return
-        if not isinstance(self.high, Iterable):
-            raise ArgumentTypeError("high", self.high, "a collection of profile codes")
-        high = frozenset([self.high] if isinstance(self.high, str) else self.high)
-        for code in high:
-            check_name("high", code, codes())
-        self._declare(
-            high=high, uses_profile=True, independent_contacts=True, nested_in=("ByProfile",)
-        )
-
-    @property
-    def name(self) -> str:
-        """``TwoClass``, or ``TwoClassKnown`` where the classes are known."""
-        return "TwoClass" if self.high is None else "TwoClassKnown"
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """The parameters' values; the share is one where the classes are latent."""
-        values = super().parameters
-        if self.high is not None:
-            del values["share_high"]
-        return values
-
-    def is_high(self, profile: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Return which profiles (indices) belong to a known high class."""
-        high = self.high or frozenset()
-        return np.array([code in high for code in codes()])[np.asarray(profile, dtype=int)]
-
-    def prob(self, seen: ExposureArrays) -> Floats:
-        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        if self.high is not None:
-            return super().prob(seen)
-        return sum(
-            (share * law.prob(seen) for share, law in self.mixture_components()),
-            start=np.zeros(len(seen)),
-        )
-
-    def rate_terms(self, seen: ExposureArrays) -> Terms | None:
-        """Return one rate for each known class (:meth:`TransmissionLaw.rate_terms`)."""
-        if self.high is None:
-            return None
-        return self.is_high(seen.profile).astype(np.intp), seen.contacts
-
-    def mixture_components(self) -> list[tuple[float, TransmissionLaw]]:
-        """Return the classes, where they are latent; see :meth:`TransmissionLaw.classes`."""
-        if self.high is not None:
-            return [(1.0, self)]
-        return [(1.0 - self.share_high, SI(self.beta_low)), (self.share_high, SI(self.beta_high))]
-
-    def at_profile(self, profile: int) -> TransmissionLaw:
-        """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
-        if self.high is None:
-            return self
-        return SI(self.beta_high if self.is_high(profile) else self.beta_low)
-
-
-@dataclass(frozen=True)
-class ByProfile(_RateLaw):
-    """One rate for each of the 32 profiles.
-
-    ``p = 1 - (1 - betas[profile])**m``
-
-    Parameters
-    ----------
-    betas : sequence of 32 floats, or mapping of code to float
-        Probability that one posting neighbour makes an agent of the profile post in one
-        step; a sequence follows the order of ``all_profiles()``.
-
-    Examples
-    --------
-    >>> ByProfile([0.1] * 31 + [0.5]).evaluate(1, profile=[0, 31])
-    array([0.1, 0.5])
-    """
-
-    betas: tuple[float, ...]
-
-    independent_contacts: ClassVar[bool] = True
-    uses_profile: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        betas: Any = self.betas
-        if isinstance(betas, Mapping):
-            if wrong := sorted(set(codes()) ^ set(betas)):
-                raise ArgumentError("betas", wrong, "have exactly the 32 profile codes")
-            betas = [betas[code] for code in codes()]
-        if not isinstance(betas, Sequence | np.ndarray) or isinstance(betas, str):
-            raise ArgumentTypeError("betas", betas, "32 probabilities, or a mapping from codes")
-        if len(betas) != 32:
-            raise ArgumentError("betas", self.betas, f"hold 32 probabilities, not {len(betas)}")
-        given = zip(codes(), betas, strict=True)
-        self._declare(
-            betas=tuple(checked_probability(f"betas[{code!r}]", beta) for code, beta in given)
-        )
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        """The 32 rates, by profile code."""
-        return dict(zip(codes(), self.betas, strict=True))
-
-    @classmethod
-    def option_names(cls) -> set[str]:
-        """Return the names of the fields that are not parameters: none."""
-        return set()
-
-    @classmethod
-    def example(cls, **options: Any) -> ByProfile:
-        """Return a law with some allowed values; see :meth:`TransmissionLaw.example`."""
-        return cls((0.5,) * 32)
-
-    def replace(self, values: Mapping[str, float]) -> ByProfile:
-        """Return the same law with other rates; see :meth:`TransmissionLaw.replace`."""
-        return ByProfile(tuple({**self.parameters, **values}.values()))
-
-    def rate_terms(self, seen: ExposureArrays) -> Terms:
-        """Return one rate per profile (:meth:`TransmissionLaw.rate_terms`)."""
-        return seen.profile, seen.contacts
-
-    def at_profile(self, profile: int) -> TransmissionLaw:
-        """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
-        return SI(self.betas[profile])
-
-    def __str__(self) -> str:
-        return f"ByProfile(32 rates, {min(self.betas):g} to {max(self.betas):g})"
+        return (counted > 1).astype(np.intp)

@@ -9,15 +9,9 @@ from typing import Any, TypeVar
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.plugins import find_part
+from mesa_llmspread.transmission.heterogeneity import ByProfile, ByTraits, TwoClass
 from mesa_llmspread.transmission.law import TransmissionLaw
-from mesa_llmspread.transmission.laws import (
-    SI,
-    ByProfile,
-    FirstRepeat,
-    OnlineOffline,
-    SingleMultiple,
-    TwoClass,
-)
+from mesa_llmspread.transmission.laws import SI, FirstRepeat, OnlineOffline, SingleMultiple
 
 __all__ = ["law_names", "parse_call", "parse_law", "register_law", "resolve_law"]
 
@@ -25,7 +19,7 @@ LawType = TypeVar("LawType", bound=type[TransmissionLaw])
 
 _LAWS: dict[str, type[TransmissionLaw]] = {
     law.__name__: law
-    for law in (SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile)
+    for law in (SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile, ByTraits)
 }
 
 _BUILT_IN = frozenset(_LAWS)
@@ -77,7 +71,7 @@ def law_names() -> list[str]:
     Examples
     --------
     >>> sorted(law_names())[:3]
-    ['ByProfile', 'FirstRepeat', 'OnlineOffline']
+    ['ByProfile', 'ByTraits', 'FirstRepeat']
     """
     return list(_LAWS)
 
@@ -115,28 +109,26 @@ def resolve_law(
     if isinstance(law, str):
         name, args, given = parse_call(law, "law", "be the name of a law")
         kind = _find(name, "law")
-        if args or given.keys() - kind.option_names():
-            return resolve_law(parse_law(law), **options)
-        options = {**given, **options}
-    elif isinstance(law, TransmissionLaw):
+        has_values = args or given.keys() - kind.option_names()
+        law, options = (parse_law(law), options) if has_values else (kind, {**given, **options})
+    if isinstance(law, TransmissionLaw):
         if not options:
             return law
-        kind, options = type(law), {**law.options, **options}
-    elif isinstance(law, type) and issubclass(law, TransmissionLaw):
-        kind = law
-    else:
+        options = {**law.options, **options}
+        law = type(law)
+    if not (isinstance(law, type) and issubclass(law, TransmissionLaw)):
         raise ArgumentTypeError("law", law, "a name, a TransmissionLaw class or a TransmissionLaw")
-    if inspect.isabstract(kind):
+    if inspect.isabstract(law):
         raise ArgumentTypeError("law", law, "a law that has a prob() method")
     for option in options:
-        check_name("option", option, sorted(kind.option_names()) or ("(none)",))
+        check_name("option", option, sorted(law.option_names()) or ("(none)",))
     try:
-        return kind.example(**options)
+        return law.example(**options)
     except TypeError as error:
         if isinstance(error, ArgumentTypeError):
             raise
         wanted = f"be given as a law with its values ({error})"
-        raise ArgumentError("law", kind.__name__, wanted) from error
+        raise ArgumentError("law", law.__name__, wanted) from error
 
 
 def parse_law(text: str, argument: str = "law") -> TransmissionLaw:
@@ -165,7 +157,7 @@ def parse_law(text: str, argument: str = "law") -> TransmissionLaw:
     Examples
     --------
     >>> parse_law("SI(0.05)")
-    SI(beta=0.05)
+    SI(beta=0.05, per='contact')
     """
     name, args, keywords = parse_call(
         text, argument, "be a law with its values, such as 'SI(0.05)' or 'FirstRepeat(0.2, 0.04)'"

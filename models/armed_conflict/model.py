@@ -49,7 +49,7 @@ class ArmedConflict:
     network: str | Network | EdgeList = "random_regular"
     initial_infected: int = 10
     feed: str = "persistent"
-    decider: str | Decider = "traits"
+    decider: str | Decider = "table"
     rng: int = 1
 
     def models(self) -> Iterator[SpreadModel]:

@@ -13,13 +13,15 @@ from mesa_llmspread import (
     LLMDecider,
     Network,
     SpreadData,
+    analyse,
     bundled_events,
     concat,
     read_edgelist,
     read_events,
+    write_report,
 )
 from mesa_llmspread._words import p_words
-from mesa_llmspread.analysis.event_analysis import Analysis, analyse
+from mesa_llmspread.analysis.event_analysis import Analysis
 from mesa_llmspread.cli.shared import (
     ApiBase,
     Force,
@@ -38,7 +40,6 @@ from mesa_llmspread.deciders.llm.cost_estimate import total
 from mesa_llmspread.events import select_events
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.io import first_free, new_folder
-from mesa_llmspread.reporting.report import write_report
 from models.armed_conflict.model import ArmedConflict
 
 RESULTS = Path("results/armed_conflict")
@@ -117,7 +118,7 @@ def run(
         network="random_regular" if edges is None else edges,
         initial_infected=initial_infected,
         feed=feed,
-        decider=as_decider(decider or "traits") if model is None else LLMDecider(model, **options),
+        decider=as_decider(decider or "table") if model is None else LLMDecider(model, **options),
         rng=rng,
     )
     if isinstance(experiment.decider, LLMDecider):

@@ -37,8 +37,8 @@ PARAMETERS: dict[str, Any] = {
     },
     "decider": {
         "type": "Select",
-        "value": "traits",
-        "values": ["traits", "SI(0.05)", "FirstRepeat(0.2, 0.04)"],
+        "value": "table",
+        "values": ["table", "traits", "SI(0.05)", "FirstRepeat(0.2, 0.04)"],
         "label": "Who decides",
     },
     "initial_infected": {

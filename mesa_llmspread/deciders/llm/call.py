@@ -15,20 +15,28 @@ import pydantic
 from mesa_llmspread.deciders.base import Decision, Outcome
 from mesa_llmspread.deciders.llm.prompts import MAX_POST_LENGTH, Messages
 
-__all__ = ["ANSWER_VERSION", "Answer", "Call", "fingerprint"]
-
-#: Changes whenever the fields of :class:`Answer` do.
-ANSWER_VERSION = "1"
+__all__ = ["ANSWER_VERSIONS", "Answer", "AnswerAlone", "Call", "fingerprint"]
 
 
-class Answer(pydantic.BaseModel):
-    """What a model must answer: JSON with exactly these fields."""
+class AnswerAlone(pydantic.BaseModel):
+    """What a model must answer where nobody reads its words; more fields are ignored."""
+
+    model_config = pydantic.ConfigDict(extra="ignore", strict=True)
+
+    repost: bool
+
+
+class Answer(AnswerAlone):
+    """What a model must answer where others read its words: JSON with exactly these fields."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
-    repost: bool
     post: str = pydantic.Field(max_length=MAX_POST_LENGTH)
     reason: str = pydantic.Field(max_length=MAX_POST_LENGTH)
+
+
+#: Change whenever the fields do.
+ANSWER_VERSIONS = {Answer: "1", AnswerAlone: "alone-1"}
 
 
 def fingerprint(content: Any) -> str:
@@ -139,5 +147,5 @@ class Call:
         if self.answer is None:
             return Decision(Outcome.FAILED, reason=f"{self.error}: {self.detail}", key=self.key)
         answer, outcome = json.loads(self.answer), Outcome(self.outcome)
-        post = answer["post"] if outcome is Outcome.REPOST else ""
-        return Decision(outcome, post, answer["reason"], self.key)
+        post = answer.get("post", "") if outcome is Outcome.REPOST else ""
+        return Decision(outcome, post, answer.get("reason", ""), self.key)

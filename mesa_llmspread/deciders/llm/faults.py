@@ -35,8 +35,8 @@ class Fault(Exception):
     Parameters
     ----------
     kind : str
-        A kind of failure of one decision; or ``"fatal"`` or ``"unreachable"`` if no other call
-        would do better.
+        A kind of failure of one decision; or ``"fatal"``, ``"no_logprobs"`` or
+        ``"unreachable"`` if no other call would do better.
     detail : str
         What happened, safe to show.
     retry_after : float, optional
@@ -45,7 +45,7 @@ class Fault(Exception):
 
     def __init__(
         self,
-        kind: FailureKind | Literal["fatal", "unreachable"],
+        kind: FailureKind | Literal["fatal", "no_logprobs", "unreachable"],
         detail: str,
         retry_after: float | None = None,
     ) -> None:

@@ -26,6 +26,7 @@ from typing import Any, cast
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from mesa_llmspread._validation import check_name
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -38,7 +39,9 @@ from mesa_llmspread.profiles import _QUALIFIERS, Profile, Trait
 __all__ = ["PERSONA_PIECES", "PIECES", "SHIPPED", "PromptTemplate", "as_template"]
 
 #: The templates that come with the package.
-SHIPPED = ("standard", "paraphrase", "decline_first", "no_persona")
+SHIPPED = ("standard", "paraphrase", "decline_first", "no_persona", "persona_first")
+#: Where the personality may stand: beside the occasion and the question, or before all else.
+PERSONA_PLACES = ("beside", "first")
 
 _FOLDER = Path(__file__).with_name("templates")
 _LAYOUTS = {
@@ -76,7 +79,9 @@ PERSONA_PIECES: dict[str, tuple[str, ...]] = {
 _LABELS = ("name", "version")
 _ONE_LINE = (*_LABELS, "begin", "end", "post", "no_comment")
 # What the model has to answer; the form is the same in every language.
-_ANSWER_FIELDS = ("repost", "post", "reason")
+_ANSWER_FIELDS = {"answer": ("repost", "post", "reason"), "answer_alone": ("repost",)}
+# Two of them stand for markers in prompts.
+_CONTROL = {chr(code) for code in range(32)} - set("\n\t")
 _JINJA = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined)
 
 
@@ -89,7 +94,8 @@ class PromptTemplate:
     name, version : str
         What a record calls it; change one of them whenever the words change.
     words : mapping
-        The pieces by name (:data:`PIECES`), and ``persona``: True if the model is told a
+        The pieces by name (:data:`PIECES`); ``persona_place``, one of :data:`PERSONA_PLACES`;
+        and ``persona``: True if the model is told a
         personality in the words of :meth:`mesa_llmspread.Profile.describe`, False if it is told
         none, or a table with words for the traits (:data:`PERSONA_PIECES`).
 
@@ -114,10 +120,12 @@ class PromptTemplate:
     words: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        persona = self.words.get("persona")
+        words = dict(self.words)
+        check_name("persona_place", words.pop("persona_place", None), PERSONA_PLACES)
+        persona = words.get("persona")
         if not isinstance(persona, bool | Mapping):
             raise ArgumentTypeError("persona", persona, "true, false or a table of words")
-        texts = {"name": self.name, "version": self.version, **_flat(self.words)}
+        texts = {"name": self.name, "version": self.version, **_flat(words)}
         wanted = {"name": (), "version": (), **PIECES}
         if isinstance(persona, Mapping):
             wanted |= PERSONA_PIECES
@@ -127,21 +135,24 @@ class PromptTemplate:
             wanted["role"] = ()
         for piece in texts:
             if piece not in wanted:
-                raise UnknownNameError("piece", piece, [*wanted, "persona", "base"])
+                raise UnknownNameError(
+                    "piece", piece, [*wanted, "persona", "persona_place", "base"]
+                )
         if missing := [piece for piece in wanted if piece not in texts]:
             raise ArgumentError("pieces", sorted(texts), f"have {', '.join(missing)} too")
         for piece, text in texts.items():
             _check(piece, text, wanted[piece])
         if self.words["begin"] == self.words["end"]:
             raise ArgumentError("end", self.words["end"], "be another line than begin")
-        for name in _ANSWER_FIELDS:
-            if f'"{name}"' not in (answer := self.words["answer"]):
-                raise ArgumentError("answer", answer, f'name the field "{name}", in quotes')
+        for piece, fields in _ANSWER_FIELDS.items():
+            for name in fields:
+                if f'"{name}"' not in (answer := self.words[piece]):
+                    raise ArgumentError(piece, answer, f'name the field "{name}", in quotes')
         # A sample: jinja refuses what is not filled in.
-        self.render("system", persona="")
+        self.render("system", persona="", quoted=True, words=True)
         self.render(
-            "user", marker="", sign="", event="", before=2, direct=True, contacts=1, cumulative=2,
-            posts=["", "x"], number_of_posts=3,
+            "user", persona="", marker="", event_marker="", sign="", event="", before=2,
+            direct=True, contacts=1, cumulative=2, posts=["", "x"], number_of_posts=3,
         )  # fmt: skip
 
     def __hash__(self) -> int:
@@ -166,21 +177,14 @@ class PromptTemplate:
         -------
         str
         """
-        return _message(self, message).render(values)
+        return _message(self, message).render(beside=self.beside, **values)
 
-    def system(self, profile: Profile) -> str:
-        """Return the system message of a profile.
+    @property
+    def beside(self) -> bool:
+        """Whether the personality stands beside the question."""
+        return bool(self.words["persona_place"] == "beside")
 
-        Parameters
-        ----------
-        profile : Profile
-
-        Returns
-        -------
-        str
-        """
-        return _system(self, profile)
-
+    @lru_cache(maxsize=4096)  # noqa: B019 -- few templates, and as good as eternal
     def describe(self, profile: Profile) -> str:
         """Return a profile in the template's words.
 
@@ -302,11 +306,6 @@ def _message(template: PromptTemplate, message: str) -> jinja2.Template:
     )
 
 
-@lru_cache(maxsize=4096)
-def _system(template: PromptTemplate, profile: Profile) -> str:
-    return template.render("system", persona=template.describe(profile))
-
-
 def _source(text: str) -> str:
     """Return a piece as jinja's source, in which its text is string constants."""
     return "".join(
@@ -325,6 +324,8 @@ def _check(piece: str, text: Any, wanted: Iterable[str]) -> None:
         raise ArgumentTypeError(piece, text, "text, in quotes")
     if not text.strip():
         raise ArgumentError(piece, text, "not be blank")
+    if not set(text).isdisjoint(_CONTROL):
+        raise ArgumentError(piece, text, "hold no control characters")
     if piece in _ONE_LINE and len(text.splitlines()) > 1:
         raise ArgumentError(piece, text, "be a single line")
     names = " and ".join(f"{{{name}}}" for name in wanted) or "none"
@@ -364,7 +365,7 @@ def _with_base(table: dict[str, Any]) -> dict[str, Any]:
     """Return a file's table completed by its base."""
     base = table.pop("base", None)
     if base is None:
-        return {"persona": True, **table}
+        return {"persona": True, "persona_place": "beside", **table}
     if base not in SHIPPED:
         raise UnknownNameError("base", base, SHIPPED)
     return {**cast("dict[str, Any]", _shipped(base).words), **table}
