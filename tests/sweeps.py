@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 from pandas.testing import assert_frame_equal
 from waiting import eventually
 
 from mesa_llmspread import SpreadModel
 from mesa_llmspread.sweep import Design, Sweep
 
-__all__ = ["SMALL", "assert_same_results", "break_run", "small_design", "under_way"]
+__all__ = [
+    "BAD_RUN",
+    "SMALL",
+    "Fragile",
+    "assert_same_results",
+    "small_design",
+    "under_way",
+]
 
 
 SMALL = {"n": 60, "k": [4, 6], "decider": "SI({beta})", "beta": [0.05, 0.2]}
@@ -51,15 +57,17 @@ def under_way(out: Path, command: list[Any], **options: Any) -> Iterator[subproc
                     member.kill()
 
 
-def break_run(monkeypatch: pytest.MonkeyPatch, bad: int = 2) -> int:
-    """Make a run of the small design raise, and return its number."""
-    seed = int(small_design().table["rng"][bad])
-    whole = SpreadModel.run
+#: The run of the small design that fails with the model below, and its seed.
+BAD_RUN = 2
+_BAD_SEED = int(small_design().table["rng"][BAD_RUN])
 
-    def fragile(model: SpreadModel, steps: int) -> SpreadModel:
-        if model.streams.seed == seed:
+
+class Fragile(SpreadModel):
+    """A model that fails in one run of the small design, as long as it is broken."""
+
+    broken = True
+
+    def run(self, steps: int) -> SpreadModel:
+        if self.broken and self.streams.seed == _BAD_SEED:
             raise ZeroDivisionError("no luck")
-        return whole(model, steps)
-
-    monkeypatch.setattr(SpreadModel, "run", fragile)
-    return bad
+        return super().run(steps)

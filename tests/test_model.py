@@ -13,6 +13,7 @@ import pytest
 from errors import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
 
 from mesa_llmspread import (
     SI,
@@ -24,6 +25,7 @@ from mesa_llmspread import (
     RateDecider,
     ScriptedDecider,
     SingleMultiple,
+    SpreadAgent,
     SpreadModel,
     TwoClass,
     bundled_events,
@@ -331,6 +333,36 @@ def test_it_is_an_ordinary_mesa_model() -> None:
     agent.remove()
     assert len(model.agents) == 29
     assert model.grid.get_cell_list_contents([7]) == []
+
+
+class Neighbourly(SpreadAgent):
+    """An agent that looks at the grid when it is made."""
+
+    def __init__(self, model: SpreadModel, index: int, profile: Profile) -> None:
+        super().__init__(model, index, profile)
+        self.degree = model.grid.G.degree(index)
+
+
+def test_the_grid_is_the_same_whenever_it_is_first_used() -> None:
+    early = SpreadModel(n=60, k=4, decider="SI(0.3)", agent_class=Neighbourly, rng=1)
+    assert {agent.degree for agent in early.spreaders} == {4}
+    late = SpreadModel(n=60, k=4, decider="SI(0.3)", rng=1)
+    early.spreaders[5].remove()
+    late.spreaders[5].remove()
+    runs = [model.run(10).datacollector.get_model_vars_dataframe() for model in (early, late)]
+    assert_frame_equal(*runs)
+    for model in (early, late):
+        contents = [model.grid.get_cell_list_contents([node]) for node in range(60)]
+        placed = [[agent] for agent in model.spreaders]
+        assert contents == [*placed[:5], [], *placed[6:]]
+        assert sorted(model.grid.G.edges) == sorted(map(tuple, model.network.edges().tolist()))
+
+
+def test_posts_follow_the_edges_of_a_grid_that_is_changed() -> None:
+    model = SpreadModel(n=40, k=4, decider="SI(1.0)", initial_infected=1, rng=1)
+    model.grid.G.remove_edges_from(list(model.grid.G.edges))
+    model.run(3)
+    assert model.infected == 5  # the neighbours of the start had its post before
 
 
 @pytest.mark.skipif(not hasattr(mesa, "batch_run"), reason="Mesa 4 has no batch_run")

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from command_line import invoke
 from pandas.testing import assert_frame_equal
-from sweeps import SMALL, assert_same_results, break_run, small_design, under_way
+from sweeps import BAD_RUN, SMALL, assert_same_results, small_design, under_way
 
 from mesa_llmspread.exceptions import ArgumentError, DesignError, InputFileError
 from mesa_llmspread.sweep import Sweep, load, run
@@ -86,14 +86,14 @@ def test_a_sweep_that_is_stopped_says_how_to_go_on(tmp_path: Path) -> None:
     assert f"llmspread sweep {out} --resume" in said
 
 
-def test_the_command_reports_failed_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one_bad_run = break_run(monkeypatch)
+def test_the_command_reports_failed_runs(tmp_path: Path) -> None:
     file = tmp_path / "design.yaml"
     file.write_text(f"parameters: {json.dumps(SMALL)}\nreplicates: 2\nrng: 3\n")
-    result = invoke("sweep", tmp_path / "out", "--design", file, "--backend", "sequential")
+    words = ["--design", file, "--backend", "sequential", "--model", "sweeps:Fragile"]
+    result = invoke("sweep", tmp_path / "out", *words)
     assert result.exit_code == 1
     assert "7 done, 1 failed" in result.stdout
-    assert f"run {one_bad_run}: ZeroDivisionError" in result.stderr
+    assert f"run {BAD_RUN}: ZeroDivisionError" in result.stderr
 
 
 def test_the_command_takes_rows(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 from servers import ScriptedServer
-from sweeps import assert_same_results, break_run, small_design
+from sweeps import BAD_RUN, Fragile, assert_same_results, small_design
 
 from mesa_llmspread import SpreadData, SpreadModel, TraitDecider
+from mesa_llmspread.deciders import register_decider
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -98,46 +99,46 @@ def test_a_number_of_processes_is_checked(tmp_path: Path, n_jobs: Any) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_decider_that_cannot_answer_is_reported_before_any_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
+class Keyless(TraitDecider):
+    """A decider whose key is missing."""
 
-    def keyless(decider: TraitDecider) -> None:
-        asked.append(decider)
+    asked = 0
+
+    def check(self) -> None:
+        Keyless.asked += 1
         raise MissingKeyError("acme/one", ["ACME_KEY"])
 
-    monkeypatch.setattr(TraitDecider, "check", keyless)
-    design = Design({"n": 20, "decider": ["SI(0.1)", "traits"], "k": [4, 6]}, 3, rng=1)
+
+def test_a_decider_that_cannot_answer_is_reported_before_any_run(tmp_path: Path) -> None:
+    register_decider("keyless", Keyless)
+    design = Design({"n": 20, "decider": ["SI(0.1)", "keyless"], "k": [4, 6]}, 3, rng=1)
     with pytest.raises(DesignError) as caught:
         run(design, tmp_path / "out", backend="sequential")
     [problem] = caught.value.problems
     assert (problem.argument, problem.where) == ("decider", "row 2 and 1 more")
     assert "ACME_KEY" in problem.why
-    assert len(asked) == 1
+    assert Keyless.asked == 1
     assert not (tmp_path / "out").exists()
 
 
 def test_a_run_that_raises_is_recorded_and_done_again(
     small: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one_bad_run = break_run(monkeypatch)
-    first = run(small_design(), tmp_path, backend="sequential")
+    first = run(small_design(), tmp_path, model=Fragile, backend="sequential")
     assert first.runs["status"].tolist() == ["done"] * 2 + ["failed"] + ["done"] * 5
-    assert first.runs["error"][one_bad_run] == "ZeroDivisionError: no luck"
+    assert first.runs["error"][BAD_RUN] == "ZeroDivisionError: no luck"
     kept = json.loads((tmp_path / "failures" / "run-000002.json").read_text())
-    assert "fragile" in kept["traceback"]
-    assert one_bad_run not in first.counts["run"].to_numpy()
-    monkeypatch.undo()
-    again = run(small_design(), tmp_path, backend="sequential")
+    assert "sweeps.py" in kept["traceback"]
+    assert BAD_RUN not in first.counts["run"].to_numpy()
+    monkeypatch.setattr(Fragile, "broken", False)
+    again = run(small_design(), tmp_path, model=Fragile, backend="sequential")
     assert_same_results(small, again)
     assert not list((tmp_path / "failures").iterdir())
 
 
-def test_a_run_that_raises_can_stop_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    break_run(monkeypatch)
+def test_a_run_that_raises_can_stop_all(tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
-        run(small_design(), tmp_path, backend="sequential", on_error="raise")
+        run(small_design(), tmp_path, model=Fragile, backend="sequential", on_error="raise")
     assert (caught.value.run, caught.value.error) == (2, "ZeroDivisionError: no luck")
     assert caught.value.cell == {"n": 60, "k": 6, "decider": "SI({beta})", "beta": 0.05}
     states = load(tmp_path).runs["status"].tolist()
@@ -173,9 +174,8 @@ def test_progress_is_quiet_in_ci_and_counts_failures(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    break_run(monkeypatch)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     for ci, shown in (("", True), ("true", False)):
         monkeypatch.setenv("CI", ci)
-        run(small_design(), tmp_path / f"ci-{ci}", backend="sequential")
+        run(small_design(), tmp_path / f"ci-{ci}", model=Fragile, backend="sequential")
         assert ("failed=1" in capfd.readouterr().err) is shown

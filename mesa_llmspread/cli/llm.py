@@ -152,9 +152,7 @@ def prompt(
     template: Template = None,
     event: Annotated[str | None, Option(help="Id of a bundled event.")] = None,
     profile: Annotated[str, Option(help="A code such as OceAn.")] = "OceAn",
-    post: Annotated[
-        list[str] | None, Option(help="Text of a post in the feed; once for each post.")
-    ] = None,
+    post: Annotated[list[str] | None, Option(help="Text of a post, once for each.")] = None,
     before: Annotated[int, Option(help="How often the news was seen before.")] = 0,
 ) -> None:
     """Print the prompt of a language model that decides for an agent.

@@ -10,23 +10,9 @@ import typer
 from typer import Argument, Option
 
 from mesa_llmspread._validation import checked_int
+from mesa_llmspread.cli import shared
 from mesa_llmspread.cli.llm import measure, personas, prompt, store_app
-from mesa_llmspread.cli.shared import (
-    ApiBase,
-    Force,
-    MaxCalls,
-    MaxCost,
-    NetworkFile,
-    OnlyEstimate,
-    StoreFile,
-    Template,
-    check_output,
-    given,
-    keep_unfinished,
-    read_decisions,
-    read_network,
-    run_app,
-)
+from mesa_llmspread.cli.shared import Force, NetworkFile, OnlyEstimate, given, read_decisions
 from mesa_llmspread.cli.sweep import sweep_command
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.io import read_settings
@@ -55,31 +41,23 @@ def run(
     config: Annotated[Path | None, Option(help="YAML or JSON file of the settings below.")] = None,
     n: Annotated[int | None, Option(help="Agents (default: 200).")] = None,
     k: Annotated[int | None, Option(help="Neighbours per agent (default: 8).")] = None,
-    network: Annotated[
-        str | None, Option(help="Kind of network, or the file of its edges.")
-    ] = None,
+    network: Annotated[str | None, Option(help="Kind of network, or a file of edges.")] = None,
     event: Annotated[str | None, Option(help="Id of a bundled event.")] = None,
-    population: Annotated[
-        str | None, Option(help="uniform, norms, continuous, or a code such as OceAn.")
-    ] = None,
+    population: Annotated[str | None, Option(help="uniform, norms, continuous or a code.")] = None,
     decider: Annotated[
         str | None,
         Option(help="table (default), traits, a law such as 'SI(0.05)', or llm:MODEL."),
     ] = None,
-    initial_infected: Annotated[
-        int | None, Option(help="Agents who start the news (default: 10).")
-    ] = None,
+    initial_infected: Annotated[int | None, Option(help="Starting agents (default: 10).")] = None,
     feed: Annotated[str | None, Option(help="persistent or new.")] = None,
-    media_prob: Annotated[
-        float | None, Option(help="Probability per step of seeing the event itself.")
-    ] = None,
-    rng: Annotated[int | None, Option(help="Seed.")] = None,
-    steps: Annotated[int | None, Option(help="Largest number of steps (default: 50).")] = None,
-    api_base: ApiBase = None,
-    store: StoreFile = None,
-    template: Template = None,
-    max_calls: MaxCalls = None,
-    max_cost_usd: MaxCost = None,
+    media_prob: Annotated[float | None, Option(help="Chance per step to see the event.")] = None,
+    rng: shared.Seed = None,
+    steps: shared.Steps = None,
+    api_base: shared.ApiBase = None,
+    store: shared.StoreFile = None,
+    template: shared.Template = None,
+    max_calls: shared.MaxCalls = None,
+    max_cost_usd: shared.MaxCost = None,
     dry_run: OnlyEstimate = False,
     force: Force = False,
 ) -> None:
@@ -95,7 +73,7 @@ def run(
     from mesa_llmspread.model import SpreadModel
 
     if not dry_run:
-        check_output(out, force, store)
+        shared.check_output(out, force, store)
     settings = read_settings(config, _SETTINGS) if config else {}
     settings |= {name: values[name] for name in _SETTINGS if name in values}
     limit = checked_int("steps", settings.pop("steps", 50), 0)
@@ -122,7 +100,7 @@ def run(
     except BaseException as error:
         data = SpreadData.from_model(model) if model.clock else None
         done = f"{model.clock} of {limit} steps"
-        keep_unfinished(error, data, done, out, model.streams.seed, model.decider)
+        shared.keep_unfinished(error, data, done, out, model.streams.seed, model.decider)
         raise
     typer.echo(
         f"{model.infected} of {model.n} agents have posted after {model.clock} steps "
@@ -135,9 +113,7 @@ def run(
 @app.command()
 def fit(
     folder: Folder,
-    law: Annotated[
-        str | None, Option(help="Fit one law, such as FirstRepeat, instead of all.")
-    ] = None,
+    law: Annotated[str | None, Option(help="Only this law, such as FirstRepeat.")] = None,
 ) -> None:
     """Fit the laws to a record and print the table."""
     from mesa_llmspread.inference import compare
@@ -161,7 +137,7 @@ def report(folder: Folder, network: NetworkFile = None) -> None:
     from mesa_llmspread.analysis.event_analysis import analyse
     from mesa_llmspread.reporting.report import write_report
 
-    analysis = analyse(read_decisions(folder), read_network(network))
+    analysis = analyse(read_decisions(folder), shared.read_network(network))
     typer.echo(str(write_report(analysis, folder)))
 
 
@@ -174,15 +150,13 @@ def cascade(
     """Describe the tree along which the news travelled in one run."""
     from mesa_llmspread.analysis.cascades import cascade as trace
 
-    found = trace(read_decisions(folder), read_network(network), run=number, rng=0)
+    found = trace(read_decisions(folder), shared.read_network(network), run=number, rng=0)
     typer.echo(found.summary())
 
 
 @app.command()
 def events(
-    file: Annotated[
-        Path | None, Argument(help="A UCDP GED or ACLED export; the bundled events if none.")
-    ] = None,
+    file: Annotated[Path | None, Argument(help="A file of UCDP GED or ACLED.")] = None,
     text: Annotated[bool, Option("--text", help="Show the news texts.")] = False,
 ) -> None:
     """List events: the bundled ones, or those of a file."""
@@ -250,4 +224,4 @@ def main() -> NoReturn:
     # As with ``python -m``: parts of one's own are found in the working folder.
     if "" not in sys.path:
         sys.path.insert(0, "")
-    run_app(app)
+    shared.run_app(app)

@@ -24,30 +24,19 @@ if TYPE_CHECKING:
     from mesa_llmspread.networks import Network
 
 __all__ = [
-    "ApiBase",
-    "Force",
-    "MaxCalls",
-    "MaxCost",
-    "NetworkFile",
-    "OnlyEstimate",
-    "StoreFile",
-    "Template",
-    "check_output",
-    "given",
-    "keep_unfinished",
-    "read_decisions",
-    "read_network",
-    "run_app",
+    *("ApiBase", "Force", "MaxCalls", "MaxCost", "NetworkFile", "OnlyEstimate", "Seed", "Steps"),
+    *("StoreFile", "Template", "check_output", "given", "keep_unfinished", "read_decisions"),
+    *("read_network", "run_app"),
 ]
 
+Seed = Annotated[int | None, Option(help="Seed of all random draws.")]
+Steps = Annotated[int | None, Option(help="Largest number of steps (default: 50).")]
 ApiBase = Annotated[str | None, Option(help="Address of the language model's server.")]
 StoreFile = Annotated[Path | None, Option(help="File that keeps its calls, to resume and replay.")]
 Template = Annotated[str | None, Option(help="Template of its prompts: a name, or a .toml file.")]
 MaxCalls = Annotated[int | None, Option(help="Stop before it is called more often.")]
 MaxCost = Annotated[float | None, Option(help="Stop before its calls cost more.")]
-OnlyEstimate = Annotated[
-    bool, Option("--dry-run", help="Only estimate the calls of language models and their cost.")
-]
+OnlyEstimate = Annotated[bool, Option("--dry-run", help="Only estimate calls and their cost.")]
 Force = Annotated[bool, Option("--force", help="Replace a record in OUT, and all files beside it.")]
 NetworkFile = Annotated[Path | None, Option(help="The run's edge list, if it had one.")]
 
@@ -110,12 +99,9 @@ def keep_unfinished(
     typer.echo(f"\nStopped with {done} done: {kept}; {out} is as it was.", err=True)
     more = ": the results will be the same"
     if isinstance(decider, LLMDecider):
-        store = decider.caller.store
-        more = (
-            f" and --store {store.path}: no call that is kept is made again"
-            if store
-            else ("; with --store FILE no call would be made, and paid for, twice")
-        )
+        more = "; with --store FILE no call would be made, and paid for, twice"
+        if store := decider.caller.store:
+            more = f" and --store {store.path}: no call that is kept is made again"
     typer.echo(f"To finish, run the same command again, with --rng {rng}{more}.", err=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,51 +11,40 @@ import typer
 from typer import Argument, Option
 
 from mesa_llmspread._words import counted
-from mesa_llmspread.cli.shared import OnlyEstimate, given
+from mesa_llmspread.cli.shared import OnlyEstimate, Seed, Steps, given
 from mesa_llmspread.exceptions import ArgumentError, InputFileError
 from mesa_llmspread.io import read_settings
 
 if TYPE_CHECKING:
-    from mesa_llmspread.sweep.dry_run import DryRun
+    from mesa_llmspread.sweep import Sweep
 
 __all__ = ["read_design", "sweep_command"]
 
 _KEYS = ("parameters", "replicates", "rng", "model", "steps", "engine", "llm")
+_DESIGN = """YAML or JSON: parameters (lists, all combinations), replicates, rng, model, steps,
+engine, llm. CSV or Parquet: one row per combination."""
+_LLM = """An option of the language models for all runs together, such as max_cost_usd=5; once for
+each option."""
+_Model = Annotated[str | None, Option(metavar="package.module:MyModel", help="Your own model.")]
+_Option = Annotated[list[str] | None, Option(metavar="NAME=VALUE", help=_LLM)]
 
 
 def sweep_command(
     out: Annotated[Path, Argument(help="Folder of the sweep.")],
-    design: Annotated[
-        Path | None,
-        Option(
-            help="YAML or JSON: parameters (lists, all combinations), replicates, rng, model, "
-            "steps, engine, llm. CSV or Parquet: one row per combination."
-        ),
-    ] = None,
+    design: Annotated[Path | None, Option(help=_DESIGN)] = None,
     resume: Annotated[
-        bool, Option("--resume", help="Go on with the sweep in OUT: do what is left.")
+        bool, Option("--resume", help="Do what is left of the sweep in OUT.")
     ] = False,
     replicates: Annotated[int | None, Option(help="Runs per combination (default: 1).")] = None,
-    rng: Annotated[int | None, Option(help="Seed of the whole sweep.")] = None,
-    steps: Annotated[int | None, Option(help="Largest number of steps (default: 50).")] = None,
-    model: Annotated[
-        str | None, Option(metavar="package.module:MyModel", help="Your subclass of SpreadModel.")
-    ] = None,
+    rng: Seed = None,
+    steps: Steps = None,
+    model: _Model = None,
     engine: Annotated[str | None, Option(help="mesa or compiled (default: mesa).")] = None,
-    llm: Annotated[
-        list[str] | None,
-        Option(
-            metavar="NAME=VALUE",
-            help="An option of the language models, such as max_cost_usd=5 or "
-            "requests_per_minute=600, for all runs together; can be given repeatedly.",
-        ),
-    ] = None,
+    llm: _Option = None,
     dry_run: OnlyEstimate = False,
     backend: Annotated[str, Option(help="loky, dask or sequential.")] = "loky",
     n_jobs: Annotated[int | None, Option(help="Processes (default: -1, one per core).")] = None,
-    client: Annotated[
-        str | None, Option(help="Address of a Dask scheduler, for --backend dask.")
-    ] = None,
+    client: Annotated[str | None, Option(help="Address of a Dask scheduler.")] = None,
     on_error: Annotated[str, Option(help="record or raise.")] = "record",
     progress: Annotated[str, Option(help="auto, bar or none.")] = "auto",
 ) -> None:
@@ -63,8 +54,7 @@ def sweep_command(
     --resume only OUT is needed: it holds its design. Options override the design file. The calls
     of language models and their cost are estimated before the first one.
     """
-    from mesa_llmspread.sweep import Design, execution, load
-    from mesa_llmspread.sweep.dry_run import dry_run as estimate
+    from mesa_llmspread import sweep
     from mesa_llmspread.sweep.storage import holds_sweep
 
     if n_jobs is not None and backend == "sequential":
@@ -72,50 +62,44 @@ def sweep_command(
     if client is not None and backend != "dask":
         raise ArgumentError("--client", client, "stand with --backend dask")
     how = given(backend=backend, n_jobs=n_jobs, client=client, on_error=on_error, progress=progress)
-    settings = given(replicates=replicates, rng=rng, model=model, steps=steps, engine=engine)
+    settings = given(
+        design=design, replicates=replicates, rng=rng, model=model, steps=steps, engine=engine
+    )
     options = dict(map(_option, llm or ()))
+    if resume and settings:
+        raise ArgumentError("--resume", list(settings), "stand without what OUT itself holds")
     if resume:
-        if design is not None or settings:
-            named = ["design"] if design is not None else list(settings)
-            raise ArgumentError("--resume", named, "stand without what OUT itself holds")
-        found = estimate(load(out).design, out=out, llm=options)
+        go: Callable[..., Sweep] = partial(sweep.resume, out)
+        found = sweep.dry_run(sweep.load(out).design, out=out, llm=options)
     elif design is None:
         raise ArgumentError("--design", None, "name a file, unless there is --resume")
     else:
-        settings = {**read_design(design), **settings}
+        settings = {**read_design(settings.pop("design")), **settings}
         options = {**(settings.pop("llm", None) or {}), **options}
         how |= {name: settings.pop(name) for name in ("steps", "engine") if name in settings}
-        made = Design(**settings)
-        grows = holds_sweep(out) and not made.lacks(load(out).design)
-        found = estimate(
-            made, out=out if grows else None, steps=how.get("steps", 50), llm=options or None
-        )
-    _print_estimate(found, dry_run)
+        made = sweep.Design(**settings)
+        go = partial(sweep.run, made, out)
+        grows = holds_sweep(out) and not made.lacks(sweep.load(out).design)
+        begun = out if grows else None
+        found = sweep.dry_run(made, out=begun, steps=how.get("steps", 50), llm=options)
+    if dry_run and found.runs > 1:
+        shown = ["cell", "decider", "runs", "calls", "most_calls", "cost_usd", "most_cost_usd"]
+        typer.echo(found.cells[shown].to_string(index=False, na_rep="unknown"))
+    if dry_run or found.runs:
+        typer.echo(str(found))
     if dry_run:
         return
     try:
-        if resume:
-            sweep = execution.resume(out, llm=options or None, **how)
-        else:
-            sweep = execution.run(made, out, llm=options or None, **how)
+        done = go(llm=options or None, **how)
     except KeyboardInterrupt:
         _print_kept(out)
         raise
-    states = sweep.runs["status"].value_counts()
+    states = done.runs["status"].value_counts()
     typer.echo(f"{out}: " + ", ".join(f"{count} {name}" for name, count in states.items()))
     if "failed" in states:
-        first = sweep.runs[sweep.runs["status"] == "failed"].iloc[0]
+        first = done.runs[done.runs["status"] == "failed"].iloc[0]
         typer.echo(f"first failure, run {first['run']}: {first['error']}", err=True)
         raise typer.Exit(1)
-
-
-def _print_estimate(found: DryRun, always: bool) -> None:
-    """Print the expected calls of a sweep's language models, if there are any."""
-    if always and found.runs > 1:
-        shown = ["cell", "decider", "runs", "calls", "most_calls", "cost_usd", "most_cost_usd"]
-        typer.echo(found.cells[shown].to_string(index=False, na_rep="unknown"))
-    if always or found.runs:
-        typer.echo(str(found))
 
 
 def _print_kept(out: Path) -> None:
@@ -165,14 +149,11 @@ def read_design(path: Path) -> dict[str, Any]:
     """
     import pandas as pd
 
+    reader: Any = {".csv": pd.read_csv, ".parquet": pd.read_parquet}.get(path.suffix)
     try:
-        if path.suffix == ".csv":
-            return {"parameters": pd.read_csv(path)}
-        if path.suffix == ".parquet":
-            return {"parameters": pd.read_parquet(path)}
-    except OSError as error:
-        raise InputFileError(path, error.strerror or str(error)) from error
-    except ValueError as error:
+        if reader is not None:
+            return {"parameters": reader(path)}
+    except (OSError, ValueError) as error:
         raise InputFileError(path, f"cannot be read: {' '.join(str(error).split())}") from error
     settings = read_settings(path, _KEYS)
     if not isinstance(settings.get("parameters"), dict):

@@ -12,8 +12,7 @@ models decide, ``dry_run(design)`` estimates beforehand what that will cost.
 from __future__ import annotations
 
 from mesa_llmspread.sweep.design import Design
-from mesa_llmspread.sweep.dry_run import DryRun, dry_run
-from mesa_llmspread.sweep.execution import resume, run
+from mesa_llmspread.sweep.execution import DryRun, dry_run, resume, run
 from mesa_llmspread.sweep.fits import fit_cells, sensitivity
 from mesa_llmspread.sweep.results import Sweep, load
 

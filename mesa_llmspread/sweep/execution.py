@@ -1,4 +1,4 @@
-"""Do the runs of a design, and keep each on disk as soon as it is done."""
+"""Do the runs of a design, each kept on disk when it is done, or estimate what they will cost."""
 
 from __future__ import annotations
 
@@ -6,45 +6,63 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 from tqdm import tqdm
 
+from mesa_llmspread import exceptions
 from mesa_llmspread._validation import check_name, checked_int
-from mesa_llmspread.deciders import as_decider
-from mesa_llmspread.exceptions import (
-    ArgumentError,
-    ArgumentTypeError,
-    DesignError,
-    RunError,
-    SweepBudgetError,
-)
+from mesa_llmspread._words import counted
+from mesa_llmspread.deciders import LLMDecider, as_decider
+from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate, total
+from mesa_llmspread.events import as_event
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.model import SpreadModel
-from mesa_llmspread.sweep import language
-from mesa_llmspread.sweep.arguments import (
-    as_model,
-    failing,
-    model_arguments,
-    model_name,
-    problems_of,
-)
+from mesa_llmspread.sweep import arguments, language
+from mesa_llmspread.sweep.arguments import model_arguments, model_name
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Job, compiled_law
 from mesa_llmspread.sweep.results import Sweep
-from mesa_llmspread.sweep.storage import begin, save_outcome, tidy
+from mesa_llmspread.sweep.storage import begin, run_states, save_outcome, tidy
 from mesa_llmspread.sweep.workers import workers
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Backend", "Engine", "OnError", "Progress", "resume", "run"]
+__all__ = ["DryRun", "dry_run", "resume", "run"]
 
 Backend = Literal["loky", "dask", "sequential"]
 Engine = Literal["mesa", "compiled"]
 OnError = Literal["record", "raise"]
 Progress = Literal["auto", "bar", "none"]
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """The expected calls and cost of a sweep's language models, and the most they can be.
+
+    Attributes
+    ----------
+    cells : DataFrame
+        One row per cell in which a language model decides: ``cell``, the design's parameters,
+        ``runs``, and for these runs together the fields of ``total``.
+    total : CostEstimate
+        Of the whole sweep; a cost is None where the price of a model is unknown.
+    runs : int
+        Runs with a language model.
+    """
+
+    cells: pd.DataFrame
+    total: CostEstimate
+    runs: int
+
+    def __str__(self) -> str:
+        if not self.runs:
+            return "no language model is asked"
+        return f"{counted(self.runs, 'run')} with a language model: {self.total}"
 
 
 def run(
@@ -143,7 +161,7 @@ def run(
     _check_deciders(design.cells, engine, language.with_store(options, out), kind)
     asks = bool(language.models_of(design.cells))
     with workers(backend, n_jobs, client, kind, asks) as outcomes_of:
-        begin(out, design, kind, engine, steps, options)
+        begin(out, design, model=model_name(kind), engine=engine, steps=steps, llm=options)
         return _finish(Sweep(out), outcomes_of, on_error, progress)
 
 
@@ -190,12 +208,15 @@ def _checked_model(
     design: Design, model: type[SpreadModel] | str | None, engine: str
 ) -> type[SpreadModel]:
     """Return the model of a sweep, which must allow the design's parameters."""
-    kind, made_for = as_model(design.model if model is None else model), model_name(design.model)
+    kind, made_for = (
+        arguments.as_model(design.model if model is None else model),
+        model_name(design.model),
+    )
     if model_name(kind) != made_for:
         if made_for != model_name(SpreadModel):
             raise ArgumentError("model", model_name(kind), f"be the design's, {made_for}")
-        if problems := problems_of(design.cells, kind):
-            raise DesignError(problems)
+        if problems := arguments.problems_of(design.cells, kind):
+            raise exceptions.DesignError(problems)
     if engine == "compiled" and kind is not SpreadModel:
         allowed = f"be 'mesa' with {kind.__name__}, which is a model of your own"
         raise ArgumentError("engine", engine, allowed)
@@ -212,33 +233,27 @@ def _check_deciders(
             return
         cells = cells.assign(decider=known["decider"])
 
-    def check(arguments: dict[str, Any]) -> None:
+    def check(given: dict[str, Any]) -> None:
         if engine == "compiled":
-            compiled_law(arguments)
+            compiled_law(given)
         else:
-            as_decider(language.decider_of(arguments["decider"], llm)).check()
+            as_decider(language.decider_of(given["decider"], llm)).check()
 
     columns = ["decider", "media_prob", *(str(name) for name in cells if name not in known)]
-    problems = failing(cells, columns, check)
+    problems = arguments.failing(cells, columns, check)
     language.forget_deciders()
     if problems:
-        raise DesignError(problems)
+        raise exceptions.DesignError(problems)
 
 
 def _finish(sweep: Sweep, outcomes_of: Any, on_error: str, progress: str) -> Sweep:
     """Do what is missing or failed in a sweep."""
     runs, manifest = sweep.runs, sweep.manifest
     tidy(sweep.path, runs.loc[runs["status"] == "damaged", "run"].tolist())
-    jobs = {
-        row["run"]: Job(
-            row["run"],
-            {name: row[name] for name in sweep.design.parameters},
-            row["rng"],
-            manifest["steps"],
-            manifest["engine"],
-        )
-        for row in runs[runs["status"] != "done"].to_dict("records")
-    }
+    jobs = {}
+    for row in runs[runs["status"] != "done"].to_dict("records"):
+        cell = {name: row[name] for name in sweep.design.parameters}
+        jobs[row["run"]] = Job(row["run"], cell, row["rng"], manifest["steps"], manifest["engine"])
     # None: the bar is shown on a terminal only.
     hidden = {"none": True, "bar": False, "auto": bool(os.environ.get("CI")) or None}[progress]
     llm = language.with_store(manifest["llm"], sweep.path)
@@ -259,8 +274,95 @@ def _finish(sweep: Sweep, outcomes_of: Any, on_error: str, progress: str) -> Swe
                 failed += 1
                 bar.set_postfix(failed=failed)
                 if on_error == "raise":
-                    raise RunError(outcome.run, jobs[outcome.run].cell, outcome.error)
+                    raise exceptions.RunError(outcome.run, jobs[outcome.run].cell, outcome.error)
     sweep = Sweep(sweep.path)
     if halt is not None:
-        raise SweepBudgetError(halt, sweep.path, len(sweep.done), len(sweep.runs))
+        raise exceptions.SweepBudgetError(halt, sweep.path, len(sweep.done), len(sweep.runs))
     return sweep
+
+
+def dry_run(
+    design: Design,
+    *,
+    out: str | Path | None = None,
+    steps: int = 50,
+    llm: Mapping[str, Any] | None = None,
+    **assumptions: Any,
+) -> DryRun:
+    """Estimate the calls and the cost of a sweep's language models; nothing is asked of them.
+
+    Parameters
+    ----------
+    design : Design
+    out : path-like, optional
+        Folder of a sweep that was begun, and that the design is of or grows: only runs that
+        are not done count. Its own steps and options hold; ``llm`` changes limits.
+    steps, llm
+        As for :func:`~mesa_llmspread.sweep.run`.
+    **assumptions
+        ``chance``: see :func:`mesa_llmspread.deciders.llm.cost_estimate.estimate`.
+
+    Returns
+    -------
+    DryRun
+
+    Raises
+    ------
+    ArgumentError
+        If an option is not allowed.
+
+    Notes
+    -----
+    All calls of a run are counted; those that a store would answer are free, and are not
+    subtracted. The limits of ``llm`` are not applied: a smaller budget ends the sweep before it
+    is done.
+
+    Examples
+    --------
+    >>> from mesa_llmspread.sweep import Design
+    >>> design = Design({"n": 100, "decider": ["llm:openai/tiny", "SI(0.1)"]}, replicates=3)
+    >>> found = dry_run(design, steps=10)
+    >>> found.runs, found.total.calls, found.total.most_calls
+    (3, 1953, 15000)
+    """
+    if not isinstance(design, Design):
+        raise ArgumentTypeError("design", design, "a Design")
+    steps = checked_int("steps", steps, 0)
+    table = design.table
+    if out is not None:
+        sweep = Sweep(out)
+        steps, llm = sweep.manifest["steps"], {**sweep.manifest["llm"], **(llm or {})}
+        states = run_states(sweep.path, design.added_to(sweep.design).table)
+        table = states[states["status"] != "done"]
+    model, options = arguments.as_model(design.model), language.checked_options(llm, design.cells)
+    rows, estimates = [], []
+    for number, runs in table.groupby("cell"):
+        cell = {name: runs[name].tolist()[0] for name in design.parameters}
+        given = {**model_arguments(), **model_arguments(model)}
+        given |= arguments.arguments_of(cell, model)
+        decider = language.decider_of(given["decider"], {**options, "store": os.devnull})
+        if isinstance(decider, LLMDecider) and steps > 0:
+            one = _estimate(decider, given, steps, assumptions)
+            estimates.append(total([one] * len(runs)))
+            rows.append({"cell": number, **cell, "runs": len(runs), **vars(estimates[-1])})
+    language.forget_deciders()
+    names = [field.name for field in fields(CostEstimate)]
+    cells = pd.DataFrame(rows, columns=["cell", *design.parameters, "runs", *names])
+    return DryRun(cells, total(estimates), sum(row["runs"] for row in rows))
+
+
+def _estimate(
+    decider: LLMDecider, given: Mapping[str, Any], steps: int, assumptions: Mapping[str, Any]
+) -> CostEstimate:
+    """Estimate one run of a cell, from the arguments of its model."""
+    n, k, regular = given["n"], given["k"], given["network"] == "random_regular"
+    options = {
+        "event": as_event(given["event"]),
+        "profiles": n if given["population"] == "continuous" else 32,
+        **assumptions,
+    }
+    usual = decider.estimate(n, steps, k=max(1, k), **options)
+    # Where degrees differ, the most that an agent can see is more than k.
+    worst = usual if regular else decider.estimate(n, steps, k=max(1, n - 1), **options)
+    most = {name: value for name, value in vars(worst).items() if name.startswith("most_")}
+    return replace(usual, **most)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from matplotlib.figure import Figure
 
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.exceptions import ArgumentError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["plot_heatmap", "plot_rates"]
 
@@ -44,12 +40,11 @@ def plot_rates(table: pd.DataFrame, factor: str, series: str | None = None) -> F
         If there is nothing to draw.
     """
     check_name("factor", factor, [*map(str, table)])
-    if series is not None:
-        check_name("series", series, [*map(str, table)])
+    check_name("series", factor if series is None else series, [*map(str, table)])
     if "parameter" not in table or table["estimate"].isna().all():
         raise ArgumentError("table", list(table.columns), "hold rates, as fit_cells returns them")
     rates = table.dropna(subset=["estimate"]).groupby(["law", "parameter"], sort=False)
-    figure = _figure(3.6 * len(rates), 3.2)
+    figure = Figure(figsize=(3.6 * len(rates), 3.2), layout="constrained")
     axes = figure.subplots(1, len(rates), squeeze=False)[0]
     for axis, ((law, rate), part) in zip(axes, rates, strict=True):
         groups = [("", part)] if series is None else list(part.groupby(series, sort=False))
@@ -100,7 +95,8 @@ def plot_heatmap(table: pd.DataFrame, x: str, y: str, value: str) -> Figure:
     for name, column in (("x", x), ("y", y), ("value", value)):
         check_name(name, column, [*map(str, table)])
     grid = table.pivot_table(index=y, columns=x, values=value, aggfunc="mean", sort=True)
-    figure = _figure(1.6 + 0.7 * len(grid.columns), 1.4 + 0.45 * len(grid))
+    size = 1.6 + 0.7 * len(grid.columns), 1.4 + 0.45 * len(grid)
+    figure = Figure(figsize=size, layout="constrained")
     axis = figure.subplots()
     image = axis.imshow(grid, origin="lower", aspect="auto", cmap="viridis")
     for ticks, values in ((axis.set_xticks, grid.columns), (axis.set_yticks, grid.index)):
@@ -126,10 +122,3 @@ def _places(every: pd.Series, own: pd.Series, apart: float) -> npt.NDArray[np.fl
         return own.map(values.index).to_numpy(dtype=float) + apart
     gap = float(np.diff(values).min()) if len(values) > 1 else 1.0
     return own.to_numpy(dtype=float) + apart * gap
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Return an empty figure, in inches."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")

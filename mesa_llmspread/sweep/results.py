@@ -129,13 +129,9 @@ class Sweep:
         counts = _read("counts", [self.file(run) for run in self.done])
         counts["share"] = counts["infected"] / (counts["infected"] + counts["susceptible"])
         by_run = counts.groupby("run")
-        found = pd.DataFrame(
-            {
-                "final": by_run["share"].last(),
-                "half": counts[counts["share"] >= 0.5].groupby("run")["step"].min(),
-                "length": by_run["step"].max(),
-            }
-        )
+        half = counts[counts["share"] >= 0.5].groupby("run")["step"].min()
+        found = by_run.agg(final=("share", "last"), length=("step", "max"))
+        found.insert(1, "half", half)
         return self.design.table.merge(found, left_on="run", right_index=True)
 
     def data(self, runs: Sequence[int] | None = None) -> SpreadData:

@@ -20,8 +20,6 @@ from mesa_llmspread.data.files import FORMAT, read_info, write_files
 from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.exceptions import ArgumentError, InputFileError, OutputError
 from mesa_llmspread.io import is_free, make_folder, new_folder, write_whole
-from mesa_llmspread.model import SpreadModel
-from mesa_llmspread.sweep.arguments import model_name
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Outcome
 from mesa_llmspread.sweep.language import LIMITS, template_hashes
@@ -79,11 +77,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not {"design", "engine"} <= manifest.keys():
         raise InputFileError(file, "is not the manifest of a sweep")
     if (found := manifest.get("format")) != FORMAT:
-        raise InputFileError(
-            file,
-            f"has format {found}, and this version reads format {FORMAT} only: do the sweep again "
-            "in a new folder, with the same design and rng",
-        )
+        fix = "do the sweep again in a new folder, with the same design and rng"
+        problem = f"has format {found}, and this version reads format {FORMAT} only: {fix}"
+        raise InputFileError(file, problem)
     return manifest
 
 
@@ -97,14 +93,7 @@ def read_design(path: Path, manifest: dict[str, Any]) -> Design:
     return Design.from_table(table, made["seed"], made["origin"], manifest["model"])
 
 
-def begin(
-    path: Path,
-    design: Design,
-    model: type[SpreadModel],
-    engine: str,
-    steps: int,
-    llm: dict[str, Any],
-) -> None:
+def begin(path: Path, design: Design, **settings: Any) -> None:
     """Begin a sweep, or go on with the one that is there.
 
     Parameters
@@ -113,12 +102,9 @@ def begin(
     design : Design
         The same as before, or one with more cells or replicates; the runs that are there
         keep their numbers and seeds. If its seed was not given, that of the folder holds.
-    model : type of SpreadModel
-    engine : str
-    steps : int
-    llm : dict
-        Options of language models; :data:`~mesa_llmspread.sweep.language.LIMITS` among
-        them may change.
+    **settings
+        Name of the ``model``, ``engine``, ``steps``, and options of language models, ``llm``;
+        :data:`~mesa_llmspread.sweep.language.LIMITS` among these may change.
 
     Raises
     ------
@@ -127,13 +113,10 @@ def begin(
     OutputError
         If it holds something else, or cannot be written.
     """
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": FORMAT,
-        "model": model_name(model),
-        "engine": engine,
-        "steps": steps,
-        "llm": llm,
-        "templates": template_hashes(design.cells, llm),
+        **settings,
+        "templates": template_hashes(design.cells, settings["llm"]),
         "versions": package_versions(),
         "git": _git_commit(),
     }
@@ -142,13 +125,8 @@ def begin(
         smaller = read_design(path, before)
         _check_same(path, before, manifest, design.lacks(smaller))
         design = design.added_to(smaller)
-    manifest["design"] = {
-        "origin": design.origin,
-        "parameters": design.parameters,
-        "cells": len(design.cells),
-        "replicates": design.replicates,
-        "seed": design.seed,
-    }
+    made = {name: getattr(design, name) for name in ("origin", "parameters", "replicates", "seed")}
+    manifest["design"] = {**made, "cells": len(design.cells)}
     with contextlib.nullcontext(path) if there else new_folder(path) as folder:
         for name in ("runs", "failures"):
             make_folder(folder / name)
@@ -214,10 +192,11 @@ def tidy(path: Path, damaged: list[int]) -> None:
 
 def _check_same(path: Path, before: dict[str, Any], now: dict[str, Any], lacks: list[str]) -> None:
     """Validate that a folder's sweep is the one that is to go on."""
-    old, new = _fixed(before), _fixed(now)
+    old, new = ({**sweep, **sweep["llm"]} for sweep in (before, now))
+    fixed = sorted({"model", "engine", "steps", *before["llm"], *now["llm"]} - {*LIMITS})
     differences = [
         f"{name} is {old.get(name)!r} there and {new.get(name)!r} here"
-        for name in sorted({*old, *new})
+        for name in fixed
         if old.get(name) != new.get(name)
     ]
     differences += [
@@ -225,20 +204,10 @@ def _check_same(path: Path, before: dict[str, Any], now: dict[str, Any], lacks: 
         for decider, template in now["templates"].items()
         if template != before["templates"].get(decider, template)
     ]
-    differences += lacks
-    if differences:
-        raise ArgumentError(
-            "out",
-            str(path),
-            f"hold no other sweep: {'; '.join(differences)}. A sweep can only grow; name another "
-            "folder, or go on with the sweep that is there by resume (--resume)",
-        )
-
-
-def _fixed(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a sweep that cannot change."""
-    options = {name: value for name, value in manifest["llm"].items() if name not in LIMITS}
-    return {**options, **{name: manifest[name] for name in ("model", "engine", "steps")}}
+    if found := "; ".join(differences + lacks):
+        fix = "name another folder, or go on with the sweep that is there by resume (--resume)"
+        allowed = f"hold no other sweep: {found}. A sweep can only grow; {fix}"
+        raise ArgumentError("out", str(path), allowed)
 
 
 def _git_commit() -> str | None:

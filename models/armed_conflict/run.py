@@ -59,7 +59,7 @@ def run(
         Path | None, Option(help="Your network: an edge list, plain or gzip.")
     ] = None,
     model: Annotated[
-        str | None, Option(help="The language model that decides: any litellm model name.")
+        str | None, Option(help="The model that decides: a name of litellm, or gguf:PATH.")
     ] = None,
     api_base: ApiBase = None,
     store: StoreFile = None,
@@ -92,9 +92,10 @@ def run(
 ) -> None:
     """News of armed-conflict events spreads among agents with 32 personalities.
 
-    Without options: the bundled events, a trait policy instead of a language model, no key and
-    no network. Writes data, figures and report.html, at the end and all at once; runs that were
-    done before it is stopped are kept beside them, in a folder whose name ends in -partial.
+    Without options: the bundled events, a measured table instead of a running language model, no
+    key and no network. Writes data, figures and report.html, at the end and all at once; runs
+    that were done before it is stopped are kept beside them, in a folder whose name ends in
+    -partial.
     """
     options = given(api_base=api_base, store=store, max_calls=max_calls, max_cost_usd=max_cost_usd)
     if model is None:

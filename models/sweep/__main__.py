@@ -24,7 +24,7 @@ def main(
     backend: Annotated[str, typer.Option(help="loky, dask or sequential.")] = "loky",
     progress: Annotated[str, typer.Option(help="auto, bar or none.")] = "auto",
 ) -> None:
-    """Sweep degree, event and population with the offline trait policy."""
+    """Sweep degree, event and population with the measured answers of a model."""
     design = Design(
         {
             "n": n,

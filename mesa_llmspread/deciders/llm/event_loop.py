@@ -1,28 +1,28 @@
 """One event loop in one background thread, for every call to a language model.
 
-A decider is synchronous and may be used while an event loop runs (in a notebook, on the page),
-from several threads, and in worker processes. So calls never run on the caller's loop: each
-process has one loop of its own, started at the first call and closed at exit, and all
-connections live on it.
+A decider is synchronous and may be used where an event loop already runs (a notebook, the
+page), from several threads, and in worker processes. So calls never run on the caller's loop:
+each process has one loop of its own (anyio's blocking portal), started at the first call and
+closed at exit, and all connections live on it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
 import os
-import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, wait
 from contextvars import ContextVar
-from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mesa_llmspread.exceptions import StoppedError
 
-__all__ = ["run", "stopped_by"]
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
+
+__all__ = ["at_close", "run", "stopped_by"]
 
 T = TypeVar("T")
 
@@ -30,48 +30,77 @@ T = TypeVar("T")
 _STOP_SECONDS = 0.1
 _CLOSING_SECONDS = 5.0
 
-_never = threading.Event()
-_stop: ContextVar[threading.Event] = ContextVar("stop", default=_never)
-
 
 class _Background:
-    """The event loop of one process, and its thread."""
+    """The loop of this process and its thread.
+
+    Not anyio's ``start_blocking_portal``: its generator would stop the parent's loop when a
+    forked child ends.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        import anyio
 
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop; start it if it does not run yet."""
-        with self._lock:
-            if self._loop is None:
-                started: Future[asyncio.AbstractEventLoop] = Future()
-                run = partial(asyncio.run, self._serve(started))
-                self._thread = threading.Thread(target=run, name="llmspread-calls", daemon=True)
-                self._thread.start()
-                self._loop = started.result()
-                # Exit handlers run backwards: the loop closes before what litellm registered.
-                atexit.register(self._close, self._loop)
-            return self._loop
+        self._portal: Future[BlockingPortal] = Future()
+        self._thread = threading.Thread(
+            target=anyio.run, args=(self._serve,), name="mesa_llmspread-calls", daemon=True
+        )
+        self._thread.start()
+        self.portal = self._portal.result()
 
-    async def _serve(self, started: Future[asyncio.AbstractEventLoop]) -> None:
-        self._ended = asyncio.Event()
-        started.set_result(asyncio.get_running_loop())
-        await self._ended.wait()
-        if "litellm" in sys.modules:
-            await sys.modules["litellm"].close_litellm_async_clients()
+    async def _serve(self) -> None:
+        from anyio.from_thread import BlockingPortal
 
-    def _close(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self is _backgrounds[-1]:  # not in a forked child, which has no thread of it
-            loop.call_soon_threadsafe(self._ended.set)
-            self._thread.join(_CLOSING_SECONDS)
+        async with BlockingPortal() as portal:
+            self._portal.set_result(portal)
+            await portal.sleep_until_stopped()
+        for closer in _closers:
+            await closer()
+
+    def close(self) -> None:
+        self.portal.call(self.portal.stop, True)
+        self._thread.join(_CLOSING_SECONDS)
 
 
-# The last one is this process's. Those of its parents stay alive after a fork: litellm finds
-# connections by their loop's id, which must not be used again.
-_backgrounds = [_Background()]
+_lock = threading.Lock()
+_background: _Background | None = None
+_closers: list[Callable[[], Awaitable[Any]]] = []
+_parents: list[_Background | None] = []
+
+
+def _after_fork() -> None:
+    """Start afresh in a forked child: the loop was copied, its thread was not."""
+    global _background, _lock
+    # Kept alive: litellm finds connections by their loop's id, which must not be used again.
+    _parents.append(_background)
+    _background, _lock = None, threading.Lock()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _backgrounds.append(_Background()))
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _portal() -> BlockingPortal:
+    """Return the portal to this process's loop; start the loop if it does not run yet."""
+    global _background
+    with _lock:
+        if _background is None:
+            _background = _Background()
+            # Exit handlers run backwards: the loop closes before what litellm registered.
+            atexit.register(_close)
+        return _background.portal
+
+
+def _close() -> None:
+    """Close this process's loop."""
+    global _background
+    with _lock:
+        background, _background = _background, None
+    if background is not None:
+        background.close()
+
+
+_stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 
 @contextlib.contextmanager
@@ -94,7 +123,7 @@ def stopped_by(stop: threading.Event) -> Iterator[None]:
         _stop.reset(token)
 
 
-def run(function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+def run(function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """Call a coroutine function on the process's own loop and wait for its result.
 
     Parameters
@@ -107,22 +136,36 @@ def run(function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
     Returns
     -------
     object
-        The result of the function.
+        What the function returns.
 
     Raises
     ------
     StoppedError
         If another thread stopped it; see :func:`stopped_by`.
     """
-    stop, future = _stop.get(), None
+    stop = _stop.get()
+    _raise_if_set(stop)
+    future = _portal().start_task_soon(function, *args)
     try:
-        while future is None or not wait([future], _STOP_SECONDS).done:
-            if stop.is_set():
-                raise StoppedError("stopped before all calls were answered; step again to continue")
-            if future is None:
-                loop = _backgrounds[-1].loop()
-                future = asyncio.run_coroutine_threadsafe(function(*args), loop)
+        while not wait([future], None if stop is None else _STOP_SECONDS).done:
+            _raise_if_set(stop)
         return future.result()
     finally:
-        if future is not None:
-            future.cancel()
+        future.cancel()
+
+
+def _raise_if_set(stop: threading.Event | None) -> None:
+    """Raise StoppedError if calls are to stop."""
+    if stop is not None and stop.is_set():
+        raise StoppedError("stopped before all calls were answered; step again to continue")
+
+
+def at_close(closer: Callable[[], Awaitable[Any]]) -> None:
+    """Register what is closed on the loop at the end of the process.
+
+    Parameters
+    ----------
+    closer : coroutine function
+        Closes it.
+    """
+    _closers.append(closer)

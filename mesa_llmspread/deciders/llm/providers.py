@@ -12,6 +12,7 @@ import warnings
 from types import ModuleType
 from urllib.parse import urlsplit, urlunsplit
 
+from mesa_llmspread.deciders.llm import event_loop
 from mesa_llmspread.exceptions import ArgumentError
 
 __all__ = ["key_variables", "load_litellm", "missing_keys", "provider_of", "public_address"]
@@ -121,6 +122,7 @@ def load_litellm() -> ModuleType:
         warnings.simplefilter("ignore")
         litellm.ModelResponse()
     module: ModuleType = litellm
+    event_loop.at_close(module.close_litellm_async_clients)
     return module
 
 
