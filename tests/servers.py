@@ -237,7 +237,8 @@ def _weights(rng: np.random.Generator, width: int, tokens: list[str]) -> tuple[A
     Every embedding has the same large first component, which norm and layers keep; so the
     first component of an output row acts as the token's bias. Bytes that would make odd text
     get a low one, and the quotation mark, which ends a string, a high one. "t" and "f" share
-    a row, so that true and false are equally likely.
+    a row with a high one, so that true and false are equally likely, and both are among the
+    likeliest tokens of which a server returns the log-probabilities.
     """
     embeddings = rng.normal(size=(len(tokens), width))
     embeddings[:, 0] = 10.0
@@ -245,6 +246,7 @@ def _weights(rng: np.random.Generator, width: int, tokens: list[str]) -> tuple[A
     plain = {*map(chr, range(33, 127)), "\u0120"} - {"\\"}
     rows[:, 0] = [0.0 if token in plain else -4.0 for token in tokens]
     rows[tokens.index('"'), 0] = 0.6
+    rows[tokens.index("t"), 0] = 0.5
     rows[tokens.index("f")] = rows[tokens.index("t")]
     return embeddings.astype(np.float32), rows.astype(np.float32)
 
