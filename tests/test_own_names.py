@@ -208,8 +208,9 @@ def test_an_installed_package_offers_names(tmp_path: Path) -> None:
     out = tmp_path / "out"
     call("run", out, "--decider", "CrowdLaw(0.1, 0.4)", "--n", 60, "--rng", 1)
     assert "Threshold fitted to" in call("fit", out, "--law", "CrowdLaw")
-    with pytest.raises(ArgumentError, match=r"decider='gone': must .*no_such_module"):
+    with pytest.raises(ArgumentError) as caught:
         as_decider("gone")
+    assert (caught.value.argument, caught.value.value) == ("decider", "gone")
 
 
 def test_cells_are_fitted_with_a_law_by_its_path(parts: str, tmp_path: Path) -> None:
@@ -219,21 +220,22 @@ def test_cells_are_fitted_with_a_law_by_its_path(parts: str, tmp_path: Path) -> 
     fitted = fit_cells(sweep, f"{parts}:Threshold", n_jobs=2)
     assert fitted["success"].tolist() == [True] * 4
     assert set(fitted["law"]) == {"Threshold"}
-    with pytest.raises(UnknownNameError, match="law='Thresold'"):
+    with pytest.raises(UnknownNameError) as caught:
         fit_cells(sweep, "Thresold")
+    assert (caught.value.argument, caught.value.value) == ("law", "Thresold")
 
 
 @pytest.mark.parametrize(
     ("decider", "part"),
     [
-        ("stuborn", "be one of traits, llm:MODEL, package.module:Object"),
+        ("stuborn", "be one of traits, "),
         ("no_such_module:Stubborn", "No module named 'no_such_module'"),
         ("{parts}:Stuborn", "has no attribute 'Stuborn'"),
         ("{parts}:Stubborn(0)", "occasions must be at least 1"),
         ("{parts}:Stubborn(many=2)", "unexpected keyword argument 'many'"),
         ("{parts}:Threshold(0.1)", "missing 1 required positional argument: 'high'"),
         ("{parts}:Threshold(0.1, 2)", "high=2: must be a probability"),
-        ("{parts}:np", "a Decider or a law"),
+        ("{parts}:np", "a name, a law or a Decider"),
         ("broken_parts:one", "ZeroDivisionError: division by zero"),
     ],
 )
@@ -244,8 +246,9 @@ def test_a_bad_name_is_one_clear_line(parts: str, tmp_path: Path, decider: str, 
     said = call("run", tmp_path / "out", "--decider", text, code=2)
     assert said == f"error: {caught.value}\n"
     assert part in said
-    with pytest.raises(DesignError, match="the design has 1 problem"):
+    with pytest.raises(DesignError) as refused:
         Design({"decider": text})
+    assert len(refused.value.problems) == 1
 
 
 def test_a_bad_law_is_one_clear_line(parts: str, tmp_path: Path) -> None:

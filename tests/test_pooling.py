@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter, namedtuple
 from pathlib import Path
@@ -84,6 +85,19 @@ def test_draws_have_the_chance_and_the_words_of_the_pool(scripted_server: Script
     assert len(reposts) == pytest.approx(n * p, abs=4 * math.sqrt(n * p * (1 - p)))
     assert {d.post for d in reposts} == {"repost words"}
     assert {d.outcome for d in drawn} == {Outcome.REPOST, Outcome.DECLINE}
+
+
+def test_draws_about_two_events_are_independent(scripted_server: ScriptedServer) -> None:
+    scripted_server.script = [answer(True), answer(False)]
+    options = {"draws": 2, "max_concurrency": 1, "feed_detail": "counts"}
+    who = decider(scripted_server, "pooled", **options)
+    one = exposures(2000)
+    event = dataclasses.replace(one[0].event, event_id="another")
+    other = [exposure._replace(event=event) for exposure in one]
+    decisions = who.decide(one + other, np.random.default_rng(1))
+    reposts = [decision.outcome is Outcome.REPOST for decision in decisions]
+    same = np.equal(reposts[2:2000], reposts[2002:]).mean()
+    assert same == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(2000))
 
 
 def test_a_pool_without_an_answer_fails_and_without_words_has_none(

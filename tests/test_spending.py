@@ -83,7 +83,7 @@ def test_an_unknown_price_is_unknown(scripted_server: ScriptedServer) -> None:
 
 def test_only_language_models_spend(scripted_server: ScriptedServer) -> None:
     with pytest.raises(ArgumentError) as caught:
-        spending(SpreadData.from_model(SpreadModel(n=30, rng=1).run(2)))
+        spending(SpreadData.from_model(SpreadModel(n=30, decider="traits", rng=1).run(2)))
     assert (caught.value.argument, caught.value.value) == ("data", "traits")
     with pytest.raises(UnknownNameError) as unknown:
         spending(recorded(scripted_server), "country")

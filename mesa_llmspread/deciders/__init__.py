@@ -1,4 +1,4 @@
-"""Who decides: laws, policies, language models and scripts behind one interface."""
+"""Deciders: laws, policies, language models and scripts behind one interface."""
 
 from __future__ import annotations
 
@@ -44,27 +44,25 @@ __all__ = [
     "register_decider",
 ]
 
-
 # Deciders by name: classes, or functions that make one.
-_DECIDERS: dict[str, Callable[..., Any]] = {"traits": TraitDecider, "table": TableDecider}
-
-_BUILT_IN = frozenset(_DECIDERS)
+_BUILT_IN: dict[str, Callable[..., Any]] = {"traits": TraitDecider, "table": TableDecider}
+_REGISTERED: dict[str, Callable[..., Any]] = {}
 
 
 def register_decider(name: str, decider: Callable[..., Decider]) -> None:
-    """Make a decider of your own known by name, in this process.
+    """Register a decider of your own under a name, in this process.
 
     Parameters
     ----------
     name : str
         An identifier. Registering a name again replaces it, as in a notebook.
     decider : type of Decider, or function that returns one
-        Called with what stands in parentheses after the name: ``"stubborn(3)"``.
+        Called with the values in parentheses after the name: ``"stubborn(3)"``.
 
     Raises
     ------
     ArgumentError
-        If the name is no identifier, or one of this package's.
+        If the name is not an identifier, or is one of this package's.
     ArgumentTypeError
         If the decider cannot be called.
     """
@@ -74,12 +72,12 @@ def register_decider(name: str, decider: Callable[..., Decider]) -> None:
         raise ArgumentError("name", name, "be a name that nothing else has")
     if not callable(decider):
         raise ArgumentTypeError("decider", decider, "a Decider class, or a function that makes one")
-    _DECIDERS[name] = decider
+    _REGISTERED[name] = decider
 
 
 def registered_deciders() -> dict[str, Callable[..., Any]]:
-    """Return the deciders of one's own that are registered in this process, by name."""
-    return {name: decider for name, decider in _DECIDERS.items() if name not in _BUILT_IN}
+    """Return the deciders of your own that are registered in this process, by name."""
+    return dict(_REGISTERED)
 
 
 def as_decider(decider: Any) -> Decider:
@@ -87,10 +85,11 @@ def as_decider(decider: Any) -> Decider:
 
     Parameters
     ----------
-    decider : Decider, TransmissionLaw or str
-        A decider itself; a law, for a :class:`RateDecider`; or text: the name of a decider such
-        as ``"traits"``, a law with its rates such as ``"SI(0.05)"``, ``"package.module:Object"``
-        for either, or ``"llm:MODEL"`` with any litellm model name (see :func:`language_model`).
+    decider : Decider, TransmissionLaw, str or callable
+        A decider itself; a law, for a :class:`RateDecider`; text: the name of a decider such as
+        ``"traits"``, a law with its rates such as ``"SI(0.05)"``, ``"package.module:Object"`` for
+        either, or ``"llm:MODEL"`` with any litellm model name (see :func:`language_model`); or a
+        class or function that returns one of these without arguments.
 
     Returns
     -------
@@ -99,11 +98,11 @@ def as_decider(decider: Any) -> Decider:
     Raises
     ------
     UnknownNameError
-        If text names no decider, or no template.
+        If the name of a decider, or of a template, is unknown.
     ArgumentError
-        If a law's rates are not allowed.
+        If values are not allowed.
     InputFileError
-        If a template's file does not hold one.
+        If a file does not hold a template.
     ArgumentTypeError
         If it is anything else.
 
@@ -112,51 +111,45 @@ def as_decider(decider: Any) -> Decider:
     >>> as_decider("FirstRepeat(0.2, 0.04)").name
     'FirstRepeat(beta_first=0.2, beta_repeat=0.04)'
     """
-    if isinstance(decider, Decider):
-        return decider
-    if isinstance(decider, TransmissionLaw):
-        return RateDecider(decider)
-    if not isinstance(decider, str):
-        raise ArgumentTypeError("decider", decider, "a name, a law or a Decider")
-    if decider.startswith("llm:"):
-        return language_model(decider)
-    name, args, keywords = parse_call(
-        decider, "decider", "be a name with its values, such as 'traits' or 'SI(0.05)'"
-    )
-    if name in law_names():
-        return RateDecider(parse_law(decider, "decider"))
-    found = find_part(name, _DECIDERS, "decider")
-    if found is None:
-        known = (*_DECIDERS, "llm:MODEL", "package.module:Object")
-        raise UnknownNameError(
-            "decider", decider, (*known, *(f"{law}(...)" for law in law_names()))
-        )
-    if callable(found) and not isinstance(found, Decider | TransmissionLaw):
+    found, args, keywords = decider, list[Any](), dict[str, Any]()
+    if isinstance(decider, str):
+        if decider.startswith("llm:"):
+            return language_model(decider)
+        wanted = "be a name with its values, such as 'traits' or 'SI(0.05)'"
+        name, args, keywords = parse_call(decider, "decider", wanted)
+        if name in law_names():
+            return RateDecider(parse_law(decider, "decider"))
+        known = {**_BUILT_IN, **_REGISTERED}
+        found = find_part(name, known, "decider")
+        if found is None:
+            laws = [f"{law}(...)" for law in law_names()]
+            names = (*known, "llm:MODEL", "package.module:Object", *laws)
+            raise UnknownNameError("decider", decider, names)
+    if callable(found) or args or keywords:
         try:
             found = found(*args, **keywords)
-        except LLMSpreadError:
-            raise
         except (TypeError, ValueError) as error:
-            raise ArgumentError(
-                "decider", decider, f"have the values that {name} takes ({error})"
-            ) from error
-    elif args or keywords:
-        raise ArgumentError("decider", decider, f"have no values: {name} is a decider already")
-    if not isinstance(found, Decider | TransmissionLaw):
-        raise ArgumentTypeError("decider", found, f"a Decider or a law, which {name!r} is not")
-    return as_decider(found)
+            if isinstance(error, LLMSpreadError):
+                raise
+            problem = f"be a Decider or a law, with the values that it takes ({error})"
+            raise ArgumentError("decider", decider, problem) from error
+    if isinstance(found, TransmissionLaw):
+        return RateDecider(found)
+    if not isinstance(found, Decider):
+        raise ArgumentTypeError("decider", found, "a name, a law or a Decider")
+    return found
 
 
 def language_model(text: str, **options: Any) -> LLMDecider:
-    """Make the decider of a language model from text.
+    """Return the decider of a language model from text.
 
     Parameters
     ----------
     text : str
-        ``"llm:MODEL"``, or ``"llm:MODEL?template=NAME_OR_FILE"``, so that plain text can vary
-        the words of the prompts too.
+        ``"llm:MODEL"``, or ``"llm:MODEL?template=NAME_OR_FILE"``, which also chooses the words
+        of the prompts.
     **options
-        Arguments of :class:`LLMDecider`; these win over the text.
+        Arguments of :class:`LLMDecider`; these override the text.
 
     Returns
     -------
@@ -165,7 +158,7 @@ def language_model(text: str, **options: Any) -> LLMDecider:
     Raises
     ------
     UnknownNameError
-        If the text sets anything but a template, or one that is not known.
+        If the text sets anything but a template, or the template is unknown.
     ArgumentError, ArgumentTypeError, InputFileError
         As :class:`LLMDecider`.
 

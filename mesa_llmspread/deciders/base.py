@@ -1,7 +1,7 @@
-"""What an agent is asked, what it answers, and who answers: the seam to the outside world.
+"""What an agent is asked, what it answers, and who answers: the interface to the outside world.
 
-A step's exposures go to a decider as one batch, ordered by agent; it returns one decision
-each, in the same order. Whatever runs at the same time inside a decider is its own affair.
+A step's exposures go to a decider as one batch, ordered by agent; it returns one decision per
+exposure, in the same order.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = ["Decider", "Decision", "Exposure", "Outcome", "Post", "check_decision
 
 
 class Outcome(enum.Enum):
-    """What came of a decision."""
+    """The result of a decision."""
 
     REPOST = "repost"
     DECLINE = "decline"
-    #: No answer could be had (refusal, malformed answer, error). The agent stays
-    #: susceptible; the decision is counted and never fitted.
+    #: There is no answer (refusal, malformed answer, error). The agent stays susceptible; the
+    #: decision is counted and never fitted.
     FAILED = "failed"
 
 
 class Post(NamedTuple):
-    """A post in a feed: who wrote it, when, and its words ("" where a decider writes none)."""
+    """A post in a feed: its author, its step, and its words ("" if the decider writes none)."""
 
     author: int
     step: int
@@ -86,11 +86,11 @@ class Decision(NamedTuple):
     outcome : Outcome
         Repost, decline, or failed.
     post : str
-        The words it posts, where the decider writes any.
+        The words it posts, if the decider writes any.
     reason : str
         Why, in the decider's words; for a failed decision what went wrong.
     key : str
-        What identifies the call behind it; "" where there was none.
+        Identifies the call behind it; "" without a call.
     """
 
     outcome: Outcome
@@ -120,10 +120,11 @@ def coins(exposures: Sequence[Exposure], rng: np.random.Generator) -> npt.NDArra
     """
     agents = np.fromiter((exposure.agent for exposure in exposures), np.int64, len(exposures))
     key = int(rng.bit_generator.seed_seq.generate_state(1, np.uint64)[0])
+    events = np.array([_hash(exposure.event.event_id) for exposure in exposures], np.uint64)
     drawn = np.empty(len(agents))
-    for event in {exposure.event.event_id for exposure in exposures}:
-        about = np.array([exposure.event.event_id == event for exposure in exposures])
-        drawn[about] = agent_uniforms(key ^ _hash(event), agents[about])
+    for event in set(events.tolist()):
+        about = events == event
+        drawn[about] = agent_uniforms(key ^ event, agents[about])
     return drawn
 
 
@@ -133,10 +134,30 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
+def toss(
+    exposures: Sequence[Exposure], rng: np.random.Generator, chance: npt.NDArray[np.float64]
+) -> list[Decision]:
+    """Draw one decision per exposure with given probabilities of a repost, by :func:`coins`.
+
+    Parameters
+    ----------
+    exposures, rng
+        As for :func:`coins`.
+    chance : ndarray of float, shape (len(exposures),)
+        Probabilities.
+
+    Returns
+    -------
+    list of Decision
+    """
+    repost, decline = Decision(Outcome.REPOST), Decision(Outcome.DECLINE)
+    return [repost if yes else decline for yes in (coins(exposures, rng) < chance).tolist()]
+
+
 class Decider(ABC):
     """Whoever answers exposures: a law, a policy, a language model, or a script."""
 
-    #: What the manifest of a run calls it.
+    #: The name in the record of a run.
     name: str = "decider"
 
     @abstractmethod
@@ -187,7 +208,7 @@ class Decider(ABC):
 
 
 def check_decisions(decider: Decider, exposures: Sequence[Exposure], decisions: Any) -> None:
-    """Raise where a decider did not return one decision per exposure.
+    """Raise DeciderError unless a decider returned one decision per exposure.
 
     Parameters
     ----------
@@ -203,27 +224,23 @@ def check_decisions(decider: Decider, exposures: Sequence[Exposure], decisions: 
         If that is not a list of one :class:`Decision` per exposure.
     """
     name = type(decider).__name__ if decider.name == Decider.name else decider.name
-    if not isinstance(decisions, list | tuple):
+    listed = isinstance(decisions, list | tuple)
+    if not listed or len(decisions) != len(exposures):
+        given = f"{len(decisions)} decisions" if listed else _short(decisions)
         raise DeciderError(
-            f"decider {name!r} returned {_short(decisions)}: must return a list with one Decision "
-            "per exposure"
-        )
-    if len(decisions) != len(exposures):
-        raise DeciderError(
-            f"decider {name!r} gave {len(decisions)} decisions for {len(exposures)} exposures"
+            f"decider {name!r} gave {given} for {len(exposures)} exposures: decide() must return "
+            "a list with one Decision per exposure"
         )
     # Laws return the same few decisions again and again: each object is checked once.
-    for decision in dict(zip(map(id, decisions), decisions, strict=True)).values():
-        if not isinstance(decision, Decision):
-            wanted = "a Decision, such as Decision(Outcome.REPOST)"
-        elif not isinstance(decision.outcome, Outcome):
-            wanted = "a Decision whose outcome is an Outcome, such as Outcome.REPOST"
-        elif not all(isinstance(text, str) for text in decision[1:]):
-            wanted = "a Decision whose post, reason and key are text ('' for none)"
-        else:
-            continue
-        exposure = exposures[[other is decision for other in decisions].index(True)]
-        raise DeciderError(
-            f"decider {name!r} returned {_short(decision)} for agent {exposure.agent} at step "
-            f"{exposure.step}: must return {wanted}"
-        )
+    for place in {id(decision): place for place, decision in enumerate(decisions)}.values():
+        decision, exposure = decisions[place], exposures[place]
+        if not (
+            isinstance(decision, Decision)
+            and isinstance(decision.outcome, Outcome)
+            and all(isinstance(text, str) for text in decision[1:])
+        ):
+            raise DeciderError(
+                f"decider {name!r} returned {_short(decision)} for agent {exposure.agent} at step "
+                f"{exposure.step}: must return a Decision with an Outcome, such as "
+                "Decision(Outcome.REPOST), and text as post, reason and key ('' for none)"
+            )

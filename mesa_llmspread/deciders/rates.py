@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, coins
+from mesa_llmspread.deciders.base import Decider, Decision, Exposure, toss
 from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
 __all__ = ["RateDecider"]
 
-_REPOST = Decision(Outcome.REPOST)
-_DECLINE = Decision(Outcome.DECLINE)
-
 
 class RateDecider(Decider):
-    """Every decision is a coin with the probability that a law gives it.
+    """Draw every decision with the probability of a law.
 
     Parameters
     ----------
@@ -45,47 +43,29 @@ class RateDecider(Decider):
             raise ArgumentTypeError("law", law, "a TransmissionLaw, such as SI(0.05)")
         self.law = law
         self.name = str(law)
-        self._by_profile = any(part.uses_profile for _, part in law.mixture_components())
+        self._latent: npt.NDArray[np.intp] | None = None  # the agents' classes, in one run
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
-        """Toss one coin per exposure; see :meth:`Decider.decide`."""
-        reposts = coins(exposures, rng) < self._chance(_arrays(exposures, self._by_profile))
-        return [_REPOST if repost else _DECLINE for repost in reposts.tolist()]
+        """Draw one decision per exposure; see :meth:`Decider.decide`."""
+        laws = [law for _, law in self.law.mixture_components()]
+        seen = _arrays(exposures, any(law.uses_profile for law in laws))
+        if self._latent is None:
+            return toss(exposures, rng, self.law.checked_prob(seen))
+        chances = [law.checked_prob(seen) for law in laws]
+        return toss(exposures, rng, np.choose(self._latent[seen.agent], chances))
 
     def for_run(self, n: int, rng: np.random.Generator) -> Decider:
         """Draw latent classes, if the law has any; see :meth:`Decider.for_run`."""
-        shares, laws = zip(*self.law.mixture_components(), strict=True)
-        if len(laws) == 1:
+        shares = [share for share, _ in self.law.mixture_components()]
+        if len(shares) == 1:
             return self
-        latent = np.searchsorted(np.cumsum(shares)[:-1], rng.random(n), side="right")
-        return _LatentClasses(self.law, laws, latent)
+        run = copy.copy(self)
+        run._latent = np.searchsorted(np.cumsum(shares)[:-1], rng.random(n), side="right")
+        return run
 
     def manifest(self) -> Mapping[str, Any]:
-        """Name the law and its rates; see :meth:`Decider.manifest`."""
+        """Return the law and its rates; see :meth:`Decider.manifest`."""
         return {"decider": "rates", "law": self.law.name, "parameters": self.law.parameters}
-
-    def _chance(self, seen: ExposureArrays) -> npt.NDArray[np.float64]:
-        return self.law.checked_prob(seen)
-
-
-class _LatentClasses(RateDecider):
-    """One run of a law with latent classes: which agent is in which."""
-
-    def __init__(
-        self,
-        law: TransmissionLaw,
-        laws: Sequence[TransmissionLaw],
-        latent: npt.NDArray[np.intp],
-    ) -> None:
-        super().__init__(law)
-        self._laws = laws
-        self._latent = latent
-
-    def for_run(self, n: int, rng: np.random.Generator) -> Decider:
-        return RateDecider(self.law).for_run(n, rng)
-
-    def _chance(self, seen: ExposureArrays) -> npt.NDArray[np.float64]:
-        return np.choose(self._latent[seen.agent], [law.checked_prob(seen) for law in self._laws])
 
 
 def _arrays(exposures: Sequence[Exposure], by_profile: bool) -> ExposureArrays:

@@ -1,4 +1,4 @@
-"""A decider that says what it is told to, and remembers what it was asked."""
+"""A decider that answers from a script, and remembers what it was asked."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Answer = Decision | Outcome | bool
 
 
 class ScriptedDecider(Decider):
-    """Answers from a script: for tests, lessons and worked examples.
+    """Answer from a script: for tests, lessons and worked examples.
 
     Parameters
     ----------
     script : callable, or iterable of answers
-        A function that takes an :class:`Exposure` and gives the answer, or the answers in
+        A function that takes an :class:`Exposure` and returns the answer, or the answers in
         the order in which they will be asked for. An answer is a :class:`Decision`, an
         :class:`Outcome`, or a bool (True for a repost).
 
@@ -47,7 +47,7 @@ class ScriptedDecider(Decider):
             self._answer = script
         else:
             answers = iter(script)
-            self._answer = lambda exposure: _next(answers, exposure)
+            self._answer = lambda exposure: next(answers)
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         """Answer from the script; see :meth:`Decider.decide`.
@@ -55,30 +55,27 @@ class ScriptedDecider(Decider):
         Raises
         ------
         DeciderError
-            If a script of answers has come to its end.
+            If a script of answers is at its end.
         ArgumentTypeError
-            If the script returns something else than an answer.
+            If the script returns anything but an answer.
         """
-        decisions = [_as_decision(self._answer(exposure)) for exposure in exposures]
+        decisions = []
+        for exposure in exposures:
+            try:
+                decisions.append(_as_decision(self._answer(exposure)))
+            except StopIteration:
+                where = f"agent {exposure.agent} at step {exposure.step}"
+                raise DeciderError(f"the script has no answer left for {where}") from None
         self.history.extend(zip(exposures, decisions, strict=True))
         return decisions
 
 
-def _next(answers: Iterable[Answer], exposure: Exposure) -> Answer:
-    """Return the next answer of a script."""
-    for answer in answers:
-        return answer
-    raise DeciderError(
-        f"the script has no answer left for agent {exposure.agent} at step {exposure.step}"
-    )
-
-
 def _as_decision(answer: Answer) -> Decision:
     """Return an answer as a decision."""
-    if isinstance(answer, Decision):
-        return answer
-    if isinstance(answer, Outcome):
-        return Decision(answer)
     if isinstance(answer, bool | np.bool_):
-        return Decision(Outcome.REPOST if answer else Outcome.DECLINE)
-    raise ArgumentTypeError("script", answer, "made of Decision, Outcome or bool answers")
+        answer = Outcome.REPOST if answer else Outcome.DECLINE
+    if isinstance(answer, Outcome):
+        answer = Decision(answer)
+    if not isinstance(answer, Decision):
+        raise ArgumentTypeError("script", answer, "made of Decision, Outcome or bool answers")
+    return answer

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, coins
+from mesa_llmspread.deciders.base import Decider, Decision, Exposure, toss
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import UnknownNameError
-from mesa_llmspread.profiles import Trait, trait_levels
+from mesa_llmspread.profiles import Trait
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw, rate_to_probability
 
 __all__ = ["LINKS", "TraitDecider", "TraitLaw"]
@@ -26,16 +26,13 @@ Floats = npt.NDArray[np.float64]
 
 LINKS = ("logit", "cloglog")
 
-_REPOST = Decision(Outcome.REPOST)
-_DECLINE = Decision(Outcome.DECLINE)
-
 
 @dataclasses.dataclass(frozen=True)
 class TraitDecider(Decider):
     r"""Policy of the five traits, the event, and what the neighbours do.
 
     It stands in for a language model so that everything runs without one. It is NOT one:
-    what comes out of it shows what the tools do, not how language models or people behave.
+    its results show what the tools do, not how language models or people behave.
 
     The log-odds of a repost are ::
 
@@ -49,7 +46,7 @@ class TraitDecider(Decider):
     Parameters
     ----------
     intercept : float, default -4.1
-        Illustrative: about 2 % a repeat exposure to one neighbour's post, for an average
+        Illustrative: about 2 % per repeated exposure to one neighbour's post, for an average
         event and person.
     first : float, default 1.6
         Added at the first exposure. Illustrative; positive, since news is shared while new.
@@ -65,7 +62,7 @@ class TraitDecider(Decider):
     extraversion : float, default 0.27
     agreeableness : float, default -0.33
     neuroticism : float, default -0.16
-        A standard deviation more of the trait. Signs and sizes from the correlations of the
+        Added per standard deviation of the trait. Signs and sizes from the correlations of the
         traits with sharing in people, r = -.03, +.05, -.06, -.03 (27 studies, N = 31,969; Lin
         et al. 2024, PLOS ONE, doi:10.1371/journal.pone.0303770), turned into log-odds by
         r * pi / sqrt(3) and then tripled, since language models that play a personality
@@ -120,10 +117,8 @@ class TraitDecider(Decider):
             raise UnknownNameError("link", self.link, LINKS)
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
-        """Toss one coin per exposure; see :meth:`Decider.decide`."""
-        chance = self.probabilities(exposures)
-        reposts = coins(exposures, rng) < chance
-        return [_REPOST if repost else _DECLINE for repost in reposts.tolist()]
+        """Draw one decision per exposure; see :meth:`Decider.decide`."""
+        return toss(exposures, rng, self.probabilities(exposures))
 
     def probabilities(self, exposures: Sequence[Exposure]) -> Floats:
         """Return the probability of a repost at each exposure.
@@ -136,14 +131,13 @@ class TraitDecider(Decider):
         -------
         ndarray of float, shape (len(exposures),)
         """
-        _, _, profile, event, contacts, _, exposure, direct, _ = zip(*exposures, strict=True)
-        news = {different: self._newsworthiness(different) for different in set(event)}
+        news = {event: self._newsworthiness(event) for event in {e.event for e in exposures}}
         return self._chance(
-            np.array([person.levels for person in profile]),
-            np.array(contacts),
-            np.array(exposure) > 1,
-            np.array(direct),
-            np.array([news[one] for one in event]),
+            np.array([exposure.profile.levels for exposure in exposures]),
+            np.array([exposure.contacts for exposure in exposures]),
+            np.array([exposure.exposure_count for exposure in exposures]),
+            np.array([exposure.direct for exposure in exposures]),
+            np.array([news[exposure.event] for exposure in exposures]),
         )
 
     def law(self, event: OfflineEvent) -> TraitLaw:
@@ -164,24 +158,22 @@ class TraitDecider(Decider):
 
     def manifest(self) -> Mapping[str, Any]:
         """Return every coefficient; see :meth:`Decider.manifest`."""
-        coefficients = {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(TraitDecider)
-        }
-        return {"decider": self.name, "parameters": coefficients}
+        names = [field.name for field in dataclasses.fields(TraitDecider)]
+        return {"decider": self.name, "parameters": {name: getattr(self, name) for name in names}}
 
     def _chance(
         self,
         levels: Floats,
         contacts: npt.NDArray[Any],
-        repeat: npt.NDArray[np.bool_],
+        exposure_count: npt.NDArray[Any],
         direct: npt.NDArray[np.bool_],
         news: Floats | float,
     ) -> Floats:
-        """Add the terms up; the arrays broadcast, the levels along their last axis."""
+        """Return the probability of a repost; the last axis of the levels is the traits."""
         weights = np.array([getattr(self, trait.value) for trait in Trait])
         total = (
             self.intercept
-            + self.first * ~repeat
+            + self.first * (exposure_count == 1)
             + self.contacts * np.log2(np.maximum(contacts, 1))
             + self.direct * direct
             + levels @ weights
@@ -190,7 +182,7 @@ class TraitDecider(Decider):
         return expit(total) if self.link == "logit" else rate_to_probability(np.exp(total))
 
     def _newsworthiness(self, event: OfflineEvent) -> float:
-        """Sum up what the event itself adds."""
+        """Return the terms of the event."""
         return float(
             self.fatalities * np.log10(1 + event.fatalities)
             + self.civilians * event.civilian_targeting
@@ -210,8 +202,6 @@ class TraitLaw(TransmissionLaw):
         The policy.
     event : OfflineEvent
         What the news is about.
-    only : int, optional
-        Index of the profile that all agents have; every agent's own if not given.
 
     Examples
     --------
@@ -224,9 +214,9 @@ class TraitLaw(TransmissionLaw):
 
     decider: TraitDecider
     event: OfflineEvent
-    only: int | None = None
 
     memory: ClassVar[str] = "first_repeat"
+    uses_profile: ClassVar[bool] = True
     uses_traits: ClassVar[bool] = True
 
     @property
@@ -237,28 +227,16 @@ class TraitLaw(TransmissionLaw):
     @property
     def parameters(self) -> dict[str, float]:
         """The policy's coefficients, and as ``news`` what the event adds."""
+        values = self.decider.manifest()["parameters"]
         left_out = ("fatalities", "civilians", "event_types", "link")
-        terms = [term for term in self.decider.manifest()["parameters"] if term not in left_out]
-        news = self.decider._newsworthiness(self.event)
-        return {term: getattr(self.decider, term) for term in terms} | {"news": news}
-
-    @property
-    def uses_profile(self) -> bool:  # type: ignore[override]
-        """Whether :meth:`prob` depends on the agent's profile."""
-        return self.only is None
-
-    def at_profile(self, profile: int) -> TransmissionLaw:
-        """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
-        return dataclasses.replace(self, only=profile)
+        terms = {term: value for term, value in values.items() if term not in left_out}
+        return {**terms, "news": self.decider._newsworthiness(self.event)}
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
+        news = self.decider._newsworthiness(self.event)
         chance = self.decider._chance(
-            seen.traits if self.only is None else trait_levels()[self.only],
-            seen.contacts,
-            seen.exposure_count > 1,
-            seen.direct,
-            self.decider._newsworthiness(self.event),
+            seen.traits, seen.contacts, seen.exposure_count, seen.direct, news
         )
         return np.where((seen.contacts > 0) | seen.direct, chance, 0.0)
 

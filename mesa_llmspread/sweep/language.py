@@ -18,8 +18,8 @@ import pandas as pd
 
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.deciders import LLMDecider, language_model
-from mesa_llmspread.deciders.llm.addresses import public_address
 from mesa_llmspread.deciders.llm.local import addresses, use_addresses
+from mesa_llmspread.deciders.llm.providers import public_address
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.sweep.arguments import arguments_of
 

@@ -93,8 +93,9 @@ def run(
     """News of armed-conflict events spreads among agents with 32 personalities.
 
     Without options: the bundled events, a measured table instead of a running language model, no
-    key and no network. Writes data, figures and report.html, at the end and all at once; runs that were
-    done before it is stopped are kept beside them, in a folder whose name ends in -partial.
+    key and no network. Writes data, figures and report.html, at the end and all at once; runs
+    that were done before it is stopped are kept beside them, in a folder whose name ends in
+    -partial.
     """
     options = given(api_base=api_base, store=store, max_calls=max_calls, max_cost_usd=max_cost_usd)
     if model is None:

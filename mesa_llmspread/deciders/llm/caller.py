@@ -1,4 +1,4 @@
-"""The one path of a call: from the store; or through the limits and the client into the store."""
+"""The path of a call: from the store; or through the limits and the client into the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from mesa_llmspread.deciders.llm import event_loop
 from mesa_llmspread.deciders.llm.call import Call, fingerprint
@@ -18,7 +18,7 @@ from mesa_llmspread.deciders.llm.faults import PASSING, Fault
 from mesa_llmspread.deciders.llm.limits import Limits
 from mesa_llmspread.deciders.llm.prompts import Messages, marker_for, with_markers
 from mesa_llmspread.deciders.llm.store import DecisionStore
-from mesa_llmspread.deciders.llm.usage import Usage
+from mesa_llmspread.deciders.llm.usage import Decided, Usage
 from mesa_llmspread.exceptions import (
     ArgumentError,
     BudgetExceededError,
@@ -31,35 +31,35 @@ __all__ = ["Caller", "Mode"]
 
 Mode = Literal["live", "record", "replay"]
 
-# A share of failures is taken of at least this many decisions, so that one unlucky answer
-# at the start of a run does not end it.
+# The share of failures is of at least this many decisions, so that one unlucky answer at the
+# start of a run does not end it.
 _FEWEST = 20
-# Of a prompt's tokens what its own words do not explain: the chat format and the form.
+# Tokens of a prompt beside its words: the chat format and the form.
 _OVERHEAD_TOKENS = 512
 
 
 @dataclass
 class Caller:
-    """What makes the calls of one run, and counts them.
+    """Make the calls of one run, and count them.
 
     Parameters
     ----------
     client : Client
         The model.
     mode : {"live", "record", "replay"}
-        Ask the model; ask it what the store does not hold, and keep it there; or never ask.
+        Ask the model; ask what the store does not hold, and keep it there; or never ask.
     store : DecisionStore or None
         None if, and only if, the mode is live.
     limits : Limits
-        What calls may take.
+        Limits on the calls.
     max_failed : float
         Largest share of failed decisions.
     secret : bytes
         Of the run; empty before there is one.
     usage : Usage
-        What was asked, and what came of it.
+        The counts of the run.
     checked : bool
-        Whether :meth:`check` was passed.
+        Whether :meth:`check` has passed.
     """
 
     client: Client
@@ -86,14 +86,10 @@ class Caller:
             if not self.store.path.is_file():
                 raise ArgumentError("store", str(self.store.path), "be a file to replay")
         else:
-            limit = self.limits.max_cost_usd
+            limit, model = self.limits.max_cost_usd, self.client.model
             if limit is not None and self.client.price(1, 1) is None:
-                raise ArgumentError(
-                    "max_cost_usd",
-                    limit,
-                    f"be None, as the price of {self.client.model!r} is unknown; "
-                    "limit the calls with max_calls",
-                )
+                wanted = f"be None: the price of {model!r} is unknown; limit calls with max_calls"
+                raise ArgumentError("max_cost_usd", limit, wanted)
             self.client.check()
         self.checked = True
 
@@ -118,42 +114,24 @@ class Caller:
         client = self.client
         # Two runs never share an answer, unless they have the same seed.
         run = hashlib.sha256(b"run" + self.secret).hexdigest()[:16]
-        known_by = {
-            "model": client.model,
-            "parameters": client.parameters,
-            "schema": client.schema,
-            "prompt": messages,
-            "draw": draw,
-            "run": run,
-        }
-        key = fingerprint(known_by)
-        codes = (marker_for(self.secret, known) for known in (key, f"{run} {event}"))
-        sent = with_markers(messages, *codes)
-        return Call(
-            key=key,
-            run=run,
-            model=client.model,
-            parameters=json.dumps(client.parameters, sort_keys=True),
-            schema=client.schema,
-            draw=draw,
-            step=step,
-            agent=agent,
-            profile=profile,
-            event=event,
-            prompt=json.dumps(sent, ensure_ascii=False),
-        )
+        known = dict[str, Any](model=client.model, schema=client.schema, draw=draw, run=run)
+        key = fingerprint({**known, "parameters": client.parameters, "prompt": messages})
+        codes = (marker_for(self.secret, marked) for marked in (key, f"{run} {event}"))
+        known["parameters"] = json.dumps(client.parameters, sort_keys=True)
+        known["prompt"] = json.dumps(with_markers(messages, *codes), ensure_ascii=False)
+        return Call(key=key, step=step, agent=agent, profile=profile, event=event, **known)
 
     @contextlib.contextmanager
     def step(self, decisions: int, calls: Sequence[Call]) -> Iterator[None]:
-        """Count the decisions of a step; if it ends with an error none of them counts.
+        """Count the decisions of a step; if it ends with an error, none of them counts.
 
         Parameters
         ----------
         decisions : int
             How many.
         calls : sequence of Call
-            All that are made for them. After too many failures, those that may do better are
-            marked in the store, to be asked again.
+            All that are made for them. After too many failures, those that may do better next
+            time are marked in the store, to be asked again.
         """
         if not self.checked:
             self.check()
@@ -169,7 +147,7 @@ class Caller:
             raise
 
     def ask(self, calls: Sequence[Call]) -> list[Call]:
-        """Return calls with what came back, from the store or from the model.
+        """Return calls with their answers, from the store or from the model.
 
         Parameters
         ----------
@@ -183,36 +161,38 @@ class Caller:
         Raises
         ------
         DeciderError
-            As :meth:`decide`.
+            As :meth:`LLMDecider.decide`.
         """
-        decided = self.usage.decided
         answered = [self._kept(call) for call in calls]
         for call in filter(None, answered):
-            self.usage.add(call, kept=True)
-            decided.add(call.profile, call.error, call.detail)
+            self._count(call, self.usage.decided, kept=True)
         self.stop_beyond()
         missing = [call for call, kept in zip(calls, answered, strict=True) if kept is None]
         fresh = iter(event_loop.run(self._send_all, missing) if missing else ())
         return [next(fresh) if call is None else call for call in answered]
 
     def stop_beyond(self) -> None:
-        """Raise if more decisions of the run failed than may, rounding aside."""
+        """Raise TooManyFailuresError if more decisions of the run failed than may."""
         decided = self.usage.decided
-        failed = decided.failed.total()
-        if failed > self.max_failed * max(decided.expected, _FEWEST) + 1e-9:
-            number = decided.number.total()
+        failed, number = decided.failed.total(), decided.number.total()
+        if failed > self.max_failed * max(decided.expected, _FEWEST) + 1e-9:  # rounding aside
             raise TooManyFailuresError(failed, number, self.max_failed, decided.reasons)
+
+    def _count(self, call: Call, decided: Decided, kept: bool) -> None:
+        """Count a call, and its decision."""
+        self.usage.add(call, kept)
+        decided.add(call.profile, call.error, call.detail)
 
     def _kept(self, call: Call) -> Call | None:
         """Return the call that the store keeps, if it does."""
         if self.store is None:
             return None
-        kept = self.store.get(call.key)
-        if kept is not None and (self.mode == "replay" or not kept[1]):
-            return kept[0]
-        if self.mode == "replay":
+        kept, again = self.store.get(call.key) or (None, False)
+        if self.mode == "record":
+            return None if again else kept
+        if kept is None:
             raise ReplayMissError(call.agent, call.step, self.store.path)
-        return None
+        return kept
 
     async def _send_all(self, calls: Sequence[Call]) -> list[Call]:
         """Send calls, many at a time; the first error cancels the others and is raised."""
@@ -221,37 +201,43 @@ class Caller:
                 tasks = [group.create_task(self._send(call)) for call in calls]
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        answered = [task.result() for task in tasks]
-        for error in answered:
+        answered = []
+        for back in (task.result() for task in tasks):
             # Only now: the calls that were under way are paid for, and came back.
-            if isinstance(error, BudgetExceededError):
-                raise error
-        return cast("list[Call]", answered)
+            if isinstance(back, BudgetExceededError):
+                raise back
+            answered.append(back)
+        return answered
 
     async def _send(self, call: Call) -> Call | BudgetExceededError:
-        """Send one call within the limits, and keep what came back before anyone uses it."""
+        """Send one call within the limits, and keep the answer before anyone uses it."""
         decided = self.usage.decided
         async with self.limits.place():
             # Also before the call: another one may just have ended the run.
             self.stop_beyond()
-            retrying, start, fault = self.client.retrying(), time.monotonic(), None
+            start = time.monotonic()
             try:
-                call = await retrying(self._attempt, call)
+                call = await self._tried(call)
             except BudgetExceededError as error:
                 return error
-            except Fault as met:
-                fault = met
-            # Not in the handler, so that no error shows the upstream one behind it.
-            call = self.client.failed(call, fault) if fault else call
-            attempts = int(retrying.statistics["attempt_number"])
-            call = replace(call, attempts=attempts, latency=time.monotonic() - start)
+            call = replace(call, latency=time.monotonic() - start)
             call = call if self.store is None else self.store.keep(call)
-            self.usage.add(call, kept=False)
-            decided.add(call.profile, call.error, call.detail)
+            self._count(call, decided, kept=False)
             self.stop_beyond()
             return call
 
-    async def _attempt(self, call: Call) -> Call:
+    async def _tried(self, call: Call) -> Call:
+        """Send a call as often as it takes, and return it with its answer or its last fault."""
+        client, attempt = self.client, 1
+        while isinstance(back := await self._attempt(call), Fault):
+            if attempt >= client.max_attempts or not back.passing:
+                back = client.failed(call, back)
+                break
+            await client.sleep(client.wait(back, attempt))
+            attempt += 1
+        return replace(back, attempts=attempt)
+
+    async def _attempt(self, call: Call) -> Call | Fault:
         """Send one request within the limits."""
         client, limits, messages = self.client, self.limits, call.messages
         tokens, most = 0, 0.0
@@ -265,17 +251,14 @@ class Caller:
         # Until the answer is there, nobody knows whether it will be charged.
         cost: float | None = None
         try:
-            answered = await client.send(call)
-            cost = answered.cost
-            return answered
-        except Fault as fault:
-            cost = None if fault.kind == "timeout" else 0.0
-            raise
+            back = await client.send(call)
+            cost = back.cost
+            return back
         finally:
             limits.settle(most, cost)
 
     def _how_to_resume(self) -> str:
-        """Return what is kept of a run that ended with an error, in words."""
+        """Return how a run that ended with an error can go on."""
         if self.store is None:
             return "No answer is kept; use a store, such as store='calls.sqlite', to resume runs."
         return (

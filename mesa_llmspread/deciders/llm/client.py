@@ -2,8 +2,7 @@
 
 A request ends in one of three ways: an answer that follows the form; a failure of this one
 decision, with its kind; or, if no other call would do better (a wrong key, an unknown model,
-no server at the address), an error that ends the run. A fault that may pass is tried again a
-bounded number of times.
+no server at the address), an error that ends the run.
 """
 
 from __future__ import annotations
@@ -11,21 +10,20 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import random
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pydantic
-import tenacity
 
 from mesa_llmspread.deciders.base import Outcome
-from mesa_llmspread.deciders.llm.addresses import answers, public_address
+from mesa_llmspread.deciders.llm import providers
 from mesa_llmspread.deciders.llm.call import ANSWER_VERSIONS, Answer, AnswerAlone, Call
-from mesa_llmspread.deciders.llm.faults import FailureKind, Fault, diagnose, presentable
+from mesa_llmspread.deciders.llm.faults import Fault, diagnose, presentable
 from mesa_llmspread.deciders.llm.local import LocalModel
 from mesa_llmspread.deciders.llm.pooling import token_repost_prob
 from mesa_llmspread.deciders.llm.prompts import Messages
-from mesa_llmspread.deciders.llm.providers import load_litellm, missing_keys, provider_of
 from mesa_llmspread.exceptions import (
     DeciderError,
     MissingKeyError,
@@ -35,10 +33,8 @@ from mesa_llmspread.exceptions import (
 
 __all__ = ["Client"]
 
-# Waits between attempts, in seconds: up to 0.5, 1, 2, ... drawn at random, so that calls that
-# failed together do not come back together.
-_backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
-_LONGEST_RETRY_AFTER = 60.0
+# Waits between attempts, in seconds: the first, and the longest, without and with advice.
+_FIRST_WAIT, _LONGEST_WAIT, _LONGEST_RETRY_AFTER = 0.5, 30.0, 60.0
 # How long a cancelled request may go on.
 _GRACE_SECONDS = 0.5
 # The one way to write an answer without words, for llama.cpp (GBNF).
@@ -70,13 +66,13 @@ class Client:
     key_variable : str or None
         Environment variable that holds the key; None for the provider's own.
     form : type of pydantic.BaseModel
-        What the model must answer.
+        The form of the answer.
     schema : str
         The form's version.
     local : LocalModel or None
         The file, of a model that runs in this process.
     sleep : coroutine function
-        What waits between attempts, for so many seconds; a test's may be faster.
+        Called with the seconds between two attempts; a test's may be faster.
     """
 
     model: str
@@ -94,18 +90,18 @@ class Client:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What, beside the prompt, determines the answer."""
+        """The settings that, beside the prompt, determine the answer."""
         extra = {"top_logprobs": _TOP_LOGPROBS} if self.logprobs else {}
         return {"temperature": self.temperature, "max_tokens": self.max_tokens, **extra}
 
     @property
     def address(self) -> str:
-        """The server's address, as an error may show it."""
+        """The server's address without secrets, or whose it is if it is unknown."""
         if self.local:
             return "llama.cpp in this process"
-        provider, default = provider_of(self.model)
-        address = self.api_base or default
-        return public_address(address) if address else f"{provider}'s own address"
+        provider, usual = providers.provider_of(self.model)
+        address = self.api_base or usual
+        return providers.public_address(address) if address else f"{provider}'s own address"
 
     def check(self) -> None:
         """Check that the model can be called, without calling it.
@@ -125,23 +121,31 @@ class Client:
             self.local.serve()
             return
         self._key()
-        address = self.api_base or provider_of(self.model)[1]
-        if address is not None and not answers(public_address(address)):
-            raise ServerUnreachableError(self.model, self.address)
+        address = self.address
+        if "://" in address and not providers.answers(address):
+            raise ServerUnreachableError(self.model, address)
 
-    def retrying(self) -> tenacity.AsyncRetrying:
-        """Return what repeats :meth:`send` after a fault that may pass."""
-        return tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self.max_attempts),
-            wait=_wait,
-            retry=tenacity.retry_if_exception(
-                lambda error: isinstance(error, Fault) and error.passing
-            ),
-            sleep=self.sleep,
-            reraise=True,
-        )
+    def wait(self, fault: Fault, attempt: int) -> float:
+        """Return the seconds to wait after a failed attempt.
 
-    async def send(self, call: Call) -> Call:
+        They are what the server asks for, within reason; else random numbers up to 0.5, 1, 2,
+        ..., so that calls that failed together do not come back together.
+
+        Parameters
+        ----------
+        fault : Fault
+        attempt : int
+            Its number, from 1.
+
+        Returns
+        -------
+        float
+        """
+        if fault.retry_after is not None:
+            return min(fault.retry_after, _LONGEST_RETRY_AFTER)
+        return random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (attempt - 1)))
+
+    async def send(self, call: Call) -> Call | Fault:
         """Send one request.
 
         Parameters
@@ -150,13 +154,9 @@ class Client:
 
         Returns
         -------
-        Call
-            With what came back: an answer, or a completion without a usable answer.
-
-        Raises
-        ------
-        Fault
-            If no completion came back.
+        Call or Fault
+            The call with an answer, or with a completion that is not a usable answer; or why no
+            completion came back.
         """
         import openai
 
@@ -164,9 +164,7 @@ class Client:
             return self._answered(call, await _with_grace(self._completion(call)))
         except (TimeoutError, openai.OpenAIError) as error:
             # All of litellm's errors are kinds of openai's.
-            fault = diagnose(error)
-        # Not in the handler, so that no error shows the upstream one behind it.
-        raise fault
+            return diagnose(error)
 
     def failed(self, call: Call, fault: Fault) -> Call:
         """Return a call as failed.
@@ -197,7 +195,7 @@ class Client:
     async def _completion(self, call: Call) -> Any:
         # litellm's timeout is one of silence: a server that sends byte after byte outlasts it.
         async with asyncio.timeout(self.timeout):
-            return await load_litellm().acompletion(
+            return await providers.load_litellm().acompletion(
                 model=self._served_as,
                 messages=call.messages,
                 **self._answer_form,
@@ -214,18 +212,19 @@ class Client:
                 **({"logprobs": True, "top_logprobs": _TOP_LOGPROBS} if self.logprobs else {}),
             )
 
-    def _answered(self, call: Call, response: Any) -> Call:
+    def _answered(self, call: Call, response: Any) -> Call | Fault:
         """Read a completion; whatever is not an answer is a failure."""
         usage, choice = response.get("usage"), (response.choices or [None])[0]
         # litellm writes 0 tokens if the server did not count them.
         counted = usage is not None and usage.prompt_tokens
+        cost = response._hidden_params.get("response_cost")
         reason = str((choice and choice.finish_reason) or "")
         call = replace(
             call,
             finish_reason=presentable(reason),
             prompt_tokens=usage.prompt_tokens if counted else None,
             completion_tokens=usage.completion_tokens if counted else None,
-            cost=0.0 if self.local else _number(response._hidden_params.get("response_cost")),
+            cost=0.0 if self.local else None if cost is None else float(cost),
             served=presentable(str(response.model or "")),
         )
         if choice is None:
@@ -252,13 +251,11 @@ class Client:
         if isinstance(answer, AnswerAlone):
             outcome = (Outcome.REPOST if answer.repost else Outcome.DECLINE).value
         call = replace(call, outcome=outcome, answer=answer.model_dump_json())
-        return self._with_probability(call, choice) if self.logprobs else call
-
-    def _with_probability(self, call: Call, choice: Any) -> Call:
-        """Add P(repost) by the answer's log-probabilities."""
+        if not self.logprobs:
+            return call
         logprobs = choice.get("logprobs")
         if not (logprobs and logprobs.content):
-            raise Fault("no_logprobs", "returns no log-probabilities")
+            return Fault("no_logprobs")
         chance = token_repost_prob(logprobs.content)
         if chance is None:
             return _failure(call, "malformed", "neither true nor false among the likely tokens")
@@ -278,7 +275,7 @@ class Client:
             Counted with OpenAI's cl100k vocabulary, which needs no network; other models'
             counts differ by some ten per cent.
         """
-        return int(load_litellm().token_counter(model="gpt-3.5-turbo", messages=messages))
+        return int(providers.load_litellm().token_counter(model="gpt-3.5-turbo", messages=messages))
 
     def price(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """Return the price of a call.
@@ -295,15 +292,12 @@ class Client:
         """
         if self.local:
             return 0.0
+        price = providers.load_litellm().cost_per_token
+        tokens = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
         try:
-            prices = load_litellm().cost_per_token(
-                model=self.model,
-                prompt_tokens=prompt_tokens,
-                completion_tokens=completion_tokens,
-            )
+            return float(sum(price(model=self.model, **tokens)))
         except Exception:  # which kind it raises for an unknown model depends on its version
             return None
-        return float(sum(prices))
 
     def _key(self) -> str | None:
         """Return the key, or None if litellm finds it; never kept, as a client is pickled."""
@@ -318,12 +312,10 @@ class Client:
     @functools.cached_property
     def _stand_in_key(self) -> str | None:
         """The key for a server that needs none; None if litellm finds the real one."""
-        missing = missing_keys(self.model, self.api_base)
-        if missing == ["OPENAI_API_KEY"] and self.api_base is not None:
-            return "not-needed"
-        if missing:
+        if missing := providers.missing_keys(self.model, self.api_base):
             raise MissingKeyError(self.model, missing)
-        return None
+        needed = providers.missing_keys(self.model, None)
+        return "not-needed" if needed == ["OPENAI_API_KEY"] else None
 
     @property
     def _served_as(self) -> str:
@@ -340,26 +332,14 @@ class Client:
 
     @functools.cached_property
     def _takes_seed(self) -> bool:
-        known = load_litellm().get_supported_openai_params(model=self._served_as)
+        known = providers.load_litellm().get_supported_openai_params(model=self._served_as)
         return "seed" in (known or ())
 
 
-def _failure(call: Call, kind: FailureKind, detail: str) -> Call:
+def _failure(call: Call, kind: str, detail: str) -> Call:
     return replace(
         call, outcome=Outcome.FAILED.value, answer=None, error=kind, detail=detail, repost_prob=None
     )
-
-
-def _number(cost: Any) -> float | None:
-    return None if cost is None else float(cost)
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Return as many seconds as the server asks for, within reason, else more and more."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, Fault) and error.retry_after is not None:
-        return min(error.retry_after, _LONGEST_RETRY_AFTER)
-    return _backoff(state)
 
 
 async def _with_grace(coroutine: Coroutine[Any, Any, Any]) -> Any:

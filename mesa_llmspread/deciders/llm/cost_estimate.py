@@ -1,4 +1,4 @@
-"""What a run will take, before it is started: calls, tokens and money."""
+"""The calls, tokens and money of a run, estimated before it is started."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread._validation import checked_int, checked_probability
 from mesa_llmspread.deciders.base import Exposure, Post
+from mesa_llmspread.deciders.llm import prompts
 from mesa_llmspread.deciders.llm.call import Answer
 from mesa_llmspread.deciders.llm.client import Client
-from mesa_llmspread.deciders.llm.prompts import (
-    MAX_EVENT_LENGTH,
-    MAX_POST_LENGTH,
-    MAX_POSTS,
-    Messages,
-)
 from mesa_llmspread.events import OfflineEvent, bundled_events
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.profiles import Profile
@@ -32,7 +27,7 @@ _POST = "Have you seen this? It is not far from here, and nobody seems to talk a
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What a run is expected to take, and the most it can take.
+    """The expected calls, tokens and money of a run, and the most that they can be.
 
     Attributes
     ----------
@@ -58,17 +53,18 @@ class CostEstimate:
     def __str__(self) -> str:
         tokens = self.prompt_tokens + self.completion_tokens
         most_tokens = self.most_prompt_tokens + self.most_completion_tokens
-        money = "at an unknown price"
-        if self.cost_usd is not None and self.most_cost_usd is not None:
-            money = f"about ${self.cost_usd:.2f}, at most ${self.most_cost_usd:.2f}"
-        return (
-            f"about {self.calls:,} calls, at most {self.most_calls:,}; "
-            f"about {tokens:,} tokens, at most {most_tokens:,}; {money}"
-        )
+        parts = [
+            f"about {self.calls:,} calls, at most {self.most_calls:,}",
+            f"about {tokens:,} tokens, at most {most_tokens:,}",
+            "at an unknown price",
+        ]
+        if self.cost_usd is not None:
+            parts[-1] = f"about ${self.cost_usd:.2f}, at most ${self.most_cost_usd:.2f}"
+        return "; ".join(parts)
 
 
 def total(estimates: Iterable[CostEstimate]) -> CostEstimate:
-    """Return what several runs will take together; a sum with an unknown part is unknown.
+    """Return the sum of several estimates; a sum with an unknown part is unknown.
 
     Parameters
     ----------
@@ -85,12 +81,11 @@ def total(estimates: Iterable[CostEstimate]) -> CostEstimate:
     'about 2 calls, at most 4; about 30 tokens, at most 60; about $0.02, at most $0.04'
     """
     listed = list(estimates)
-
-    def add(name: str) -> Any:
-        amounts = [getattr(one, name) for one in listed]
-        return None if None in amounts else sum(amounts)
-
-    return CostEstimate(**{field.name: add(field.name) for field in fields(CostEstimate)})
+    sums: dict[str, Any] = {}
+    for field in fields(CostEstimate):
+        amounts = [getattr(one, field.name) for one in listed]
+        sums[field.name] = None if None in amounts else sum(amounts)
+    return CostEstimate(**sums)
 
 
 def estimate(
@@ -103,7 +98,7 @@ def estimate(
     chance: float = 0.1,
     event: OfflineEvent | None = None,
 ) -> CostEstimate:
-    """Estimate what a run will take.
+    """Estimate the calls, tokens and money of a run.
 
     Parameters
     ----------
@@ -128,30 +123,30 @@ def estimate(
 
     Notes
     -----
-    It is assumed that everybody sees the news from the first step on and is asked at every step
-    until the repost: (1 - (1 - chance)^steps) / chance decisions per agent, and at most one per
-    step. If posts are seen only when new, or not all agents are reached, there are fewer.
+    It is assumed that every agent sees the news from the first step on and is asked at every
+    step until it posts: (1 - (1 - chance)^steps) / chance decisions per agent, and at most one
+    per step. If posts are seen only when new, or not all agents are reached, there are fewer.
     Prompts are counted with half the feed in view, and at most with a feed and an event as
     long as prompts show them, one token per byte.
     """
-    n, steps = checked_int("n", n, least=1), checked_int("steps", steps, least=1)
-    k, profiles = checked_int("k", k, least=1), checked_int("profiles", profiles, least=1)
-    chance = checked_probability("chance", chance)
-    if not chance:
+    for name, value in (("n", n), ("steps", steps), ("k", k), ("profiles", profiles)):
+        checked_int(name, value, least=1)
+    if not checked_probability("chance", chance):
         raise ArgumentError("chance", chance, "be above 0")
     calls = _calls(decider, round(n * (1 - (1 - chance) ** steps) / chance), steps, k, profiles)
     most_calls = _calls(decider, n * steps, steps, k, profiles) * decider.client.max_attempts
     event, client = event or bundled_events()[0], decider.client
     prompt = client.count_tokens(decider.messages(_exposure(event, max(1, k // 2), _POST)))
-    longest = decider.messages(_exposure(event, MAX_POSTS, ""))
-    quoted = MAX_EVENT_LENGTH + (decider.feed_detail == "posts") * MAX_POSTS * MAX_POST_LENGTH
+    longest = decider.messages(_exposure(event, prompts.MAX_POSTS, ""))
+    posts = prompts.MAX_POSTS * prompts.MAX_POST_LENGTH * (decider.feed_detail == "posts")
     # Every sign of a quoted text may be one of four bytes.
-    most_prompt = sum(len(message["content"].encode()) for message in longest) + 4 * quoted
+    quoted = 4 * (prompts.MAX_EVENT_LENGTH + posts)
+    most_prompt = sum(len(message["content"].encode()) for message in longest) + quoted
     return _priced(client, calls, prompt, most_calls, most_prompt)
 
 
-def price_of(client: Client, calls: int, prompts: Sequence[Messages]) -> CostEstimate:
-    """Estimate what a number of calls with known prompts will take.
+def price_of(client: Client, calls: int, messages: Sequence[prompts.Messages]) -> CostEstimate:
+    """Estimate the tokens and money of a number of calls with known prompts.
 
     Parameters
     ----------
@@ -159,14 +154,14 @@ def price_of(client: Client, calls: int, prompts: Sequence[Messages]) -> CostEst
         Its model is not asked.
     calls : int
         How many.
-    prompts : sequence of list of dict
+    messages : sequence of list of dict
         Prompts like theirs.
 
     Returns
     -------
     CostEstimate
     """
-    longest = max(client.count_tokens(prompt) for prompt in prompts)
+    longest = max(map(client.count_tokens, messages))
     return _priced(client, calls, longest, calls * client.max_attempts, longest)
 
 
@@ -190,7 +185,7 @@ def _priced(
 
 
 def _calls(decider: LLMDecider, decisions: int, steps: int, k: int, profiles: int) -> int:
-    """Return the calls for decisions: fewer if a pool answers the same prompts."""
+    """Return the number of calls: fewer than decisions if a pool answers the same prompts."""
     if decider.sampling == "independent" or decider.feed_detail == "posts":
         return decisions
     draws = decider.draws if decider.sampling == "pooled" else 1

@@ -13,43 +13,33 @@ import copy
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_args
 
 import numpy as np
 
-from mesa_llmspread._validation import checked_int, checked_number, checked_probability
+from mesa_llmspread._validation import check_name, checked_int, checked_number
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure
-from mesa_llmspread.deciders.llm.addresses import public_address
+from mesa_llmspread.deciders.llm import prompts
 from mesa_llmspread.deciders.llm.call import ANSWER_VERSIONS, Answer, AnswerAlone, Call
 from mesa_llmspread.deciders.llm.caller import Caller, Mode
 from mesa_llmspread.deciders.llm.client import Client
+from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate, estimate
 from mesa_llmspread.deciders.llm.limits import Limits
 from mesa_llmspread.deciders.llm.local import find_model
-from mesa_llmspread.deciders.llm.pooling import PooledDecider
-from mesa_llmspread.deciders.llm.prompts import (
-    SHOWN_MARKER,
-    Messages,
-    build_messages,
-    with_markers,
-)
+from mesa_llmspread.deciders.llm.pooling import Pool
+from mesa_llmspread.deciders.llm.prompts import Messages
+from mesa_llmspread.deciders.llm.providers import public_address
 from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.deciders.llm.template import PromptTemplate, as_template
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
-if TYPE_CHECKING:
-    from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate
-
-__all__ = ["FEED_DETAILS", "MODES", "SAMPLINGS", "LLMDecider"]
-
-MODES = ("live", "record", "replay")
-SAMPLINGS = ("independent", "pooled", "logprobs")
-FEED_DETAILS = ("posts", "counts")
+__all__ = ["LLMDecider"]
 
 _LONGEST_TIMEOUT = 86_400.0
 
 
 class LLMDecider(Decider):
-    """A language model decides for every agent.
+    """Ask a language model for every decision.
 
     Parameters
     ----------
@@ -75,15 +65,15 @@ class LLMDecider(Decider):
         after the time that the server asks for, or after longer and longer waits; bad
         requests, refusals and malformed answers are not.
     max_failed : float, default 0.05
-        Largest share of failed decisions in a run, counted over at least 20 decisions.
+        Largest share of failed decisions in a run, of at least 20 decisions.
     max_tokens : int, default 512
         Longest answer, in tokens.
     store : DecisionStore or path-like, optional
-        Where every call is kept; a path means a store without prompts.
+        Keeps every call; a path means a store without prompts.
     mode : {"live", "record", "replay"}, optional
         ``"live"``, the default without a store: every decision is a call. ``"record"``, the
-        default with one: a call that the store holds is not made again. ``"replay"``: no call
-        is made; needs no key and no network.
+        default with a store: a call in the store is not made again. ``"replay"``: no call is
+        made; needs no key and no network.
     requests_per_minute, tokens_per_minute : float, optional
         Most requests, and tokens of prompts and longest answers, that one process sends per
         minute; calls wait for their turn.
@@ -95,21 +85,21 @@ class LLMDecider(Decider):
         that this process sent with this decider.
     sampling : {"independent", "pooled", "logprobs"}, default "independent"
         ``"independent"``: one call per decision. ``"pooled"``: at most ``draws`` calls for the
-        same prompt in a run; further decisions on it are drawn with the probability that these
-        tell (see :func:`mesa_llmspread.deciders.llm.pooling.repost_chance`). ``"logprobs"``: one
-        call for the same prompt, which tells P(repost) at temperature 1; every decision is
-        drawn with it.
+        same prompt in a run; further decisions on it are drawn with the probability estimated
+        from these (see :func:`mesa_llmspread.deciders.llm.pooling.repost_chance`).
+        ``"logprobs"``: one call for the same prompt, which yields P(repost) at temperature 1;
+        every decision is drawn with it.
     draws : int, default 20
         Most calls for the same prompt with ``sampling="pooled"``.
     feed_detail : {"posts", "counts"}, default "posts"
-        Whether a prompt quotes the posts in view, or only tells how many there are. Prompts
-        are seldom the same with ``"posts"``, and often with ``"counts"``.
+        Whether a prompt quotes the posts in view, or only gives their number. Prompts are
+        seldom the same with ``"posts"``, and often with ``"counts"``.
     template : str, path-like or PromptTemplate, default "standard"
         The words of the prompts: ``"standard"``, ``"paraphrase"``, ``"decline_first"``,
         ``"no_persona"``, or a TOML file with your own.
     key_variable : str, optional
         Name of the environment variable that holds the key, if it is not the provider's own.
-        It is read when a call is made, and its value is kept nowhere.
+        It is read when a call is made, and its value is never kept.
 
     Raises
     ------
@@ -165,29 +155,34 @@ class LLMDecider(Decider):
             raise ArgumentTypeError("model", model, "a str such as 'openai/gpt-4o-mini'")
         if not model.strip():
             raise ArgumentError("model", model, "be a name such as 'openai/gpt-4o-mini'")
+        if not isinstance(api_base, str | None):
+            raise ArgumentTypeError("api_base", api_base, "a str or None")
         if api_base is not None:
-            if not isinstance(api_base, str):
-                raise ArgumentTypeError("api_base", api_base, "a str or None")
             public_address(api_base)
-        for name, value, known in (
-            ("sampling", sampling, SAMPLINGS),
-            ("feed_detail", feed_detail, FEED_DETAILS),
-            ("mode", mode, (*MODES, None)),
-        ):
-            if value not in known:
-                raise UnknownNameError(name, value, filter(None, known))
+        check_name("sampling", sampling, ("independent", "pooled", "logprobs"))
+        check_name("feed_detail", feed_detail, ("posts", "counts"))
         if sampling == "logprobs" and temperature != 1:
             raise ArgumentError("temperature", temperature, "be 1 with sampling='logprobs'")
         if key_variable is not None and not re.fullmatch("[A-Z_][A-Z0-9_]*", str(key_variable)):
             # The value is not shown: it may be a key.
-            raise ArgumentError(
-                "key_variable", "...", "be the name of an environment variable, not a key"
-            )
+            wanted = "be the name of an environment variable, not a key"
+            raise ArgumentError("key_variable", "...", wanted)
+        if not isinstance(store, DecisionStore | str | os.PathLike | None):
+            raise ArgumentTypeError("store", store, "a DecisionStore or a path")
+        usual: Mode = "live" if store is None else "record"
+        mode = usual if mode is None else mode
+        check_name("mode", mode, get_args(Mode))
+        if (mode == "live") is not (usual == "live"):
+            wanted = "be 'live' without a store, and 'record' or 'replay' with one"
+            raise ArgumentError("mode", mode, wanted)
+        kept = store if isinstance(store, DecisionStore | None) else DecisionStore(store)
         # Where nobody reads the words, the model is asked for none.
         form = Answer if feed_detail == "posts" and sampling != "logprobs" else AnswerAlone
         local = find_model(model, with_posts=form is Answer, replayed=mode == "replay")
         if timeout is None:
             timeout = 600.0 if local else 60.0
+        if max_concurrency is None:
+            max_concurrency = 1 if local else 32
         client = Client(
             model=local.name if local else model,
             local=local,
@@ -201,24 +196,15 @@ class LLMDecider(Decider):
             logprobs=sampling == "logprobs",
             key_variable=key_variable,
         )
-        kept = _as_store(store, mode)
-        self.caller = Caller(
-            client,
-            mode or ("live" if kept is None else "record"),
-            kept,
-            Limits(
-                kept or DecisionStore(":memory:"),
-                (1 if local else 32) if max_concurrency is None else max_concurrency,
-                requests_per_minute,
-                tokens_per_minute,
-                max_calls,
-                max_cost_usd,
-            ),
-            checked_probability("max_failed", max_failed),
-        )
+        paces = (requests_per_minute, tokens_per_minute)
+        ledger = kept or DecisionStore(":memory:")
+        limits = Limits(ledger, max_concurrency, *paces, max_calls, max_cost_usd)
+        most_failed = checked_number("max_failed", max_failed, 0, 1)
+        self.caller = Caller(client, mode, kept, limits, most_failed)
         self.sampling, self.feed_detail = sampling, feed_detail
         self.draws = checked_int("draws", draws, 1)
         self.template = as_template(template)
+        self._pool: Pool | None = None  # in one run
 
     @property
     def client(self) -> Client:
@@ -226,7 +212,7 @@ class LLMDecider(Decider):
         return self.caller.client
 
     def messages(self, exposure: Exposure) -> Messages:
-        """Return what the model is told, with zeros for the marker, which is secret.
+        """Return the prompt for an exposure, with zeros in place of the secret marker.
 
         Parameters
         ----------
@@ -237,10 +223,12 @@ class LLMDecider(Decider):
         list of dict
             A system and a user message.
         """
-        return with_markers(self.prompt(exposure), SHOWN_MARKER, SHOWN_MARKER)
+        return prompts.with_markers(
+            self.prompt(exposure), prompts.SHOWN_MARKER, prompts.SHOWN_MARKER
+        )
 
     def estimate(self, n: int, steps: int, **assumptions: Any) -> CostEstimate:
-        """Estimate what a run will take: calls, tokens and money.
+        """Estimate the calls, tokens and money of a run.
 
         Parameters
         ----------
@@ -254,8 +242,6 @@ class LLMDecider(Decider):
         -------
         CostEstimate
         """
-        from mesa_llmspread.deciders.llm.cost_estimate import estimate
-
         return estimate(self, n, steps, **assumptions)
 
     def check(self) -> None:
@@ -291,9 +277,10 @@ class LLMDecider(Decider):
         """
         run = copy.copy(self)
         run.caller = self.caller.for_run(rng.bytes(16))
-        if self.sampling == "pooled":
-            return PooledDecider(run, self.draws, own=True)
-        return PooledDecider(run, 1, own=False) if self.sampling == "logprobs" else run
+        if self.sampling != "independent":
+            pooled = self.sampling == "pooled"
+            run._pool = Pool(self.draws if pooled else 1, own=pooled)
+        return run
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         """Ask the model once for each exposure, many at a time.
@@ -322,9 +309,11 @@ class LLMDecider(Decider):
         DeciderError
             If the key is missing or wrong, the model is unknown, or no server answers.
         """
-        caller = self.caller
-        if self.sampling != "independent" and not caller.secret:
+        if self._pool is not None:
+            return self._pool.decide(self, exposures, rng)
+        if self.sampling != "independent":
             return self.for_run(0, copy.deepcopy(rng)).decide(exposures, rng)
+        caller = self.caller
         caller.secret = caller.secret or rng.bytes(16)
         calls = [
             self.call(seen, self.prompt(seen), f"{seen.step}:{seen.agent}") for seen in exposures
@@ -334,7 +323,7 @@ class LLMDecider(Decider):
 
     def prompt(self, exposure: Exposure) -> Messages:
         """Return an exposure's prompt, for :meth:`call`."""
-        return build_messages(exposure, self.template, words=self.client.form is Answer)
+        return prompts.build_messages(exposure, self.template, words=self.client.form is Answer)
 
     def call(self, exposure: Exposure, messages: Messages, draw: str) -> Call:
         """Return the call for an exposure; ``draw`` distinguishes those with the same prompt."""
@@ -342,7 +331,7 @@ class LLMDecider(Decider):
         return self.caller.call(*place, messages, draw)
 
     def manifest(self) -> Mapping[str, Any]:
-        """Return what was asked of which model, and what came of it, as plain values.
+        """Return the settings of the model and the counts of the run, as plain values.
 
         Returns
         -------
@@ -366,18 +355,3 @@ class LLMDecider(Decider):
             "schema": client.schema,
             **self.caller.usage.manifest(),
         }
-
-
-def _as_store(store: Any, mode: str | None) -> DecisionStore | None:
-    """Return the store that an argument stands for, and check that the mode goes with it."""
-    if store is None:
-        if mode in ("record", "replay"):
-            raise ArgumentError("mode", mode, "be 'live' without a store")
-        return None
-    if mode == "live":
-        raise ArgumentError("mode", mode, "be 'record' or 'replay' with a store")
-    if isinstance(store, DecisionStore):
-        return store
-    if not isinstance(store, str | os.PathLike):
-        raise ArgumentTypeError("store", store, "a DecisionStore or a path")
-    return DecisionStore(store)

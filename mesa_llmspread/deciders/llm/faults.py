@@ -1,24 +1,20 @@
-"""What an exception of litellm means: for this attempt, this decision, or the whole run.
+"""The meaning of litellm's exceptions: for this attempt, this decision, or the whole run.
 
-What a server replies is never shown whole: error bodies repeat prompts and parts of keys.
+Replies of a server are never shown whole: error bodies repeat prompts and parts of keys.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import email.utils
 import re
-from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
 
-__all__ = ["PASSING", "FailureKind", "Fault", "diagnose", "presentable"]
+__all__ = ["PASSING", "Fault", "diagnose", "presentable"]
 
-FailureKind = Literal[
-    "refusal", "truncated", "malformed", "bad_request", "timeout", "rate_limit", "server"
-]
-
-#: What another attempt, or another hour, may fix.
-PASSING: tuple[FailureKind, ...] = ("timeout", "rate_limit", "server")
+#: The kinds of failure that another attempt, or another hour, may fix.
+PASSING = ("timeout", "rate_limit", "server")
 
 _FATAL = {
     402: "the account cannot pay for calls",
@@ -29,35 +25,35 @@ _REFUSED_WHOLE = frozenset({400, 403, 413, 422})
 _KEY_LIKE = re.compile(r"\bsk-\S+|[\w*+=-]{32,}")
 
 
-class Fault(Exception):
-    """An attempt that brought no completion.
+@dataclass(frozen=True)
+class Fault:
+    """An attempt without a completion.
 
-    Parameters
+    Attributes
     ----------
     kind : str
-        A kind of failure of one decision; or ``"fatal"``, ``"no_logprobs"`` or
-        ``"unreachable"`` if no other call would do better.
+        A kind of failure of one decision (``refusal``, ``truncated``, ``malformed``,
+        ``bad_request``, ``timeout``, ``rate_limit``, ``server``); or ``fatal``,
+        ``no_logprobs`` or ``unreachable`` if no other call would do better.
     detail : str
         What happened, safe to show.
-    retry_after : float, optional
+    retry_after : float or None
         Seconds that the server asks to wait.
     """
 
-    def __init__(
-        self,
-        kind: FailureKind | Literal["fatal", "no_logprobs", "unreachable"],
-        detail: str,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(kind)
-        self.kind = kind
-        self.detail = detail
-        self.retry_after = retry_after
+    kind: str
+    detail: str = ""
+    retry_after: float | None = None
 
     @property
     def passing(self) -> bool:
         """Whether another attempt may do better."""
         return self.kind in (*PASSING, "unreachable")
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars; None if it is unknown whether the provider charged anything."""
+        return None if self.kind == "timeout" else 0.0
 
 
 def diagnose(error: Exception) -> Fault:
@@ -66,7 +62,7 @@ def diagnose(error: Exception) -> Fault:
     Parameters
     ----------
     error : Exception
-        What ``litellm.acompletion`` raised, or a TimeoutError.
+        Raised by ``litellm.acompletion``, or a TimeoutError.
 
     Returns
     -------
@@ -75,10 +71,12 @@ def diagnose(error: Exception) -> Fault:
     import httpx
     from litellm import exceptions as known
 
-    chain = list(_chain(error))
+    chain: list[BaseException] = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
     status = getattr(error, "status_code", None)
     if any(isinstance(link, httpx.ConnectError) for link in chain):
-        return Fault("unreachable", "")
+        return Fault("unreachable")
     if isinstance(error, TimeoutError | known.Timeout):
         return Fault("timeout", "no complete answer in time")
     if isinstance(error, known.UnsupportedParamsError):
@@ -96,42 +94,28 @@ def diagnose(error: Exception) -> Fault:
     return Fault("rate_limit" if status == 429 else "server", words, _retry_after(chain))
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk through an error and its causes."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _server_words(chain: list[BaseException], status: int | None) -> str:
     """Return the status and the server's message, or the kind of error if it sent none."""
     for link in chain:
         body = getattr(link, "body", None)
         if isinstance(body, dict) and isinstance(body.get("message"), str):
             return presentable(f"HTTP {status}: {body['message']}")
-    if any(type(link).__name__ == "HTTPStatusError" for link in chain):
-        return f"HTTP {status}"
     kinds = [type(link) for link in chain]
-    foreign = [kind for kind in kinds if not kind.__module__.startswith("litellm")]
-    return (foreign or kinds)[0].__name__
+    foreign = [kind.__name__ for kind in kinds if not kind.__module__.startswith("litellm")]
+    return f"HTTP {status}" if "HTTPStatusError" in foreign else [*foreign, kinds[0].__name__][0]
 
 
 def _retry_after(chain: list[BaseException]) -> float | None:
     """Return the seconds to wait, sent as a number or a date (RFC 9110, 10.2.3)."""
-    responses = (getattr(link, "response", None) for link in chain)
-    headers = [getattr(response, "headers", {}) for response in responses]
-    asked = next((found["retry-after"] for found in headers if "retry-after" in found), None)
-    if asked is None:
-        return None
-    try:
-        return max(0.0, float(asked))
-    except ValueError:
-        pass
-    try:
-        moment = email.utils.parsedate_to_datetime(asked)
-    except ValueError:
-        return None
-    return max(0.0, (moment - datetime.datetime.now(moment.tzinfo)).total_seconds())
+    for link in chain:
+        headers = getattr(getattr(link, "response", None), "headers", {})
+        asked = headers.get("retry-after", "")
+        with contextlib.suppress(ValueError):
+            return max(0.0, float(asked))
+        with contextlib.suppress(ValueError):
+            moment = email.utils.parsedate_to_datetime(asked)
+            return max(0.0, (moment - datetime.datetime.now(moment.tzinfo)).total_seconds())
+    return None
 
 
 def presentable(text: str, limit: int = 200) -> str:
@@ -140,7 +124,7 @@ def presentable(text: str, limit: int = 200) -> str:
     Parameters
     ----------
     text : str
-        What a server or a model wrote.
+        Text of a server or a model.
     limit : int
         Longest text, in characters.
 

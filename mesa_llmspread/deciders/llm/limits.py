@@ -1,14 +1,14 @@
-"""What calls may take: places, requests and tokens per minute, calls and money in all.
+"""Limits on calls: places, requests and tokens per minute, calls and money in all.
 
 A limit per minute makes calls wait; a budget ends the run before the call that could pass it.
-A call is charged at the most it can cost until it is back, so that the calls under way cannot
+Until a call is back, it is charged at the most it can cost, so that the calls under way cannot
 pass the budget together.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread._validation import checked_int, checked_number
@@ -22,15 +22,16 @@ __all__ = ["Limits", "Pace"]
 
 _LOOK_AGAIN_SECONDS = 0.05
 _MOST = 1e15
+_LEAST = {"requests_per_minute": 1e-3, "tokens_per_minute": 1e-3, "max_cost_usd": 0.0}
 
 
 class Pace:
-    """A number of things per minute that calls of one process wait for, in order.
+    """A rate per minute, whose turns the calls of one process wait for, in order.
 
     Parameters
     ----------
     per_minute : float
-        How many.
+        The rate.
 
     Notes
     -----
@@ -63,12 +64,12 @@ class Pace:
 
 @dataclass
 class Limits:
-    """What the calls of all runs that share a decider may take.
+    """Limits on the calls of all runs that share a decider.
 
     Parameters
     ----------
     ledger : DecisionStore
-        Where requests and money are counted, for all processes that share it.
+        Counts requests and money, for all processes that share it.
     max_concurrency : int
         Most calls under way at one time.
     requests_per_minute, tokens_per_minute : float or None
@@ -95,54 +96,42 @@ class Limits:
         self.max_concurrency = checked_int("max_concurrency", self.max_concurrency, 1)
         if self.max_calls is not None:
             self.max_calls = checked_int("max_calls", self.max_calls, 1)
-        least = {"requests_per_minute": 1e-3, "tokens_per_minute": 1e-3, "max_cost_usd": 0.0}
-        for name, low in least.items():
+        for name, least in _LEAST.items():
             if (value := getattr(self, name)) is not None:
-                setattr(self, name, checked_number(name, value, low, _MOST))
-        self._start()
-
-    def _start(self) -> None:
+                setattr(self, name, checked_number(name, value, least, _MOST))
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._under_way = 0
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._start()
-
-    def _fit_loop(self) -> None:
-        """Make what calls wait for on the running loop; another process has another loop."""
+    def place(self) -> asyncio.Semaphore:
+        """Return the semaphore that one call holds from its first attempt to its last."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
+            # Calls wait on their own loop; another process has another one.
             paces = (self.requests_per_minute, self.tokens_per_minute)
             self._loop, self._places = loop, asyncio.Semaphore(self.max_concurrency)
             self._requests, self._tokens = (None if p is None else Pace(p) for p in paces)
             self._under_way = 0
-
-    def place(self) -> asyncio.Semaphore:
-        """Return the semaphore that one call holds from its first attempt to its last."""
-        self._fit_loop()
         return self._places
 
     async def take(self, tokens: float, most: float) -> None:
-        """Wait for a request's turn, and pay for it in advance.
+        """Wait for a request's turn, and charge it to the budget.
 
         Parameters
         ----------
         tokens : float
             Tokens of its prompt and its longest answer.
         most : float
-            The most it can cost, in US dollars; 0 if no price is known. While only what other
-            calls under way may cost exceeds the budget, it waits until they are back.
+            The most it can cost, in US dollars; 0 if the price is unknown. If only the calls
+            under way may cost more than is left, it waits until they are back.
 
         Raises
         ------
         BudgetExceededError
             If there is not enough left.
         """
-        self._fit_loop()
+        self.place()
         if self._requests is not None:
             await self._requests.take()
         if self._tokens is not None:
@@ -157,14 +146,14 @@ class Limits:
         self._under_way += 1
 
     def settle(self, most: float, cost: float | None) -> None:
-        """Correct what a request was charged, now that it is back.
+        """Correct the charge of a request that is back.
 
         Parameters
         ----------
         most : float
-            What it was charged.
+            Its charge.
         cost : float or None
-            What it cost, in US dollars; None if nobody knows: it stays charged.
+            Its cost, in US dollars; None if it is unknown: then the charge stays.
         """
         self._under_way -= 1
         if most and cost is not None:

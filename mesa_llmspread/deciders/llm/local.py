@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mesa_llmspread.deciders.llm.addresses import answers
+from mesa_llmspread.deciders.llm.providers import answers
 from mesa_llmspread.exceptions import InputFileError
 
 __all__ = ["PACKAGED", "LocalModel", "addresses", "find_model", "use_addresses"]

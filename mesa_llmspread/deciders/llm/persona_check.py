@@ -8,18 +8,16 @@ Item Pool (ipip.ori.org), four per trait. Its words are in ``mini_ipip.toml``.
 from __future__ import annotations
 
 import tomllib
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pydantic
 
 from mesa_llmspread._validation import checked_int
-from mesa_llmspread.deciders.llm.call import Call
 from mesa_llmspread.exceptions import ArgumentError, DeciderError
 from mesa_llmspread.profiles import Trait, all_profiles
 from mesa_llmspread.rng import RNGLike, as_generator
@@ -58,7 +56,7 @@ class _Ratings(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class PersonaCheck:
-    """What the questionnaires tell.
+    """The results of questionnaires.
 
     Attributes
     ----------
@@ -66,14 +64,14 @@ class PersonaCheck:
         One row per questionnaire and trait: ``profile`` (code), ``repeat``, ``trait``,
         ``intended`` (-1 or 1), ``measured`` (mean of four items, 1 to 5).
     table : DataFrame
-        One row per trait: ``low`` and ``high``, the mean scores of the profiles that are
-        intended so; ``cohens_d`` between them (infinite if scores do not vary within them);
+        One row per trait: ``low`` and ``high``, the mean scores of the profiles with low and
+        high levels; ``cohens_d`` between them (infinite if scores do not vary within them);
         ``alpha``, Cronbach's, over all questionnaires; ``verdict``.
     failed : int
-        Questionnaires that were not answered.
+        Questionnaires without an answer.
     failures : DataFrame
         One row per reason, the most frequent first: ``reason``, ``questionnaires`` (how many),
-        ``example`` (what was wrong with one of them).
+        ``example`` (the problem of one of them).
     """
 
     scores: pd.DataFrame
@@ -82,7 +80,7 @@ class PersonaCheck:
     failures: pd.DataFrame
 
     def figure(self) -> Figure:
-        """Draw the measured traits by what was intended.
+        """Draw the measured traits by the intended levels.
 
         Returns
         -------
@@ -91,19 +89,18 @@ class PersonaCheck:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(9, 3), layout="constrained")
-        for axis, trait in zip(figure.subplots(1, 5, sharey=True), Trait, strict=True):
-            rows = self.scores[self.scores["trait"] == trait.value]
+        traits = self.scores.groupby("trait", sort=False)
+        for axis, (trait, rows) in zip(figure.subplots(1, 5, sharey=True), traits, strict=True):
             groups = [rows.loc[rows["intended"] == level, "measured"] for level in (-1, 1)]
-            axis.boxplot(groups, positions=[0, 1], widths=0.6)
-            axis.set_xticks([0, 1], ["low", "high"])
-            axis.set_title(trait.value, fontsize=9)
+            axis.boxplot(groups, widths=0.6, tick_labels=["low", "high"])
+            axis.set_title(trait, fontsize=9)
         figure.axes[0].set_ylabel("measured (1 to 5)")
         figure.supxlabel("intended")
         return figure
 
 
 def check_personas(decider: LLMDecider, repeats: int = 1, rng: RNGLike = 0) -> PersonaCheck:
-    """Ask the Mini-IPIP of each of the 32 binary profiles.
+    """Ask a model to fill in the Mini-IPIP as each of the 32 binary profiles.
 
     Parameters
     ----------
@@ -124,7 +121,7 @@ def check_personas(decider: LLMDecider, repeats: int = 1, rng: RNGLike = 0) -> P
     ArgumentError
         If the decider's template has no personalities.
     DeciderError
-        If the model cannot be called, or if most questionnaires were not answered.
+        If the model cannot be called, or does not answer most questionnaires.
     """
     repeats = checked_int("repeats", repeats, least=1)
     template, profiles = decider.template, all_profiles()
@@ -132,76 +129,57 @@ def check_personas(decider: LLMDecider, repeats: int = 1, rng: RNGLike = 0) -> P
         raise ArgumentError("template", template.name, "be one that has personalities to check")
     client = replace(decider.client, form=_Ratings, schema=_FORM, logprobs=False)
     caller = decider.caller.for_run(as_generator(rng).bytes(16), client=client, max_failed=1.0)
-    items = "\n".join(f"{i}. {words}." for i, (words, _, _) in enumerate(ITEMS, start=1))
-    user = _WORDS["user"].format(items=items, number=len(ITEMS))
+    numbered = "\n".join(f"{i}. {words}." for i, (words, _, _) in enumerate(ITEMS, start=1))
+    user = _WORDS["user"].format(items=numbered, number=len(ITEMS))
     systems = [_WORDS["system"].format(persona=template.describe(p)) for p in profiles]
-    calls = [
-        caller.call(
-            repeat,
-            index,
-            profile.code,
-            "mini-ipip",
-            [{"role": "system", "content": systems[index]}, {"role": "user", "content": user}],
-            f"{repeat}:{index}",
-        )
-        for repeat in range(1, repeats + 1)
-        for index, profile in enumerate(profiles)
-    ]
+    calls = []
+    for repeat in range(1, repeats + 1):
+        for i, (profile, system) in enumerate(zip(profiles, systems, strict=True)):
+            place = (repeat, i, profile.code, "mini-ipip")
+            messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+            calls.append(caller.call(*place, messages, f"{repeat}:{i}"))
     with caller.step(len(calls), calls):
         answered = caller.ask(calls)
-    filled = [call for call in answered if call.answer is not None]
-    failures = _failures(answered)
+    filled, decided = [call for call in answered if call.answer is not None], caller.usage.decided
     failed = len(calls) - len(filled)
     if failed > len(calls) / 2:
-        reasons = caller.usage.decided.reasons
-        raise DeciderError(f"{failed} of {len(calls)} questionnaires were not answered ({reasons})")
+        raise DeciderError(
+            f"{failed} of {len(calls)} questionnaires were not answered ({decided.reasons})"
+        )
+    example = {call.error: call.detail for call in reversed(answered)}
+    failures = pd.DataFrame(
+        [(reason, number, example[reason]) for reason, number in decided.failed.most_common()],
+        columns=["reason", "questionnaires", "example"],
+    )
     ratings = np.array([_Ratings.model_validate_json(call.answer or "").ratings for call in filled])
-    keys = np.array([key for _, _, key in ITEMS])
+    keys, letters = np.array([key for _, _, key in ITEMS]), [letter for _, letter, _ in ITEMS]
     scored = np.where(keys > 0, ratings, 6 - ratings).astype(float)
-    scores, rows = [], []
+    scores, table = [], []
     for position, trait in enumerate(Trait):
-        items_of = scored[:, [letter == trait.letter for _, letter, _ in ITEMS]]
+        items = scored[:, np.array(letters) == trait.letter]
         frame = pd.DataFrame(
             {
                 "profile": [call.profile for call in filled],
                 "repeat": [call.step for call in filled],
                 "trait": trait.value,
                 "intended": [int(profiles[call.agent].levels[position]) for call in filled],
-                "measured": items_of.mean(axis=1),
+                "measured": items.mean(axis=1),
             }
         )
         scores.append(frame)
-        rows.append({"trait": trait.value, **_summary(frame, items_of)})
-    return PersonaCheck(pd.concat(scores, ignore_index=True), pd.DataFrame(rows), failed, failures)
+        table.append({"trait": trait.value, **_summary(frame, items)})
+    return PersonaCheck(pd.concat(scores, ignore_index=True), pd.DataFrame(table), failed, failures)
 
 
-def _failures(calls: Sequence[Call]) -> pd.DataFrame:
-    """Count the questionnaires that were not answered, by reason."""
-    number = Counter(call.error for call in calls if call.error is not None)
-    example = {call.error: call.detail for call in reversed(calls)}
-    rows = [(reason, count, example[reason]) for reason, count in number.most_common()]
-    return pd.DataFrame(rows, columns=["reason", "questionnaires", "example"])
-
-
-def _summary(frame: pd.DataFrame, items: Any) -> dict[str, Any]:
+def _summary(frame: pd.DataFrame, items: npt.NDArray[np.float64]) -> dict[str, Any]:
     """Return the effect, the reliability and the verdict of one trait."""
     low, high = (frame.loc[frame["intended"] == level, "measured"] for level in (-1, 1))
-    spread = np.sqrt((low.var() + high.var()) / 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Neither spread nor difference: no effect.
-        d = float(np.nan_to_num((high.mean() - low.mean()) / spread, posinf=np.inf, neginf=-np.inf))
+    difference, spread = high.mean() - low.mean(), np.sqrt((low.var() + high.var()) / 2)
+    # Neither spread nor difference: no effect.
+    d = difference / spread if spread else np.inf * np.sign(difference) if difference else 0.0
     total, n = items.sum(axis=1).var(ddof=1), items.shape[1]
     alpha = n / (n - 1) * (1 - items.var(axis=0, ddof=1).sum() / total) if total else np.nan
-    if d < 0:
-        verdict = "reversed"
-    elif d < _LARGE:
-        verdict = "not played"
-    else:
-        verdict = "played" if alpha >= _RELIABLE else "played, unreliably"
-    return {
-        "low": low.mean(),
-        "high": high.mean(),
-        "cohens_d": d,
-        "alpha": alpha,
-        "verdict": verdict,
-    }
+    played = "played" if alpha >= _RELIABLE else "played, unreliably"
+    verdict = "reversed" if d < 0 else "not played" if d < _LARGE else played
+    means = {"low": low.mean(), "high": high.mean()}
+    return {**means, "cohens_d": float(d), "alpha": alpha, "verdict": verdict}

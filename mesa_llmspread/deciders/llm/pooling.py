@@ -2,8 +2,8 @@
 
 Agents that see the same words are the same to a language model. If there are more of them than
 a run can pay for, a number of calls tells how often the model reposts on that prompt, and the
-other decisions are drawn with that probability. They are then no longer independent answers of
-the model: what is learnt from them is no more certain than the calls behind them.
+other decisions are drawn with that probability. They are then not independent answers of the
+model: results from them are no more certain than the calls behind them.
 """
 
 from __future__ import annotations
@@ -11,30 +11,29 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome
+from mesa_llmspread.deciders.base import Decision, Exposure, Outcome, coins
 from mesa_llmspread.deciders.llm.call import Call, fingerprint
-from mesa_llmspread.rng import agent_uniforms
 
 if TYPE_CHECKING:
     from mesa_llmspread.deciders.llm.decider import LLMDecider
 
-__all__ = ["PooledDecider", "repost_chance", "token_repost_prob"]
+__all__ = ["Pool", "repost_chance", "token_repost_prob"]
 
 _REPOST_VALUE = re.compile(r'"repost"\s*:\s*(?=true|false)')
 
 
-class PooledDecider(Decider):
-    """A language model in one run, with few calls per prompt.
+@dataclass
+class Pool:
+    """The answers of a language model in one run, by prompt.
 
     Parameters
     ----------
-    model : LLMDecider
-        The model in this run.
     draws : int
         Most calls per prompt.
     own : bool
@@ -42,64 +41,44 @@ class PooledDecider(Decider):
         probability.
     """
 
-    name = "llm"
+    draws: int
+    own: bool
+    _answers: dict[str, list[Call]] = field(default_factory=dict)
 
-    def __init__(self, model: LLMDecider, draws: int, own: bool) -> None:
-        self.model = model
-        self.draws = draws
-        self.own = own
-        self._answers: dict[str, list[Call]] = {}
-
-    def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
-        """Answer from calls and from the pool; see :meth:`LLMDecider.decide`."""
-        model, caller = self.model, self.model.caller
-        messages = [model.prompt(seen) for seen in exposures]
+    def decide(
+        self, model: LLMDecider, exposures: Sequence[Exposure], rng: np.random.Generator
+    ) -> list[Decision]:
+        """Return decisions from calls and from the pool; see :meth:`LLMDecider.decide`."""
+        caller, messages = model.caller, [model.prompt(seen) for seen in exposures]
         prompts = [fingerprint(words) for words in messages]
         taken = Counter({prompt: len(answers) for prompt, answers in self._answers.items()})
-        calls: list[Call] = []
-        places: dict[int, int] = {}
-        for i, (seen, prompt) in enumerate(zip(exposures, prompts, strict=True)):
+        calls: dict[int, Call] = {}
+        for i, prompt in enumerate(prompts):
             if taken[prompt] < self.draws:
-                places[i] = len(calls)
-                calls.append(model.call(seen, messages[i], f"pool:{taken[prompt]}"))
+                calls[i] = model.call(exposures[i], messages[i], f"pool:{taken[prompt]}")
             taken[prompt] += 1
-        with caller.step(len(exposures), calls):
-            answered = caller.ask(calls)
+        with caller.step(len(exposures), list(calls.values())):
+            answered = dict(zip(calls, caller.ask(list(calls.values())), strict=True))
             known = {prompt: list(self._answers.get(prompt, ())) for prompt in prompts}
-            for i, place in places.items():
-                known[prompts[i]].append(answered[place])
-            agents = [seen.agent for seen in exposures]
-            coins, picks = agent_uniforms(rng, agents), agent_uniforms(rng, agents)
+            for i, call in answered.items():
+                known[prompts[i]].append(call)
             decisions = []
-            for i, seen in enumerate(exposures):
+            for i, coin in enumerate(coins(exposures, rng).tolist()):
                 pool = known[prompts[i]]
-                if i in places and self.own:
-                    decisions.append(answered[places[i]].decision())
-                else:
-                    decisions.append(_drawn(pool, float(coins[i]), float(picks[i])))
-                if i not in places:
-                    failed = decisions[i].outcome is Outcome.FAILED
-                    error, detail = (pool[0].error, pool[0].detail) if failed else (None, "")
-                    caller.usage.decided.add(seen.profile.code, error, detail)
+                own = i in answered and self.own
+                decision = answered[i].decision() if own else _drawn(pool, coin)
+                decisions.append(decision)
+                if i not in answered:
+                    failed = decision.outcome is Outcome.FAILED
+                    problem = (pool[0].error, pool[0].detail) if failed else (None, "")
+                    caller.usage.decided.add(exposures[i].profile.code, *problem)
             caller.stop_beyond()
         self._answers |= known
         return decisions
 
-    def for_run(self, n: int, rng: np.random.Generator) -> Decider:
-        """Return the decider of another run; see :meth:`Decider.for_run`."""
-        return self.model.for_run(n, rng)
-
-    def check(self) -> None:
-        """Check the model; see :meth:`Decider.check`."""
-        self.model.check()
-
-    def manifest(self) -> Mapping[str, Any]:
-        """Describe the model; see :meth:`Decider.manifest`."""
-        return self.model.manifest()
-
 
 def repost_chance(answers: Iterable[Call]) -> float | None:
-    """Return the probability of a repost that answers to one prompt tell.
+    """Estimate the probability of a repost from the answers to one prompt.
 
     Parameters
     ----------
@@ -122,14 +101,17 @@ def repost_chance(answers: Iterable[Call]) -> float | None:
     return (reposts + 0.5) / (len(valid) + 1)
 
 
-def _drawn(answers: Sequence[Call], coin: float, pick: float) -> Decision:
-    """Draw a decision, and its words from an answer with the same outcome."""
+def _drawn(answers: Sequence[Call], coin: float) -> Decision:
+    """Draw a decision, and its words from an answer with the same outcome, with one coin."""
     chance = repost_chance(answers)
     if chance is None:
         return answers[0].decision()
-    outcome = Outcome.REPOST if coin < chance else Outcome.DECLINE
+    repost = coin < chance
+    outcome = Outcome.REPOST if repost else Outcome.DECLINE
     alike = [call for call in answers if call.outcome == outcome.value]
-    return alike[int(pick * len(alike))].decision() if alike else Decision(outcome)
+    # Given the outcome, the coin is uniform on its side of the chance.
+    pick = coin / chance if repost else (coin - chance) / (1 - chance)
+    return alike[int(pick * len(alike)) % len(alike)].decision() if alike else Decision(outcome)
 
 
 def token_repost_prob(tokens: Sequence[Any]) -> float | None:

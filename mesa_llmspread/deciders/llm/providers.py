@@ -1,17 +1,23 @@
-"""Providers of language models, as litellm knows them: names, addresses and keys."""
+"""Providers of language models, as litellm knows them: names, keys and addresses of servers."""
 
 from __future__ import annotations
 
 import functools
+import http.client
 import os
 import re
+import urllib.error
+import urllib.request
 import warnings
 from types import ModuleType
+from urllib.parse import urlsplit, urlunsplit
 
 from mesa_llmspread.deciders.llm import event_loop
 from mesa_llmspread.exceptions import ArgumentError
 
-__all__ = ["key_variables", "load_litellm", "missing_keys", "provider_of"]
+__all__ = ["key_variables", "load_litellm", "missing_keys", "provider_of", "public_address"]
+
+_REACH_SECONDS = 5.0
 
 
 def key_variables(model: str, api_base: str | None = None) -> dict[str, bool]:
@@ -35,10 +41,7 @@ def key_variables(model: str, api_base: str | None = None) -> dict[str, bool]:
     ArgumentError
         If litellm does not know the model's provider.
     """
-    missing = missing_keys(model, api_base)
-    if missing == ["OPENAI_API_KEY"] and api_base is not None:
-        return {}
-    if missing:
+    if missing := missing_keys(model, api_base):
         return dict.fromkeys(missing, False)
     # litellm names only what is missing; what it found is named after the provider.
     own = re.compile(rf"{re.escape(provider_of(model)[0])}_(?:\w+_)?(?:KEY|TOKEN)", re.IGNORECASE)
@@ -63,13 +66,14 @@ def missing_keys(model: str, api_base: str | None) -> list[str]:
         If litellm does not know the model's provider.
     """
     provider, default = provider_of(model)
+    missing = load_litellm().validate_environment(model)["missing_keys"]
     if provider == "openai":
         # Not left to litellm, which accepts an empty key.
-        return [] if os.environ.get("OPENAI_API_KEY") else ["OPENAI_API_KEY"]
-    missing = load_litellm().validate_environment(model)["missing_keys"]
-    if api_base is not None or default is not None:
-        missing = [name for name in missing if not name.endswith("_API_BASE")]
-    return list(missing)
+        missing = [] if os.environ.get("OPENAI_API_KEY") else ["OPENAI_API_KEY"]
+    if api_base is not None and missing == ["OPENAI_API_KEY"]:
+        return []  # a server of one's own
+    has_address = api_base is not None or default is not None
+    return [name for name in missing if not (has_address and name.endswith("_API_BASE"))]
 
 
 def provider_of(model: str) -> tuple[str, str | None]:
@@ -93,9 +97,8 @@ def provider_of(model: str) -> tuple[str, str | None]:
     try:
         _, provider, _, address = litellm.get_llm_provider(model)
     except litellm.BadRequestError:
-        raise ArgumentError(
-            "model", model, "be provider/model with a provider litellm knows, as in 'openai/gpt-4o'"
-        ) from None
+        wanted = "be provider/model with a provider that litellm knows, as in 'openai/gpt-4o'"
+        raise ArgumentError("model", model, wanted) from None
     return provider, address
 
 
@@ -121,3 +124,59 @@ def load_litellm() -> ModuleType:
     module: ModuleType = litellm
     event_loop.at_close(module.close_litellm_async_clients)
     return module
+
+
+def public_address(api_base: str) -> str:
+    """Return an address without its secrets: user, password, query and fragment.
+
+    Parameters
+    ----------
+    api_base : str
+        Address of a server.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ArgumentError
+        If it is not an http or https address with a host.
+
+    Examples
+    --------
+    >>> public_address("http://me:word@localhost:8080/v1?key=1")
+    'http://localhost:8080/v1'
+    """
+    try:
+        parts = urlsplit(api_base)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if host is None or parts.scheme not in ("http", "https"):
+        shown = api_base.rpartition("@")[2].partition("?")[0]
+        raise ArgumentError("api_base", shown, "be an address such as 'http://127.0.0.1:8080/v1'")
+    host = f"[{host}]" if ":" in host else host
+    netloc = host if port is None else f"{host}:{port}"
+    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+
+
+def answers(address: str) -> bool:
+    """Return whether a server answers at an address, with whatever status.
+
+    Parameters
+    ----------
+    address : str
+
+    Returns
+    -------
+    bool
+    """
+    try:
+        with urllib.request.urlopen(address, timeout=_REACH_SECONDS):
+            return True
+    except urllib.error.HTTPError as refusal:
+        refusal.close()
+        return True
+    except (OSError, http.client.HTTPException):
+        return False

@@ -1,8 +1,8 @@
-"""Every call to a language model, kept in one SQLite file.
+"""A store of calls to a language model: one SQLite file.
 
-A call is written before its decision is used, so whatever happens to a run, what has been paid
-for is not lost: the same run finds in the file what it has already asked. Several processes may
-share a file on a local disk.
+A call is written before its decision is used. So whatever happens to a run, answers that are
+paid for are not lost: the same run finds them in the file. Several processes may share a file
+on a local disk.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ _PATIENCE_SECONDS = 60.0
 _NAMES = [field.name for field in dataclasses.fields(Call)]
 _COLUMNS = ", ".join(_NAMES)
 _SELECT = f"SELECT {_COLUMNS}, again FROM calls WHERE key = ?"
-# What is there stays, whoever else asks; only a call marked to be asked again is replaced.
+# The first answer stays, whoever else asks; only a call marked to be asked again is replaced.
 _INSERT = f"""
 INSERT INTO calls ({_COLUMNS}, digest) VALUES ({", ".join("?" * (len(_NAMES) + 1))})
 ON CONFLICT (key) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _NAMES[1:])},
     digest = excluded.digest, again = 0 WHERE again = 1"""
+_ASK_AGAIN = """
+UPDATE calls SET again = 1 WHERE key IN (SELECT value FROM json_each(?))
+    AND error IN (SELECT value FROM json_each(?))"""
 _RESERVE = """
 UPDATE spent SET calls = calls + 1, cost = cost + :cost
 WHERE (:max_calls IS NULL OR calls < :max_calls)
@@ -53,13 +56,13 @@ FROM calls"""
 
 
 class DecisionStore:
-    """A file of calls.
+    """A file of calls to language models.
 
     Parameters
     ----------
     path : path-like
-        The file, on a local disk; it is created when something is first kept in it.
-        ``":memory:"`` is a store without a file, for one process.
+        The file, on a local disk; it is created at the first use. ``":memory:"`` is a store
+        without a file, for one process.
     store_prompts : bool, default False
         Keep the prompts' words too. Texts of events may not be yours to pass on.
 
@@ -106,7 +109,7 @@ class DecisionStore:
             self._connection = None
 
     def get(self, key: str) -> tuple[Call, bool] | None:
-        """Return a call, and whether it is to be asked again; None if it is not kept.
+        """Return a call, and whether it is to be asked again; None if it is missing.
 
         Parameters
         ----------
@@ -118,10 +121,10 @@ class DecisionStore:
         """
         with self._database() as database:
             row = database.execute(_SELECT, (key,)).fetchone()
-        return None if row is None else (Call(*row[:-1]), bool(row[-1]))
+        return row and (Call(*row[:-1]), bool(row[-1]))
 
     def keep(self, call: Call) -> Call:
-        """Write a call, once and for all.
+        """Write a call, unless it is in the file already.
 
         Parameters
         ----------
@@ -130,7 +133,7 @@ class DecisionStore:
         Returns
         -------
         Call
-            What the file holds from now on: the call of another process, if that was first.
+            The call in the file: that of another process, if that was first.
         """
         if not self.store_prompts:
             call = dataclasses.replace(call, prompt=None)
@@ -141,7 +144,7 @@ class DecisionStore:
             return Call(*database.execute(_SELECT, (call.key,)).fetchone()[:-1])
 
     def ask_again(self, keys: Sequence[str], errors: Sequence[str]) -> None:
-        """Mark failed calls, whose decisions were never used, to be asked again.
+        """Mark failed calls, whose decisions were never used, for another attempt.
 
         Parameters
         ----------
@@ -150,10 +153,8 @@ class DecisionStore:
         errors : sequence of str
             The kinds of failure to ask again.
         """
-        statement = f"""UPDATE calls SET again = 1
-            WHERE key = ? AND error IN ({", ".join("?" * len(errors))})"""
-        with self._database() as database, _transaction(database):
-            database.executemany(statement, [(key, *errors) for key in keys])
+        with self._database() as database:
+            database.execute(_ASK_AGAIN, (json.dumps(keys), json.dumps(errors)))
 
     def reserve(
         self, cost: float, max_calls: int | None = None, max_cost: float | None = None
@@ -163,7 +164,7 @@ class DecisionStore:
         Parameters
         ----------
         cost : float
-            The most it can cost, in US dollars; :meth:`refund` returns what it did not.
+            The most it can cost, in US dollars; :meth:`refund` corrects it.
         max_calls : int or None
             Most requests ever sent for this file.
         max_cost : float or None
@@ -179,7 +180,7 @@ class DecisionStore:
             return bool(database.execute(_RESERVE, limits).rowcount)
 
     def refund(self, cost: float) -> None:
-        """Return what a request was charged and did not cost.
+        """Return a part of a request's charge to the budget.
 
         Parameters
         ----------
@@ -190,7 +191,7 @@ class DecisionStore:
             database.execute("UPDATE spent SET cost = cost - ?", (cost,))
 
     def spent(self) -> tuple[int, float]:
-        """Return what was charged.
+        """Return the charges so far.
 
         Returns
         -------
@@ -199,11 +200,13 @@ class DecisionStore:
             the most it can have cost.
         """
         with self._database() as database:
-            calls, cost = database.execute("SELECT calls, cost FROM spent").fetchone()
-        return calls, cost
+            charged: tuple[int, float] = database.execute(
+                "SELECT calls, cost FROM spent"
+            ).fetchone()
+        return charged
 
     def info(self) -> dict[str, Any]:
-        """Return what is in the file, as plain values.
+        """Return a summary of the file, as plain values.
 
         Returns
         -------
@@ -212,13 +215,12 @@ class DecisionStore:
             ``tokens`` and ``cost_usd``, None if a part is unknown; ``requests_sent`` and
             ``spent_usd`` as :meth:`spent` returns them.
         """
+        counts = {}
         with self._database() as database:
-
-            def counts(column: str) -> dict[str, int]:
+            for column in ("model", "outcome", "error"):
                 known = f"FROM calls WHERE {column} IS NOT NULL GROUP BY 1"
-                return dict(database.execute(f"SELECT {column}, count(*) {known}").fetchall())
-
-            models, outcomes, errors = map(counts, ("model", "outcome", "error"))
+                rows = database.execute(f"SELECT {column}, count(*) {known}").fetchall()
+                counts[f"{column}s"] = dict(rows)
             totals = database.execute(_TOTALS).fetchone()
             requests, spent = self.spent()
         calls, runs, prompts, came, counted, prompt, completion, priced, cost = totals
@@ -228,9 +230,7 @@ class DecisionStore:
             "calls": calls,
             "runs": runs,
             "prompts_kept": prompts,
-            "models": models,
-            "outcomes": outcomes,
-            "errors": errors,
+            **counts,
             "tokens": tokens if counted == came else None,
             "cost_usd": cost if priced == came else None,
             "requests_sent": requests,
@@ -248,11 +248,11 @@ class DecisionStore:
         """
         import pandas as pd
 
-        statement = f"SELECT {_COLUMNS} FROM calls ORDER BY run, step, agent, draw"
+        order = "ORDER BY run, step, agent, draw"
         with self._database() as database:
-            rows = database.execute(statement).fetchall()
-        frame = pd.DataFrame(rows, columns=_NAMES)
-        frame = frame.astype({"prompt_tokens": "Int64", "completion_tokens": "Int64"})
+            rows = database.execute(f"SELECT {_COLUMNS} FROM calls {order}").fetchall()
+        whole = {"prompt_tokens": "Int64", "completion_tokens": "Int64"}
+        frame = pd.DataFrame(rows, columns=_NAMES).astype(whole)
         answers = [json.loads(row[_NAMES.index("answer")] or "{}") for row in rows]
         for column in ("post", "reason"):
             frame[column] = [answer.get(column) for answer in answers]
@@ -299,25 +299,24 @@ class DecisionStore:
         Returns
         -------
         list of str
-            What is wrong, one line per fault; empty if the file is sound: SQLite finds no
-            damage, every row is as it was written, and there is an answer if, and only if, a
-            call did not fail.
+            One line per problem; empty if the file is sound: SQLite finds no damage, every row
+            is as it was written, and there is an answer if, and only if, a call did not fail.
         """
         with self._database() as database:
             found = [line for (line,) in database.execute("PRAGMA integrity_check")]
             rows = database.execute(f"SELECT {_COLUMNS}, digest FROM calls").fetchall()
         faults = [f"{self.path}: {line}" for line in found if line != "ok"]
         for *values, digest in rows:
-            call = Call(*values)
+            call, where = Call(*values), f"{self.path}, call {values[0]}"
             if digest != _digest(tuple(values)):
-                faults.append(f"{self.path}, call {call.key}: was changed after it was written")
+                faults.append(f"{where}: was changed after it was written")
             elif (call.outcome == "failed") is not (call.answer is None):
-                faults.append(f"{self.path}, call {call.key}: answer and outcome disagree")
+                faults.append(f"{where}: answer and outcome disagree")
         return faults
 
     @contextlib.contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection of this process to one thread at a time."""
+        """Open the connection of this process, for one thread at a time."""
         if self._process != os.getpid():
             # A connection does not survive a fork: the parent's stays as it is, unclosed.
             _of_parents.append(self._connection)
@@ -339,16 +338,15 @@ _of_parents: list[sqlite3.Connection | None] = []
 
 def _open(path: Path) -> sqlite3.Connection:
     """Open a file of calls, or create it."""
-    schema = Path(__file__).with_name("store.sql").read_text(encoding="utf-8")
     connection = sqlite3.connect(
         path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
     )
-
     try:
         # The tables first: another process may be creating the file just now.
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        tables, application, version = connection.execute(
+            "SELECT (SELECT count(*) FROM sqlite_master), application_id, user_version "
+            "FROM pragma_application_id, pragma_user_version"
+        ).fetchone()
         if tables and application != _APPLICATION:
             raise InputFileError(path, "is an SQLite file of something else")
         if tables and version != _FORMAT:
@@ -358,9 +356,8 @@ def _open(path: Path) -> sqlite3.Connection:
         # Survives a killed process; after a power cut the newest calls may be missing.
         connection.execute("PRAGMA synchronous = NORMAL")
         if not tables:
-            with _transaction(connection):
-                for statement in schema.split(";"):
-                    connection.execute(statement)
+            schema = Path(__file__).with_name("store.sql").read_text(encoding="utf-8")
+            connection.executescript(f"BEGIN IMMEDIATE; {schema}; COMMIT")
     except BaseException:
         connection.close()
         raise
@@ -368,7 +365,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Let readers and a writer work at once.
+    """Set the journal mode in which readers and a writer work at the same time.
 
     Of two processes that switch a new file at the same moment, SQLite refuses one at once,
     without the patience that it has elsewhere, because both would wait for each other.
@@ -384,18 +381,6 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
         time.sleep(0.01)
 
 
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Do all of it, or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
 def _digest(values: tuple[Any, ...]) -> str:
-    """Return the fingerprint of a row as it was written."""
+    """Return the fingerprint of a row."""
     return hashlib.blake2b(json.dumps(values).encode(), digest_size=8).hexdigest()

@@ -1,10 +1,11 @@
-"""What one run has asked of a model, and what came of it."""
+"""The decisions, calls, tokens and money of one run."""
 
 from __future__ import annotations
 
-import math
+import copy
 from collections import Counter
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from mesa_llmspread.deciders.llm.call import Call
@@ -14,7 +15,7 @@ __all__ = ["Decided", "Usage"]
 
 @dataclass
 class Decided:
-    """The decisions of a run: how many by profile and failure, and an example per failure.
+    """The decisions of a run: counts by profile and failure, and an example of each failure.
 
     Attributes
     ----------
@@ -23,7 +24,7 @@ class Decided:
     examples : dict of str to str
         What went wrong once, by kind.
     expected : int
-        How many there will be when the step under way is done.
+        How many there will be at the end of the step under way.
     """
 
     number: Counter[tuple[str, str | None]] = field(default_factory=Counter)
@@ -54,95 +55,83 @@ class Decided:
 
 
 @dataclass
-class _Taken:
-    """Requests, completions, tokens and money of a part of a run."""
-
-    number: Counter[str] = field(default_factory=Counter)
-    costs: list[float] = field(default_factory=list)
-
-    def add(self, call: Call) -> None:
-        """Count what a call took."""
-        self.number["calls"] += call.attempts
-        if call.finish_reason is None:
-            return
-        self.number.update(
-            completions=1,
-            counted=call.prompt_tokens is not None,
-            prompt=call.prompt_tokens or 0,
-            completion=call.completion_tokens or 0,
-        )
-        if call.cost is not None:
-            self.costs.append(call.cost)
-
-    def manifest(self) -> dict[str, Any]:
-        """Return requests, tokens and money; a sum with an unknown part is unknown."""
-        number, costs = self.number.copy(), list(self.costs)
-        tokens = {"prompt": number["prompt"], "completion": number["completion"]}
-        priced = len(costs) == number["completions"] > 0
-        return {
-            "calls": number["calls"],
-            "tokens": tokens if number["counted"] == number["completions"] else None,
-            # Summed exactly: the sum does not depend on the order in which answers came.
-            "cost_usd": math.fsum(costs) if priced else None,
-        }
-
-
-@dataclass
 class Usage:
     """Decisions, calls, tokens and money of one run.
 
     Attributes
     ----------
     decided : Decided
-        Its decisions; another object in every step, so that an answer that comes after the
-        end of a step that does not count is not counted either.
+        Its decisions; a new object in every step, so that an answer that comes after the end
+        of a step that does not count is not counted either.
     """
 
     decided: Decided = field(default_factory=Decided)
     _keys: set[str] = field(default_factory=set)
     _served: set[str] = field(default_factory=set)
-    _whole: _Taken = field(default_factory=_Taken)
-    _profiles: dict[str, _Taken] = field(default_factory=dict)
+    # Exact sums, by profile and quantity: they do not depend on the order of the answers.
+    _taken: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def begin_step(self, decisions: int) -> Decided:
-        """Begin to count a step; return what was counted before, to go back to on an error."""
-        before = self.decided
-        total = before.number.total() + decisions
-        self.decided = Decided(before.number.copy(), dict(before.examples), total)
+        """Begin to count a step; return the counts before it, to restore after an error."""
+        before, self.decided = self.decided, copy.deepcopy(self.decided)
+        self.decided.expected = before.number.total() + decisions
         return before
 
     def add(self, call: Call, kept: bool) -> None:
-        """Count what a call took.
+        """Count the requests, tokens and money of a call.
 
         Parameters
         ----------
         call : Call
         kept : bool
-            Whether it comes from a store: then it counts once, also if a step is repeated.
+            Whether it is from a store: then it counts once, also if a step is repeated.
         """
         if kept and call.key in self._keys:
             return
         self._keys.add(call.key)
+        taken: dict[str, Any] = {"calls": call.attempts}
         if call.finish_reason is not None:
             self._served.add(call.served)
-        self._whole.add(call)
-        self._profiles.setdefault(call.profile, _Taken()).add(call)
+            taken |= {
+                "completions": 1,
+                "counted": call.prompt_tokens is not None,
+                "prompt": call.prompt_tokens or 0,
+                "completion": call.completion_tokens or 0,
+                "priced": call.cost is not None,
+                "cost": Fraction(call.cost or 0),
+            }
+        for name, amount in taken.items():
+            self._taken[call.profile, name] += amount
 
     def manifest(self) -> dict[str, Any]:
         """Return the counts as plain values; any thread may ask at any time."""
-        decisions, failed = Counter[str](), Counter[str]()
-        for (code, error), number in self.decided.number.copy().items():
-            decisions[code] += number
-            failed[code] += number * (error is not None)
-        taken = self._profiles.copy()
+        taken, number = self._taken.copy(), self.decided.number.copy()
+        by_profile: dict[str, Counter[str]] = {}
+        for (code, name), amount in taken.items():
+            by_profile.setdefault(code, Counter())[name] += amount
+        for (code, error), amount in number.items():
+            counts = by_profile.setdefault(code, Counter())
+            counts.update(decisions=amount, failed=amount if error is not None else 0)
+        whole: Counter[str] = sum(by_profile.values(), Counter())
         return {
             "model_served": sorted(self._served.copy()),
-            "decisions": decisions.total(),
+            "decisions": whole["decisions"],
             "failed": dict(sorted(self.decided.failed.items())),
-            **self._whole.manifest(),
+            **_amounts(whole),
             "by_profile": {
-                code: {"decisions": decisions[code], "failed": failed[code]}
-                | taken.get(code, _Taken()).manifest()
-                for code in sorted({*decisions, *taken})
+                code: {"decisions": counts["decisions"], "failed": counts["failed"]}
+                | _amounts(counts)
+                for code, counts in sorted(by_profile.items())
             },
         }
+
+
+def _amounts(counts: Counter[str]) -> dict[str, Any]:
+    """Return requests, tokens and money; a sum with an unknown part is unknown."""
+    completions = counts["completions"]
+    tokens = {"prompt": counts["prompt"], "completion": counts["completion"]}
+    return {
+        "calls": counts["calls"],
+        "tokens": tokens if counts["counted"] == completions else None,
+        "cost_usd": float(counts["cost"]) if counts["priced"] == completions > 0 else None,
+    }
