@@ -38,7 +38,7 @@ from mesa_llmspread.exceptions import (
     StepInProgressError,
 )
 from mesa_llmspread.networks import EdgeList, Network, make_network, node_names
-from mesa_llmspread.profiles import Population, sample_profiles
+from mesa_llmspread.profiles import Population, plain_population, sample_profiles
 from mesa_llmspread.recorder import (
     Recorder,
     RunRecord,
@@ -170,7 +170,7 @@ class SpreadModel(mesa.Model):
         self.decider = decider
         self._given: dict[str, Any] = {
             "network": network if named else "given",
-            "population": _plain_population(population),
+            "population": plain_population(population),
             "initial_infected": len(starters),
             "starters": tuple(starters),
         }
@@ -180,8 +180,7 @@ class SpreadModel(mesa.Model):
         self.exposures = self.failed = self._counted = 0
         self.in_reach, self.direct = set[int](), set[int]()
         self.spreaders: list[SpreadAgent] = []
-        for i, profile in enumerate(profiles):
-            self.spreaders.append(agent_class(self, i, profile))
+        self.spreaders += (agent_class(self, i, profile) for i, profile in enumerate(profiles))
         # An agent that looked at the grid when it was made saw one without the later agents.
         self.__dict__.pop("grid", None)
         # Agents that see something else than their feed are all asked what they see.
@@ -368,10 +367,7 @@ class SpreadModel(mesa.Model):
 
 
 def _starters(
-    initial_infected: int | Sequence[Any],
-    nodes: Sequence[Any],
-    streams: Streams,
-    media_prob: float,
+    initial_infected: int | Sequence[Any], nodes: Sequence[Any], streams: Streams, media_prob: float
 ) -> list[int]:
     """Return the indices of the agents who have posted at step 0."""
     if isinstance(initial_infected, str) or not isinstance(initial_infected, Iterable):
@@ -386,13 +382,6 @@ def _starters(
         raise ArgumentError("initial_infected", chosen, "hold different nodes")
     checked_starters(len(chosen), len(nodes), "media_prob", media_prob)
     return sorted(index[node] for node in chosen)
-
-
-def _plain_population(population: Population) -> str | dict[str, float]:
-    """Return a population as plain values; "given" for a list of profiles."""
-    if isinstance(population, Mapping):
-        return {str(code): float(share) for code, share in population.items()}
-    return population if isinstance(population, str) else "given"
 
 
 def _counts(values: Iterable[Any]) -> dict[Any, int]:

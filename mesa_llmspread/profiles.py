@@ -35,6 +35,7 @@ __all__ = [
     "by_code",
     "codes",
     "norm_shares",
+    "plain_population",
     "sample_profiles",
     "trait_levels",
 ]
@@ -299,3 +300,21 @@ def _checked_sequence(n: int, population: Sequence[Profile]) -> tuple[Profile, .
             "population", population, f"hold one profile per agent: {n}, not {len(profiles)}"
         )
     return profiles
+
+
+def plain_population(population: Population) -> str | dict[str, float]:
+    """Return a population as plain values.
+
+    Parameters
+    ----------
+    population : str, mapping or sequence of Profile
+        As :func:`sample_profiles` takes it.
+
+    Returns
+    -------
+    str or dict
+        "given" for a sequence of profiles.
+    """
+    if isinstance(population, Mapping):
+        return {str(code): float(share) for code, share in population.items()}
+    return population if isinstance(population, str) else "given"

@@ -278,9 +278,8 @@ class SpreadData:
 
     def _part(self, table: str, runs: Sequence[int]) -> pd.DataFrame:
         """Return the rows of some runs, in their order."""
-        for run in runs:
-            if run not in self.info:
-                raise ArgumentError("runs", run, f"be among the runs {self.runs}")
+        if unknown := [run for run in runs if run not in self.info]:
+            raise ArgumentError("runs", unknown[0], f"be among the runs {self.runs}")
         rows = [self._rows[table].get(run, _NONE) for run in set(runs)]
         places = np.sort(np.concatenate([_NONE, *rows]))
         part: pd.DataFrame = getattr(self, table).iloc[places]
