@@ -13,7 +13,7 @@ from mesa_llmspread.deciders.base import Decider, Decision, Exposure, toss
 from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
-__all__ = ["RateDecider"]
+__all__ = ["RateDecider", "exposure_arrays"]
 
 
 class RateDecider(Decider):
@@ -48,7 +48,7 @@ class RateDecider(Decider):
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         """Draw one decision per exposure; see :meth:`Decider.decide`."""
         laws = [law for _, law in self.law.mixture_components()]
-        seen = _arrays(exposures, any(law.uses_profile for law in laws))
+        seen = exposure_arrays(exposures, any(law.uses_profile for law in laws))
         if self._latent is None:
             return toss(exposures, rng, self.law.checked_prob(seen))
         chances = [law.checked_prob(seen) for law in laws]
@@ -68,8 +68,19 @@ class RateDecider(Decider):
         return {"decider": "rates", "law": self.law.name, "parameters": self.law.parameters}
 
 
-def _arrays(exposures: Sequence[Exposure], by_profile: bool) -> ExposureArrays:
-    """Return exposures of one step as columns; profiles and trait levels if they are used."""
+def exposure_arrays(exposures: Sequence[Exposure], by_profile: bool) -> ExposureArrays:
+    """Return exposures of one step as the arrays that a law takes.
+
+    Parameters
+    ----------
+    exposures : sequence of Exposure
+    by_profile : bool
+        Whether profiles and trait levels are used.
+
+    Returns
+    -------
+    ExposureArrays
+    """
     # Column by column: zip(*exposures) makes work for the garbage collector.
     return ExposureArrays(
         np.array([seen.contacts for seen in exposures]),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, toss
+from mesa_llmspread.deciders.rates import exposure_arrays
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import UnknownNameError
 from mesa_llmspread.profiles import Trait
@@ -132,13 +133,8 @@ class TraitDecider(Decider):
         ndarray of float, shape (len(exposures),)
         """
         news = {event: self._newsworthiness(event) for event in {e.event for e in exposures}}
-        return self._chance(
-            np.array([exposure.profile.levels for exposure in exposures]),
-            np.array([exposure.contacts for exposure in exposures]),
-            np.array([exposure.exposure_count for exposure in exposures]),
-            np.array([exposure.direct for exposure in exposures]),
-            np.array([news[exposure.event] for exposure in exposures]),
-        )
+        seen = exposure_arrays(exposures, by_profile=True)
+        return self._chance(seen, np.array([news[exposure.event] for exposure in exposures]))
 
     def law(self, event: OfflineEvent) -> TraitLaw:
         """Return the policy for one event as a law, which the compiled engine runs.
@@ -161,22 +157,15 @@ class TraitDecider(Decider):
         names = [field.name for field in dataclasses.fields(TraitDecider)]
         return {"decider": self.name, "parameters": {name: getattr(self, name) for name in names}}
 
-    def _chance(
-        self,
-        levels: Floats,
-        contacts: npt.NDArray[Any],
-        exposure_count: npt.NDArray[Any],
-        direct: npt.NDArray[np.bool_],
-        news: Floats | float,
-    ) -> Floats:
-        """Return the probability of a repost; the last axis of the levels is the traits."""
+    def _chance(self, seen: ExposureArrays, news: Floats | float) -> Floats:
+        """Return the probability of a repost, from exposures and the terms of their events."""
         weights = np.array([getattr(self, trait.value) for trait in Trait])
         total = (
             self.intercept
-            + self.first * (exposure_count == 1)
-            + self.contacts * np.log2(np.maximum(contacts, 1))
-            + self.direct * direct
-            + levels @ weights
+            + self.first * (seen.exposure_count == 1)
+            + self.contacts * np.log2(np.maximum(seen.contacts, 1))
+            + self.direct * seen.direct
+            + seen.traits @ weights
             + news
         )
         return expit(total) if self.link == "logit" else rate_to_probability(np.exp(total))
@@ -234,10 +223,7 @@ class TraitLaw(TransmissionLaw):
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        news = self.decider._newsworthiness(self.event)
-        chance = self.decider._chance(
-            seen.traits, seen.contacts, seen.exposure_count, seen.direct, news
-        )
+        chance = self.decider._chance(seen, self.decider._newsworthiness(self.event))
         return np.where((seen.contacts > 0) | seen.direct, chance, 0.0)
 
     def __str__(self) -> str:

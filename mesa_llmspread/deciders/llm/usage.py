@@ -21,6 +21,8 @@ class Decided:
     ----------
     number : Counter
         Keys are a profile's code and the kind of failure, None for an answer.
+    failed : Counter
+        Failed decisions by kind.
     examples : dict of str to str
         What went wrong once, by kind.
     expected : int
@@ -28,6 +30,7 @@ class Decided:
     """
 
     number: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     expected: int = 0
 
@@ -36,22 +39,13 @@ class Decided:
         self.number[profile, error] += 1
         if error is not None:
             self.examples.setdefault(error, detail)
-
-    @property
-    def failed(self) -> Counter[str]:
-        """Failed decisions by kind."""
-        failed: Counter[str] = Counter()
-        for (_, error), number in self.number.copy().items():
-            if error is not None:
-                failed[error] += number
-        return failed
+            self.failed[error] += 1
 
     @property
     def reasons(self) -> str:
         """The kinds of failure, the most common first, each with a number and an example."""
-        return "; ".join(
-            f"{kind} {number}: {self.examples[kind]}" for kind, number in self.failed.most_common()
-        )
+        kinds = self.failed.copy().most_common()
+        return "; ".join(f"{kind} {number}: {self.examples[kind]}" for kind, number in kinds)
 
 
 @dataclass
@@ -116,7 +110,7 @@ class Usage:
         return {
             "model_served": sorted(self._served.copy()),
             "decisions": whole["decisions"],
-            "failed": dict(sorted(self.decided.failed.items())),
+            "failed": dict(sorted(self.decided.failed.copy().items())),
             **_amounts(whole),
             "by_profile": {
                 code: {"decisions": counts["decisions"], "failed": counts["failed"]}
