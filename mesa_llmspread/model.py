@@ -105,16 +105,13 @@ class SpreadModel(mesa.Model):
         Decisions in the last step, and those of them that failed.
     spreaders : list of SpreadAgent by index
         All agents, in order.
-    direct : set of int
-        Indices of the agents that see the event itself at the coming step.
-    in_reach : set of int
-        Indices of the agents with a post in their feed who have not posted.
+    direct, in_reach : set of int
+        Indices of the agents that see the event itself at the coming step, and of those with a
+        post in their feed who have not posted.
     nodes : sequence
         The names of the network's nodes, in the order of the agents.
-    info : RunInfo
-        What is known of the run, for its record.
-    record : RunRecord
-        The whole record, as ``mesa.batch_run`` carries it.
+    info, record : RunInfo, RunRecord
+        What is known of the run, and its whole record as ``mesa.batch_run`` carries it.
 
     Raises
     ------
@@ -181,17 +178,14 @@ class SpreadModel(mesa.Model):
         self.clock = 0
         self.susceptible, self.infected, self.new_infected = self.n, 0, 0
         self.exposures = self.failed = self._counted = 0
-        self.in_reach: set[int] = set()
-        self.direct: set[int] = set()
+        self.in_reach, self.direct = set[int](), set[int]()
         self.spreaders: list[SpreadAgent] = []
         self.spreaders += (agent_class(self, i, profile) for i, profile in enumerate(profiles))
         # An agent that looked at the grid when it was made saw one without the later agents.
         self.__dict__.pop("grid", None)
         # Agents that see something else than their feed are all asked what they see.
-        self._asks_all = (
-            agent_class.observe is not SpreadAgent.observe
-            or agent_class.visible_posts is not SpreadAgent.visible_posts
-        )
+        seen = agent_class.observe, agent_class.visible_posts
+        self._asks_all = seen != (SpreadAgent.observe, SpreadAgent.visible_posts)
         self.record = RunRecord(self)
         self.datacollector = Recorder(model_reporters, agent_reporters)
         for i in starters:

@@ -76,7 +76,7 @@ def test_lines_with_an_event_of_ones_own(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     event = read_upload("mine.csv", 1, source.read_bytes())[-1]
     names: dict[str, Any] = {}
-    exec(Settings(n=60, event=event, steps=1).python(), names)
+    exec(Settings(n=60, event=event, decider="traits", steps=1).python(), names)
     assert names["model"].info.event == event
 
 

@@ -260,19 +260,20 @@ def test_a_link_to_a_folder_is_followed(record: SpreadData, tmp_path: Path) -> N
     assert SpreadData.load(tmp_path / "real").runs == [0, 1, 2]
 
 
-def test_an_interrupted_save_leaves_what_was_there(
-    record: SpreadData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_save_that_fails_leaves_what_was_there(record: SpreadData, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
     folder = record.save(tmp_path / "record")
     before = contents(tmp_path)
-
-    def stopped(*_: object, **__: object) -> bytes:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pyarrow.parquet.write_table", stopped)
-    for where in (folder, tmp_path / "new"):
-        with pytest.raises(KeyboardInterrupt):
-            record.save(where, force=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As on a full disk: the largest file does not fit.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(map(len, before.values())) - 1, hard))
+    try:
+        for where in (folder, tmp_path / "new"):
+            with pytest.raises(OutputError) as caught:
+                record.save(where, force=True)
+            assert caught.value.problem == "File too large"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert contents(tmp_path) == before
     assert [path.name for path in tmp_path.iterdir()] == ["record"]
 

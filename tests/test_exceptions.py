@@ -21,6 +21,7 @@ from mesa_llmspread.exceptions import (
     InputFileError,
     LLMSpreadError,
     MissingKeyError,
+    NoLogprobsError,
     OutputError,
     RenamedError,
     ReplayMissError,
@@ -99,6 +100,12 @@ SAMPLES: list[tuple[LLMSpreadError, str, dict[str, Any]]] = [
         MissingKeyError("acme/one", ["ACME_KEY", "ACME_ID"]),
         "model 'acme/one' needs an API key: set the environment variable ACME_KEY and ACME_ID",
         {"model": "acme/one", "variables": ("ACME_KEY", "ACME_ID")},
+    ),
+    (
+        NoLogprobsError("tiny"),
+        "model 'tiny' returns no log-probabilities; use sampling='independent' or 'pooled', or "
+        "draws= to measure it",
+        {"model": "tiny"},
     ),
     (
         ServerUnreachableError("tiny", "http://127.0.0.1:9"),

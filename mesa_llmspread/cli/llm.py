@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
 from mesa_llmspread._words import counted
-from mesa_llmspread.cli.shared import (
-    ApiBase,
-    Force,
-    MaxCalls,
-    MaxCost,
-    OnlyEstimate,
-    StoreFile,
-    Template,
-    check_output,
-    given,
-)
+from mesa_llmspread.cli import shared
+from mesa_llmspread.cli.shared import ApiBase, StoreFile, Template, given
+from mesa_llmspread.deciders import LLMDecider
 from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.exceptions import ArgumentError, InputFileError
+from mesa_llmspread.io import make_folder, write_whole
 
 __all__ = ["measure", "personas", "prompt", "store_app"]
 
 Calls = Annotated[Path, Argument(help="File of a decision store.")]
+Seed = Annotated[int, Option(help="Seed of all random draws.")]
 
 store_app = typer.Typer(no_args_is_help=True, help="Show a file of kept language-model calls.")
 
@@ -69,13 +63,11 @@ def personas(
     repeats: Annotated[int, Option(help="Questionnaires per profile.")] = 1,
     store: StoreFile = None,
     out: Annotated[Path | None, Option(help="Folder for personas.csv and .png.")] = None,
-    rng: Annotated[int, Option(help="Seed.")] = 0,
+    rng: Seed = 0,
     template: Template = None,
 ) -> None:
     """Test whether a model plays the 32 personalities, with a questionnaire for each."""
-    from mesa_llmspread.deciders.llm.decider import LLMDecider
     from mesa_llmspread.deciders.llm.persona_check import check_personas
-    from mesa_llmspread.io import make_folder, write_whole
 
     decider = LLMDecider(model, api_base, **given(store=store, template=template))
     folder = None if out is None else make_folder(out)
@@ -86,48 +78,34 @@ def personas(
         typer.echo(f"\n{counted(check.failed, 'questionnaire')} {verb} not answered:")
         typer.echo(check.failures.to_string(index=False))
     if folder is not None:
-        picture = io.BytesIO()
-        check.figure().savefig(picture, format="png", dpi=150)
         write_whole(folder / "personas.csv", check.scores.to_csv(index=False).encode())
-        write_whole(folder / "personas.png", picture.getvalue())
+        _write_figure(folder / "personas.png", check.figure())
         typer.echo(f"scores and figure are in {folder}/")
 
 
 def measure(
     model: Annotated[str, Option(help="A model of litellm, gguf:PATH, or smollm2.")],
     out: Annotated[Path, Option(help="Folder for the table and its picture.")],
-    event: Annotated[
-        list[str] | None, Option(help="Id of a bundled event, once for each (default: all).")
-    ] = None,
-    profile: Annotated[
-        list[str] | None, Option(help="A code such as OceAn, once for each (default: all 32).")
-    ] = None,
-    contacts: Annotated[
-        str, Option(help="Numbers of neighbours in view; 0: seen in the media.")
-    ] = "0,1,2,4,8",
-    exposure_counts: Annotated[
-        str, Option(help="How often the news is seen; 1: for the first time.")
-    ] = "1,2,4",
-    draws: Annotated[
-        int | None, Option(help="Answers per cell (default: one, with log-probabilities).")
-    ] = None,
-    rng: Annotated[int, Option(help="Seed.")] = 0,
+    event: Annotated[list[str] | None, Option(help="Id of an event, once for each.")] = None,
+    profile: Annotated[list[str] | None, Option(help="A code, once for each.")] = None,
+    contacts: Annotated[str, Option(help="Neighbours in view; 0: only the media.")] = "0,1,2,4,8",
+    exposure_counts: Annotated[str, Option(help="Occasions; 1 is the first.")] = "1,2,4",
+    draws: Annotated[int | None, Option(help="Answers per cell (default: logprobs).")] = None,
+    rng: Seed = 0,
     api_base: ApiBase = None,
     store: StoreFile = None,
     template: Template = None,
-    max_calls: MaxCalls = None,
-    max_cost_usd: MaxCost = None,
-    dry_run: OnlyEstimate = False,
-    force: Force = False,
+    max_calls: shared.MaxCalls = None,
+    max_cost_usd: shared.MaxCost = None,
+    dry_run: shared.OnlyEstimate = False,
+    force: shared.Force = False,
 ) -> None:
     """Measure how a model responds: P(repost) by profile, event and occasion.
 
-    Writes a response table into OUT, which a run can use without the model, as
-    --decider "table('OUT')".
+    Without --event and --profile, all bundled events and all 32 profiles are measured. Writes a
+    response table into OUT, which a run can use without the model, as --decider "table('OUT')".
     """
-    from mesa_llmspread.deciders.llm.decider import LLMDecider
     from mesa_llmspread.deciders.llm.measure import Experiment
-    from mesa_llmspread.io import write_whole
     from mesa_llmspread.reporting.table_figures import plot_table
 
     options = given(store=store, template=template, max_calls=max_calls, max_cost_usd=max_cost_usd)
@@ -135,16 +113,14 @@ def measure(
     numbers = (_numbers("contacts", contacts), _numbers("exposure_counts", exposure_counts))
     experiment = Experiment.plan(decider, profile or None, event or None, *numbers, draws, rng)
     if not dry_run:
-        check_output(out, force, store)
+        shared.check_output(out, force, store)
     cells = counted(len(experiment.exposures), "cell")
     typer.echo(f"{decider.client.model}: {cells}; {experiment.estimate()}", err=not dry_run)
     if dry_run:
         return
     table = experiment.run()
     table.save(out, force=force)
-    picture = io.BytesIO()
-    plot_table(table).savefig(picture, format="png", dpi=150)
-    write_whole(out / "table.png", picture.getvalue())
+    _write_figure(out / "table.png", plot_table(table))
     typer.echo(f"{table.describe()}\nThe table is in {out}/")
 
 
@@ -182,6 +158,13 @@ def prompt(
     messages = build_messages(exposure, as_template(template or "standard"))
     for message in with_markers(messages, SHOWN_MARKER, SHOWN_MARKER):
         typer.echo(f"--- {message['role']} ---\n{message['content']}\n")
+
+
+def _write_figure(path: Path, figure: Any) -> None:
+    """Write a figure as PNG."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    write_whole(path, picture.getvalue())
 
 
 def _numbers(name: str, text: str) -> list[int]:

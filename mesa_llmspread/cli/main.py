@@ -44,10 +44,7 @@ def run(
     network: Annotated[str | None, Option(help="Kind of network, or a file of edges.")] = None,
     event: Annotated[str | None, Option(help="Id of a bundled event.")] = None,
     population: Annotated[str | None, Option(help="uniform, norms, continuous or a code.")] = None,
-    decider: Annotated[
-        str | None,
-        Option(help="table (default), traits, a law such as 'SI(0.05)', or llm:MODEL."),
-    ] = None,
+    decider: Annotated[str | None, Option(help="table, traits, a law or llm:MODEL.")] = None,
     initial_infected: Annotated[int | None, Option(help="Starting agents (default: 10).")] = None,
     feed: Annotated[str | None, Option(help="persistent or new.")] = None,
     media_prob: Annotated[float | None, Option(help="Chance per step to see the event.")] = None,
@@ -63,8 +60,9 @@ def run(
 ) -> None:
     """Run one model and write its record (SpreadData) into OUT.
 
-    Options on the command line override those of the file. A run that is stopped leaves OUT as
-    it was; the steps that were done are kept beside it, in OUT-partial.
+    A law is named with its rates, such as 'SI(0.05)'. Options on the command line override those
+    of the file. A run that is stopped leaves OUT as it was; the steps that were done are kept
+    beside it, in OUT-partial.
     """
     values = given(**locals())
     from mesa_llmspread.data import SpreadData

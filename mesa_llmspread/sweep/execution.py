@@ -208,10 +208,8 @@ def _checked_model(
     design: Design, model: type[SpreadModel] | str | None, engine: str
 ) -> type[SpreadModel]:
     """Return the model of a sweep, which must allow the design's parameters."""
-    kind, made_for = (
-        arguments.as_model(design.model if model is None else model),
-        model_name(design.model),
-    )
+    kind = arguments.as_model(design.model if model is None else model)
+    made_for = model_name(design.model)
     if model_name(kind) != made_for:
         if made_for != model_name(SpreadModel):
             raise ArgumentError("model", model_name(kind), f"be the design's, {made_for}")
