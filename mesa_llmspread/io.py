@@ -228,12 +228,13 @@ def _probe(folder: Path) -> None:
 
 
 def _not_a_record(folder: Path) -> str:
-    """Return why a folder must not be removed as the record of a run; "" if it may be."""
+    """Return why a folder must not be removed as the record of a run or a table; "" if it may."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         manifest = None
-    if not isinstance(manifest, dict) or not {"rows", "runs"} <= manifest.keys():
+    keys = manifest.keys() if isinstance(manifest, dict) else ()
+    if not ({"rows", "runs"} <= {*keys} or "events" in keys):
         return "this folder has no manifest.json of one"
     for path in sorted(folder.iterdir()):
         if path.is_dir():

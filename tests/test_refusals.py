@@ -232,14 +232,14 @@ class Mine(Decider):
 @pytest.mark.parametrize(
     ("answers", "returned", "wanted"),
     [
-        (lambda n: [True] * n, "True for agent 2 at step 1", "a Decision, such as Decision("),
-        (lambda n: [None] * n, "None for agent", "a Decision, such as Decision("),
-        (lambda n: [Outcome.REPOST] * n, "<Outcome.REPOST: 'repost'> for", "a Decision, such"),
+        (lambda n: [True] * n, "True for agent 2 at step 1", "return a Decision with"),
+        (lambda n: [None] * n, "None for agent", "such as Decision("),
+        (lambda n: [Outcome.REPOST] * n, "<Outcome.REPOST: 'repost'> for", "a Decision with"),
         (lambda n: [Decision("repost")] * n, "Decision(outcome='repost'", "Outcome.REPOST"),
         (
             lambda n: [Decision(Outcome.DECLINE)] * (n - 1) + [Decision(Outcome.REPOST, None)],
             "post=None",
-            "post, reason and key are text",
+            "text as post, reason and key",
         ),
         (lambda n: None, "None", "a list with one Decision per exposure"),
         (lambda n: np.ones(n, bool), "array(", "a list with one Decision per exposure"),
@@ -269,8 +269,8 @@ def test_a_decider_that_returns_no_decisions(answers: Any, returned: str, wanted
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--store", "calls.sqlite"], "decider='traits': must be llm:MODEL with --store"),
-        (["--dry-run"], "decider='traits': must be llm:MODEL with --dry-run"),
+        (["--store", "calls.sqlite"], "decider='table': must be llm:MODEL with --store"),
+        (["--dry-run"], "decider='table': must be llm:MODEL with --dry-run"),
         (["--api-base", "http://x"], "must be llm:MODEL with --api-base"),
         (["--template", "standard"], "must be llm:MODEL with --template"),
         (["--max-calls", "5"], "must be llm:MODEL with --max-calls"),

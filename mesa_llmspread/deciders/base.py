@@ -228,11 +228,12 @@ def check_decisions(decider: Decider, exposures: Sequence[Exposure], decisions: 
     if not listed or len(decisions) != len(exposures):
         given = f"{len(decisions)} decisions" if listed else _short(decisions)
         raise DeciderError(
-            f"decider {name!r} gave {given} for {len(exposures)} exposures: decide() must return "
-            "a list with one Decision per exposure"
+            f"decider {name!r} returned {given} for {len(exposures)} exposures: decide() must "
+            "return a list with one Decision per exposure"
         )
     # Laws return the same few decisions again and again: each object is checked once.
-    for place in {id(decision): place for place, decision in enumerate(decisions)}.values():
+    places = range(len(decisions) - 1, -1, -1)
+    for place in {id(decisions[place]): place for place in places}.values():
         decision, exposure = decisions[place], exposures[place]
         if not (
             isinstance(decision, Decision)

@@ -61,7 +61,7 @@ def _draw_profiles(axes: Axes, cells: pd.DataFrame, figure: Figure) -> None:
     """Draw a heat map: profiles by type of event."""
     wide = cells.pivot_table("p", "profile", "kind")
     wide = wide.reindex([code for code in codes() if code in wide.index])
-    image = axes.imshow(wide.to_numpy(), aspect="auto", vmin=0, vmax=1, cmap="viridis")
+    image = axes.imshow(wide.to_numpy(), aspect="auto", cmap="viridis")
     axes.set_xticks(range(wide.shape[1]), [str(name).split("/")[0] for name in wide], rotation=30)
     for label in axes.get_xticklabels():
         label.set_horizontalalignment("right")

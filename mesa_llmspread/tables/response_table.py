@@ -131,14 +131,15 @@ class ResponseTable:
     def variance(self) -> pd.DataFrame:
         """Split the variance of the logits into what was varied in the experiment.
 
-        Sequential sums of squares of a linear model with main effects, in the order of the rows;
-        the rest is the share of ``interactions``.
+        Sequential sums of squares of a linear model with main effects, in the order of the rows:
+        what two sources explain together, in a design that is not complete, counts for the first.
+        The rest is the share of ``interactions``.
 
         Returns
         -------
         DataFrame
             One row per source (the five traits, event type, fatalities, other differences between
-            events, media or feed, neighbours, repetition, interactions), columns ``df``, ``share``.
+            events, media or feed, repetition, neighbours, interactions), columns ``df``, ``share``.
         """
         frame, kinds = self.frame, {event.event_id: event for event in self.events}
         levels = {profile.code: profile.levels for profile in all_profiles()}
@@ -150,8 +151,8 @@ class ResponseTable:
             "fatalities": np.log10([1 + event.fatalities for event in events]),
             "other differences between events": pd.get_dummies(frame["event"]),
             "media or feed": frame["direct"],
-            "neighbours": pd.get_dummies(frame["contacts"]),
             "repetition": pd.get_dummies(frame["exposure_count"]),
+            "neighbours": pd.get_dummies(frame["contacts"]),
         }
         logits = logit(frame["p"])
         design, rank, left = np.ones((len(frame), 1)), 1, ((logits - logits.mean()) ** 2).sum()
