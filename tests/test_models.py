@@ -13,6 +13,7 @@ import pytest
 from command_line import call
 
 from mesa_llmspread import SpreadData
+from mesa_llmspread.deciders.table import TableWarning
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
@@ -65,7 +66,8 @@ def test_the_main_job(tmp_path: Path) -> None:
     page = (out / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 7
     assert not re.findall(r"(?:src|href)=[\"']https?://", page)
-    assert "were not made by a language model" in page
+    assert "draws from what Qwen2.5-Coder-0.5B-Instruct" in page
+    assert "no model runs now" in page
     assert "NaN" not in page.split("<pre>")[0].replace("data:image", "")[:20000]
 
 
@@ -89,7 +91,8 @@ def test_the_main_job_as_a_module_can_be_repeated_to_the_bit(tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["ucdp_ged_tiny.csv", "acled_tiny.csv"])
 def test_events_of_ones_own(tmp_path: Path, name: str) -> None:
     small = ["--max-events", 3, "--runs", 1, "--n", 60]
-    call("--events", DATA / name, *small, "--out", tmp_path, module=MODULE)
+    with pytest.warns(TableWarning, match="was not measured"):
+        call("--events", DATA / name, *small, "--out", tmp_path, module=MODULE)
     data = SpreadData.load(tmp_path)
     assert data.exposures["event"].nunique() == 3
 
@@ -97,7 +100,8 @@ def test_events_of_ones_own(tmp_path: Path, name: str) -> None:
 def test_real_events(shared: Path, tmp_path: Path) -> None:
     source = shared / "data" / "ucdp_ged_sample.csv"
     small = ["--max-events", 4, "--runs", 1, "--n", 60]
-    call("--events", source, *small, "--out", tmp_path, module=MODULE)
+    with pytest.warns(TableWarning, match="was not measured"):
+        call("--events", source, *small, "--out", tmp_path, module=MODULE)
     ids = pd.read_csv(source)["relid"].astype(str)
     assert set(SpreadData.load(tmp_path).exposures["event"]) <= set(ids) | set(
         pd.read_csv(source)["id"].astype(int).astype(str)
@@ -106,19 +110,9 @@ def test_real_events(shared: Path, tmp_path: Path) -> None:
 
 def test_a_real_network(shared: Path, tmp_path: Path) -> None:
     source = shared / "data" / "facebook_combined.txt.gz"
-    text = call(
-        "--network",
-        source,
-        "--max-events",
-        1,
-        "--runs",
-        1,
-        "--steps",
-        6,
-        "--out",
-        tmp_path,
-        module=MODULE,
-    )
+    small = ["--max-events", 1, "--runs", 1, "--steps", 6]
+    with pytest.warns(TableWarning, match="more posts than were measured"):
+        text = call("--network", source, *small, "--out", tmp_path, module=MODULE)
     assert SpreadData.load(tmp_path).info[0].n == 4039
     assert "stochastic model" in text
 

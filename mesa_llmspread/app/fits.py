@@ -7,6 +7,7 @@ libraries that fits need are loaded there only.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -126,12 +127,21 @@ def submit(*what: Any) -> Future[Law]:
     -------
     Future of Law
     """
-    from joblib.externals.loky import get_reusable_executor
+    try:
+        return _process().submit(fit_law, *what)
+    except RuntimeError:  # it has died
+        _process.cache_clear()
+        return _process().submit(fit_law, *what)
 
-    process = get_reusable_executor(
+
+@functools.cache
+def _process() -> Any:
+    # Not loky's reusable one, which joblib, and so a sweep in this process, takes for its own.
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(
         1, timeout=_IDLE_SECONDS, initializer=_begin, initargs=(os.getpid(),)
     )
-    return process.submit(fit_law, *what)
 
 
 def _begin(server: int) -> None:
