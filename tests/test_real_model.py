@@ -188,12 +188,13 @@ def test_an_experiment_survives_a_kill(tmp_path: Path) -> None:
 
 
 def test_log_probabilities_tell_how_often_the_model_reposts() -> None:
-    design: dict[str, Any] = {**SMALL, "profiles": ["OCEAN"], "exposure_counts": (1, 2)}
-    design["contacts"] = (0, 2)
+    # 400 answers to five prompts.
+    occasions = {"contacts": (0, 1, 2, 4, 8), "exposure_counts": (1,)}
+    design: dict[str, Any] = {**SMALL, "profiles": ["OCEAN"], **occasions}
     told = measure(LLMDecider("smollm2"), **design)
-    drawn = measure(LLMDecider("smollm2"), **design, draws=100)
+    drawn = measure(LLMDecider("smollm2"), **design, draws=80)
     z = [
-        (q - p) / math.sqrt(p * (1 - p) / 100)
+        (q - p) / math.sqrt(p * (1 - p) / 80)
         for p, q in zip(told.frame["p"], drawn.frame["p"], strict=True)
     ]
     assert np.abs(z).max() < 4
