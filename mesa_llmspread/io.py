@@ -234,7 +234,8 @@ def _not_a_record(folder: Path) -> str:
     except (OSError, ValueError):
         manifest = None
     keys = manifest.keys() if isinstance(manifest, dict) else ()
-    if not ({"rows", "runs"} <= {*keys} or "events" in keys):
+    table = "events" in keys and (folder / "table.parquet").is_file()
+    if not ({"rows", "runs"} <= {*keys} or table):
         return "this folder has no manifest.json of one"
     for path in sorted(folder.iterdir()):
         if path.is_dir():
