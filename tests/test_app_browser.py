@@ -376,6 +376,7 @@ def test_a_model_that_is_refused_leaves_no_other_behind(visit: Open, address: st
 
 def test_a_law_that_does_not_fit_is_said_beside_the_curves(visit: Open, address: str) -> None:
     page = stopped(visit, address)
+    choose(page, "Who decides", "personality (invented rules)")
     speed, agents = (page.locator(".v-slider__thumb-container").nth(i) for i in (0, 1))
     agents.focus()
     page.keyboard.press("End")
