@@ -20,6 +20,7 @@ from mesa_llmspread.io import make_folder, write_whole
 __all__ = ["measure", "personas", "prompt", "store_app"]
 
 Calls = Annotated[Path, Argument(help="File of a decision store.")]
+Model = Annotated[str, Option(help="A model of litellm, gguf:PATH, or smollm2.")]
 Seed = Annotated[int, Option(help="Seed of all random draws.")]
 
 store_app = typer.Typer(no_args_is_help=True, help="Show a file of kept language-model calls.")
@@ -58,7 +59,7 @@ def store_verify(file: Calls) -> None:
 
 
 def personas(
-    model: Annotated[str, Option(help="litellm's name of the model.")],
+    model: Model,
     api_base: ApiBase = None,
     repeats: Annotated[int, Option(help="Questionnaires per profile.")] = 1,
     store: StoreFile = None,
@@ -84,7 +85,7 @@ def personas(
 
 
 def measure(
-    model: Annotated[str, Option(help="A model of litellm, gguf:PATH, or smollm2.")],
+    model: Model,
     out: Annotated[Path, Option(help="Folder for the table and its picture.")],
     event: Annotated[list[str] | None, Option(help="Id of an event, once for each.")] = None,
     profile: Annotated[list[str] | None, Option(help="A code, once for each.")] = None,

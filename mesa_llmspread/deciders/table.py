@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.special import expit
 
 from mesa_llmspread._words import counted
-from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, coins
+from mesa_llmspread.deciders.base import Decider, Decision, Exposure, toss
 from mesa_llmspread.events import OfflineEvent, get_event
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.profiles import all_profiles
@@ -30,9 +30,6 @@ Unmeasured = Literal["nearest", "strict"]
 
 # What the record of a run tells about its table.
 _TOLD = ("model", "sha256", "template", "template_version", "template_hash", "sampling", "date")
-_REPOST = Decision(Outcome.REPOST)
-_DECLINE = Decision(Outcome.DECLINE)
-
 # One, and the levels of each binary profile: what the logit of other profiles is fitted on.
 _DESIGN = np.array([(1.0, *profile.levels) for profile in all_profiles()])
 
@@ -92,8 +89,7 @@ class TableDecider(Decider):
                 np.array([exposure.exposure_count for exposure in asked]),
                 np.array([exposure.direct for exposure in asked]),
             )
-        reposts = coins(exposures, rng) < chance
-        return [_REPOST if repost else _DECLINE for repost in reposts.tolist()]
+        return toss(exposures, rng, chance)
 
     def law(self, event: OfflineEvent | str) -> TableLaw:
         """Return the table's answers about one event as a law, which the compiled engine runs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from mesa_llmspread.exceptions import UnknownNameError
@@ -55,7 +56,12 @@ def load_table(table: ResponseTable | str | Path) -> ResponseTable:
     if isinstance(table, ResponseTable):
         return table
     if table in table_names():
-        return ResponseTable.load(_FOLDER / str(table))
+        return _shipped(str(table))
     if not Path(table).is_dir():
         raise UnknownNameError("table", table, (*table_names(), "a folder of a table"))
     return ResponseTable.load(table)
+
+
+@cache
+def _shipped(name: str) -> ResponseTable:
+    return ResponseTable.load(_FOLDER / name)

@@ -228,14 +228,10 @@ class Caller:
 
     async def _tried(self, call: Call) -> Call:
         """Send a call as often as it takes, and return it with its answer or its last fault."""
-        client, attempt = self.client, 1
-        while isinstance(back := await self._attempt(call), Fault):
-            if attempt >= client.max_attempts or not back.passing:
-                back = client.failed(call, back)
-                break
-            await client.sleep(client.wait(back, attempt))
-            attempt += 1
-        return replace(back, attempts=attempt)
+        retrying = self.client.retrying()
+        back: Call | Fault = await retrying(self._attempt, call)
+        answered = self.client.failed(call, back) if isinstance(back, Fault) else back
+        return replace(answered, attempts=int(retrying.statistics["attempt_number"]))
 
     async def _attempt(self, call: Call) -> Call | Fault:
         """Send one request within the limits."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import random
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pydantic
+import tenacity
 
 from mesa_llmspread.deciders.base import Outcome
 from mesa_llmspread.deciders.llm import providers
@@ -33,8 +33,10 @@ from mesa_llmspread.exceptions import (
 
 __all__ = ["Client"]
 
-# Waits between attempts, in seconds: the first, and the longest, without and with advice.
-_FIRST_WAIT, _LONGEST_WAIT, _LONGEST_RETRY_AFTER = 0.5, 30.0, 60.0
+# Waits between attempts, in seconds: up to 0.5, 1, 2, ... drawn at random, so that calls that
+# failed together do not come back together.
+_backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
+_LONGEST_RETRY_AFTER = 60.0
 # How long a cancelled request may go on.
 _GRACE_SECONDS = 0.5
 # The one way to write an answer without words, for llama.cpp (GBNF).
@@ -125,25 +127,20 @@ class Client:
         if "://" in address and not providers.answers(address):
             raise ServerUnreachableError(self.model, address)
 
-    def wait(self, fault: Fault, attempt: int) -> float:
-        """Return the seconds to wait after a failed attempt.
-
-        They are what the server asks for, within reason; else random numbers up to 0.5, 1, 2,
-        ..., so that calls that failed together do not come back together.
-
-        Parameters
-        ----------
-        fault : Fault
-        attempt : int
-            Its number, from 1.
+    def retrying(self) -> tenacity.AsyncRetrying:
+        """Return what repeats an attempt after a fault that may pass; the last one counts.
 
         Returns
         -------
-        float
+        tenacity.AsyncRetrying
         """
-        if fault.retry_after is not None:
-            return min(fault.retry_after, _LONGEST_RETRY_AFTER)
-        return random.uniform(0, min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** (attempt - 1)))
+        return tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(self.max_attempts),
+            wait=_wait,
+            retry=tenacity.retry_if_result(lambda back: isinstance(back, Fault) and back.passing),
+            sleep=self.sleep,
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
 
     async def send(self, call: Call) -> Call | Fault:
         """Send one request.
@@ -340,6 +337,14 @@ def _failure(call: Call, kind: str, detail: str) -> Call:
     return replace(
         call, outcome=Outcome.FAILED.value, answer=None, error=kind, detail=detail, repost_prob=None
     )
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Return as many seconds as the server asks for, within reason, else more and more."""
+    fault = state.outcome.result() if state.outcome else None
+    if isinstance(fault, Fault) and fault.retry_after is not None:
+        return min(fault.retry_after, _LONGEST_RETRY_AFTER)
+    return _backoff(state)
 
 
 async def _with_grace(coroutine: Coroutine[Any, Any, Any]) -> Any:

@@ -96,7 +96,7 @@ class LLMDecider(Decider):
         seldom the same with ``"posts"``, and often with ``"counts"``.
     template : str, path-like or PromptTemplate, default "standard"
         The words of the prompts: ``"standard"``, ``"paraphrase"``, ``"decline_first"``,
-        ``"no_persona"``, or a TOML file with your own.
+        ``"no_persona"``, ``"persona_first"``, or a TOML file with your own.
     key_variable : str, optional
         Name of the environment variable that holds the key, if it is not the provider's own.
         It is read when a call is made, and its value is never kept.

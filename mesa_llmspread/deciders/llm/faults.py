@@ -53,7 +53,7 @@ class Fault:
     @property
     def cost(self) -> float | None:
         """US dollars; None if it is unknown whether the provider charged anything."""
-        return None if self.kind == "timeout" else 0.0
+        return None if self.kind in ("timeout", "no_logprobs") else 0.0
 
 
 def diagnose(error: Exception) -> Fault:

@@ -8,7 +8,7 @@ import re
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,28 +42,19 @@ class LocalModel:
         The file.
     context : int
         Most tokens of a prompt and its answer.
-    address : str
-        Where another process serves it already; empty if none does.
     """
 
     path: Path
     context: int
-    address: str = ""
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Workers ask the server of the process that started them.
-        served = _servers.get((self.path, self.context))
-        address = _address(served) if served else self.address
-        return {"path": self.path, "context": self.context, "address": address}
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process asks the server of this one.
+        return _arrived, (self.path, self.context, addresses())
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 of the file, 64 hexadecimal digits; about a second per gigabyte."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _digest(self.path, self.path.stat().st_mtime_ns)
 
     @property
     def name(self) -> str:
@@ -72,7 +63,7 @@ class LocalModel:
         return recorded[0] if recorded else f"gguf:{self.path.stem}@{self.digest[:12]}"
 
     def serve(self) -> str:
-        """Return the address of a server for the file; start one if there is none.
+        """Return the address of the file's server, after starting it if it is not running.
 
         Returns
         -------
@@ -87,7 +78,7 @@ class LocalModel:
         key = (self.path, self.context)
         with _starting:
             if key not in _servers:
-                other = self.address or _elsewhere.get(key)
+                other = _elsewhere.get(key)
                 if other and answers(other):
                     return other
                 _servers[key] = _start(*key)
@@ -113,6 +104,12 @@ def use_addresses(known: Iterable[tuple[str, int, str]]) -> None:
         From :func:`addresses`, in that process.
     """
     _elsewhere.update({(Path(path), context): address for path, context, address in known})
+
+
+def _arrived(path: Path, context: int, known: Iterable[tuple[str, int, str]]) -> LocalModel:
+    """Return a model that came from another process, which may serve it."""
+    use_addresses(known)
+    return LocalModel(path, context)
 
 
 def find_model(model: str, with_posts: bool, replayed: bool = False) -> LocalModel | None:
@@ -158,6 +155,13 @@ def find_model(model: str, with_posts: bool, replayed: bool = False) -> LocalMod
     return LocalModel(path.resolve(), _CONTEXT[with_posts])
 
 
+@lru_cache(maxsize=16)
+def _digest(path: Path, changed: int) -> str:
+    """Return the SHA-256 of a file that was last changed at some time."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _address(server: Any) -> str:
     return f"{server.listening_address}/v1"
 
@@ -165,6 +169,7 @@ def _address(server: Any) -> str:
 def _start(path: Path, context: int) -> Any:
     """Load a file and serve it, one call at a time on all idle processors."""
     try:
+        import psutil  # noqa: F401 -- for the number of threads
         import xllamacpp
     except ImportError as error:
         raise InputFileError(

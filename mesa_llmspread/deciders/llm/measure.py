@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from mesa_llmspread._validation import checked_int
 from mesa_llmspread.data.run_info import package_versions
-from mesa_llmspread.deciders.base import Exposure, Outcome
+from mesa_llmspread.deciders.base import Exposure
 from mesa_llmspread.deciders.llm.call import ANSWER_VERSIONS, AnswerAlone, Call
 from mesa_llmspread.deciders.llm.caller import Caller
 from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate, price_of
 from mesa_llmspread.deciders.llm.decider import LLMDecider
+from mesa_llmspread.deciders.llm.pooling import repost_chance
 from mesa_llmspread.deciders.llm.prompts import build_messages
 from mesa_llmspread.events import OfflineEvent, as_event, bundled_events
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, NoLogprobsError
@@ -257,12 +258,11 @@ def _cell(seen: Exposure) -> tuple[Any, ...]:
 
 def _interval(calls: Sequence[Call]) -> tuple[float, float, float] | None:
     """Return P(repost) and its 95 % interval (Jeffreys); None if every call failed."""
-    valid = [call for call in calls if call.answer is not None]
-    if not valid:
+    chance = repost_chance(calls)
+    if chance is None:
         return None
-    if valid[0].repost_prob is not None:
-        return (valid[0].repost_prob,) * 3
-    reposts = sum(call.outcome == Outcome.REPOST.value for call in valid)
-    a, b = reposts + 0.5, len(valid) - reposts + 0.5
-    low, high = (float(beta.ppf(side, a, b)) for side in (0.025, 0.975))
-    return a / (a + b), low, high
+    if calls[0].repost_prob is not None:
+        return chance, chance, chance
+    number = sum(call.answer is not None for call in calls) + 1
+    low, high = (float(beta.ppf(x, chance * number, (1 - chance) * number)) for x in (0.025, 0.975))
+    return chance, low, high
