@@ -264,7 +264,11 @@ def test_the_command_writes_a_table_and_a_picture(
     with pytest.warns(TableWarning, match="more posts than were measured"):
         assert model.run(5).infected > 10
     call("measure", *options, *design, "--out", tmp_path / "t", code=2)
-    call("measure", *options, *design, "--out", tmp_path / "t", "--force")
+    # The calls are kept, whether a store was named or not: the same again asks nothing.
+    asked = len(scripted_server.requests)
+    again = call("measure", *options, *design, "--out", tmp_path / "t", "--force")
+    assert len(scripted_server.requests) == asked
+    assert "t-calls.sqlite" in again
     assert "be numbers" in call(
         "measure", *options, "--contacts", "1;2", "--out", tmp_path / "u", code=2
     )

@@ -105,10 +105,13 @@ def measure(
 
     Without --event and --profile, all bundled events and all 32 profiles are measured. Writes a
     response table into OUT, which a run can use without the model, as --decider "table('OUT')".
+    Calls are kept in OUT-calls.sqlite if no store is given: after an interruption, run it again.
     """
     from mesa_llmspread.deciders.llm.measure import Experiment
     from mesa_llmspread.reporting.table_figures import plot_table
 
+    if store is None and not dry_run:
+        store = Path(f"{out}-calls.sqlite")
     options = given(store=store, template=template, max_calls=max_calls, max_cost_usd=max_cost_usd)
     decider = LLMDecider(model, api_base, **options)
     numbers = (_numbers("contacts", contacts), _numbers("exposure_counts", exposure_counts))
@@ -122,7 +125,7 @@ def measure(
     table = experiment.run()
     table.save(out, force=force)
     _write_figure(out / "table.png", plot_table(table))
-    typer.echo(f"{table.describe()}\nThe table is in {out}/")
+    typer.echo(f"{table.describe()}\nThe table is in {out}/, the calls are in {store}")
 
 
 def prompt(
