@@ -21,7 +21,7 @@ from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.inference import Comparison, compare
 from mesa_llmspread.inference.predictive import Prediction, predict_runs
-from mesa_llmspread.inference.setting import simulated_share, solved_share
+from mesa_llmspread.inference.setting import failed_share, simulated_share, solved_share
 from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
 from mesa_llmspread.meanfield.closure import as_closure
 from mesa_llmspread.networks import Network
@@ -227,7 +227,7 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
         if not as_closure(how["closure"]).warning(law):
             with contextlib.suppress(UndefinedClosureError):
                 shares = profile_shares(data, data.runs, law) if law.uses_profile else None
-                curves[label] = solved_share(law, info, steps, shares, **how)
+                curves[label] = solved_share(law, info, steps, shares, failed_share(data), **how)
     return curves
 
 

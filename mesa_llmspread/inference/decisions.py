@@ -200,6 +200,7 @@ class Log:
             The cell of each decision.
         """
         columns = _columns_read(law, self.seen[:_TRIED]) | {"contacts"}
+        columns |= {"direct"} if law.offline else set()
         if "profile" in columns and (self.seen.profile < 0).any():
             raise ArgumentError(
                 "law", law.name, "not use profiles, which are unknown for these decisions"

@@ -73,8 +73,8 @@ def fit(
         Of a curve: the equations that are fitted to it, as in
         :func:`~mesa_llmspread.meanfield.solve`.
     **options
-        The law's options: ``per="occasion"`` for every law of the family,
-        ``count="cumulative"``, ``high={codes}``.
+        The law's options: ``offline=True`` for every law, to estimate ``alpha`` beside its rates;
+        ``per="occasion"`` for every law of the family, ``count="cumulative"``, ``high={codes}``.
 
     Returns
     -------
@@ -88,8 +88,8 @@ def fit(
     Notes
     -----
     FAILED decisions are left out and counted. A decision with no posting neighbour in view
-    informs :class:`~mesa_llmspread.transmission.OnlineOffline` only; a law that cannot
-    produce a repost at such a decision has log-likelihood ``-inf``.
+    informs laws with an offline part only; a law that cannot produce a repost at such a
+    decision has log-likelihood ``-inf``.
 
     Hartung & Knapp (2001), doi:10.1002/sim.1009; DerSimonian & Laird (1986),
     doi:10.1016/0197-2456(86)90046-2.
@@ -209,7 +209,7 @@ def _notes(
     if log.unseen_reposts and not law.offline:
         return [
             f"{counted(log.unseen_reposts, 'repost')} happened with no posting neighbour in view, "
-            "which this law cannot produce; OnlineOffline can."
+            "which this law can produce only with an offline part (offline=True)."
         ]
     notes = []
     if unknown == ["share_high"]:

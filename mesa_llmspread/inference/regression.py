@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.linalg import null_space, qr
+from scipy.linalg import block_diag, null_space, qr
 from scipy.optimize import linprog
 from scipy.special import xlogy
 
@@ -33,8 +33,11 @@ def cloglog(
     *,
     contacts: Floats | float = 1.0,
     precision: Floats | float = 0.0,
+    direct: Floats | None = None,
 ) -> Problem:
     """Return the likelihood of ``p = 1 - exp(-contacts * exp(design @ b))``, which is concave.
+
+    With ``direct`` another hazard is added, ``direct * exp(a)``; ``a`` is the first parameter then.
 
     Parameters
     ----------
@@ -47,23 +50,33 @@ def cloglog(
         Contacts that act independently.
     precision : ndarray of float, default 0
         Of a normal prior around 0 that each coefficient has.
+    direct : ndarray of float, shape (cells,), optional
+        1 where the other hazard acts, else 0.
 
     Returns
     -------
     Problem
     """
     number = len(start)
+    aside = 0 if direct is None else 1
 
     def derivatives(b: Floats) -> Derivatives:
-        hazard = np.exp(np.clip(design @ b, -100, 100)) * contacts
-        change = _change(hazard)
-        slope = reposts * change - declines * hazard
-        bend = slope - reposts * change * (hazard + change)
+        online = np.exp(np.clip(design @ b[aside:], -100, 100)) * contacts
+        offline = 0.0 if direct is None else direct * np.exp(b[0])
+        hazard = online + offline
+        # With respect to the hazard: of log p, and of the log-likelihood, once and twice.
+        gain = 1 / np.expm1(np.minimum(hazard, 600))
+        slope, bend = reposts * gain - declines, -reposts * gain * (1 + gain)
+        moves = online[:, None] * design
         loglik = np.sum(xlogy(reposts, -np.expm1(-hazard)) - declines * hazard)
+        hessian = (design.T * (slope * online)) @ design
+        if direct is not None:
+            moves = np.column_stack([offline, moves])
+            hessian = block_diag(np.sum(slope * offline), hessian)
         return (
             float(loglik - np.sum(precision * b**2) / 2),
-            design.T @ slope - precision * b,
-            (design.T * bend) @ design - np.diag(precision * np.ones(number)),
+            moves.T @ slope - precision * b,
+            hessian + (moves.T * bend) @ moves - np.diag(precision * np.ones(number)),
         )
 
     scale = Scale([""] * number, [(-np.inf, np.inf)] * number)

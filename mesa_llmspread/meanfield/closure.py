@@ -51,7 +51,15 @@ class Closure:
         """
         return None
 
-    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
+    def discrete(
+        self,
+        laws: Laws,
+        network: Degrees,
+        infected: float,
+        visibility: str,
+        media_prob: float | None = None,
+        failed_share: float = 0.0,
+    ) -> System:
         """Return the one-step map.
 
         Parameters
@@ -63,6 +71,12 @@ class Closure:
         infected : float
             Share of agents infected at step 0.
         visibility : {"persistent", "new"}
+        media_prob : float, optional
+            Probability per step that an agent sees the event itself; if not given, 1 for laws
+            with an offline part, else 0. A closure without this argument, or the next, is not
+            asked for what they stand for.
+        failed_share : float, default 0
+            Share of decisions that fail.
 
         Returns
         -------
@@ -70,12 +84,14 @@ class Closure:
         """
         raise NotImplementedError(f"{self.name} has no equations in discrete time")
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
+    def continuous(
+        self, laws: Laws, network: Degrees, infected: float, media_prob: float | None = None
+    ) -> System:
         """Return the differential equations; posts stay visible.
 
         Parameters
         ----------
-        laws, network, infected
+        laws, network, infected, media_prob
             As for :meth:`discrete`.
 
         Returns

@@ -25,6 +25,7 @@ unexposed agents is less than that of the average ``q``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -59,7 +60,15 @@ class Pair(Closure):
             return "be 'master' for a degree distribution: this one takes one k for all agents"
         return None
 
-    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
+    def discrete(
+        self,
+        laws: Laws,
+        network: Degrees,
+        infected: float,
+        visibility: str,
+        media_prob: float | None = None,
+        failed_share: float = 0.0,
+    ) -> System:
         r"""Return the one-step map; see :meth:`Closure.discrete`.
 
         The two ends of an edge decide independently, given their types, so with the averages
@@ -71,9 +80,12 @@ class Pair(Closure):
         def change(edges: Floats, at_edge: Floats) -> Floats:
             return np.asarray(at_edge.T @ edges @ at_edge)
 
-        return _pairs(decision_kernel, laws, network, infected, change)
+        tabulate = partial(decision_kernel, media_prob=media_prob, failed_share=failed_share)
+        return _pairs(tabulate, laws, network, infected, change)
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
+    def continuous(
+        self, laws: Laws, network: Degrees, infected: float, media_prob: float | None = None
+    ) -> System:
         r"""Return the differential equations; see :meth:`Closure.continuous`.
 
         .. math:: \dot S = S M^{(k)}, \qquad \dot X = M^{(k-1)\top} X + X M^{(k-1)}.
@@ -83,7 +95,7 @@ class Pair(Closure):
             flow = edges @ at_edge
             return np.asarray(flow + flow.T)
 
-        return _pairs(rate_kernel, laws, network, infected, change)
+        return _pairs(partial(rate_kernel, media_prob=media_prob), laws, network, infected, change)
 
     def warning(self, law: TransmissionLaw) -> str | None:
         """Warn of laws with memory; see :meth:`Closure.warning`."""

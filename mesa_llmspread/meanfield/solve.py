@@ -5,6 +5,7 @@ Read the arguments, choose the equations, run them.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -18,6 +19,7 @@ from mesa_llmspread._validation import (
     check_contacts,
     check_name,
     checked_int,
+    checked_probability,
     checked_shares,
     checked_starters,
 )
@@ -64,6 +66,8 @@ def solve(
     closure: str | Closure = "master",
     time: Time = "discrete",
     feed: Feed = "persistent",
+    media_prob: float | None = None,
+    failed_share: float = 0.0,
     profile_shares: Sequence[float] | Floats | None = None,
 ) -> pd.DataFrame:
     """Solve a law's equations for the number of agents that have posted.
@@ -81,8 +85,7 @@ def solve(
     Parameters
     ----------
     law : TransmissionLaw
-        The law, with its parameters' values. In :class:`~mesa_llmspread.OnlineOffline` the
-        event itself is seen at every step.
+        The law, with its parameters' values.
     n : int
         Number of agents, at least 2.
     k : int, mapping of int to float, or sequence of int
@@ -92,7 +95,7 @@ def solve(
         with clustering or with degrees that go together, such as most observed ones.
     initial_infected : int
         Number of agents infected at step 0, chosen at random, 1 to n. Here and in ``k``, 0 is
-        allowed with ``OnlineOffline`` of ``alpha > 0``.
+        allowed where the law's ``alpha > 0``.
     steps : int
         Number of steps, at least 0.
     closure : {"master", "pair", "mean_field"}, str or Closure, default "master"
@@ -105,6 +108,12 @@ def solve(
         equal chances ``b`` give SI with the rate ``b``, not ``-log(1 - b)``.
     feed : {"persistent", "new"}, default "persistent"
         Whether posts stay visible, or are seen in one step only.
+    media_prob : float, optional
+        Probability per step that a susceptible agent sees the event itself: what ``alpha`` acts
+        on, and an occasion for FirstRepeat. If not given, 1 for a law with an offline part,
+        else 0.
+    failed_share : float, default 0
+        Share of the decisions that fail, and leave the agent as it was.
     profile_shares : array_like of float, shape (32,), optional
         Share of each profile among the agents, for laws that tell them apart; equal if not
         given.
@@ -153,7 +162,11 @@ def solve(
     """
     if not isinstance(law, TransmissionLaw):
         raise ArgumentTypeError("law", law, "a law with its values, such as SI(0.05)")
-    alpha = law.parameters.get("alpha", 0.0)
+    direct = float(law.offline)
+    if media_prob is not None:
+        direct = media_prob = checked_probability("media_prob", media_prob)
+    failed_share = checked_probability("failed_share", failed_share)
+    alpha = law.alpha * direct
     n = checked_int("n", n, 2)
     degrees = _degrees(k, n)
     check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
@@ -167,16 +180,18 @@ def solve(
     for _, part in law.mixture_components():
         check_memory(part)
     laws = law.classes(profile_shares)
-    _check_defined(chosen, laws, time, feed, degrees)
+    settings = {"media_prob": media_prob, "failed_share": failed_share or None}
+    given = {name: value for name, value in settings.items() if value is not None}
+    _check_defined(chosen, laws, time, feed, degrees, given)
     if message := next((text for _, part in laws if (text := chosen.warning(part))), None):
         warnings.warn(message, ClosureWarning, stacklevel=2)
     if degrees.values.max() == 0:
         # Nobody sees a post: what the event itself does to each agent alone.
-        share = (1 - infected) * (1 - alpha) ** np.arange(steps + 1)
+        share = (1 - infected) * (1 - alpha * (1 - failed_share)) ** np.arange(steps + 1)
     elif time == "discrete":
-        share = iterate(chosen.discrete(laws, degrees, infected, feed), steps)
+        share = iterate(chosen.discrete(laws, degrees, infected, feed, **given), steps)
     else:
-        share = integrate(chosen.continuous(laws, degrees, infected), steps)
+        share = integrate(chosen.continuous(laws, degrees, infected, **given), steps)
     susceptible = n * np.clip(share, 0.0, 1.0 - infected)
     return pd.DataFrame(
         {"step": np.arange(steps + 1), "susceptible": susceptible, "infected": n - susceptible}
@@ -247,9 +262,20 @@ def integrate(system: System, steps: int) -> Floats:
     return np.array([system.susceptible(state.reshape(start.shape)) for state in solution.y.T])
 
 
-def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: Degrees) -> None:
-    """Raise where a closure, time and feed do not make sense together for a law."""
+def _check_defined(
+    closure: Closure,
+    laws: Laws,
+    time: str,
+    feed: str,
+    degrees: Degrees,
+    given: Mapping[str, float],
+) -> None:
+    """Raise where a closure, time, feed and other settings do not make sense for a law."""
     continuous = time == "continuous"
+    known = inspect.signature(closure.continuous if continuous else closure.discrete).parameters
+    for name in given.keys() - known.keys():
+        allowed = f"be left out: {closure.name} has no equations for it in {time} time"
+        raise UndefinedClosureError(name, given[name], allowed)
     if feed == "new" and continuous:
         raise UndefinedClosureError(
             "feed",
@@ -267,8 +293,12 @@ def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: 
                 f"be 'discrete' for {law}, which decides once per step; only contacts that act "
                 "independently have a form in continuous time",
             )
+        if continuous and law.memory == "first_repeat" and given.get("media_prob", law.offline):
+            raise UndefinedClosureError(
+                "time", time, f"be 'discrete' for {law} where agents see the event itself"
+            )
         most = 1 if law.independent_contacts else degrees.values.max()
-        chances = law.evaluate(np.arange(1, most + 1), direct=law.offline)
+        chances = law.evaluate(np.arange(1, most + 1), direct=True)
         if continuous and law.memory != "first_repeat" and (chances >= 1).any():
             raise UndefinedClosureError(
                 "law",

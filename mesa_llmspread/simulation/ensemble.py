@@ -22,6 +22,7 @@ from mesa_llmspread._validation import (
     check_name,
     checked_indices,
     checked_int,
+    checked_probability,
     checked_starters,
 )
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
@@ -109,12 +110,13 @@ def simulate(
     profiles: npt.ArrayLike | None = None,
     rng: RNGLike = None,
     threads: int | None = None,
+    *,
+    media_prob: float | None = None,
+    failed_share: float = 0.0,
 ) -> Ensemble:
     """Run replicates of the stochastic model of a law on one network.
 
-    Steps are synchronous: who posts at step t depends on who had posted before it. With
-    ``OnlineOffline`` every susceptible agent sees the event itself in every step, whether
-    neighbours have posted or not.
+    Steps are synchronous: who posts at step t depends on who had posted before it.
 
     Parameters
     ----------
@@ -141,6 +143,11 @@ def simulate(
     threads : int, optional
         How many replicates run at a time; by default one per processor. The result does not
         depend on it.
+    media_prob : float, optional
+        Probability per step that a susceptible agent sees the event itself; if not given, 1
+        for a law with an offline part, else 0.
+    failed_share : float, default 0
+        Share of the decisions that fail, and leave the agent as it was.
 
     Returns
     -------
@@ -170,7 +177,11 @@ def simulate(
 
     if not isinstance(law, TransmissionLaw):
         raise ArgumentTypeError("law", law, "a law with values, such as SI(0.05)")
-    alpha = law.parameters.get("alpha", 0.0)
+    direct = float(law.offline)
+    if media_prob is not None:
+        direct = checked_probability("media_prob", media_prob)
+    failed_share = checked_probability("failed_share", failed_share)
+    alpha = law.alpha * direct
     check_name("feed", feed, get_args(Feed))
     for _, part in law.mixture_components():
         check_memory(part)
@@ -186,7 +197,8 @@ def simulate(
     replicates = checked_int("replicates", replicates, 1)
     workers = cpu_count() if threads is None else checked_int("threads", threads, 1)
     people = None if profiles is None else _people(profiles, graph.n)
-    coded, codes = _coded(law, graph, feed, people if law.uses_profile else None)
+    people = people if law.uses_profile else None
+    coded, codes = _coded(law, graph, feed, people, direct, failed_share)
 
     infected = np.empty((replicates, steps + 1), np.int64)
     seeds = np.random.SeedSequence(as_seed(rng)).generate_state(2 * replicates, np.uint64)
@@ -222,6 +234,8 @@ def _coded(
     network: Network,
     feed: Feed,
     people: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | None,
+    direct: float,
+    failed_share: float,
 ) -> tuple[Law, npt.NDArray[Any]]:
     """Return a law, and the code that every agent starts with, as the compiled loop takes them."""
     from mesa_llmspread.simulation._kernels import Law
@@ -240,7 +254,9 @@ def _coded(
     profile = (levels > 0) @ [16, 8, 4, 2, 1]
     number = np.arange(network.degrees.max() + 1)
     seen = {"profile": profile[:, None, None], "levels": levels[:, None, None]}
-    table = np.concatenate([part.evaluate(number, occasions[:, None], **seen) for part in laws])
+    tables = [part.online().evaluate(number, occasions[:, None], **seen) for part in laws]
+    online, heard = np.concatenate(tables), 1.0 - failed_share
+    table = heard * (1.0 - (1.0 - law.alpha * direct) * (1.0 - online))
     classes, _, counts = table.shape
     count_bits = (counts - 1).bit_length()
     class_shift = count_bits + (len(occasions) - 1).bit_length()
@@ -250,21 +266,25 @@ def _coded(
         forgotten = listed | (0 if "cumulative" in memories else (1 << count_bits) - 1)
     thresholds = np.zeros((classes, len(occasions), 1 << count_bits))
     thresholds[:, :, :counts] = table
+    remembered = (1 << count_bits) * (len(occasions) - 1)
     coded = Law(
         thresholds=_in_53_bits(thresholds.ravel()),
         listed=listed,
         posted=2 * listed,
         kept=(4 * listed - 1) & ~forgotten,
-        remembered=(1 << count_bits) * (len(occasions) - 1),
+        remembered=remembered,
         stays=int(feed == "persistent"),
         class_shift=class_shift,
         class_cuts=_in_53_bits(cuts),
-        offline=float(law.evaluate(0, direct=True)) if law.offline else 0.0,
+        heard=_in_53_bits(heard),
+        # Where sightings are no occasions to remember, only those count that lead to a post.
+        media=heard * direct * (1.0 if remembered else law.alpha),
+        offline=_in_53_bits(law.alpha if remembered else law.alpha * direct > 0),
     )
     kind = np.min_scalar_type(4 * listed - 1)
     return coded, (index << class_shift).astype(kind)
 
 
-def _in_53_bits(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
+def _in_53_bits(probabilities: npt.ArrayLike) -> Any:
     """Return the number below which 53 random bits lie with a probability."""
-    return np.rint(probabilities * 2.0**53).astype(np.uint64)
+    return np.rint(np.multiply(probabilities, 2.0**53)).astype(np.uint64)

@@ -108,19 +108,14 @@ def compiled_law(arguments: Mapping[str, Any]) -> TransmissionLaw:
     Raises
     ------
     ArgumentError
-        If the decider is not a law, or the engine cannot do what the model does with it.
+        If the decider is not a law.
     """
     full = {**model_arguments(), **arguments}
-    decider, media_prob = as_decider(full["decider"]), full["media_prob"]
+    decider = as_decider(full["decider"])
     if not isinstance(decider, RateDecider):
         allowed = "be a law, such as 'SI(0.05)', for engine='compiled'"
         raise ArgumentError("decider", full["decider"], allowed)
-    law = decider.law
-    if law.memory == "first_repeat" and media_prob > 0:
-        why = "which does not count seeing the event itself as an occasion"
-        allowed = f"be 0 with {law.name} and engine='compiled', {why}"
-        raise ArgumentError("media_prob", media_prob, allowed)
-    return law.seen_by(media_prob)
+    return decider.law
 
 
 def _mesa_run(
@@ -155,13 +150,14 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
         initial_infected=starters,
         steps=job.steps,
         feed=given["feed"],
+        media_prob=given["media_prob"],
         profiles=profiles,
         rng=job.rng,
         threads=1,
     ).infected[0]
     new = np.diff(infected, prepend=0)
     # Mesa's model stops when all have posted, or nobody can see anything any more.
-    over = (infected == n) | ((new == 0) & (given["feed"] == "new" and not law.offline))
+    over = (infected == n) | ((new == 0) & (given["feed"] == "new" and not given["media_prob"]))
     end = int(over.argmax()) + 1 if over.any() else len(infected)
     counts = {
         "step": range(end),
