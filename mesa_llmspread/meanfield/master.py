@@ -30,6 +30,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from mesa_llmspread.meanfield.ageing import ageing_map
 from mesa_llmspread.meanfield.closure import Closure
 from mesa_llmspread.meanfield.equations import (
     Degrees,
@@ -42,7 +43,7 @@ from mesa_llmspread.meanfield.equations import (
     decision_kernel,
     rate_kernel,
 )
-from mesa_llmspread.transmission import probability_to_rate
+from mesa_llmspread.transmission import TransmissionLaw, Visibility, probability_to_rate
 
 __all__ = ["Master", "cavity_map", "cavity_ode", "edge_map", "edge_ode"]
 
@@ -52,24 +53,38 @@ class Master(Closure):
 
     name = "master"
 
+    def supports(
+        self, law: TransmissionLaw, time: str, visibility: Visibility, network: Degrees
+    ) -> str | None:
+        """Refuse what only a simulation can follow; see :meth:`Closure.supports`."""
+        if visibility.feed is not None or law.independent_contacts:
+            return None
+        return (
+            f"be left out for {law} with {visibility}: where contacts act together the equations "
+            "would need the age of every post in view; simulate() follows them"
+        )
+
     def discrete(
         self,
         laws: Laws,
         network: Degrees,
         infected: float,
-        visibility: str,
+        visibility: Visibility,
         media_prob: float | None = None,
         failed_share: float = 0.0,
     ) -> System:
         """Return :func:`edge_map` where contacts act independently, else :func:`cavity_map`.
 
         A decision that fails takes all contacts of its step with it, so that they do not act
-        independently.
+        independently. Where posts age, or stay in view for some steps, the equations are those
+        of :mod:`~mesa_llmspread.meanfield.ageing`.
         """
+        if (feed := visibility.feed) is None:
+            return ageing_map(laws, network, infected, visibility, media_prob)
         if not failed_share and (chances := contact_chances(laws, media_prob)) is not None:
-            return edge_map(chances, network, infected, feed=visibility)
+            return edge_map(chances, network, infected, feed=feed)
         tabulate = partial(decision_kernel, media_prob=media_prob, failed_share=failed_share)
-        return cavity_map(laws, network, infected, feed=visibility, tabulate=tabulate)
+        return cavity_map(laws, network, infected, feed=feed, tabulate=tabulate)
 
     def continuous(
         self, laws: Laws, network: Degrees, infected: float, media_prob: float | None = None

@@ -31,7 +31,7 @@ from mesa_llmspread.meanfield.equations import (
     decision_kernel,
     rate_kernel,
 )
-from mesa_llmspread.transmission import TransmissionLaw
+from mesa_llmspread.transmission import TransmissionLaw, Visibility
 
 __all__ = ["MeanField"]
 
@@ -42,22 +42,22 @@ class MeanField(Closure):
     name = "mean_field"
 
     def supports(
-        self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
+        self, law: TransmissionLaw, time: str, visibility: Visibility, network: Degrees
     ) -> str | None:
         """Refuse laws that count past neighbours; see :meth:`Closure.supports`."""
-        if law.memory == "cumulative" and visibility == "new":
+        if law.memory == "cumulative" and visibility.feed == "new":
             return (
                 f"be 'master' for {law} of new posts: neighbours drawn again at every step have "
                 "no past to count"
             )
-        return None
+        return super().supports(law, time, visibility, network)
 
     def discrete(
         self,
         laws: Laws,
         network: Degrees,
         infected: float,
-        visibility: str,
+        visibility: Visibility,
         media_prob: float | None = None,
         failed_share: float = 0.0,
     ) -> System:
@@ -77,7 +77,7 @@ class MeanField(Closure):
         def move(state: tuple[Floats, float]) -> tuple[Floats, float]:
             before, visible = state
             after = mix(before, visible)
-            reached = _at_edges(network, before) if visibility == "new" else 1.0
+            reached = _at_edges(network, before) if visibility.feed == "new" else 1.0
             return after, reached - _at_edges(network, after)
 
         return System((start, infected), move, lambda state: float(network.share @ state[0].sum(1)))

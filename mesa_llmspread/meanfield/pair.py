@@ -40,7 +40,7 @@ from mesa_llmspread.meanfield.equations import (
     decision_kernel,
     rate_kernel,
 )
-from mesa_llmspread.transmission import TransmissionLaw
+from mesa_llmspread.transmission import TransmissionLaw, Visibility
 
 __all__ = ["Pair"]
 
@@ -51,21 +51,21 @@ class Pair(Closure):
     name = "pair"
 
     def supports(
-        self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
+        self, law: TransmissionLaw, time: str, visibility: Visibility, network: Degrees
     ) -> str | None:
         """Refuse new posts and degrees that differ; see :meth:`Closure.supports`."""
-        if visibility == "new":
+        if visibility.feed == "new":
             return "be 'master' for feed='new': this one does not tell new posts from old"
         if len(network.values) > 1:
             return "be 'master' for a degree distribution: this one takes one k for all agents"
-        return None
+        return super().supports(law, time, visibility, network)
 
     def discrete(
         self,
         laws: Laws,
         network: Degrees,
         infected: float,
-        visibility: str,
+        visibility: Visibility,
         media_prob: float | None = None,
         failed_share: float = 0.0,
     ) -> System:

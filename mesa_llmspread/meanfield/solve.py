@@ -33,7 +33,13 @@ from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System
 from mesa_llmspread.meanfield.master import Master
 from mesa_llmspread.meanfield.mean_field import MeanField
 from mesa_llmspread.meanfield.pair import Pair
-from mesa_llmspread.transmission import TransmissionLaw, check_memory
+from mesa_llmspread.transmission import (
+    TransmissionLaw,
+    Visibility,
+    as_visibility,
+    check_ages,
+    check_memory,
+)
 
 __all__ = [
     "ClosureWarning",
@@ -66,6 +72,7 @@ def solve(
     closure: str | Closure = "master",
     time: Time = "discrete",
     feed: Feed = "persistent",
+    visibility: Visibility | str | None = None,
     media_prob: float | None = None,
     failed_share: float = 0.0,
     profile_shares: Sequence[float] | Floats | None = None,
@@ -108,6 +115,9 @@ def solve(
         equal chances ``b`` give SI with the rate ``b``, not ``-log(1 - b)``.
     feed : {"persistent", "new"}, default "persistent"
         Whether posts stay visible, or are seen in one step only.
+    visibility : Visibility or str, optional
+        In place of ``feed``: for how many steps a post stays in view, and how its effect fades. In
+        discrete time, under the master closure, where contacts act independently.
     media_prob : float, optional
         Probability per step that a susceptible agent sees the event itself: what ``alpha`` acts
         on, and an occasion for FirstRepeat. If not given, 1 for a law with an offline part,
@@ -173,23 +183,24 @@ def solve(
     infected = checked_starters(initial_infected, n, "alpha", alpha) / n
     steps = checked_int("steps", steps, 0)
     check_name("time", time, get_args(Time))
-    check_name("feed", feed, get_args(Feed))
+    seen = as_visibility(visibility, feed)
     chosen = as_closure(closure)
     if profile_shares is not None:
         profile_shares = _profile_shares(profile_shares)
     for _, part in law.mixture_components():
         check_memory(part)
+    check_ages(law, seen)
     laws = law.classes(profile_shares)
     settings = {"media_prob": media_prob, "failed_share": failed_share or None}
     given = {name: value for name, value in settings.items() if value is not None}
-    _check_defined(chosen, laws, time, feed, degrees, given)
+    _check_defined(chosen, laws, time, seen, degrees, given)
     if message := next((text for _, part in laws if (text := chosen.warning(part))), None):
         warnings.warn(message, ClosureWarning, stacklevel=2)
     if degrees.values.max() == 0:
         # Nobody sees a post: what the event itself does to each agent alone.
         share = (1 - infected) * (1 - alpha * (1 - failed_share)) ** np.arange(steps + 1)
     elif time == "discrete":
-        share = iterate(chosen.discrete(laws, degrees, infected, feed, **given), steps)
+        share = iterate(chosen.discrete(laws, degrees, infected, seen, **given), steps)
     else:
         share = integrate(chosen.continuous(laws, degrees, infected, **given), steps)
     susceptible = n * np.clip(share, 0.0, 1.0 - infected)
@@ -266,7 +277,7 @@ def _check_defined(
     closure: Closure,
     laws: Laws,
     time: str,
-    feed: str,
+    visibility: Visibility,
     degrees: Degrees,
     given: Mapping[str, float],
 ) -> None:
@@ -276,15 +287,18 @@ def _check_defined(
     for name in given.keys() - known.keys():
         allowed = f"be left out: {closure.name} has no equations for it in {time} time"
         raise UndefinedClosureError(name, given[name], allowed)
-    if feed == "new" and continuous:
+    if continuous and visibility.feed != "persistent":
         raise UndefinedClosureError(
-            "feed",
-            feed,
-            "be 'persistent' in continuous time, where a post seen for one step has no meaning; "
-            "use time='discrete' for new posts",
+            "feed" if visibility.feed else "visibility",
+            visibility.feed or str(visibility),
+            "be 'persistent' in continuous time, which has no steps in which a post is seen; use "
+            "time='discrete'",
         )
+    if visibility.feed is None and "failed_share" in given:
+        allowed = f"be left out with {visibility}: the equations for it have no failures"
+        raise UndefinedClosureError("failed_share", given["failed_share"], allowed)
     for _, law in laws:
-        if reason := closure.supports(law, time, feed, degrees):
+        if reason := closure.supports(law, time, visibility, degrees):
             raise UndefinedClosureError("closure", closure.name, reason)
         if continuous and law.memory == "first_repeat" and not law.independent_contacts:
             raise UndefinedClosureError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ import pandas as pd
 
 from mesa_llmspread._validation import (
     check_contacts,
-    check_name,
     checked_indices,
     checked_int,
     checked_probability,
@@ -29,7 +28,14 @@ from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.profiles import trait_levels
 from mesa_llmspread.rng import RNGLike, as_seed
-from mesa_llmspread.transmission import TransmissionLaw, check_memory
+from mesa_llmspread.transmission import (
+    TransmissionLaw,
+    Visibility,
+    as_visibility,
+    check_ages,
+    check_memory,
+    probability_to_rate,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -111,6 +117,7 @@ def simulate(
     rng: RNGLike = None,
     threads: int | None = None,
     *,
+    visibility: Visibility | str | None = None,
     media_prob: float | None = None,
     failed_share: float = 0.0,
 ) -> Ensemble:
@@ -143,6 +150,9 @@ def simulate(
     threads : int, optional
         How many replicates run at a time; by default one per processor. The result does not
         depend on it.
+    visibility : Visibility or str, optional
+        In place of ``feed``: for how many steps a post stays in view, and how its effect fades.
+        Only laws whose contacts act independently have an effect per post that can fade.
     media_prob : float, optional
         Probability per step that a susceptible agent sees the event itself; if not given, 1
         for a law with an offline part, else 0.
@@ -173,8 +183,6 @@ def simulate(
     """
     from joblib import cpu_count
 
-    from mesa_llmspread.simulation._kernels import spread
-
     if not isinstance(law, TransmissionLaw):
         raise ArgumentTypeError("law", law, "a law with values, such as SI(0.05)")
     direct = float(law.offline)
@@ -182,7 +190,8 @@ def simulate(
         direct = checked_probability("media_prob", media_prob)
     failed_share = checked_probability("failed_share", failed_share)
     alpha = law.alpha * direct
-    check_name("feed", feed, get_args(Feed))
+    seen = as_visibility(visibility, feed)
+    check_ages(law, seen)
     for _, part in law.mixture_components():
         check_memory(part)
     graph = as_network(network)
@@ -198,15 +207,25 @@ def simulate(
     workers = cpu_count() if threads is None else checked_int("threads", threads, 1)
     people = None if profiles is None else _people(profiles, graph.n)
     people = people if law.uses_profile else None
-    coded, codes = _coded(law, graph, feed, people, direct, failed_share)
+    coded, codes, count_bits, tables = _coded(law, graph, seen, people, direct, failed_share)
 
     infected = np.empty((replicates, steps + 1), np.int64)
     seeds = np.random.SeedSequence(as_seed(rng)).generate_state(2 * replicates, np.uint64)
     seeds = seeds.reshape(replicates, 2)
 
     def run(part: slice) -> None:
-        agents = (codes, starters, n_starters)
-        spread(graph.indptr, graph.indices, coded, *agents, seeds[part], infected[part])
+        rest = (codes, starters, n_starters, seeds[part], infected[part])
+        if seen.feed:
+            from mesa_llmspread.simulation._kernels import spread
+
+            return spread(graph.indptr, graph.indices, coded, *rest)
+        from mesa_llmspread.simulation._ageing import Fading, spread_ageing
+
+        rates = probability_to_rate(tables) if seen.ages else np.empty(0)
+        cumulative = any(part.memory == "cumulative" for _, part in law.mixture_components())
+        weights = seen.weights(steps + 1), seen.event_weights(steps + 1)
+        fading = Fading(*weights, rates, alpha, cumulative)
+        return spread_ageing(graph.indptr, graph.indices, coded, fading, count_bits, *rest)
 
     workers = min(workers, replicates)
     # Several parts per thread, so that none waits long for the slowest.
@@ -232,12 +251,15 @@ def _people(profiles: Any, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
 def _coded(
     law: TransmissionLaw,
     network: Network,
-    feed: Feed,
+    seen: Visibility,
     people: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | None,
     direct: float,
     failed_share: float,
-) -> tuple[Law, npt.NDArray[Any]]:
-    """Return a law, and the code that every agent starts with, as the compiled loop takes them."""
+) -> tuple[Law, npt.NDArray[Any], int, npt.NDArray[np.float64]]:
+    """Return a law, and the code that every agent starts with, as the compiled loop takes them.
+
+    Also the number of bits that count contacts, and the online chances of one contact.
+    """
     from mesa_llmspread.simulation._kernels import Law
 
     if people is not None and len(law.mixture_components()) > 1:
@@ -245,7 +267,7 @@ def _coded(
         raise ArgumentError("profiles", people[0], allowed)
     shares, laws = zip(*(law.classes() if people is None else [(1.0, law)]), strict=True)
     memories = {part.memory for part in laws}
-    if feed == "new" and "cumulative" in memories and len(memories) > 1:
+    if seen.visible_for and "cumulative" in memories and len(memories) > 1:
         raise ArgumentError("law", law, "have classes that all count past neighbours, or none")
     cuts = np.cumsum(shares)[:-1]
     # The laws by class, first or later occasion (where it matters) and count.
@@ -253,8 +275,8 @@ def _coded(
     index, levels = people or (np.zeros(network.n, np.int64), trait_levels()[:1])
     profile = (levels > 0) @ [16, 8, 4, 2, 1]
     number = np.arange(network.degrees.max() + 1)
-    seen = {"profile": profile[:, None, None], "levels": levels[:, None, None]}
-    tables = [part.online().evaluate(number, occasions[:, None], **seen) for part in laws]
+    who = {"profile": profile[:, None, None], "levels": levels[:, None, None]}
+    tables = [part.online().evaluate(number, occasions[:, None], **who) for part in laws]
     online, heard = np.concatenate(tables), 1.0 - failed_share
     table = heard * (1.0 - (1.0 - law.alpha * direct) * (1.0 - online))
     classes, _, counts = table.shape
@@ -262,7 +284,7 @@ def _coded(
     class_shift = count_bits + (len(occasions) - 1).bit_length()
     listed = 1 << (class_shift + (classes - 1).bit_length())
     forgotten = 0
-    if feed == "new":
+    if seen.feed == "new":
         forgotten = listed | (0 if "cumulative" in memories else (1 << count_bits) - 1)
     thresholds = np.zeros((classes, len(occasions), 1 << count_bits))
     thresholds[:, :, :counts] = table
@@ -273,7 +295,7 @@ def _coded(
         posted=2 * listed,
         kept=(4 * listed - 1) & ~forgotten,
         remembered=remembered,
-        stays=int(feed == "persistent"),
+        stays=int(seen.feed == "persistent"),
         class_shift=class_shift,
         class_cuts=_in_53_bits(cuts),
         heard=_in_53_bits(heard),
@@ -282,7 +304,8 @@ def _coded(
         offline=_in_53_bits(law.alpha if remembered else law.alpha * direct > 0),
     )
     kind = np.min_scalar_type(4 * listed - 1)
-    return coded, (index << class_shift).astype(kind)
+    one = online[..., min(1, counts - 1)].ravel()
+    return coded, (index << class_shift).astype(kind), count_bits, one
 
 
 def _in_53_bits(probabilities: npt.ArrayLike) -> Any:

@@ -24,7 +24,7 @@ from mesa_llmspread.rng import Streams
 from mesa_llmspread.simulation.ensemble import simulate
 from mesa_llmspread.sweep.arguments import arguments_of, model_arguments
 from mesa_llmspread.sweep.language import decider_of
-from mesa_llmspread.transmission import TransmissionLaw
+from mesa_llmspread.transmission import TransmissionLaw, as_visibility
 
 __all__ = ["Job", "Outcome", "compiled_law", "failed", "perform"]
 
@@ -137,6 +137,7 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
     """Run the compiled engine, with the network and starters that the seed draws for Mesa."""
     given = {**model_arguments(), **arguments_of(job.cell)}
     law, streams = compiled_law(given), Streams(job.rng)
+    seen = as_visibility(given["visibility"], given["feed"])
     network = make_network(given["network"], given["n"], given["k"], streams.network)
     n, number = network.n, given["initial_infected"]
     starters = streams.starters.choice(n, size=number, replace=False).tolist()
@@ -149,7 +150,7 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
         network,
         initial_infected=starters,
         steps=job.steps,
-        feed=given["feed"],
+        visibility=seen,
         media_prob=given["media_prob"],
         profiles=profiles,
         rng=job.rng,
@@ -157,7 +158,9 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
     ).infected[0]
     new = np.diff(infected, prepend=0)
     # Mesa's model stops when all have posted, or nobody can see anything any more.
-    over = (infected == n) | ((new == 0) & (given["feed"] == "new" and not given["media_prob"]))
+    over = infected == n
+    if seen.visible_for and not given["media_prob"]:
+        over |= np.convolve(new > 0, np.ones(seen.visible_for))[: len(new)] == 0
     end = int(over.argmax()) + 1 if over.any() else len(infected)
     counts = {
         "step": range(end),
@@ -170,7 +173,8 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
     columns: dict[str, dict[str, Any]]
     columns = {name: {column.name: [] for column in SCHEMA[name]} for name in SCHEMA}
     columns["counts"] |= counts
-    kept = ("feed", "media_prob", "network", "initial_infected", "population", "decider")
+    kept = ["feed", "visibility", "media_prob"]
+    kept += ["network", "initial_infected", "population", "decider"]
     info = RunInfo(
         n=n,
         k=float(network.degrees.mean()),
