@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from mesa_llmspread import (
     SpreadData,
     SpreadModel,
     Visibility,
+    fit,
     simulate,
     solve,
 )
+from mesa_llmspread.data import concat
 from mesa_llmspread.deciders import RateDecider
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UndefinedClosureError
+from mesa_llmspread.inference.ageing import AGEING, fit_ageing
+from mesa_llmspread.inference.decisions import Log
 from mesa_llmspread.meanfield.ageing import final_size, transmissibility
 from mesa_llmspread.meanfield.equations import Degrees
 from mesa_llmspread.networks import random_regular
@@ -34,6 +39,8 @@ from mesa_llmspread.transmission import (
     TransmissionLaw,
     TwoClass,
     as_visibility,
+    parse_law,
+    resolve_law,
 )
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "golden" / "ref_ageing.csv"
@@ -268,3 +275,126 @@ def test_a_window_of_one_step_is_the_feed_of_new_posts(law: TransmissionLaw) -> 
     )
     first, second = (SpreadData.from_model(model).exposures for model in (new, same))
     pd.testing.assert_frame_equal(first, second)
+
+
+# Fits
+
+
+def records(law: str, seen: Visibility, runs: int = 5, **options: Any) -> SpreadData:
+    """Records of runs in which posts aged, as if nobody knew that."""
+    models = [
+        SpreadModel(
+            n=200, k=8, initial_infected=5, decider=law, visibility=seen, rng=seed, **options
+        )
+        for seed in range(runs)
+    ]
+    data = concat([SpreadData.from_model(model.run(40)) for model in models])
+    info = {run: dataclasses.replace(info, visibility=None) for run, info in data.info.items()}
+    return SpreadData(data.exposures, data.counts, info, data.agents)
+
+
+def test_the_record_tells_when_every_post_came() -> None:
+    model = SpreadModel(n=100, k=6, decider="SI(0.1)", media_prob=0.1, rng=1).run(20)
+    log = Log(SpreadData.from_model(model))
+    seen = Visibility(3, Exponential(0.3), 0.1)
+    weight = log.receipts.weight(seen)
+    posted = {agent.index: agent.posted_at for agent in model.spreaders if agent.infected}
+    for row, found in zip(log.table.itertuples(), weight, strict=True):
+        ages = [
+            row.step - 1 - posted[j]
+            for j in model.network.neighbours(row.agent)
+            if posted.get(j, 99) < row.step
+        ]
+        own = sum(np.exp(-0.3 * age) for age in ages if age < 3) * np.exp(-0.1 * (row.step - 1))
+        assert found == pytest.approx(own)
+
+
+def test_a_record_that_forgets_posts_is_refused() -> None:
+    table = pd.DataFrame(
+        {"run": 0, "step": [1, 2], "agent": 1, "contacts": [3, 1], "outcome": ["decline"] * 2}
+    )
+    data = SpreadData.from_tables(table, info={"n": 10, "k": 3, "visibility": "Visibility(9)"})
+    with pytest.raises(ArgumentError) as caught:
+        _ = Log(data).receipts
+    assert caught.value.argument == "data.exposures['cumulative']"
+
+
+@pytest.mark.parametrize("law", ["SI(0.15)", "FirstRepeat(0.3, 0.1)", "SI(0.1, alpha=0.02)"])
+def test_a_fit_goes_by_what_posts_weighed(law: str) -> None:
+    seen = Visibility(None, Exponential(0.3), 0.02)
+    models = [
+        SpreadModel(n=300, k=8, decider=law, visibility=seen, media_prob=0.1, rng=seed).run(40)
+        for seed in range(3)
+    ]
+    data = concat([SpreadData.from_model(model) for model in models])
+    truth = parse_law(law)
+    result = fit(data, type(truth), offline=truth.offline, interval="profile", level=0.999)
+    for name, (low, high) in result.ci.items():
+        assert low < truth.parameters[name] < high
+
+
+@pytest.mark.parametrize(
+    ("law", "seen", "kind", "value"),
+    [
+        ("SI(0.15)", Visibility(ageing=Exponential(0.3)), "exponential", 0.3),
+        ("SI(0.2)", Visibility(ageing=PowerLaw(1.0)), "power", 1.0),
+        ("SI(0.1)", Visibility(event_ageing=0.1), "event", 0.1),
+        ("FirstRepeat(0.3, 0.1)", Visibility(ageing=Exponential(0.2)), "exponential", 0.2),
+        ("SI(0.15, alpha=0.02)", Visibility(ageing=Exponential(0.3)), "exponential", 0.3),
+        ("ByTraits(-2, openness=0.5)", Visibility(4, Exponential(0.4)), "exponential", 0.4),
+    ],
+)
+def test_fading_is_estimated(law: str, seen: Visibility, kind: str, value: float) -> None:
+    truth = parse_law(law)
+    data = records(law, seen, media_prob=0.1 * truth.offline)
+    if seen.visible_for:
+        windows = {
+            run: dataclasses.replace(info, visibility=Visibility(seen.visible_for))
+            for run, info in data.info.items()
+        }
+        data = SpreadData(data.exposures, data.counts, windows, data.agents)
+    found = fit_ageing(Log(data), resolve_law(type(truth), offline=truth.offline), kind, 0.999)
+    row = found.estimates.iloc[-1]
+    assert row["low"] < value < row["high"]
+    assert found.p_value < 0.01
+    assert found.visibility is not None
+    for name, (low, high) in found.estimates[["low", "high"]].iloc[:-1].T.items():
+        assert low < truth.parameters[str(name)] < high
+    others = {other: fit_ageing(Log(data), found.law.online(), other).bic for other in AGEING}
+    if not truth.offline:
+        assert min(others, key=others.__getitem__) == kind
+
+
+def test_derivatives_are_exact() -> None:
+    """Against the likelihood written out, and its differences."""
+    data = records("FirstRepeat(0.3, 0.1, alpha=0.03)", Visibility(), runs=1, media_prob=0.2)
+    log = Log(data)
+    found = fit_ageing(log, resolve_law("FirstRepeat", offline=True), "power")
+
+    def loglik(alpha: float, first: float, later: float, gamma: float) -> float:
+        weight = log.receipts.weight(Visibility(ageing=PowerLaw(gamma)))
+        beta = np.where(log.seen.exposure_count > 1, later, first)
+        spared = (1 - beta) ** weight * np.where(log.seen.direct, 1 - alpha, 1.0)
+        return float(np.log(np.where(log.repost > 0, 1 - spared, spared)).sum())
+
+    values = found.estimates["value"].to_numpy()
+    assert loglik(*values) == pytest.approx(found.loglik, abs=1e-6)
+    for i in range(4):
+        for factor in (0.97, 1.03):
+            moved = values.copy()
+            moved[i] *= factor
+            assert loglik(*moved) <= found.loglik + 1e-9
+
+
+def test_without_fading_none_is_found() -> None:
+    found = [
+        fit_ageing(
+            Log(records("SI(0.06)", Visibility(), runs=2, population="uniform")), SI(0.1), kind
+        )
+        for kind in AGEING
+    ]
+    for each in found:
+        assert each.p_value > 0.001
+        assert each.estimates["low"].iloc[-1] == pytest.approx(0.0, abs=0.02)
+    with pytest.raises(ArgumentError):
+        fit_ageing(Log(records("SI(0.06)", Visibility(), runs=1)), TwoClass(0.1, 0.2), "power")
