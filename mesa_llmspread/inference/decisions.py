@@ -19,7 +19,15 @@ from mesa_llmspread.inference.scale import Floats
 from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
-__all__ = ["Bools", "Log", "decisions_of", "decisions_of_both", "profile_indices"]
+__all__ = [
+    "Bools",
+    "Integers",
+    "Log",
+    "decisions_of",
+    "decisions_of_both",
+    "levels_of",
+    "profile_indices",
+]
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -108,6 +116,24 @@ def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> Integ
     return indices
 
 
+def levels_of(decisions: pd.DataFrame, data: SpreadData) -> Floats:
+    """Return the trait levels of the agent of each decision.
+
+    Parameters
+    ----------
+    decisions : DataFrame
+    data : SpreadData
+        Their record.
+
+    Returns
+    -------
+    ndarray of float, shape (len(decisions), 5)
+        NaN where unknown.
+    """
+    levels = data.agents.set_index(["run", "agent"])[_TRAITS]
+    return decisions[["run", "agent"]].join(levels, on=["run", "agent"])[_TRAITS].to_numpy()
+
+
 @dataclass(frozen=True)
 class Log:
     """The decisions of a record, as likelihoods need them.
@@ -135,9 +161,8 @@ class Log:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """The decisions, one per row, as :func:`decisions_of` returns them, with trait levels."""
-        levels = self.data.agents.set_index(["run", "agent"])[_TRAITS]
-        return decisions_of(self.data.exposures).join(levels, on=["run", "agent"])
+        """The decisions, one per row, as :func:`decisions_of` returns them."""
+        return decisions_of(self.data.exposures)
 
     @cached_property
     def seen(self) -> ExposureArrays:
@@ -146,7 +171,7 @@ class Log:
         profile = profile_indices(self.table, unknown_too=True)
         return ExposureArrays(
             profile=profile,
-            levels=self.table[_TRAITS].to_numpy(),
+            levels=levels_of(self.table, self.data),
             **{name: self.table[name].to_numpy() for name in columns},
         )
 
