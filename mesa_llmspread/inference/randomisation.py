@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ _AT_ONCE = 2_000_000
 def trait_tests(
     decisions: pd.DataFrame,
     levels: pd.DataFrame,
-    kind: pd.Series[str],
+    kind: pd.Series[Any],
     nulls: Mapping[str, Regression],
     permutations: int,
     seed: int,
@@ -66,10 +67,12 @@ def trait_tests(
     stratum, types = pd.factorize(kind.iloc[first], sort=True)
     centred = levels.iloc[first].reset_index(drop=True)
     centred -= centred.groupby(run).transform("mean")
-    kept = [trait for trait in levels if trait not in dependent(centred)]
+    kept = [str(trait) for trait in levels if trait not in dependent(centred)]
     z = centred[kept].to_numpy()
     permuted = {
-        name: _permute(np.bincount(unit, null.score), z, run, stratum, permutations, seed)
+        name: _permute(
+            np.bincount(unit, null.score).astype(float), z, run, stratum, permutations, seed
+        )
         for name, null in nulls.items()
     }
     # Information about the coefficients, the same under every permutation.
@@ -79,7 +82,9 @@ def trait_tests(
     rows = [
         {"trait": trait, "test": test, "event_type": name, "df": len(combinations)}
         | permuted[test if test == INTERACTION else trait].test(combinations)
-        for trait, test, name, combinations in _tests([*levels], kept, [*types], information)
+        for trait, test, name, combinations in _tests(
+            list(map(str, levels)), kept, list(types), information
+        )
     ]
     table = pd.DataFrame(rows)
     return table.assign(p_holm=_holm(table["p_value"]))
@@ -92,16 +97,21 @@ def _tests(
     # One step of Newton's method takes scores to coefficients, of all news and of each type.
     size, number = len(kept), len(types)
     together = np.tile(_inverse(np.sum(information, axis=0)), number)
-    alone = np.zeros((number, size, number, size))
+    blocks = np.zeros((number, size, number, size))
     for place, part in enumerate(information):
-        alone[place, :, place] = _inverse(part)
-    alone = alone.reshape(number, size, number * size)
+        blocks[place, :, place] = _inverse(part)
+    alone = blocks.reshape(number, size, number * size)
     for trait in [*traits, ALL]:
         row = [place for place, name in enumerate(kept) if trait in (name, ALL)]
         yield trait, "main", "", together[row]
         if number > 1:
             differences = np.diff(alone[:, row], axis=0)
-            yield trait, INTERACTION, "", differences.reshape(-1, number * size)
+            yield (
+                trait,
+                INTERACTION,
+                "",
+                differences.reshape((number - 1) * len(row), number * size),
+            )
             if trait != ALL:
                 for name, coefficients in zip(types, alone, strict=True):
                     yield trait, "by type", name, coefficients[row]
@@ -109,8 +119,9 @@ def _tests(
 
 def _inverse(information: Floats) -> Floats:
     """Return the inverse of a matrix; NaN where it has none."""
-    good = _invertible(information)
-    return np.linalg.inv(information) if good else np.full_like(information, np.nan)
+    if not _invertible(information):
+        return np.full_like(information, np.nan)
+    return np.asarray(np.linalg.inv(information))
 
 
 def _invertible(matrix: Floats) -> bool:
@@ -183,7 +194,7 @@ def _permute(
             scores[part, place] += rng.permuted(rows, axis=1) @ level
         covariance[place, :, place] += own @ own * (level.T @ level) / max(number - 1, 1)
     size = strata * traits
-    return _Permuted(scores.reshape(-1, size), covariance.reshape(size, size))
+    return _Permuted(scores.reshape(permutations + 1, size), covariance.reshape(size, size))
 
 
 def _by_run(run: _Integers) -> list[npt.NDArray[np.intp]]:

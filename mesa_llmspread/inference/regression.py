@@ -101,7 +101,7 @@ def terms_of(decisions: pd.DataFrame, data: SpreadData) -> tuple[pd.DataFrame, p
     """
     levels = levels_of(decisions, data)
     if (unknown := np.isnan(levels).any(axis=1)).any():
-        levels[unknown] = trait_levels()[profile_indices(decisions[unknown])]
+        levels[unknown] = trait_levels()[profile_indices(decisions.iloc[np.flatnonzero(unknown)])]
     events = pd.DataFrame({run: info.event.to_dict() for run, info in data.info.items()}).T
     event = events.loc[decisions["run"]].set_index(decisions.index)
     columns = {
@@ -232,7 +232,8 @@ def _counted(
     cells = groups.sum().reset_index()
     design = cells[list(terms.columns)]
     design.insert(0, _INTERCEPT, 1.0)
-    return design, cells[["reposts", "declines", "cluster"]], groups.ngroup().to_numpy()
+    number = groups.ngroup().to_numpy().astype(np.int64)
+    return design, cells[["reposts", "declines", "cluster"]], number
 
 
 def _peak(
