@@ -30,7 +30,10 @@ from mesa_llmspread.meanfield.closure import Closure, Time, as_closure, register
 from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System
 from mesa_llmspread.meanfield.master import Master
 from mesa_llmspread.meanfield.mean_field import MeanField
+from mesa_llmspread.meanfield.on_network import simulated_curve
 from mesa_llmspread.meanfield.pair import Pair
+from mesa_llmspread.networks import as_network
+from mesa_llmspread.rng import RNGLike
 from mesa_llmspread.transmission import TransmissionLaw, check_memory
 
 __all__ = [
@@ -57,14 +60,16 @@ class ClosureWarning(UserWarning):
 def solve(
     law: TransmissionLaw,
     *,
-    n: int,
-    k: DegreesLike,
+    n: int | None = None,
+    k: DegreesLike | None = None,
     initial_infected: int,
     steps: int,
     closure: str | Closure = "master",
     time: Time = "discrete",
     feed: Feed = "persistent",
     profile_shares: Sequence[float] | Floats | None = None,
+    network: Any = None,
+    rng: RNGLike = 0,
 ) -> pd.DataFrame:
     """Solve a law's equations for the number of agents that have posted.
 
@@ -77,6 +82,9 @@ def solve(
       FirstRepeat.
     - ``"master"``: independent branches of a tree, followed exactly (Miller, Slim & Volz
       2012; Gleeson 2013). Exact for every law on large random networks.
+
+    They know a network's degrees alone. On a given network, which may be clustered, the answer is
+    the mean of 200 simulations of it instead.
 
     Parameters
     ----------
@@ -108,12 +116,18 @@ def solve(
     profile_shares : array_like of float, shape (32,), optional
         Share of each profile among the agents, for laws that tell them apart; equal if not
         given.
+    network : Network, networkx.Graph or pair of array_like (indptr, indices), optional
+        The network to simulate the law on, instead of ``n``, ``k``, ``closure`` and ``time``.
+    rng : int, numpy.random.Generator or None, default 0
+        Randomness of the simulations on a network.
 
     Returns
     -------
     DataFrame
         One row per step, from 0: ``step``, ``susceptible`` and ``infected``, expected numbers
-        of agents in a large population (real numbers); at whole steps in continuous time.
+        of agents in a large population (real numbers); at whole steps in continuous time. With
+        a network, means over the simulations, with ``low`` and ``high``, between which 95 % of
+        them lie; ``attrs`` then has ``method="simulation"``, ``replicates`` and ``rng``.
 
     Raises
     ------
@@ -154,6 +168,15 @@ def solve(
     if not isinstance(law, TransmissionLaw):
         raise ArgumentTypeError("law", law, "a law with its values, such as SI(0.05)")
     alpha = law.parameters.get("alpha", 0.0)
+    if profile_shares is not None:
+        profile_shares = _profile_shares(profile_shares)
+    if network is not None:
+        default = {"n": n is None, "k": k is None, "closure": closure == "master"}
+        for name, left_out in (default | {"time": time == "discrete"}).items():
+            if not left_out:
+                raise ArgumentError(name, "given", "be left out where a network is given")
+        graph = as_network(network)
+        return simulated_curve(law, graph, initial_infected, steps, feed, profile_shares, rng)
     n = checked_int("n", n, 2)
     degrees = _degrees(k, n)
     check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
@@ -162,8 +185,6 @@ def solve(
     check_name("time", time, get_args(Time))
     check_name("feed", feed, get_args(Feed))
     chosen = as_closure(closure)
-    if profile_shares is not None:
-        profile_shares = _profile_shares(profile_shares)
     for _, part in law.mixture_components():
         check_memory(part)
     laws = law.classes(profile_shares)
@@ -278,7 +299,7 @@ def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: 
             )
 
 
-def _degrees(k: DegreesLike, n: int) -> Degrees:
+def _degrees(k: Any, n: int) -> Degrees:
     """Return the distribution of one degree, shares of degrees, or the degrees of all agents."""
     if isinstance(k, Mapping):
         values, shares = np.array(list(k)), np.array([k[degree] for degree in k], dtype=float)
