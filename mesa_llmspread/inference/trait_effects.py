@@ -101,6 +101,12 @@ class TraitEffects:
     warnings: tuple[str, ...]
     verdict: str
 
+    @property
+    def claimed(self) -> list[str]:
+        """Traits of which some test rejects, allowing for all tests."""
+        found = self.tests.loc[self.tests["p_holm"] < 1 - self.level, "trait"]
+        return [trait for trait in _TRAITS if trait in set(found)]
+
     def summary(self) -> str:
         """Return the verdict, the tables and what was left out, as text."""
         lines = [
