@@ -35,6 +35,7 @@ from .inference import compare as compare
 from .inference import fit as fit
 from .inference.trait_effects import trait_effects as trait_effects
 from .meanfield import Closure as Closure
+from .meanfield import node_risk as node_risk
 from .meanfield import register_closure as register_closure
 from .meanfield import solve as solve
 from .model import SpreadModel as SpreadModel

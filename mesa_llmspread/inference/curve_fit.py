@@ -22,8 +22,9 @@ from mesa_llmspread.inference.result import FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.inference.setting import failed_share, solved_share
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
+from mesa_llmspread.meanfield.on_network import clustering_note
 from mesa_llmspread.meanfield.solve import ClosureWarning
-from mesa_llmspread.simulation.rebuild import profile_shares
+from mesa_llmspread.simulation.rebuild import network_of, profile_shares
 from mesa_llmspread.transmission import SI, TransmissionLaw, rate_to_probability
 
 __all__ = ["fit_curve"]
@@ -113,7 +114,11 @@ def fit_curve(
     gaps = np.concatenate([_gap(fitted, curve, closure, time) for curve in curves])
     alike = len(names) > 1 and np.median([_alikeness(part.jac) for part in found]) > _ALIKE
     success = all(part.success for part in found)
-    notes = [*_notes(fitted, closure, [info for info, *_ in curves])]
+    infos = [info for info, *_ in curves]
+    network = None if infos[0].rng is None else network_of(infos[0])
+    notes = [*_notes(fitted, closure, infos)]
+    if network is not None and (clustered := clustering_note(network)):
+        notes.append(clustered)
     notes += [
         f"{name} is at the end of its range in {count} of {counted(len(curves), 'run')}: these "
         "curves do not identify it."

@@ -19,7 +19,15 @@ from mesa_llmspread.inference.scale import Floats
 from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw, Visibility
 
-__all__ = ["Bools", "Log", "decisions_of", "decisions_of_both", "profile_indices"]
+__all__ = [
+    "Bools",
+    "Integers",
+    "Log",
+    "decisions_of",
+    "decisions_of_both",
+    "levels_of",
+    "profile_indices",
+]
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -106,6 +114,24 @@ def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> Integ
             "data.exposures['profile']", strange, "be a profile code such as 'OCEAN'"
         )
     return indices
+
+
+def levels_of(decisions: pd.DataFrame, data: SpreadData) -> Floats:
+    """Return the trait levels of the agent of each decision.
+
+    Parameters
+    ----------
+    decisions : DataFrame
+    data : SpreadData
+        Their record.
+
+    Returns
+    -------
+    ndarray of float, shape (len(decisions), 5)
+        NaN where unknown.
+    """
+    levels = data.agents.set_index(["run", "agent"])[_TRAITS]
+    return decisions[["run", "agent"]].join(levels, on=["run", "agent"])[_TRAITS].to_numpy()
 
 
 @dataclass(frozen=True)
@@ -205,9 +231,8 @@ class Log:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """The decisions, one per row, as :func:`decisions_of` returns them, with trait levels."""
-        levels = self.data.agents.set_index(["run", "agent"])[_TRAITS]
-        return decisions_of(self.data.exposures).join(levels, on=["run", "agent"])
+        """The decisions, one per row, as :func:`decisions_of` returns them."""
+        return decisions_of(self.data.exposures)
 
     @cached_property
     def seen(self) -> ExposureArrays:
@@ -217,7 +242,7 @@ class Log:
         infos = [self.data.info[run] for run in self.runs]
         return ExposureArrays(
             profile=profile,
-            levels=self.table[_TRAITS].to_numpy(),
+            levels=levels_of(self.table, self.data),
             weight=self._weight if any(info.seen.ages for info in infos) else None,
             **{name: self.table[name].to_numpy() for name in columns},
         )

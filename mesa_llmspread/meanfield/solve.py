@@ -32,7 +32,10 @@ from mesa_llmspread.meanfield.closure import Closure, Time, as_closure, register
 from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System
 from mesa_llmspread.meanfield.master import Master
 from mesa_llmspread.meanfield.mean_field import MeanField
+from mesa_llmspread.meanfield.on_network import simulated_curve
 from mesa_llmspread.meanfield.pair import Pair
+from mesa_llmspread.networks import as_network
+from mesa_llmspread.rng import RNGLike
 from mesa_llmspread.transmission import (
     TransmissionLaw,
     Visibility,
@@ -65,8 +68,8 @@ class ClosureWarning(UserWarning):
 def solve(
     law: TransmissionLaw,
     *,
-    n: int,
-    k: DegreesLike,
+    n: int | None = None,
+    k: DegreesLike | None = None,
     initial_infected: int,
     steps: int,
     closure: str | Closure = "master",
@@ -76,6 +79,8 @@ def solve(
     media_prob: float | None = None,
     failed_share: float = 0.0,
     profile_shares: Sequence[float] | Floats | None = None,
+    network: Any = None,
+    rng: RNGLike = 0,
 ) -> pd.DataFrame:
     """Solve a law's equations for the number of agents that have posted.
 
@@ -88,6 +93,9 @@ def solve(
       FirstRepeat.
     - ``"master"``: independent branches of a tree, followed exactly (Miller, Slim & Volz
       2012; Gleeson 2013). Exact for every law on large random networks.
+
+    They know a network's degrees alone. On a given network, which may be clustered, the answer is
+    the mean of 200 simulations of it instead.
 
     Parameters
     ----------
@@ -127,12 +135,18 @@ def solve(
     profile_shares : array_like of float, shape (32,), optional
         Share of each profile among the agents, for laws that tell them apart; equal if not
         given.
+    network : Network, networkx.Graph or pair of array_like (indptr, indices), optional
+        The network to simulate the law on, instead of ``n``, ``k``, ``closure`` and ``time``.
+    rng : int, numpy.random.Generator or None, default 0
+        Randomness of the simulations on a network.
 
     Returns
     -------
     DataFrame
         One row per step, from 0: ``step``, ``susceptible`` and ``infected``, expected numbers
-        of agents in a large population (real numbers); at whole steps in continuous time.
+        of agents in a large population (real numbers); at whole steps in continuous time. With
+        a network, means over the simulations, with ``low`` and ``high``, between which 95 % of
+        them lie; ``attrs`` then has ``method="simulation"``, ``replicates`` and ``rng``.
 
     Raises
     ------
@@ -177,16 +191,24 @@ def solve(
         direct = media_prob = checked_probability("media_prob", media_prob)
     failed_share = checked_probability("failed_share", failed_share)
     alpha = law.alpha * direct
+    seen = as_visibility(visibility, feed)
+    if profile_shares is not None:
+        profile_shares = _profile_shares(profile_shares)
+    if network is not None:
+        default = {"n": n is None, "k": k is None, "closure": closure == "master"}
+        for name, left_out in (default | {"time": time == "discrete"}).items():
+            if not left_out:
+                raise ArgumentError(name, "given", "be left out where a network is given")
+        graph = as_network(network)
+        settings = {"visibility": seen, "media_prob": media_prob, "failed_share": failed_share}
+        return simulated_curve(law, graph, initial_infected, steps, profile_shares, rng, **settings)
     n = checked_int("n", n, 2)
     degrees = _degrees(k, n)
     check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
     infected = checked_starters(initial_infected, n, "alpha", alpha) / n
     steps = checked_int("steps", steps, 0)
     check_name("time", time, get_args(Time))
-    seen = as_visibility(visibility, feed)
     chosen = as_closure(closure)
-    if profile_shares is not None:
-        profile_shares = _profile_shares(profile_shares)
     for _, part in law.mixture_components():
         check_memory(part)
     check_ages(law, seen)
@@ -322,7 +344,7 @@ def _check_defined(
             )
 
 
-def _degrees(k: DegreesLike, n: int) -> Degrees:
+def _degrees(k: Any, n: int) -> Degrees:
     """Return the distribution of one degree, shares of degrees, or the degrees of all agents."""
     if isinstance(k, Mapping):
         values, shares = np.array(list(k)), np.array([k[degree] for degree in k], dtype=float)

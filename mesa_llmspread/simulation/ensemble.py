@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from mesa_llmspread.simulation._kernels import Law
 
-__all__ = ["Ensemble", "Feed", "simulate"]
+__all__ = ["Ensemble", "Feed", "people_of", "simulate"]
 
 Feed = Literal["persistent", "new"]
 
@@ -205,7 +205,7 @@ def simulate(
     steps = checked_int("steps", steps, 0)
     replicates = checked_int("replicates", replicates, 1)
     workers = cpu_count() if threads is None else checked_int("threads", threads, 1)
-    people = None if profiles is None else _people(profiles, graph.n)
+    people = None if profiles is None else people_of(profiles, graph.n)
     people = people if law.uses_profile else None
     coded, codes, count_bits, tables = _coded(law, graph, seen, people, direct, failed_share)
 
@@ -235,8 +235,26 @@ def simulate(
     return Ensemble(infected, graph.n)
 
 
-def _people(profiles: Any, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the row of each agent among different people, and the trait levels of those."""
+def people_of(profiles: Any, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the row of each agent among different people, and the trait levels of those.
+
+    Parameters
+    ----------
+    profiles : sequence of int, shape (n,), or of float, shape (n, 5)
+        As :func:`simulate` takes them.
+    n : int
+        Number of agents.
+
+    Returns
+    -------
+    index : ndarray of int, shape (n,)
+    levels : ndarray of float, shape (people, 5)
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If they do not fit n agents.
+    """
     if np.ndim(profiles) == 2:
         rows = np.asarray(profiles, dtype=float)
         levels, index = np.unique(rows, axis=0, return_inverse=True)

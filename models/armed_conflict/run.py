@@ -227,6 +227,8 @@ def show(analysis: Analysis) -> None:
     typer.echo("\nColumns named after curves: root mean square distance from the simulated one.")
     typer.echo("In band: observed points within the 95 % bands that the law predicts.")
     typer.echo(f"All events together: {analysis.verdict}")
+    for note in analysis.notes:
+        typer.echo(f"Note: {note}")
 
 
 def main() -> None:
