@@ -79,8 +79,9 @@ class Study:
     curves : DataFrame
         ``step, simulated`` (mean over the runs) and one column per system of equations: share of
         the agents that have posted.
-    prediction : Prediction
-        The runs beside the bands that two rates per occasion predict for them.
+    predictions : dict of str to Prediction
+        The runs beside the bands that ``"one rate"`` (of those laws, the one with the lower BIC)
+        and ``"two rates"`` per occasion predict for them.
     """
 
     name: str
@@ -90,30 +91,34 @@ class Study:
     groups: pd.DataFrame
     equations: pd.DataFrame
     curves: pd.DataFrame
-    prediction: Prediction
-
-    @property
-    def two_rates(self) -> FitResult:
-        """The fit of two rates per occasion."""
-        return self.overall.results[_TWO_RATES]
+    predictions: dict[str, Prediction]
 
     def verdict(self) -> str:
         """Return whether the study agrees with the abstract, with the figures behind it."""
-        single = [self.overall.results[law] for law in LAWS if law.startswith("SI")]
-        one = min(single, key=lambda result: result.bic)
-        excess, share = one.bic - self.two_rates.bic, self.prediction.coverage
+        one, two = _one_and_two(self.overall)
+        excess = one.bic - two.bic
+        share = {name: found.coverage for name, found in self.predictions.items()}
         said = {
             (True, True): "Agrees with the abstract: two rates are needed, and enough for the "
             "overall dynamics",
             (True, False): "Agrees in part: two rates are needed, but not enough for the dynamics",
             (False, True): "Disagrees: one rate is enough",
             (False, False): "Disagrees: neither one rate nor two are enough",
-        }[excess > _DECISIVE, share >= _ENOUGH]
+        }[excess > _DECISIVE, share["two rates"] >= _ENOUGH]
+        if excess > _DECISIVE and share["one rate"] >= _ENOUGH:
+            said += "; for the curves alone, one rate is enough too"
         gap = f"{abs(excess):.0f} {'higher' if excess > 0 else 'lower'}"
+        within = ", ".join(f"{name} {part:.0%}" for name, part in share.items())
         return (
-            f"{said} ({one.name}: BIC {gap}; {share:.0%} of the points of the curves within the "
-            f"95 % bands of two rates). Decision by decision: {self.overall.verdict}"
+            f"{said} ({one.name}: BIC {gap}; points of the curves within the 95 % bands: {within})."
+            f" Decision by decision: {self.overall.verdict}"
         )
+
+
+def _one_and_two(overall: Comparison) -> tuple[FitResult, FitResult]:
+    """Return the better fit of one rate, and that of two rates per occasion."""
+    single = [overall.results[law] for law in LAWS if law.startswith("SI")]
+    return min(single, key=lambda result: result.bic), overall.results[_TWO_RATES]
 
 
 def study(
@@ -149,7 +154,7 @@ def study(
         for _ in range(runs)
     ]
     data = concat(records)
-    overall = compare(data, LAWS)
+    overall, names = compare(data, LAWS), ("one rate", "two rates")
     return Study(
         name if isinstance(name, str) else str(table.info.get("model", "a table")),
         table,
@@ -157,7 +162,10 @@ def study(
         overall,
         pd.DataFrame(_group(*part) for part in _parts(data)),
         *_equations(data, concat(records[:: 3 * runs])),
-        predict_runs(overall.results[_TWO_RATES], data),
+        {
+            name: predict_runs(law, data)
+            for name, law in zip(names, _one_and_two(overall), strict=True)
+        },
     )
 
 

@@ -188,7 +188,6 @@ def _described(found: Study) -> str:
             [
                 f"## {found.name}",
                 found.verdict(),
-                found.prediction.summary(),
                 _table(groups),
                 _table(found.equations.assign(rmse=found.equations["rmse"].map("{:.4f}".format))),
                 _table(shares.rename_axis("source").reset_index()),

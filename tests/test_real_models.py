@@ -1,0 +1,95 @@
+"""The study of shipped tables: on tables of which the truth is known."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mesa_llmspread import SpreadData, SpreadModel, bundled_events
+from mesa_llmspread.experiments.agent_by_agent import against_table
+from mesa_llmspread.experiments.real_models import Study, account_shares, study
+from mesa_llmspread.profiles import codes
+from mesa_llmspread.tables import ResponseTable
+from mesa_llmspread.tables.response_table import COLUMNS
+
+EVENTS = bundled_events()[::9]
+
+
+def table(first: float, again: float) -> ResponseTable:
+    """A model that knows two probabilities."""
+    cells = itertools.product(codes(), EVENTS, (1, 8), (1, 2))
+    rows = [
+        (profile, event.event_id, False, contacts, count, *[first if count == 1 else again] * 3)
+        for profile, event, contacts, count in cells
+    ]
+    return ResponseTable(pd.DataFrame(rows, columns=COLUMNS), EVENTS)
+
+
+@pytest.fixture(scope="module")
+def two_rates() -> Study:
+    return study(table(0.5, 0.15), runs=4, steps=15)
+
+
+def test_two_rates_are_found_in_every_group(two_rates: Study) -> None:
+    groups = two_rates.groups
+    assert groups["group"].tolist() == [event.event_type for event in EVENTS] + ["low", "high"] * 5
+    assert set(groups["law"]) == {'FirstRepeat(per="occasion")'}
+    # Groups share decisions; of 24 intervals of 95 %, a few miss.
+    for rate, truth in (("first", 0.5), ("again", 0.15)):
+        inside = groups[f"{rate}_low"].le(truth) & groups[f"{rate}_high"].ge(truth)
+        assert inside.mean() >= 0.75
+    assert two_rates.verdict().startswith("Agrees with the abstract: two rates are needed, and en")
+    assert two_rates.predictions["two rates"].coverage > 0.9
+
+
+def test_the_master_equations_follow_the_curves_and_one_rate_does_not(two_rates: Study) -> None:
+    rmse = two_rates.equations.set_index("equations")["rmse"]
+    assert rmse["master equations, two rates"] < 0.02
+    assert rmse["master equations, two rates"] < rmse["mean-field ODE, two rates"]
+    assert rmse["mean-field ODE, two rates"] < rmse["mean-field ODE, one rate"]
+
+
+def test_one_rate_is_a_disagreement() -> None:
+    found = study(table(0.2, 0.2), runs=2, steps=15)
+    assert found.verdict().startswith("Disagrees: one rate is enough")
+
+
+def test_more_accounts_that_repost_at_once_make_people_post_sooner() -> None:
+    found = account_shares(table(0.9, 0.9), shares=(0.0, 0.4), runs=4, n=200)
+    assert found["share"].tolist() == [0.0] * 4 + [0.4] * 4
+    means = found.groupby("share")[["half", "reach_10"]].mean()
+    assert means.loc[0.4, "half"] < means.loc[0.0, "half"]
+    assert means.loc[0.4, "reach_10"] > means.loc[0.0, "reach_10"]
+    assert found["reach_40"].le(1).all()
+
+
+def test_a_run_that_the_table_decides_agrees_with_it_and_another_does_not() -> None:
+    truth = table(0.5, 0.15)
+    settings = {"n": 200, "event": EVENTS[0], "rng": 1}
+    for decider, agrees in (('FirstRepeat(0.5, 0.15, per="occasion")', True), ("SI(0.03)", False)):
+        run = SpreadModel(decider=decider, **settings).run(15)
+        data = SpreadData.from_model(run)
+        found = against_table(data, truth)
+        assert found.decisions.loc["all exposures", "decisions"] == len(data.exposures)
+        assert (found.decisions["z"].abs().max() < 3) is agrees
+        assert (found.band["inside"].mean() > 0.8) is agrees
+
+
+@pytest.mark.slow
+def test_the_study_of_the_shipped_tables(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "models.real_models", "--runs", "2", "--out", tmp_path],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    assert "## qwen2.5-coder-0.5b" in done.stdout
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"report.md", "variance.png", "rates.png", "curves.png", "accounts.png"}
