@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from servers import ScriptedServer
 
 from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, bundled_events
 from mesa_llmspread.experiments.agent_by_agent import against_table
@@ -30,6 +31,18 @@ def table(first: float, again: float) -> ResponseTable:
         for profile, event, contacts, count in cells
     ]
     return ResponseTable(pd.DataFrame(rows, columns=COLUMNS), EVENTS)
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the example."""
+    return subprocess.run(
+        [sys.executable, "-m", "models.real_models", *arguments],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -107,16 +120,21 @@ def test_a_real_model_that_decided_agent_by_agent_agrees_with_its_table(
     assert found.band["inside"].all()
 
 
+def test_a_model_that_always_reposts_is_seen_not_to_be_the_table(
+    scripted_server: ScriptedServer, tmp_path: Path
+) -> None:
+    done = command(
+        *("--live", "openai/tiny", "--api-base", scripted_server.api_base, "--out", tmp_path)
+    )
+    assert "first exposures: 95 reposts in 95 decisions" in done.stdout
+    assert "0 of 2 steps" in done.stdout
+    assert "calls" in done.stderr
+    assert len(scripted_server.requests) == 95
+
+
 @pytest.mark.slow
 def test_the_study_of_the_shipped_tables(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "models.real_models", "--runs", "2", "--out", tmp_path],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=True,
-    )
+    done = command("--runs", "2", "--out", tmp_path)
     assert "## qwen2.5-coder-0.5b" in done.stdout
     written = {path.name for path in tmp_path.iterdir()}
     assert written == {"report.md", "variance.png", "rates.png", "curves.png", "accounts.png"}

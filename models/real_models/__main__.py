@@ -10,7 +10,8 @@ import typer
 from typer import Option
 
 from mesa_llmspread import LLMDecider, SpreadData, SpreadModel
-from mesa_llmspread.cli.shared import run_app
+from mesa_llmspread.cli.shared import ApiBase, MaxCalls, run_app
+from mesa_llmspread.events import get_event
 from mesa_llmspread.experiments.agent_by_agent import against_table
 from mesa_llmspread.experiments.real_models import account_shares, study
 from mesa_llmspread.experiments.real_models_report import write_report
@@ -29,6 +30,8 @@ def main(
     live: Annotated[
         str | None, Option(help="A model that decides agent by agent, instead of all else.")
     ] = None,
+    api_base: ApiBase = None,
+    max_calls: MaxCalls = None,
     table: Annotated[str, Option(help="The table of that model.")] = DEFAULT_TABLE,
     event: Annotated[str, Option(help="The event of that run.")] = "protests-0",
     n: Annotated[int, Option(min=20, help="Agents of that run.")] = 100,
@@ -42,8 +45,8 @@ def main(
     if live is not None:
         detail = "posts" if posts else "counts"
         store = folder / f"{table}-{detail}.sqlite"
-        decider = LLMDecider(live, feed_detail=detail, store=store)
-        typer.echo(str(decider.estimate(n, 15, event=event)), err=True)
+        decider = LLMDecider(live, api_base, feed_detail=detail, store=store, max_calls=max_calls)
+        typer.echo(str(decider.estimate(n, 15, event=get_event(event))), err=True)
         run = SpreadModel(n=n, initial_infected=n // 20, event=event, decider=decider, rng=rng)
         data = SpreadData.from_model(run.run(15))
         typer.echo(str(against_table(data, table)))
