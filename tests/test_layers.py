@@ -89,6 +89,7 @@ analysis.distill
 space
 agent model recorder
 reporting
+experiments
 sweep
 app
 cli
