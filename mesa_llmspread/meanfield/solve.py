@@ -41,7 +41,7 @@ from mesa_llmspread.transmission import (
     Visibility,
     as_visibility,
     check_ages,
-    check_memory,
+    check_declarations,
 )
 
 __all__ = [
@@ -200,8 +200,9 @@ def solve(
             if not left_out:
                 raise ArgumentError(name, "given", "be left out where a network is given")
         graph = as_network(network)
-        settings = {"visibility": seen, "media_prob": media_prob, "failed_share": failed_share}
-        return simulated_curve(law, graph, initial_infected, steps, profile_shares, rng, **settings)
+        setting: dict[str, Any] = {"visibility": seen, "media_prob": media_prob}
+        setting["failed_share"] = failed_share
+        return simulated_curve(law, graph, initial_infected, steps, profile_shares, rng, **setting)
     n = checked_int("n", n, 2)
     degrees = _degrees(k, n)
     check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
@@ -210,7 +211,7 @@ def solve(
     check_name("time", time, get_args(Time))
     chosen = as_closure(closure)
     for _, part in law.mixture_components():
-        check_memory(part)
+        check_declarations(part, direct > 0)
     check_ages(law, seen)
     laws = law.classes(profile_shares)
     settings = {"media_prob": media_prob, "failed_share": failed_share or None}

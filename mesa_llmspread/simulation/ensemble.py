@@ -33,7 +33,7 @@ from mesa_llmspread.transmission import (
     Visibility,
     as_visibility,
     check_ages,
-    check_memory,
+    check_declarations,
     probability_to_rate,
 )
 
@@ -193,7 +193,7 @@ def simulate(
     seen = as_visibility(visibility, feed)
     check_ages(law, seen)
     for _, part in law.mixture_components():
-        check_memory(part)
+        check_declarations(part, direct > 0)
     graph = as_network(network)
     check_contacts("network", network, int(graph.degrees.max()), "alpha", alpha)
     named = np.ndim(initial_infected) > 0
