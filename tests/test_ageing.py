@@ -256,6 +256,22 @@ def test_the_engine_is_the_model(law: TransmissionLaw, seen: Visibility) -> None
     assert (np.abs(mesa.mean(axis=0) - engine.mean(axis=0)) <= 4.5 * error + 1e-12).all()
 
 
+@pytest.mark.parametrize("law", [*INDEPENDENT, *OTHERS], ids=str)
+def test_posts_that_do_not_fade_are_the_same_runs(law: TransmissionLaw) -> None:
+    """The other compiled core, with the same random numbers."""
+    never = 10**6
+    kinds = [Visibility(never)]
+    if law in INDEPENDENT:
+        kinds += [Visibility(ageing=Exponential(0.0)), Visibility(never, PowerLaw(0.0), 1e-300)]
+    network = random_regular(2000, 6, rng=1)
+    options: dict[str, Any] = {"media_prob": 0.02, "failed_share": 0.2, "rng": 1}
+    still = simulate(law, network, 20, 30, 3, **options).infected.tolist()
+    for seen in kinds:
+        assert (
+            simulate(law, network, 20, 30, 3, visibility=seen, **options).infected.tolist() == still
+        )
+
+
 @pytest.mark.parametrize("law", INDEPENDENT, ids=str)
 @pytest.mark.parametrize("seen", FADING, ids=str)
 def test_the_equations_are_the_engines_mean(law: TransmissionLaw, seen: Visibility) -> None:

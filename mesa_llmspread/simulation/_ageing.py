@@ -1,8 +1,12 @@
 """The compiled core where posts stay in view for some steps, or fade with age.
 
-As :mod:`mesa_llmspread.simulation._kernels`, but an agent that decides looks at when each of its
-neighbours has posted: work in proportion to decisions times neighbours, for every law and every way
-of fading alike.
+As :mod:`mesa_llmspread.simulation._kernels`, with two things more per agent. Where posts leave
+view, the number that is still there: what a post had added is taken back when it leaves. Where
+posts fade by the same factor in every step, what they weigh. Where they fade otherwise, an upper
+bound of that: weights never grow, so the weight at an earlier step plus one for each newer post is
+one. Few of the random numbers lie below the chance that goes with the bound; for these alone the
+weight is summed over the neighbours, and becomes the bound. So decisions are exact for every way of
+fading.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from mesa_llmspread.simulation._kernels import (
     _draw,
     _draw_classes,
     _post,
-    _show,
+    _prefetch,
     _show_event,
     _start,
 )
@@ -33,8 +37,8 @@ class Fading(NamedTuple):
 
     Attributes
     ----------
-    weights : ndarray of float, shape (steps,)
-        By age; 0 out of view.
+    weights : ndarray of float, shape (steps + 1,)
+        By age plus one; 0 out of view, and before all for neighbours who have not posted.
     news : ndarray of float, shape (steps,)
         By step, from 1.
     rates : ndarray of float
@@ -44,6 +48,10 @@ class Fading(NamedTuple):
         Probability that the event itself makes an agent post in a step.
     cumulative : bool
         Whether all neighbours who have posted count.
+    window : int
+        Number of steps for which a post is in view; 0 for good.
+    factor : float
+        By which the weight of every post changes per step; -1 where that depends on its age.
     """
 
     weights: npt.NDArray[np.float64]
@@ -51,6 +59,8 @@ class Fading(NamedTuple):
     rates: npt.NDArray[np.float64]
     alpha: float
     cumulative: bool
+    window: int
+    factor: float
 
 
 @_compiled
@@ -65,85 +75,100 @@ def spread_ageing(
     count_bits : int
         Number of bits of a code that count posting neighbours.
     """
-    n = len(codes)
+    n, steps = len(codes), infected.shape[1]
     code = np.empty_like(codes)
-    posted_at = np.empty(n, np.int32)
     deciding = np.empty(n + 1, np.uint32)
-    fresh = np.empty(n + 1, np.uint32)
+    # All posts in order, of step s those from first[s] on.
+    posts, first = np.empty(n + 1, np.uint32), np.zeros(steps + 1, np.int64)
+    posted_at = np.empty(n, np.int32)
+    visible = np.empty(n if fading.window else 0, np.uint32)
+    bound = np.empty(n if len(fading.rates) else 0, np.float64)
     for run in range(len(seeds)):
         random = (seeds[run, 0], seeds[run, 1])
-        code[:] = codes
-        posted_at[:] = _NEVER
+        code[:], posted_at[:], visible[:], bound[:] = codes, _NEVER, 0, 0.0
         random = _draw_classes(law, code, random)
-        n_fresh, random = _start(law, code, fresh, starters, n_starters, random)
+        total, random = _start(law, code, posts, starters, n_starters, random)
         n_deciding = 0
-        total = n_fresh
-        infected[run, 0] = total
-        for step in range(1, infected.shape[1]):
-            for a in range(n_fresh):
-                posted_at[fresh[a]] = step - 1
-            n_deciding = _show(indptr, indices, law, code, fresh, n_fresh, deciding, n_deciding)
-            n_fresh = 0
+        first[1] = infected[run, 0] = total
+        for step in range(1, steps):
+            fresh = posts[first[step - 1] : total]
+            posted_at[fresh] = step - 1
+            n_deciding = _arrive(
+                indptr, indices, law, code, visible, bound, fresh, deciding, n_deciding
+            )
+            if fading.window and step > fading.window:
+                gone = step - 1 - fading.window
+                left = fading.factor**fading.window if fading.factor >= 0.0 else 0.0
+                _leave(indptr, indices, visible, bound, posts[first[gone] : first[gone + 1]], left)
+            fresh, n_fresh = posts[total:], 0
             if law.media > 0.0:
                 n_fresh, random = _show_event(law, code, fresh, random)
+            see = (indptr, indices, posted_at, visible, bound, step)
             n_fresh, n_deciding, random = _decide_ageing(
-                indptr,
-                indices,
-                law,
-                fading,
-                count_bits,
-                code,
-                posted_at,
-                step,
-                deciding,
-                n_deciding,
-                fresh,
-                n_fresh,
-                random,
+                law, fading, count_bits, see, code, deciding, n_deciding, fresh, n_fresh, random
             )
             total += n_fresh
-            infected[run, step] = total
+            first[step + 1] = infected[run, step] = total
             if total == n or (n_fresh == 0 and n_deciding == 0 and law.offline == 0):
                 infected[run, step + 1 :] = total
                 break
 
 
 @_compiled
+def _arrive(indptr, indices, law, code, visible, bound, fresh, deciding, n_deciding):
+    """Add every fresh post for the neighbours, and list those that now have to decide."""
+    unavailable = law.listed | law.posted
+    last = len(fresh) - 1
+    for a in range(len(fresh)):
+        _prefetch(indptr, fresh[min(a + 16, last)])
+        _prefetch(indices, indptr[fresh[min(a + 8, last)]])
+        for e in range(indptr[fresh[a]], indptr[fresh[a] + 1]):
+            i = _at(indices[_at(e)])
+            c = np.int64(code[i])
+            code[i] = (c + 1) | law.listed
+            if len(bound):
+                bound[i] += 1.0
+            if len(visible):
+                visible[i] += 1
+            deciding[_at(n_deciding)] = i
+            n_deciding += (c & unavailable) == 0
+    return n_deciding
+
+
+@_compiled
+def _leave(indptr, indices, visible, bound, old, weight):
+    """Take back what old posts had added, at their present weight."""
+    last = len(old) - 1
+    for a in range(len(old)):
+        _prefetch(indices, indptr[old[min(a + 8, last)]])
+        for e in range(indptr[old[a]], indptr[old[a] + 1]):
+            i = _at(indices[_at(e)])
+            visible[i] -= 1
+            if len(bound):
+                bound[i] -= weight
+
+
+@_compiled
 def _decide_ageing(
-    indptr,
-    indices,
-    law,
-    fading,
-    count_bits,
-    code,
-    posted_at,
-    step,
-    deciding,
-    n_deciding,
-    fresh,
-    n_before,
-    random,
+    law, fading, count_bits, see, code, deciding, n_deciding, fresh, n_before, random
 ):
     """Draw the decisions of all that are listed and see a post; list who decides again."""
-    in_table = law.listed - 1
-    by_weight = len(fading.rates) > 0
+    indptr, indices, posted_at, visible, bound, step = see
+    in_table, of_count = law.listed - 1, (1 << count_bits) - 1
     heard = law.heard * 2.0**-53
+    seen = heard * fading.alpha
+    scale = heard * (1.0 - fading.alpha) * fading.news[step - 1]
     n_fresh = n_before
     n_staying = 0
     for a in range(n_deciding):
         i = _at(deciding[_at(a)])
         c = np.int64(code[i])
-        visible = 0
-        weight = 0.0
-        for e in range(indptr[i], indptr[i + 1]):
-            age = step - 1 - posted_at[indices[_at(e)]]
-            if age >= 0 and fading.weights[age] > 0.0:
-                visible += 1
-                weight += fading.weights[age]
-        if visible == 0:
+        x, random = _draw(random)
+        if fading.window and visible[i] == 0:
             code[i] = c & ~law.listed
+            if len(bound):
+                bound[i] = 0.0
             # The event was shown to agents that were not listed.
-            x, random = _draw(random)
             if x * 2.0**-53 < law.media:
                 x, random = _draw(random)
                 if x < law.offline:
@@ -151,22 +176,33 @@ def _decide_ageing(
                 else:
                     code[i] |= law.remembered
             continue
-        x, random = _draw(random)
-        if by_weight:
-            rate = fading.rates[(c & in_table) >> count_bits]
-            spared = (1.0 - fading.alpha) * np.exp(-rate * fading.news[step - 1] * weight)
-            posts = x * 2.0**-53 < heard * (1.0 - spared)
+        if len(fading.rates):
+            rate = fading.rates[_at((c & in_table) >> count_bits)]
+            # 1 - exp(-z) is at most z.
+            posts = x * 2.0**-53 < seen + scale * rate * bound[i]
+            if posts:
+                weight = bound[i]
+                if fading.factor < 0.0:
+                    weight = 0.0
+                    for e in range(indptr[i], indptr[i + 1]):
+                        age = step - posted_at[indices[_at(e)]]
+                        weight += fading.weights[_at(max(age, 0))]
+                    bound[i] = weight
+                spared = (1.0 - fading.alpha) * np.exp(-rate * fading.news[step - 1] * weight)
+                posts = x * 2.0**-53 < heard * (1.0 - spared)
+            if fading.factor >= 0.0:
+                bound[i] *= fading.factor
         else:
-            count = c & ((1 << count_bits) - 1) if fading.cumulative else visible
-            posts = x < law.thresholds[(((c & in_table) >> count_bits) << count_bits) | count]
-        if x < law.heard:
+            at = c & in_table
+            if not fading.cumulative:
+                at = (at & ~of_count) | visible[i]
+            posts = x < law.thresholds[_at(at)]
+        if law.remembered and x < law.heard:
             code[i] = c | law.remembered
-        if posts:
-            fresh[n_fresh] = i
-            n_fresh += 1
-        else:
-            deciding[n_staying] = i
-            n_staying += 1
+        fresh[_at(n_fresh)] = i
+        n_fresh += posts
+        deciding[_at(n_staying)] = i
+        n_staying += not posts
     for a in range(n_before, n_fresh):
         code[fresh[a]] |= law.posted
     return n_fresh, n_staying, random

@@ -223,8 +223,9 @@ def simulate(
 
         rates = probability_to_rate(tables) if seen.ages else np.empty(0)
         cumulative = any(part.memory == "cumulative" for _, part in law.mixture_components())
-        weights = seen.weights(steps + 1), seen.event_weights(steps + 1)
-        fading = Fading(*weights, rates, alpha, cumulative)
+        weights = np.r_[0.0, seen.weights(steps)], seen.event_weights(steps + 1)
+        factor = 1.0 if seen.ageing is None else seen.ageing.factor
+        fading = Fading(*weights, rates, alpha, cumulative, seen.visible_for or 0, factor)
         return spread_ageing(graph.indptr, graph.indices, coded, fading, count_bits, *rest)
 
     workers = min(workers, replicates)
