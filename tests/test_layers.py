@@ -89,9 +89,11 @@ analysis.distill
 space
 agent model recorder
 reporting
+experiments
 sweep
 app
 cli
+__main__
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 

@@ -1,0 +1,1 @@
+"""Experiments: what ``llmspread demo`` and the folders of ``models`` run."""
