@@ -67,5 +67,3 @@ from .transmission import TransmissionLaw as TransmissionLaw
 from .transmission import TwoClass as TwoClass
 from .transmission import check_law as check_law
 from .transmission import register_law as register_law
-
-__version__: str

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer import Argument, Option
 
-import mesa_llmspread
 from mesa_llmspread.cli import shared
 from mesa_llmspread.cli.demo import demo
 from mesa_llmspread.cli.llm import measure, personas, prompt, store_app
@@ -45,7 +44,9 @@ Folder = Annotated[Path, Argument(help="Folder of a saved run.")]
 def _print_version(asked: bool) -> None:
     """Print the version, and end."""
     if asked:
-        typer.echo(mesa_llmspread.__version__)
+        from importlib.metadata import version
+
+        typer.echo(version("mesa_llmspread"))
         raise typer.Exit
 
 
@@ -137,10 +138,9 @@ def run(
     def finish(data: SpreadData) -> None:
         data.save(out, force=force)
         posted = [int(curve["infected"].iloc[-1]) for _, curve in data.counts.groupby("run")]
-        agents = sum(info.n for info in data.info.values())
         many = f" in {len(posted)} runs" if len(posted) > 1 else ""
         typer.echo(
-            f"{sum(posted)} of {agents} agents have posted after {data.counts['step'].max()} steps"
+            f"{sum(posted)} of {len(data.agents)} agents have posted after {data.counts['step'].max()} steps"
             f"{many} (rng={seed}); the record is in {out}/"
         )
 
@@ -220,7 +220,8 @@ def events(
         for event in listed:
             typer.echo(f"{event.event_id}: {event.text}")
     else:
-        shared.print_table(events_frame(listed).drop(columns="civilian_targeting"))
+        shown = ["event_id", "date", "event_type", "location", "country", "fatalities"]
+        shared.print_table(events_frame(listed)[shown].rename(columns={"fatalities": "killed"}))
 
 
 @app.command()

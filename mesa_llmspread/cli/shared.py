@@ -255,13 +255,14 @@ def print_table(frame: pd.DataFrame, floats: str = ".3f") -> None:
     room = console.width - 2 * (len(words) - 1)
     whole = next((w for w in range(40, 1, -1) if sum(min(w, word) for word in words) <= room), 1)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, word in zip(frame, words, strict=True):
-        number = pd.api.types.is_numeric_dtype(frame[name])
+    for (name, cells), word in zip(texts.items(), words, strict=True):
+        width = min(whole, word)
         table.add_column(
-            str(name),
-            justify="right" if number else "left",
+            name,
+            justify="right" if pd.api.types.is_numeric_dtype(frame[name]) else "left",
             overflow="fold",
-            min_width=min(whole, word),
+            min_width=width,
+            no_wrap=max(map(len, [name, *cells])) <= width,
         )
     for row in zip(*texts.values(), strict=True):
         table.add_row(*row)
