@@ -140,8 +140,8 @@ def run(
         posted = [int(curve["infected"].iloc[-1]) for _, curve in data.counts.groupby("run")]
         many = f" in {len(posted)} runs" if len(posted) > 1 else ""
         typer.echo(
-            f"{sum(posted)} of {len(data.agents)} agents have posted after {data.counts['step'].max()} steps"
-            f"{many} (rng={seed}); the record is in {out}/"
+            f"{sum(posted)} of {len(data.agents)} agents have posted after "
+            f"{data.counts['step'].max()} steps{many} (rng={seed}); the record is in {out}/"
         )
 
     shared.record_runs(models(), len(chosen) * runs, limit, finish, out=out, rng=seed)
