@@ -57,6 +57,12 @@ class Network(NamedTuple):
         Where each agent's row of neighbours begins, and the last one ends.
     indices : ndarray of int32, shape (2 * number of edges,)
         The neighbours, sorted inside each row; every edge stands in both rows.
+
+    Examples
+    --------
+    >>> network = random_regular(10, 4, rng=1)
+    >>> network.n, network.degrees.tolist()
+    (10, [4, 4, 4, 4, 4, 4, 4, 4, 4, 4])
     """
 
     indptr: npt.NDArray[np.int64]
@@ -242,6 +248,11 @@ def small_world(n: int, k: int, rewire: float = 0.1, rng: RNGLike = None) -> Net
     References
     ----------
     Watts & Strogatz 1998, doi:10.1038/30918.
+
+    Examples
+    --------
+    >>> float(small_world(100, 4, rng=1).degrees.mean())
+    4.0
     """
     import networkx as nx
 
@@ -278,6 +289,11 @@ def scale_free(n: int, m: int, rng: RNGLike = None) -> Network:
     References
     ----------
     Barabasi & Albert 1999, doi:10.1126/science.286.5439.509.
+
+    Examples
+    --------
+    >>> int(scale_free(100, 2, rng=1).degrees.min())
+    2
     """
     import networkx as nx
 
@@ -350,6 +366,14 @@ def read_edgelist(path: str | Path) -> EdgeList:
     InputFileError
         If the file cannot be read, is not text, holds no edge, or has a line with fewer
         than two names, a self-loop or a header.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "edges.txt")
+    >>> _ = file.write_text("Ana,Ben")
+    >>> read_edgelist(file).labels
+    ('Ana', 'Ben')
     """
     ends, labels = read_ends(path)
     return EdgeList(Network(*rows_of_edges(len(labels), ends)), labels)

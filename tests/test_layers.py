@@ -71,7 +71,7 @@ def test_deciders_load_no_language_model_library(loaded: dict[str, list[str]]) -
 # What stands in one line may import each other. A module of a subpackage that stands apart has
 # a line of its own.
 LAYERS = """
-_words
+_words _figures
 exceptions
 rng _validation _watchdog io plugins
 profiles
@@ -148,3 +148,9 @@ def test_the_public_list_is_true() -> None:
     assert set(mesa_llmspread.__all__) <= set(dir(mesa_llmspread))
     with pytest.raises(AttributeError, match="nothing"):
         mesa_llmspread.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", mesa_llmspread.__all__)
+def test_every_public_name_has_an_example(name: str) -> None:
+    """The doctests run it."""
+    assert ">>> " in getattr(mesa_llmspread, name).__doc__

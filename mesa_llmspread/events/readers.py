@@ -51,6 +51,13 @@ def read_ucdp(path: Source) -> tuple[OfflineEvent, ...]:
     References
     ----------
     Sundberg & Melander (2013), doi:10.1177/0022343313484347.
+
+    Examples
+    --------
+    >>> row = {"id": "1", "date_start": "2024-05-14", "type_of_violence": 3, "side_a": "Militia"}
+    >>> row |= {"side_b": "Civilians", "country": "Talvara", "best": 2}
+    >>> read_ucdp(pd.DataFrame([row]))[0].event_type
+    'Violence against civilians'
     """
     return _read(path, _UCDP)
 
@@ -81,6 +88,13 @@ def read_acled(path: Source) -> tuple[OfflineEvent, ...]:
     References
     ----------
     Raleigh, Linke, Hegre & Karlsen (2010), doi:10.1177/0022343310378914.
+
+    Examples
+    --------
+    >>> row = {"event_id_cnty": "TAL1", "event_date": "14 May 2024", "event_type": "Riots"}
+    >>> row |= {"sub_event_type": "Mob violence", "actor1": "Rioters", "country": "Talvara"}
+    >>> read_acled(pd.DataFrame([{**row, "location": "Dessing", "fatalities": 0}]))[0].date
+    datetime.date(2024, 5, 14)
     """
     return _read(path, _ACLED)
 
