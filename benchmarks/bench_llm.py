@@ -12,6 +12,7 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -42,60 +43,71 @@ class Measured(NamedTuple):
     decisions: int
     seconds: float
     requests: int
+    cpu: float = math.nan
 
     @property
     def rate(self) -> float:
-        """Decisions a second."""
+        """Decisions per second."""
         return self.decisions / self.seconds
+
+
+class Fixed(asyncio.Protocol):
+    """Answer every request with the same completion: a server that takes little processor time."""
+
+    completion = json.dumps(
+        {
+            "id": "fixed",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "tiny",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": ANSWER},
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+        }
+    )
+    answered = 0
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.received = seconds, b""
+
+    def connection_made(self, transport: Any) -> None:  # noqa: D102
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        self.received += data
+        head, end, body = self.received.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        if not end or len(body) < (int(length[1]) if length else 0):
+            return
+        self.received = b""
+        if head.startswith(b"POST"):
+            asyncio.get_running_loop().call_later(self.seconds, self._answer)
+        else:
+            self._send(str(Fixed.answered))
+
+    def _answer(self) -> None:
+        Fixed.answered += 1
+        self._send(self.completion)
+
+    def _send(self, text: str) -> None:
+        head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length:"
+        self.transport.write(f"{head} {len(text)}\r\n\r\n{text}".encode())
 
 
 def serve(listener: socket.socket, seconds: float) -> None:
     """Answer every chat completion after a fixed time."""
-    import uvicorn
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import JSONResponse, Response
-    from starlette.routing import Route
 
-    completion = {
-        "id": "fixed",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "tiny",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": ANSWER},
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
-    }
+    async def forever() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Fixed(seconds), sock=listener)
+        await server.serve_forever()
 
-    answered = 0
-
-    async def complete(request: Request) -> Response:
-        nonlocal answered
-        await request.body()
-        await asyncio.sleep(seconds)
-        answered += 1
-        return JSONResponse(completion)
-
-    async def count(request: Request) -> Response:
-        return JSONResponse(answered)
-
-    async def models(request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": []})
-
-    app = Starlette(
-        routes=[
-            Route("/v1/chat/completions", complete, methods=["POST"]),
-            Route("/v1/models", models),
-            Route("/v1/served", count),
-        ]
-    )
-    config = uvicorn.Config(app, log_level="warning", lifespan="off", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    asyncio.run(forever())
 
 
 def exposures(n: int, step: int) -> list[Exposure]:
@@ -121,15 +133,23 @@ async def close_litellm() -> None:
 
 
 @contextmanager
-def whole_path(address: str, n: int, concurrency: int) -> Iterator[Callable[[int], Any]]:
+def whole_path(
+    address: str, n: int, concurrency: int, model: str = "openai/tiny"
+) -> Iterator[Callable[[int], Any]]:
     """Prompt, limits, call, parsing and store."""
     step = iter(range(1, 10**6))
     with tempfile.TemporaryDirectory() as folder:
         decider = LLMDecider(
-            "openai/tiny", address, max_concurrency=concurrency, store=Path(folder) / "calls.sqlite"
+            model, address, max_concurrency=concurrency, store=Path(folder) / "calls.sqlite"
         ).for_run(n, np.random.default_rng(1))
         yield lambda some: decider.decide(exposures(some, next(step)), np.random.default_rng(0))
-        event_loop.run(close_litellm)
+        if model != "openai/tiny":
+            event_loop.run(close_litellm)
+
+
+def whole_path_by_litellm(address: str, n: int, concurrency: int) -> Any:
+    """Make the same calls with a model that litellm knows, and that goes through it."""
+    return whole_path(address, n, concurrency, "openai/gpt-4o-mini")
 
 
 @contextmanager
@@ -200,6 +220,7 @@ def openai_client(address: str, n: int, concurrency: int) -> Iterator[Callable[[
 
 COMPETITORS = {
     "whole path": whole_path,
+    "whole path by litellm": whole_path_by_litellm,
     "bare litellm": bare_litellm,
     "openai client": openai_client,
 }
@@ -210,10 +231,10 @@ def measured(name: str, address: str, n: int, concurrency: int) -> Measured:
     with COMPETITORS[name](address, n, concurrency) as work:
         work(min(n, 2 * concurrency))
         before = served(address)
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         work(n)
-        seconds = time.perf_counter() - start
-        return Measured(name, n, seconds, served(address) - before)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        return Measured(name, n, seconds, served(address) - before, 1000 * cpu / n)
 
 
 def peer(
@@ -233,7 +254,7 @@ def main(quick: bool, mesa_llm: str | None, llm_society: str | None) -> None:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     print(machine(), f"load {os.getloadavg()[0]:.1f}")
     n, few = (200, 8) if quick else (1000, 40)
-    for latency, concurrency in ((0.5, 32), (0.2, 64)):
+    for latency, concurrency in ((0.5, 32), (0.2, 64), (0.02, 64)):
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         server = multiprocessing.Process(target=serve, args=(listener, latency), daemon=True)
@@ -254,8 +275,17 @@ def main(quick: bool, mesa_llm: str | None, llm_society: str | None) -> None:
         # No client can be faster: calls that begin together come back together.
         ideal = Measured("ideal", n, math.ceil(n / concurrency) * latency, n)
         table(
-            f"{latency * 1000:.0f} ms a call, {concurrency} at a time",
-            ("", "decisions", "seconds", "a second", "requests each", "/ ideal", "/ bare litellm"),
+            f"{latency * 1000:.0f} ms per call, {concurrency} at a time",
+            (
+                "",
+                "decisions",
+                "seconds",
+                "per second",
+                "requests each",
+                "ms of CPU each",
+                "/ ideal",
+                "/ bare litellm",
+            ),
             [
                 (
                     row.name,
@@ -263,6 +293,7 @@ def main(quick: bool, mesa_llm: str | None, llm_society: str | None) -> None:
                     f"{row.seconds:.2f}",
                     f"{row.rate:.1f}",
                     f"{row.requests / row.decisions:.2f}",
+                    "" if math.isnan(row.cpu) else f"{row.cpu:.2f}",
                     f"{ideal.rate / row.rate:.2f}",
                     f"{bare / row.rate:.2f}",
                 )

@@ -35,6 +35,7 @@ from .inference import compare as compare
 from .inference import fit as fit
 from .inference.trait_effects import trait_effects as trait_effects
 from .meanfield import Closure as Closure
+from .meanfield import node_risk as node_risk
 from .meanfield import register_closure as register_closure
 from .meanfield import solve as solve
 from .model import SpreadModel as SpreadModel
@@ -59,11 +60,14 @@ from .tables import table_names as table_names
 from .transmission import SI as SI
 from .transmission import ByProfile as ByProfile
 from .transmission import ByTraits as ByTraits
+from .transmission import Exponential as Exponential
 from .transmission import ExposureArrays as ExposureArrays
 from .transmission import FirstRepeat as FirstRepeat
 from .transmission import OnlineOffline as OnlineOffline
+from .transmission import PowerLaw as PowerLaw
 from .transmission import SingleMultiple as SingleMultiple
 from .transmission import TransmissionLaw as TransmissionLaw
 from .transmission import TwoClass as TwoClass
+from .transmission import Visibility as Visibility
 from .transmission import check_law as check_law
 from .transmission import register_law as register_law

@@ -102,10 +102,10 @@ def checked_probability(name: str, value: Any) -> float:
     return checked_number(name, value, 0, 1)
 
 
-def checked_level(value: Any) -> float:
-    """Return ``level``, the coverage of an interval, as a float between 0 and 1, both excluded."""
-    if (number := checked_number("level", value, 0, 1)) in (0, 1):
-        raise ArgumentError("level", value, "be above 0 and below 1")
+def checked_level(value: Any, name: str = "level") -> float:
+    """Return a probability that is neither 0 nor 1, such as the coverage of an interval."""
+    if (number := checked_number(name, value, 0, 1)) in (0, 1):
+        raise ArgumentError(name, value, "be above 0 and below 1")
     return number
 
 

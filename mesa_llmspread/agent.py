@@ -116,6 +116,7 @@ class SpreadAgent(mesa.Agent):
             self.occasions + 1,
             direct,
             tuple(posts),
+            model.weight_of(posts) if model.visibility.ages else None,
         )
         # Exposure(*seen), in half the time: most of a run's decisions are made of little else.
         return tuple.__new__(Exposure, seen)

@@ -14,11 +14,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import mesa
+import numpy as np
 from mesa.datacollection import DataCollector
 
 from mesa_llmspread._validation import (
     check_contacts,
-    check_name,
     checked_int,
     checked_probability,
     checked_starters,
@@ -28,7 +28,15 @@ from mesa_llmspread.agent import SpreadAgent
 from mesa_llmspread.data import RunInfo
 from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.data.tables import RECORD
-from mesa_llmspread.deciders import Decider, Decision, Exposure, Outcome, as_decider
+from mesa_llmspread.deciders import (
+    Decider,
+    Decision,
+    Exposure,
+    Outcome,
+    Post,
+    RateDecider,
+    as_decider,
+)
 from mesa_llmspread.deciders.base import check_decisions
 from mesa_llmspread.events import OfflineEvent, as_event
 from mesa_llmspread.exceptions import (
@@ -48,13 +56,13 @@ from mesa_llmspread.recorder import (
 )
 from mesa_llmspread.rng import RNGLike, Streams, agent_uniforms, as_seed
 from mesa_llmspread.space import NetworkGrid
+from mesa_llmspread.transmission import Visibility, as_visibility, check_ages
+from mesa_llmspread.transmission.visibility import FEEDS
 
 if TYPE_CHECKING:
     pass
 
 __all__ = ["FEEDS", "SpreadModel"]
-
-FEEDS = ("persistent", "new")
 
 _FAILED = Outcome.FAILED
 
@@ -87,6 +95,9 @@ class SpreadModel(mesa.Model):
         How many agents, drawn uniformly, or which nodes of the network, have posted at step 0.
     feed : {"persistent", "new"}, default "persistent"
         Whether a post stays in view for good, or is seen only in the step after it.
+    visibility : Visibility or str, optional
+        In place of ``feed``: for how many steps a post stays in view, and how its effect fades.
+        Only laws whose contacts act independently have an effect per post that can fade.
     media_prob : float, default 0
         Probability per step that a susceptible agent sees the event itself, through the media.
     rng : int, numpy.random.Generator or None
@@ -142,6 +153,7 @@ class SpreadModel(mesa.Model):
         agent_class: type[SpreadAgent] = SpreadAgent,
         model_reporters: Mapping[str, Any] | None = None,
         agent_reporters: Mapping[str, Any] | None = None,
+        visibility: Visibility | str | None = None,
     ) -> None:
         seed = as_seed(rng)
         # Mesa wraps the step that it finds on the instance, and we wrap that once more.
@@ -151,10 +163,9 @@ class SpreadModel(mesa.Model):
         self._mesa_step = self.step
         self.step = self._single_step  # type: ignore[method-assign]
 
-        check_name("feed", feed, FEEDS)
+        self.visibility = as_visibility(visibility, feed)
         if not (isinstance(agent_class, type) and issubclass(agent_class, SpreadAgent)):
             raise ArgumentTypeError("agent_class", agent_class, "a subclass of SpreadAgent")
-        self.feed = feed
         self.media_prob = checked_probability("media_prob", media_prob)
         self.event = as_event(event)
 
@@ -217,6 +228,11 @@ class SpreadModel(mesa.Model):
     @decider.setter
     def decider(self, decider: Any) -> None:
         self._decider = as_decider(decider)
+        if self.visibility.ages:
+            if not isinstance(self._decider, RateDecider):
+                allowed = f"have no ageing with {self._decider.name}: give a law, such as 'SI(0.1)'"
+                raise ArgumentError("visibility", str(self.visibility), allowed)
+            check_ages(self._decider.law, self.visibility)
         self._answerer = self._decider.for_run(self.n, self.streams.decider)
 
     @property
@@ -245,10 +261,8 @@ class SpreadModel(mesa.Model):
         log_decisions(self.datacollector, exposures, decisions)
         self.exposures = len(exposures)
         self.failed = sum(decision.outcome is _FAILED for decision in decisions)
-        if self.feed == "new":
-            for index in self.in_reach:
-                self.spreaders[index].feed = ()
-            self.in_reach.clear()
+        if self.visibility.visible_for is not None:
+            self._hide(self.clock - self.visibility.visible_for)
         for agent, decision in zip(audience, decisions, strict=True):
             agent.act(decision)
         self._finish_step()
@@ -280,7 +294,7 @@ class SpreadModel(mesa.Model):
             n=self.n,
             k=float(self.network.degrees.mean()),
             degrees=_counts(self.network.degrees.tolist()),
-            feed=self.feed,  # type: ignore[arg-type]
+            visibility=str(self.visibility),
             media_prob=self.media_prob,
             events=(self.event,),
             decider=decider.pop("decider", type(self.decider).__name__),
@@ -349,6 +363,21 @@ class SpreadModel(mesa.Model):
                 audience.append(agent)
                 exposures.append(exposure)
         return audience, exposures
+
+    def weight_of(self, posts: Iterable[Post]) -> float:
+        """Return what posts weigh at the coming step, by their age and that of the news."""
+        seen = self.visibility
+        ages = np.array([self.clock - post.step for post in posts], dtype=int)
+        weight = seen.weights(self.clock + 1)[ages].sum()
+        return float(weight * np.exp(-seen.event_ageing * self.clock))
+
+    def _hide(self, latest: int) -> None:
+        """Take posts made until a step out of the feeds."""
+        for index in list(self.in_reach):
+            agent = self.spreaders[index]
+            agent.feed = tuple(post for post in agent.feed if post.step > latest)
+            if not agent.feed:
+                self.in_reach.remove(index)
 
     def _decide(self, exposures: list[Exposure]) -> list[Decision]:
         """Return one decision per exposure."""

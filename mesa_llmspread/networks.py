@@ -46,6 +46,10 @@ __all__ = [
 NETWORKS = ("random_regular", "small_world", "scale_free")
 
 
+# Number of paths of two edges that are counted to measure transitivity.
+_MOST_PATHS = 20_000_000
+
+
 class Network(NamedTuple):
     """An undirected simple network of n agents in compressed sparse rows.
 
@@ -77,6 +81,22 @@ class Network(NamedTuple):
     def degrees(self) -> npt.NDArray[np.int64]:
         """Number of neighbours of each agent, shape (n,)."""
         return np.diff(self.indptr)
+
+    @property
+    def transitivity(self) -> float:
+        """Share of the pairs of an agent's neighbours that are neighbours themselves, 0 to 1.
+
+        On very large networks from a random part of the agents, always the same.
+        """
+        from scipy.sparse import csr_array
+
+        ones = np.ones(len(self.indices), np.int32)
+        matrix: Any = csr_array((ones, self.indices, self.indptr), (self.n, self.n))
+        agents = np.random.default_rng(0).permutation(self.n)
+        agents = agents[(matrix @ self.degrees)[agents].cumsum() <= _MOST_PATHS]
+        rows, degrees = matrix[agents], self.degrees[agents]
+        closed = (rows @ matrix).multiply(rows).sum()
+        return float(closed / max(1, (degrees * (degrees - 1)).sum()))
 
     def neighbours(self, i: int) -> npt.NDArray[np.int32]:
         """Return the neighbours of agent i, in ascending order."""

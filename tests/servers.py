@@ -30,14 +30,21 @@ from starlette.routing import Route
 from mesa_llmspread.deciders import LLMDecider
 
 __all__ = [
+    "WAYS",
     "Reply",
     "ScriptedServer",
     "answer",
+    "both_ways",
     "impatient",
     "llama_server",
     "make_tiny_model",
     "scripted_server",
 ]
+
+
+# A model that nobody knows is asked directly, and one that litellm knows through litellm.
+WAYS = {"direct": "openai/tiny", "litellm": "openai/gpt-4o-mini"}
+both_ways = pytest.mark.parametrize("model", WAYS.values(), ids=WAYS)
 
 
 @dataclass(frozen=True)

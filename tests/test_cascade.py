@@ -27,6 +27,7 @@ from mesa_llmspread.deciders import Decider
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.reporting.plots import plot_cascade
 from mesa_llmspread.simulation.rebuild import network_of
+from mesa_llmspread.transmission import SI, parse_law
 
 
 class Timetable(Decider):
@@ -164,11 +165,10 @@ def test_the_media_begin_trees_of_their_own() -> None:
     # 0 - 1 - 2, and 3 apart; everyone sees the event itself in every step.
     graph = nx.Graph([(0, 1), (1, 2)])
     graph.add_node(3)
-    found = cascade(
-        run_of(graph, {1: 1, 2: 2, 3: 3}, [0], media_prob=1.0), graph, draws=1000, rng=1
-    )
+    run = run_of(graph, {1: 1, 2: 2, 3: 3}, [0], media_prob=1.0)
+    found = cascade(run, graph, law=SI(0.2, alpha=0.2), draws=1000, rng=1)
     assert found.spreaders["sources"].tolist() == [0, 2, 2, 1]
-    assert found.edges["probability"].tolist() == [0.5, 0.5]
+    assert found.edges["probability"].tolist() == pytest.approx([0.5, 0.5])
     assert found.measures.loc["trees", "mean"] == pytest.approx(3, abs=0.1)
     assert found.measures.loc["trees", ["low", "high"]].tolist() == [2, 4]
     assert found.sample(1).parent[-1] == -1
@@ -373,3 +373,27 @@ def test_the_figure_shows_every_step(result: Cascade) -> None:
     assert [bar.get_height() for bar in left.patches] == result.new_spreaders.tolist()
     assert len(right.patches) == len(result.generations)
     figure.draw_without_rendering()
+
+
+def test_the_media_are_weighed_by_the_law() -> None:
+    """Agents see the event all the time, and hardly ever post because of it."""
+    law = "SI(0.1, alpha=0.0005)"
+    model = SpreadModel(n=1000, k=8, initial_infected=2, media_prob=1.0, decider=law, rng=2).run(60)
+    data = SpreadData.from_model(model)
+    log = data.exposures.query("outcome == 'repost'")
+    # Roots of trees: starters, those that saw no post, and a small share of the others.
+    known = 2 + (log["contacts"] == 0).sum()
+    for weigher in (None, parse_law(law)):
+        trees = cascade(data, law=weigher, rng=1).measures.loc["trees", "mean"]
+        assert known <= trees < known + 12
+    # Equally likely sources would make many more.
+    assert (1 / (1 + log.loc[log["contacts"] > 0, "contacts"])).sum() > 100
+
+
+def test_a_window_limits_the_sources() -> None:
+    model = SpreadModel(n=200, k=6, visibility="Visibility(2)", decider="SI(0.3)", rng=1).run(40)
+    result = cascade(SpreadData.from_model(model), rng=1)
+    posted = result.spreaders["step"].to_numpy()
+    pairs = result.sources[result.sources["parent"] >= 0]
+    assert set(posted[pairs["child"]] - posted[pairs["parent"]]) == {1, 2}
+    assert result.sources.groupby("child")["probability"].sum().to_numpy() == pytest.approx(1.0)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from servers import Reply, ScriptedServer, answer, impatient
+from servers import Reply, ScriptedServer, answer, both_ways, impatient
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders import DecisionStore, LLMDecider, Outcome
@@ -75,8 +75,9 @@ LASTING = [
 KINDS = {"refusal", "truncated", "malformed", "timeout", "rate_limit", "server", "unreachable"}
 
 
+@both_ways
 def test_a_faulty_server_changes_no_answer_that_came(
-    scripted_server: ScriptedServer, tmp_path: Path
+    scripted_server: ScriptedServer, tmp_path: Path, model: str
 ) -> None:
     n, attempts = 150, 4
     asked: Counter[int] = Counter()
@@ -90,7 +91,7 @@ def test_a_faulty_server_changes_no_answer_that_came(
 
     def decide(script: Any, **options: Any) -> tuple[LLMDecider, list[Any]]:
         scripted_server.reset(script)
-        who = LLMDecider("openai/tiny", scripted_server.api_base, max_failed=1.0, **options)
+        who = LLMDecider(model, scripted_server.api_base, max_failed=1.0, **options)
         run = impatient(who).for_run(n, np.random.default_rng(1))
         return run, run.decide(exposures(n), np.random.default_rng(0))
 
@@ -177,8 +178,10 @@ def test_twenty_kills_of_a_run_of_two_hundred(
 # Keys
 
 
+@both_ways
 def test_a_key_is_nowhere_to_be_found(
     scripted_server: ScriptedServer,
+    model: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -197,7 +200,7 @@ def test_a_key_is_nowhere_to_be_found(
     turn = iter(range(10**6))
     scripted_server.script = lambda _: replies[next(turn) % len(replies)]
     who = LLMDecider(
-        "openai/tiny",
+        model,
         scripted_server.api_base,
         store=DecisionStore(tmp_path / "calls.sqlite", store_prompts=True),
         max_failed=1.0,
@@ -205,8 +208,8 @@ def test_a_key_is_nowhere_to_be_found(
     )
     impatient(who)
     with caplog.at_level(logging.DEBUG):
-        model = SpreadModel(n=30, k=4, decider=who, rng=1).run(steps=2)
-        SpreadData.from_model(model).save(tmp_path / "record")
+        run = SpreadModel(n=30, k=4, decider=who, rng=1).run(steps=2)
+        SpreadData.from_model(run).save(tmp_path / "record")
         who.decide(exposures(4), np.random.default_rng(1))
         DecisionStore(tmp_path / "calls.sqlite").export(tmp_path / "calls.jsonl")
         scripted_server.script = Reply(status=401, error=said)
@@ -215,7 +218,7 @@ def test_a_key_is_nowhere_to_be_found(
     assert any(SECRET in key for key in scripted_server.keys)
     out, err = capfd.readouterr()
     shown = [str(caught.value), repr(caught.value), repr(who), caplog.text, out, err]
-    shown += [json.dumps(model.info.to_dict()), json.dumps(who.manifest())]
+    shown += [json.dumps(run.info.to_dict()), json.dumps(who.manifest())]
     assert not [text for text in shown if SECRET in text]
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert {"calls.sqlite", "calls.jsonl", "manifest.json"} <= {file.name for file in files}

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from servers import Reply, ScriptedServer, answer, impatient
+from servers import WAYS, Reply, ScriptedServer, answer, both_ways, impatient
 
 from mesa_llmspread import SpreadModel
 from mesa_llmspread.deciders import DecisionStore
@@ -57,9 +57,9 @@ def exposures(n: int, step: int = 1) -> list[Exposure]:
     ]
 
 
-def decider(server: ScriptedServer, **options: Any) -> LLMDecider:
+def decider(server: ScriptedServer, model: str = "openai/tiny", **options: Any) -> LLMDecider:
     given = {"max_failed": 1.0, **options}
-    return impatient(LLMDecider("openai/tiny", api_base=server.api_base, **given))
+    return impatient(LLMDecider(model, api_base=server.api_base, **given))
 
 
 def ask(who: LLMDecider, n: int = 1, step: int = 1) -> list[Any]:
@@ -74,9 +74,10 @@ def closed_port() -> int:
 # Answers
 
 
-def test_true_is_a_repost_and_false_a_decline(scripted_server: ScriptedServer) -> None:
+@both_ways
+def test_true_is_a_repost_and_false_a_decline(scripted_server: ScriptedServer, model: str) -> None:
     scripted_server.script = [answer(True, "Look!", "It matters."), answer(False, "?", "No.")]
-    first, second = ask(decider(scripted_server, max_concurrency=1), 2)
+    first, second = ask(decider(scripted_server, model, max_concurrency=1), 2)
     assert first[:3] == (Outcome.REPOST, "Look!", "It matters.")
     assert second[:3] == (Outcome.DECLINE, "", "No.")
     assert len(first.key) == 32
@@ -112,12 +113,13 @@ def test_decisions_come_in_order_whatever_the_latency(scripted_server: ScriptedS
     assert [d.outcome is Outcome.REPOST for d in decisions] == [i % 3 == 0 for i in range(32)]
 
 
+@both_ways
 @pytest.mark.parametrize("limit", [1, 5])
 def test_no_more_calls_are_under_way_than_allowed(
-    scripted_server: ScriptedServer, limit: int
+    scripted_server: ScriptedServer, model: str, limit: int
 ) -> None:
     scripted_server.script = Reply(answer().content, delay=(0.005, 0.02))
-    who = decider(scripted_server, max_concurrency=limit)
+    who = decider(scripted_server, model, max_concurrency=limit)
     ask(who)
     scripted_server.hold = lambda: scripted_server.most_in_flight < limit
     runs = [who.for_run(50, np.random.default_rng(seed)) for seed in (1, 2)]
@@ -130,10 +132,11 @@ def test_no_more_calls_are_under_way_than_allowed(
     assert scripted_server.most_in_flight == limit
 
 
-def test_the_same_seed_sends_the_same_requests(scripted_server: ScriptedServer) -> None:
+@both_ways
+def test_the_same_seed_sends_the_same_requests(scripted_server: ScriptedServer, model: str) -> None:
     def requests(seed: int) -> list[str]:
         scripted_server.reset()
-        run = decider(scripted_server).for_run(8, np.random.default_rng(seed))
+        run = decider(scripted_server, model).for_run(8, np.random.default_rng(seed))
         ask(run, 8)
         return sorted(json.dumps(request) for request in scripted_server.requests)
 
@@ -150,6 +153,19 @@ def test_each_call_of_a_run_has_a_key_and_a_seed_of_its_own(
     assert len({request["seed"] for request in scripted_server.requests}) == 16
 
 
+def test_both_ways_send_the_same_words(scripted_server: ScriptedServer) -> None:
+    for options in ({}, {"feed_detail": "counts"}, {"sampling": "logprobs"}):
+        sent = []
+        for model in WAYS.values():
+            scripted_server.reset(Reply(raw=b'{"choices": []}'))
+            ask(decider(scripted_server, model, temperature=1, max_tokens=77, **options))
+            (request,) = scripted_server.requests
+            sent.append({**request, "model": None, "seed": type(request["seed"])})
+            marker = re.compile("[0-9a-f]{12}")
+            sent[-1]["messages"] = marker.sub("", json.dumps(request["messages"]))
+        assert sent[0] == sent[1]
+
+
 def test_the_key_depends_on_what_decides_the_answer(scripted_server: ScriptedServer) -> None:
     def key(**options: Any) -> str:
         run = decider(scripted_server, **options).for_run(1, np.random.default_rng(1))
@@ -162,6 +178,7 @@ def test_the_key_depends_on_what_decides_the_answer(scripted_server: ScriptedSer
 # What goes wrong
 
 
+@both_ways
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
@@ -196,21 +213,23 @@ def test_the_key_depends_on_what_decides_the_answer(scripted_server: ScriptedSer
     ],
 )
 def test_a_failure_of_one_decision_is_told_by_its_kind_and_not_tried_again(
-    scripted_server: ScriptedServer, reply: Reply, reason: str
+    scripted_server: ScriptedServer, model: str, reply: Reply, reason: str
 ) -> None:
     scripted_server.script = reply
-    (decision,) = ask(decider(scripted_server))
+    (decision,) = ask(decider(scripted_server, model))
     assert decision.outcome is Outcome.FAILED
     assert decision.reason.startswith(reason)
     assert decision.post == ""
     assert len(scripted_server.requests) == 1
 
 
-def test_space_around_an_answer_is_tolerated(scripted_server: ScriptedServer) -> None:
+@both_ways
+def test_space_around_an_answer_is_tolerated(scripted_server: ScriptedServer, model: str) -> None:
     scripted_server.script = Reply(f"\n  {answer().content} \n")
-    assert ask(decider(scripted_server))[0].outcome is Outcome.REPOST
+    assert ask(decider(scripted_server, model))[0].outcome is Outcome.REPOST
 
 
+@both_ways
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
@@ -224,10 +243,10 @@ def test_space_around_an_answer_is_tolerated(scripted_server: ScriptedServer) ->
     ],
 )
 def test_passing_trouble_is_tried_again_a_bounded_number_of_times(
-    scripted_server: ScriptedServer, reply: Reply, reason: str
+    scripted_server: ScriptedServer, model: str, reply: Reply, reason: str
 ) -> None:
     scripted_server.script = reply
-    who = decider(scripted_server, max_attempts=3)
+    who = decider(scripted_server, model, max_attempts=3)
     (decision,) = ask(who)
     assert decision.outcome is Outcome.FAILED
     assert decision.reason == reason
@@ -237,12 +256,15 @@ def test_passing_trouble_is_tried_again_a_bounded_number_of_times(
     assert ask(who)[0].outcome is Outcome.REPOST
 
 
-@pytest.mark.parametrize("raw", [b"<html>gateway</html>", b"{}"])
+@both_ways
+@pytest.mark.parametrize(
+    "raw", [b"<html>gateway</html>", b"{}", b"[]", b'{"choices": [{}]}', b"[" * 9999]
+)
 def test_a_body_that_is_not_a_completion_is_trouble_at_the_server(
-    scripted_server: ScriptedServer, raw: bytes
+    scripted_server: ScriptedServer, model: str, raw: bytes
 ) -> None:
     scripted_server.script = [Reply(raw=raw), Reply(raw=raw), answer()]
-    who = decider(scripted_server, max_attempts=2)
+    who = decider(scripted_server, model, max_attempts=2)
     failed, answered = ask(who)[0], ask(who)[0]
     assert failed.outcome is Outcome.FAILED
     assert failed.reason.startswith("server: ")
@@ -250,18 +272,21 @@ def test_a_body_that_is_not_a_completion_is_trouble_at_the_server(
     assert len(scripted_server.requests) == 3
 
 
+@both_ways
 def test_a_server_that_sends_only_what_the_protocol_requires_is_read(
     scripted_server: ScriptedServer,
+    model: str,
 ) -> None:
     message = {"role": "assistant", "content": answer().content}
     body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "model": "m"}
     scripted_server.script = Reply(raw=json.dumps(body).encode())
-    assert ask(decider(scripted_server))[0].outcome is Outcome.REPOST
+    assert ask(decider(scripted_server, model))[0].outcome is Outcome.REPOST
 
 
-def test_a_late_answer_is_a_timeout(scripted_server: ScriptedServer) -> None:
+@both_ways
+def test_a_late_answer_is_a_timeout(scripted_server: ScriptedServer, model: str) -> None:
     scripted_server.script = Reply(answer().content, delay=60.0)
-    (decision,) = ask(decider(scripted_server, timeout=1.0, max_attempts=2))
+    (decision,) = ask(decider(scripted_server, model, timeout=1.0, max_attempts=2))
     assert decision.outcome is Outcome.FAILED
     assert decision.reason == "timeout: no complete answer in time"
     assert len(scripted_server.requests) == 2
@@ -285,45 +310,47 @@ class _Dribbling(http.server.BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-def test_a_server_that_dribbles_is_a_timeout() -> None:
+@both_ways
+def test_a_server_that_dribbles_is_a_timeout(model: str) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Dribbling) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}/v1"
-        who = LLMDecider("openai/tiny", address, max_failed=1.0, timeout=1.0, max_attempts=1)
+        who = LLMDecider(model, address, max_failed=1.0, timeout=1.0, max_attempts=1)
         (decision,) = ask(who)
         server.shutdown()
         thread.join()
     assert decision.reason == "timeout: no complete answer in time"
 
 
-def waits(server: ScriptedServer, replies: Sequence[Reply], n: int = 1) -> list[float]:
+def waits(server: ScriptedServer, model: str, replies: Sequence[Reply], n: int = 1) -> list[float]:
     """Return the seconds for which a decider would wait between attempts."""
     waited: list[float] = []
 
     async def note(seconds: float) -> None:
         waited.append(seconds)
 
-    who = decider(server, max_concurrency=1)
+    who = decider(server, model, max_concurrency=1)
     who.caller.client = dataclasses.replace(who.client, sleep=note)
     server.script = lambda _: replies[(len(server.requests) - 1) % len(replies)]
     assert {decision.outcome for decision in ask(who, n)} == {Outcome.REPOST}
     return waited
 
 
+@both_ways
 @pytest.mark.parametrize(
     ("asked", "waited"),
     [("0.25", 0.25), ("7", 7.0), ("86400", 60.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
 )
 def test_a_rate_limit_waits_as_long_as_the_server_asks_within_reason(
-    scripted_server: ScriptedServer, asked: str, waited: float
+    scripted_server: ScriptedServer, model: str, asked: str, waited: float
 ) -> None:
     limited = Reply(status=429, headers={"Retry-After": asked})
-    assert waits(scripted_server, [limited, answer()]) == [waited]
+    assert waits(scripted_server, model, [limited, answer()]) == [waited]
 
 
 def test_without_advice_the_waits_grow_and_stay_short(scripted_server: ScriptedServer) -> None:
-    waited = waits(scripted_server, [Reply(status=500)] * 4 + [answer()], n=20)
+    waited = waits(scripted_server, "openai/tiny", [Reply(status=500)] * 4 + [answer()], n=20)
     for attempt in range(4):
         assert 0 <= min(waited[attempt::4]) <= max(waited[attempt::4]) <= 0.5 * 2**attempt
     assert max(waited[3::4]) > 1
@@ -332,8 +359,10 @@ def test_without_advice_the_waits_grow_and_stay_short(scripted_server: ScriptedS
 # What ends a run
 
 
+@both_ways
 def test_a_refused_key_ends_the_run_and_is_never_shown(
     scripted_server: ScriptedServer,
+    model: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -344,7 +373,7 @@ def test_a_refused_key_ends_the_run_and_is_never_shown(
         caplog.at_level(logging.DEBUG),
         pytest.raises(DeciderError, match=r"the API key was not accepted \(HTTP 401\)") as caught,
     ):
-        ask(decider(scripted_server), 4)
+        ask(decider(scripted_server, model), 4)
     assert scripted_server.keys[0] == f"Bearer {SECRET}"
     assert len(scripted_server.requests) <= 4
     assert "\n" not in str(caught.value)
@@ -353,6 +382,7 @@ def test_a_refused_key_ends_the_run_and_is_never_shown(
     assert not [text for text in shown if SECRET in text or SECRET[:16] in text]
 
 
+@both_ways
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
@@ -361,12 +391,12 @@ def test_a_refused_key_ends_the_run_and_is_never_shown(
     ],
 )
 def test_what_no_other_call_would_fix_ends_the_run(
-    scripted_server: ScriptedServer, reply: Reply, message: str
+    scripted_server: ScriptedServer, model: str, reply: Reply, message: str
 ) -> None:
     scripted_server.script = reply
     with pytest.raises(DeciderError, match=message) as caught:
-        ask(decider(scripted_server, max_concurrency=1), 8)
-    assert "openai/tiny" in str(caught.value)
+        ask(decider(scripted_server, model, max_concurrency=1), 8)
+    assert model in str(caught.value)
     assert scripted_server.api_base in str(caught.value)
     assert len(scripted_server.requests) < 8
 
@@ -379,19 +409,21 @@ def test_upstream_words_are_short_and_without_keys() -> None:
     assert len(words) == 200
 
 
-def test_an_unreachable_server_is_an_error_and_not_a_decline() -> None:
+@both_ways
+def test_an_unreachable_server_is_an_error_and_not_a_decline(model: str) -> None:
     address = f"http://127.0.0.1:{closed_port()}/v1"
-    who = LLMDecider("openai/tiny", api_base=address)
+    who = LLMDecider(model, api_base=address)
     for fail in (who.check, lambda: ask(who, 3)):
         with pytest.raises(ServerUnreachableError) as caught:
             fail()
-        assert (caught.value.model, caught.value.address) == ("openai/tiny", address)
+        assert (caught.value.model, caught.value.address) == (model, address)
 
 
-def test_a_server_that_goes_away_during_a_run_ends_it() -> None:
+@both_ways
+def test_a_server_that_goes_away_during_a_run_ends_it(model: str) -> None:
     server = ScriptedServer()
     server.start()
-    who = decider(server, max_attempts=2)
+    who = decider(server, model, max_attempts=2)
     assert ask(who, 2)[0].outcome is Outcome.REPOST
     server.stop()
     with pytest.raises(ServerUnreachableError) as caught:
@@ -417,8 +449,9 @@ def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         LLMDecider("openai/gpt-4o-mini").check()
 
 
-def test_a_local_server_needs_no_key(scripted_server: ScriptedServer) -> None:
-    who = decider(scripted_server)
+@both_ways
+def test_a_local_server_needs_no_key(scripted_server: ScriptedServer, model: str) -> None:
+    who = decider(scripted_server, model)
     who.check()
     assert scripted_server.requests == []
     ask(who)
@@ -506,14 +539,17 @@ def test_the_manifest_is_plain_and_complete(scripted_server: ScriptedServer) -> 
     }
 
 
-def test_failures_are_counted_by_their_kind_and_paid_for(scripted_server: ScriptedServer) -> None:
+@both_ways
+def test_failures_are_counted_by_their_kind_and_paid_for(
+    scripted_server: ScriptedServer, model: str
+) -> None:
     scripted_server.script = [
         Reply(None, refusal="I cannot help with that."),
         Reply(None, finish_reason="content_filter"),
         Reply('{"repost": tr', finish_reason="length"),
         answer(),
     ]
-    run = decider(scripted_server, max_concurrency=1)
+    run = decider(scripted_server, model, max_concurrency=1)
     ask(run, 4)
     assert run.manifest()["failed"] == {"refusal": 2, "truncated": 1}
     assert run.manifest()["tokens"] == {"prompt": 400, "completion": 40}
@@ -524,9 +560,10 @@ def test_the_manifest_shows_no_credentials() -> None:
     assert who.manifest()["api_base"] == "https://host.example:1/v1"
 
 
-def test_unknown_tokens_are_unknown(scripted_server: ScriptedServer) -> None:
+@both_ways
+def test_unknown_tokens_are_unknown(scripted_server: ScriptedServer, model: str) -> None:
     scripted_server.script = [answer(), Reply(answer().content, usage=False)]
-    run = decider(scripted_server, max_concurrency=1)
+    run = decider(scripted_server, model, max_concurrency=1)
     ask(run, 2)
     assert run.manifest()["tokens"] is None
 
@@ -578,15 +615,19 @@ def test_an_error_about_an_address_shows_no_password() -> None:
     assert "token" not in str(caught.value)
 
 
-def test_it_works_inside_a_running_event_loop(scripted_server: ScriptedServer) -> None:
+@both_ways
+def test_it_works_inside_a_running_event_loop(scripted_server: ScriptedServer, model: str) -> None:
     async def cell() -> Sequence[Any]:
-        return ask(decider(scripted_server), 3)
+        return ask(decider(scripted_server, model), 3)
 
     assert [d.outcome for d in asyncio.run(cell())] == [Outcome.REPOST] * 3
 
 
-def test_it_can_be_pickled_and_copied_after_use(scripted_server: ScriptedServer) -> None:
-    who = decider(scripted_server, max_concurrency=2)
+@both_ways
+def test_it_can_be_pickled_and_copied_after_use(
+    scripted_server: ScriptedServer, model: str
+) -> None:
+    who = decider(scripted_server, model, max_concurrency=2)
     ask(who, 6)
     for other in (pickle.loads(pickle.dumps(who)), copy.deepcopy(who)):
         scripted_server.reset(Reply(answer().content, delay=0.01))

@@ -218,7 +218,11 @@ def test_impossible_laws_come_last() -> None:
     data = simulated(TRUTHS["OnlineOffline"], seed=1, runs=2)
     comparison = compare(data)
     assert comparison.best.name == "OnlineOffline"
-    assert "SI is impossible" in comparison.verdict
+    assert comparison.verdict.startswith("Two rates are needed: offline 0.")
+    found = comparison.findings.set_index("finding").loc["the event itself makes agents post"]
+    assert found["claimed"]
+    assert "without an offline part no law is possible" in found["evidence"]
+    comparison = compare(data, ["SI", "FirstRepeat", "TwoClass", "OnlineOffline"])
     assert (comparison.table["weight"].iloc[1:] == 0).all()
     assert comparison.table["held_out"].iloc[1:].isna().all()
     with pytest.raises(ArgumentError) as caught:

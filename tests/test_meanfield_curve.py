@@ -30,7 +30,7 @@ def drawn(law: TransmissionLaw, runs: int = 1, **changes: object) -> SpreadData:
             "k": 8,
             "degrees": {8: 10_000},
             "initial_infected": 100,
-            "media_prob": 1.0,
+            "media_prob": float(law.offline),
             **changes,
         }
     )
@@ -115,7 +115,7 @@ def test_warnings_are_attached() -> None:
 
 def test_the_curve_of_another_law_fits_as_well() -> None:
     """Why curves do not identify laws."""
-    data = drawn(parse_law("FirstRepeat(0.2, 0.04)"))
+    data = drawn(parse_law("FirstRepeat(0.2, 0.04)"), media_prob=1.0)
     rival = fit(data, "OnlineOffline", method="curve")
     assert rival.rmse < 0.01
     one = fit(drawn(parse_law("SI(0.05)")), "FirstRepeat", method="curve")

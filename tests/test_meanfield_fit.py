@@ -269,7 +269,7 @@ def test_a_repost_without_contacts_is_beyond_contact_laws() -> None:
     result = fit(as_data(rows), "SI")
     assert not result.success
     assert result.loglik == -np.inf
-    assert "OnlineOffline can" in result.message
+    assert "offline=True" in result.message
     assert not fit(as_data(rows), "TwoClass").success
 
 

@@ -462,8 +462,8 @@ def test_options_choose_the_variant() -> None:
     ("law", "options", "argument", "value", "known"),
     [
         ("firstrepeat", {}, "law", "firstrepeat", law_names()),
-        ("SingleMultiple", {"high": "OCEAN"}, "option", "high", ["count", "per"]),
-        ("ByProfile", {"betas": [0.1] * 32}, "option", "betas", ["per"]),
+        ("SingleMultiple", {"high": "OCEAN"}, "option", "high", ["count", "offline", "per"]),
+        ("ByProfile", {"betas": [0.1] * 32}, "option", "betas", ["offline", "per"]),
         ("FirstRepeat", {"per": "each"}, "per", "each", ["contact", "occasion"]),
     ],
 )
@@ -567,7 +567,7 @@ def test_text_that_is_not_a_law_is_refused(
 def test_a_law_without_its_values_is_shown_with_its_parameters() -> None:
     with pytest.raises(ArgumentError) as caught:
         parse_law("SI()")
-    assert "SI(beta, per='contact')" in caught.value.allowed
+    assert "SI(beta, per='contact', alpha=0.0, offline=False)" in caught.value.allowed
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,10 +18,18 @@ from mesa_llmspread.analysis.trees import NOBODY, Forest, Ints
 from mesa_llmspread.data import RunInfo, SpreadData, check_data
 from mesa_llmspread.data.schema import UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.inference.decisions import Log, profile_indices
+from mesa_llmspread.inference.fit import fit_log
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.profiles import Trait
 from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.simulation.rebuild import network_of
+from mesa_llmspread.transmission import (
+    OnlineOffline,
+    TransmissionLaw,
+    Visibility,
+    probability_to_rate,
+)
 
 __all__ = ["Cascade", "cascade"]
 
@@ -160,6 +168,7 @@ def cascade(
     network: Any = None,
     *,
     run: int | None = None,
+    law: TransmissionLaw | None = None,
     draws: int = 200,
     level: float = 0.95,
     rng: RNGLike = None,
@@ -174,6 +183,9 @@ def cascade(
         from the run's seed.
     run : int, optional
         Which run; may be left out if there is only one.
+    law : TransmissionLaw, optional
+        Weighs the media against neighbours where an agent that posted had seen both: a law with an
+        offline part. By default :class:`~mesa_llmspread.OnlineOffline`, fitted to all runs.
     draws : int, default 200
         Number of forests to sample, at least 1.
     level : float, default 0.95
@@ -195,11 +207,11 @@ def cascade(
     Notes
     -----
     *Sources.* The possible sources of a spreader are the neighbours whose posts were visible
-    when it posted (all that had posted before, or with ``feed="new"`` those that posted one
-    step before), each equally likely. This is exact where neighbours act alike and
-    independently, as under every law of :mod:`mesa_llmspread.transmission`. If the spreader
-    saw the event itself at that step, the media are one more source. A spreader that had the
-    news from the media is the root of a tree, as a starter is.
+    when it posted, as likely as their posts weighed. This is exact where neighbours act alike and
+    independently, as under every law of :mod:`mesa_llmspread.transmission`. If the spreader saw the
+    event itself at that step, the media are one more source: with the chances ``p`` of the law from
+    the posts and ``alpha`` from the event, ``log(1 - alpha)`` against ``log(1 - p)``. A spreader
+    that had the news from the media is the root of a tree, as a starter is.
 
     *Assortativity.* Profiles are shuffled only among the agents that posted at the same step.
     The comparison therefore allows for traits that post earlier or more often than others, and
@@ -234,8 +246,8 @@ def cascade(
     _check_complete(spreaders, int(data.counts_of(run)["infected"].max()))
     posted_at = np.full(found.n, np.iinfo(np.int64).max)
     posted_at[spreaders["agent"]] = spreaders["step"]
-    _check_network(log, found, posted_at, info.feed)
-    sources = _sources(log, spreaders, found, posted_at, info.feed)
+    _check_network(log, found, posted_at, info.seen)
+    sources = _sources(log, spreaders, found, posted_at, info.seen, _media_shares(data, log, law))
     number = sources.groupby("child").size().to_numpy()
     spreaders["sources"] = np.where(spreaders["step"] > 0, number, 0)
     generator = as_generator(rng)
@@ -279,11 +291,39 @@ def _check_complete(spreaders: pd.DataFrame, infected: int) -> None:
         raise ArgumentError("data", "0 posts", "be of a run in which at least one agent posted")
 
 
-def _check_network(log: pd.DataFrame, network: Network, posted_at: Ints, feed: str) -> None:
+def _media_shares(
+    data: SpreadData, log: pd.DataFrame, law: TransmissionLaw | None
+) -> pd.Series[float]:
+    """Return how likely each repost at which the event itself was seen came of it, by agent."""
+    saw_both = log[(log["outcome"] == "repost") & log["direct"] & (log["contacts"] > 0)]
+    shares = log.loc[(log["outcome"] == "repost") & log["direct"]].set_index("agent")["contacts"]
+    # Without another source the media are the only one.
+    shares = (shares == 0).astype(float)
+    if saw_both.empty:
+        return shares
+    if law is None:
+        law = fit_log(Log(data), OnlineOffline.example()).likeliest or OnlineOffline(0.0, 0.0)
+    online = probability_to_rate(
+        law.online().evaluate(
+            saw_both["contacts"],
+            saw_both["exposure_count"],
+            profile=profile_indices(saw_both, unknown_too=True),
+            cumulative=saw_both["cumulative"],
+        )
+    )
+    offline = float(probability_to_rate(law.alpha))
+    total = offline + online
+    shares[saw_both["agent"]] = np.divide(
+        offline, total, out=1 / (1 + saw_both["contacts"].to_numpy()), where=total > 0
+    )
+    return shares
+
+
+def _check_network(log: pd.DataFrame, network: Network, posted_at: Ints, seen: Visibility) -> None:
     """Raise ArgumentError unless agents saw as many posts on this network as recorded."""
     for _, rows in log.groupby("step"):
         step = int(rows["step"].iloc[0])
-        visible = posted_at == step - 1 if feed == "new" else posted_at < step
+        visible = (posted_at < step) & (posted_at >= step - (seen.visible_for or step))
         total = np.concatenate([[0], np.cumsum(visible[network.indices])])
         contacts = np.diff(total[network.indptr])[rows["agent"]]
         wrong = np.flatnonzero(contacts != rows["contacts"])
@@ -297,31 +337,50 @@ def _check_network(log: pd.DataFrame, network: Network, posted_at: Ints, feed: s
 
 
 def _sources(
-    log: pd.DataFrame, spreaders: pd.DataFrame, network: Network, posted_at: Ints, feed: str
+    log: pd.DataFrame,
+    spreaders: pd.DataFrame,
+    network: Network,
+    posted_at: Ints,
+    seen: Visibility,
+    media: pd.Series[float],
 ) -> pd.DataFrame:
     """Return the possible sources of each spreader; raise ArgumentError if one has none."""
     row = np.full(network.n, NOBODY, dtype=np.int64)
     row[spreaders["agent"]] = np.arange(len(spreaders))
     child, parent = np.repeat(np.arange(network.n), network.degrees), network.indices
-    gap = posted_at[child] - posted_at[parent]
-    edges = (row[child] != NOBODY) & (gap == 1 if feed == "new" else gap > 0)
-    direct = log.loc[(log["outcome"] == "repost") & log["direct"], "agent"]
-    roots = np.concatenate([np.flatnonzero(spreaders["step"] == 0), row[direct]])
-    children = np.concatenate([row[child[edges]], roots])
-    parents = np.concatenate([row[parent[edges]], np.full(len(roots), NOBODY)])
-    number = np.bincount(children, minlength=len(spreaders))
+    age = posted_at[child] - 1 - posted_at[parent]
+    edges = (row[child] != NOBODY) & (age >= 0) & (age < (seen.visible_for or np.inf))
+    children, parents = row[child[edges]], row[parent[edges]]
+    weight = seen.weights(int(spreaders["step"].max()) + 1)[age[edges]]
+    # From the media, and of the starters.
+    roots = np.concatenate([np.flatnonzero(spreaders["step"] == 0), row[media.index]])
+    of_roots = np.concatenate([np.ones((spreaders["step"] == 0).sum()), media])
+    left = np.ones(len(spreaders))
+    left[roots] -= of_roots
+    total = np.bincount(children, weight, minlength=len(spreaders))
+    probability = weight * (left / np.where(total > 0, total, 1.0))[children]
+    found = pd.DataFrame(
+        {
+            "child": np.concatenate([children, roots]),
+            "parent": np.concatenate([parents, np.full(len(roots), NOBODY)]),
+            "probability": np.concatenate([probability, of_roots]),
+        }
+    )
+    number = np.bincount(found["child"], minlength=len(spreaders))
     if not number.all():
         agent, step = spreaders.loc[number.argmin(), ["agent", "step"]]
         value = f"repost of agent {agent} at step {step}"
         raise ArgumentError("data", value, "come after seeing something")
-    found = {"child": children, "parent": parents, "probability": 1 / number[children]}
-    return pd.DataFrame(found).sort_values("child", kind="stable", ignore_index=True)
+    return found.sort_values("child", kind="stable", ignore_index=True)
 
 
 def _sample(sources: pd.DataFrame, rng: np.random.Generator) -> Forest:
     """Draw one source per spreader."""
-    number = np.bincount(sources["child"])
-    chosen = np.cumsum(number) - number + rng.integers(number)
+    # The probabilities of a child's sources sum to 1, so all of them up to a child to its number.
+    until, children = sources["probability"].cumsum(), sources["child"].to_numpy()
+    last = np.flatnonzero(np.diff(children, append=children[-1] + 1))
+    drawn = np.arange(len(last)) + rng.random(len(last))
+    chosen = np.clip(np.searchsorted(until, drawn, side="right"), np.r_[0, last[:-1] + 1], last)
     return Forest(sources["parent"].to_numpy()[chosen])
 
 

@@ -20,10 +20,12 @@ from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.inference import Comparison, compare
+from mesa_llmspread.inference.failures import failure_note
 from mesa_llmspread.inference.predictive import Prediction, predict_runs
-from mesa_llmspread.inference.setting import simulated_share, solved_share
+from mesa_llmspread.inference.setting import failed_share, simulated_share, solved_share
 from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
 from mesa_llmspread.meanfield.closure import as_closure
+from mesa_llmspread.meanfield.on_network import clustering_note
 from mesa_llmspread.networks import Network
 from mesa_llmspread.simulation.rebuild import network_of, profile_shares
 from mesa_llmspread.transmission import TransmissionLaw
@@ -109,12 +111,15 @@ class Analysis:
         One per event.
     traits : TraitEffects or None
         How traits change the hazard of a repost; None where the decisions do not identify them.
+    notes : tuple of str
+        What limits the analysis: clustered networks, failures that matter.
     """
 
     data: SpreadData
     overall: Comparison
     events: list[EventAnalysis]
     traits: TraitEffects | None
+    notes: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -191,7 +196,11 @@ def analyse(
     # Decisions that are all reposts, or all declines, do not identify effects of traits.
     with contextlib.suppress(ArgumentError):
         traits = trait_effects(data)
-    return Analysis(data, compare(data), parts, traits)
+    overall = compare(data)
+    first = network_of(data.info[data.runs[0]], network)
+    clustered = "" if first is None else clustering_note(first)
+    notes = (clustered, failure_note(data, overall, traits))
+    return Analysis(data, overall, parts, traits, tuple(note for note in notes if note))
 
 
 def _analyse_event(event: OfflineEvent, data: SpreadData, network: Network | None) -> EventAnalysis:
@@ -236,7 +245,7 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
         if not as_closure(how["closure"]).warning(law):
             with contextlib.suppress(UndefinedClosureError):
                 shares = profile_shares(data, data.runs, law) if law.uses_profile else None
-                curves[label] = solved_share(law, info, steps, shares, **how)
+                curves[label] = solved_share(law, info, steps, shares, failed_share(data), **how)
     return curves
 
 

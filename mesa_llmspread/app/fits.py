@@ -83,6 +83,7 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
         without_curve,
     )
     from mesa_llmspread.inference import compare
+    from mesa_llmspread.meanfield.on_network import clustering_note
 
     step = int(data.counts["step"].max())
     try:
@@ -100,7 +101,8 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
         for row in comparison.table.to_dict("records")
     ]
     drawn = comparison.results.get(wanted, comparison.best)
-    law = Law(step, rows, comparison.verdict, comparison.warnings, drawn.name)
+    notes = (*comparison.warnings, *filter(None, [clustering_note(network)]))
+    law = Law(step, rows, comparison.verdict, notes, drawn.name)
     if drawn.law is None:
         return law
     solved = network.n * closure_curves(drawn.law, data).set_index("step")

@@ -164,6 +164,8 @@ def show(analysis: Analysis) -> None:
     distances = table.drop(columns=["law", "rates"]).rename(columns=_SHORT)
     shared.print_table(distances)
     typer.echo(f"\nAll events together: {analysis.verdict}")
+    for note in analysis.notes:
+        typer.echo(f"Note: {note}")
 
 
 def main() -> None:

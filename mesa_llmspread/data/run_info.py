@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from mesa_llmspread._validation import check_name, checked_int, checked_number, checked_probability
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.transmission.visibility import Visibility, as_visibility
 
 __all__ = ["RunInfo", "package_versions", "split_shared"]
 
@@ -31,7 +32,7 @@ class RunInfo:
         How many agents have each number of neighbours.
     feed : {"persistent", "new"}, default "persistent"
         Whether a post stays visible for good, or for one step.
-    visibility : object, optional
+    visibility : Visibility or str, optional
         How long a post is visible, and what it weighs, where ``feed`` does not say it.
     media_prob : float, default 0
         Probability per step that an agent sees the event itself.
@@ -89,7 +90,10 @@ class RunInfo:
             object.__setattr__(self, "n", checked_int("n", self.n, 1))
         if self.k is not None:
             object.__setattr__(self, "k", checked_number("k", self.k, 0, math.inf))
-        check_name("feed", self.feed, ("persistent", "new"))
+        seen = as_visibility(self.visibility, self.feed)
+        # Kept as text, by the name of a feed where it has one.
+        object.__setattr__(self, "feed", seen.feed or "persistent")
+        object.__setattr__(self, "visibility", None if seen.feed else str(seen))
         checked_probability("media_prob", self.media_prob)
         if isinstance(self.events, str | OfflineEvent) or not isinstance(self.events, Iterable):
             raise ArgumentTypeError("events", self.events, "a list of OfflineEvent")
@@ -103,6 +107,11 @@ class RunInfo:
             object.__setattr__(self, "degrees", degrees)
         if self.starters is not None:
             object.__setattr__(self, "starters", tuple(self.starters))
+
+    @property
+    def seen(self) -> Visibility:
+        """How long posts stayed in view, and what they weighed."""
+        return as_visibility(self.visibility, self.feed)
 
     @property
     def event(self) -> OfflineEvent:

@@ -77,6 +77,8 @@ class Exposure(NamedTuple):
         Whether it saw the event itself, through the media, in this step.
     posts : tuple of Post
         The posts it sees now, oldest first.
+    weight : float or None
+        What these posts weigh, where they age; None where each weighs 1.
 
     Examples
     --------
@@ -98,6 +100,7 @@ class Exposure(NamedTuple):
     exposure_count: int
     direct: bool = False
     posts: tuple[Post, ...] = ()
+    weight: float | None = None
 
 
 class Decision(NamedTuple):

@@ -88,6 +88,8 @@ def exposure_arrays(exposures: Sequence[Exposure], by_profile: bool) -> Exposure
         np.array([seen.direct for seen in exposures]),
         np.array([seen.profile.index for seen in exposures]) if by_profile else 0,
         np.array([seen.cumulative for seen in exposures]),
+        # Posts age for all agents or for none.
+        np.array([seen.weight for seen in exposures]) if exposures[0].weight is not None else None,
         step=exposures[0].step,
         agent=np.array([seen.agent for seen in exposures]),
         levels=np.array([seen.profile.levels for seen in exposures]) if by_profile else None,

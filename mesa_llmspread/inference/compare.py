@@ -98,7 +98,8 @@ def candidates(data: SpreadData) -> list[str]:
     """Return the names of the laws that the decisions can distinguish.
 
     Latent classes and a rate per profile are always among them: without them, hidden
-    differences between agents pass for social reinforcement.
+    differences between agents pass for social reinforcement. Where agents reposted with no post in
+    view, every law has an offline part.
 
     Parameters
     ----------
@@ -109,14 +110,15 @@ def candidates(data: SpreadData) -> list[str]:
     list of str
     """
     decisions = decisions_of(data.exposures)
-    names = ["SI", "FirstRepeat", 'FirstRepeat(per="occasion")', "SingleMultiple", "TwoClass"]
+    names = ["FirstRepeat", 'FirstRepeat(per="occasion")', "SingleMultiple", "TwoClass"]
     if (decisions["cumulative"] != decisions["contacts"]).any():
         names.append('SingleMultiple(count="cumulative")')
     if decisions["profile"].nunique() > 1:
         names.append("ByProfile")
-    if decisions["direct"].any():
-        names.append("OnlineOffline")
-    return names
+    if (decisions["repost"] & (decisions["contacts"] == 0)).any():
+        # Without an offline part all these reposts would be impossible.
+        return ["OnlineOffline", *(resolve_law(name, offline=True).name for name in names)]
+    return ["SI", *names, *(["OnlineOffline"] if decisions["direct"].any() else [])]
 
 
 def compare(

@@ -20,17 +20,18 @@ from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.between_runs import mean_interval
 from mesa_llmspread.inference.result import FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
-from mesa_llmspread.inference.setting import solved_share
+from mesa_llmspread.inference.setting import failed_share, solved_share
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
+from mesa_llmspread.meanfield.on_network import clustering_note
 from mesa_llmspread.meanfield.solve import ClosureWarning
-from mesa_llmspread.simulation.rebuild import profile_shares
+from mesa_llmspread.simulation.rebuild import network_of, profile_shares
 from mesa_llmspread.transmission import SI, TransmissionLaw, rate_to_probability
 
 __all__ = ["fit_curve"]
 
-# The settings of a run, the shares of its profiles if the law uses them, and the share of its
-# agents that had posted at each step.
-_Curve = tuple[RunInfo, Floats | None, Floats]
+# The settings of a run, the shares of its profiles if the law uses them, the share of its decisions
+# that failed, and that of its agents that had posted at each step.
+_Curve = tuple[RunInfo, Floats | None, float, Floats]
 
 # Rates per contact and step, and logits of shares, between which estimates are sought.
 _LOWEST_RATE, _HIGHEST_RATE = 1e-5, 10.0
@@ -113,7 +114,11 @@ def fit_curve(
     gaps = np.concatenate([_gap(fitted, curve, closure, time) for curve in curves])
     alike = len(names) > 1 and np.median([_alikeness(part.jac) for part in found]) > _ALIKE
     success = all(part.success for part in found)
-    notes = [*_notes(fitted, closure, [info for info, *_ in curves])]
+    infos = [info for info, *_ in curves]
+    network = None if infos[0].rng is None else network_of(infos[0])
+    notes = [*_notes(fitted, closure, infos)]
+    if network is not None and (clustered := clustering_note(network)):
+        notes.append(clustered)
     notes += [
         f"{name} is at the end of its range in {count} of {counted(len(curves), 'run')}: these "
         "curves do not identify it."
@@ -147,12 +152,15 @@ def fit_curve(
 
 def _gap(law: TransmissionLaw, curve: _Curve, closure: str | Closure, time: Time) -> Floats:
     """Return the difference between a law's equations and a curve, at each step."""
-    info, profiles, share = curve
+    info, profiles, failed, share = curve
+    if time == "continuous":
+        failed = 0.0  # without equations for it
     with warnings.catch_warnings():
         # The result has the warning, once.
         warnings.simplefilter("ignore", ClosureWarning)
         steps = len(share) - 1
-        return solved_share(law, info, steps, profiles, closure=closure, time=time) - share
+        equations = {"closure": closure, "time": time}
+        return solved_share(law, info, steps, profiles, failed, **equations) - share
 
 
 def _search(
@@ -210,7 +218,7 @@ def _curves(data: SpreadData, law: TransmissionLaw) -> list[_Curve]:
                 "method", "curve", f"be 'exposures' for run {run}, without starters or neighbours"
             )
         profiles = profile_shares(data, [run], law) if law.uses_profile else None
-        curves.append((info, profiles, share))
+        curves.append((info, profiles, failed_share(data, run), share))
     return curves
 
 

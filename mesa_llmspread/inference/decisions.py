@@ -17,15 +17,23 @@ from mesa_llmspread.data.schema import UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.scale import Floats
 from mesa_llmspread.profiles import Trait, codes
-from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
+from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw, Visibility
 
-__all__ = ["Bools", "Log", "decisions_of", "decisions_of_both", "profile_indices"]
+__all__ = [
+    "Bools",
+    "Integers",
+    "Log",
+    "decisions_of",
+    "decisions_of_both",
+    "levels_of",
+    "profile_indices",
+]
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
 # Columns of a decision that a law may read.
-_COLUMNS = {*ExposureArrays.__slots__, "traits"} - {"weight", "levels"}
+_COLUMNS = {*ExposureArrays.__slots__, "traits"} - {"levels"}
 
 _TRAITS = [trait.value for trait in Trait]
 
@@ -108,6 +116,94 @@ def profile_indices(decisions: pd.DataFrame, unknown_too: bool = False) -> Integ
     return indices
 
 
+def levels_of(decisions: pd.DataFrame, data: SpreadData) -> Floats:
+    """Return the trait levels of the agent of each decision.
+
+    Parameters
+    ----------
+    decisions : DataFrame
+    data : SpreadData
+        Their record.
+
+    Returns
+    -------
+    ndarray of float, shape (len(decisions), 5)
+        NaN where unknown.
+    """
+    levels = data.agents.set_index(["run", "agent"])[_TRAITS]
+    return decisions[["run", "agent"]].join(levels, on=["run", "agent"])[_TRAITS].to_numpy()
+
+
+@dataclass(frozen=True)
+class Receipts:
+    """The posts that were in view, or had been, at each decision: one entry per decision and step.
+
+    Attributes
+    ----------
+    decision : ndarray of int, shape (entries,)
+        Which decision.
+    age : ndarray of int, shape (entries,)
+        Age of the posts that came at the step.
+    number : ndarray of float, shape (entries,)
+        How many came.
+    step : ndarray of int, shape (decisions,)
+        The step of each decision.
+    """
+
+    decision: Integers
+    age: Integers
+    number: Floats
+    step: Integers
+
+    def weight(self, seen: Visibility) -> Floats:
+        """Return what all posts in view weigh at each decision."""
+        last = int(self.step.max(initial=1))
+        weights = seen.weights(last)[self.age] * self.number
+        total = np.bincount(self.decision, weights, minlength=len(self.step))
+        return total * seen.event_weights(last)[self.step - 1]
+
+
+def receipts_of(exposures: pd.DataFrame, kept: pd.Index[int]) -> Receipts:
+    """Return when the posts came that some decisions saw.
+
+    An agent that sees a new post decides at that step, so that the numbers of neighbours who have
+    posted so far, at all its decisions, say when each post came.
+
+    Parameters
+    ----------
+    exposures : DataFrame
+        The table of :class:`~mesa_llmspread.data.SpreadData`.
+    kept : Index
+        Its rows to return.
+
+    Returns
+    -------
+    Receipts
+
+    Raises
+    ------
+    ArgumentError
+        If the number falls from one decision of an agent to a later one.
+    """
+    table = exposures[["run", "agent", "step", "cumulative"]].sort_values(["run", "agent", "step"])
+    of_agent = table.groupby(["run", "agent"])["cumulative"]
+    new = table["cumulative"] - of_agent.shift(fill_value=0)
+    if (new < 0).any():
+        first = table[new < 0].iloc[0]
+        value = "{cumulative} for agent {agent} at step {step} of run {run}".format(**first)
+        raise ArgumentError("data.exposures['cumulative']", value, "not fall from step to step")
+    came = table.assign(number=new)[new > 0].rename(columns={"step": "came"})
+    rows = exposures.loc[kept, ["run", "agent", "step"]].assign(decision=np.arange(len(kept)))
+    pairs = rows.merge(came, on=["run", "agent"])
+    pairs = pairs[pairs["came"] <= pairs["step"]]
+    return Receipts(
+        pairs["decision"].to_numpy(),
+        (pairs["step"] - pairs["came"]).to_numpy(),
+        pairs["number"].to_numpy(dtype=float),
+        rows["step"].to_numpy(),
+    )
+
+
 @dataclass(frozen=True)
 class Log:
     """The decisions of a record, as likelihoods need them.
@@ -135,20 +231,35 @@ class Log:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """The decisions, one per row, as :func:`decisions_of` returns them, with trait levels."""
-        levels = self.data.agents.set_index(["run", "agent"])[_TRAITS]
-        return decisions_of(self.data.exposures).join(levels, on=["run", "agent"])
+        """The decisions, one per row, as :func:`decisions_of` returns them."""
+        return decisions_of(self.data.exposures)
 
     @cached_property
     def seen(self) -> ExposureArrays:
         """What was seen at each decision."""
         columns = ("contacts", "exposure_count", "direct", "cumulative", "step", "agent")
         profile = profile_indices(self.table, unknown_too=True)
+        infos = [self.data.info[run] for run in self.runs]
         return ExposureArrays(
             profile=profile,
-            levels=self.table[_TRAITS].to_numpy(),
+            levels=levels_of(self.table, self.data),
+            weight=self._weight if any(info.seen.ages for info in infos) else None,
             **{name: self.table[name].to_numpy() for name in columns},
         )
+
+    @cached_property
+    def receipts(self) -> Receipts:
+        """When the posts came that each decision saw."""
+        return receipts_of(self.data.exposures, self.table.index)
+
+    @cached_property
+    def _weight(self) -> Floats:
+        """What the posts in view weighed at each decision, by the visibility of its run."""
+        weight = np.zeros(self.n_obs)
+        for run in self.runs:
+            here = self.run == run
+            weight[here] = self.receipts.weight(self.data.info[run].seen)[here]
+        return weight
 
     @cached_property
     def n_failed(self) -> int:
@@ -200,6 +311,7 @@ class Log:
             The cell of each decision.
         """
         columns = _columns_read(law, self.seen[:_TRIED]) | {"contacts"}
+        columns |= {"direct"} if law.offline else set()
         if "profile" in columns and (self.seen.profile < 0).any():
             raise ArgumentError(
                 "law", law.name, "not use profiles, which are unknown for these decisions"
@@ -248,7 +360,7 @@ def _columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
 
     class Recorded:
         def __getattr__(self, name: str) -> Any:
-            read.add({"levels": "traits", "weight": "contacts"}.get(name, name))
+            read.add("traits" if name == "levels" else name)
             return getattr(seen, name)
 
         def __len__(self) -> int:

@@ -48,14 +48,26 @@ _REUSED = (
 )
 _DIFFER = "Rates differ between runs; likelihoods and tests assume that they are equal."
 
-# The effects that laws stand for: the finding, its laws, and how a sentence about it begins.
+# The effects that laws stand for: the finding, its laws, and how a sentence about it begins,
+# without and with an offline part.
 _EFFECTS = (
-    ("one rate is enough", _forms("SI"), "One rate is enough"),
-    ("first and later exposures differ", _forms("FirstRepeat"), "Two rates are needed"),
-    ("several neighbours act differently from one", _SEVERAL, "Two rates are needed"),
-    ("the event itself makes agents post", _forms("OnlineOffline"), "Two rates are needed"),
-    ("there are two classes of agents", _TWO_CLASSES, "Two classes of agents are needed"),
-    ("personality matters", _PERSONALITY, "Personality matters"),
+    ("one rate is enough", _forms("SI"), ("One rate is enough", "Two rates are needed")),
+    (
+        "first and later exposures differ",
+        _forms("FirstRepeat"),
+        ("Two rates are needed", "Three rates are needed"),
+    ),
+    (
+        "several neighbours act differently from one",
+        _SEVERAL,
+        ("Two rates are needed", "Three rates are needed"),
+    ),
+    (
+        "there are two classes of agents",
+        _TWO_CLASSES,
+        ("Two classes of agents are needed", "Two classes of agents and the event itself"),
+    ),
+    ("personality matters", _PERSONALITY, ("Personality matters", "Personality matters")),
 )
 
 
@@ -104,29 +116,36 @@ def findings(
     list of Finding
     """
     excess = {name: fit.bic - best.bic for name, fit in results.items() if fit.success}
+    online = {name: _online(results[name]) for name in excess}
+    # The law of one online rate, against which others are held.
+    one = next((name for name in ("SI", "OnlineOffline") if name in results), "SI")
     rivals = {name: bic for name, bic in excess.items() if results[name] is not best}
-    close = [name for name in rivals if name != "SI" and _is_close(name, best, rivals[name], tests)]
+    close = [name for name in rivals if name != one and _is_close(name, best, rivals[name], tests)]
     wrong = misfit(best.name, fit_p_values)
     # One rate may be enough where more are possible; but what is needed, every law that may be
     # right has to claim.
-    simplest = best.name == "SI"
-    possible = {best.name} | ({results[name].name for name in close} if not simplest else set())
-    decisive = simplest or excess.get("SI", np.inf) > _DECISIVE
+    simplest = best.name == one
+    possible = {_online(best)} | ({online[name] for name in close} if not simplest else set())
+    decisive = simplest or excess.get(one, np.inf) > _DECISIVE
+    offline = best.law is not None and best.law.offline
     opening, effects = f"{best.name} describes the decisions best: {_values(best)}", []
-    for finding, laws, start in _EFFECTS:
+    for finding, laws, starts in _EFFECTS:
         claimed = decisive and not wrong and possible <= set(laws)
         if claimed:
-            opening = f"{start}: {_values(best)} ({best.name})"
-        if bics := {name: excess[name] for name in excess if results[name].name in laws}:
+            opening = f"{starts[offline]}: {_values(best)} ({best.name})"
+        if bics := {name: excess[name] for name in excess if online[name] in laws}:
             effects.append(Finding(finding, claimed, _against(bics)))
+    if offline or any(law.offline for fit in results.values() if (law := fit.law)):
+        alone = {name: excess[name] for name in excess if name == online[name]}
+        effects.append(_about_the_event(best, alone))
     if wrong:
         opening = f"{wrong}; its estimates: {_values(best)}"
     fits = f"{best.name}: goodness of fit {p_words(fit_p_values.get(best.name, np.nan))}"
     rows = [Finding("the best law fits the decisions", not wrong, fits, opening), *effects]
-    if "SI" in results and results["SI"] is not best:
-        rows.append(_about_si(best, excess, tests))
-    classes = {name: rivals[name] for name in _CLASSES if name in rivals}
-    if best.name not in (*_CLASSES, "SI") and classes:
+    if one in results and results[one] is not best:
+        rows.append(_about_one_rate(one, best, excess, tests))
+    classes = {name: rivals[name] for name in rivals if online[name] in _CLASSES}
+    if _online(best) not in (*_CLASSES, "SI") and classes:
         as_well, evidence = bool(set(close) & set(classes)), _against(classes)
         clause = "" if as_well else f"a class model does not explain it better ({evidence})"
         finding = "classes of agents explain the decisions as well"
@@ -138,7 +157,7 @@ def findings(
     elif simplest and rivals and not wrong:
         clause = "no second rate adds to it"
     else:
-        clause = "no other law comes close" if set(rivals) - {"SI"} else ""
+        clause = "no other law comes close" if set(rivals) - {one} else ""
     rows.append(Finding("other laws cannot be ruled out", bool(close), _against(rivals), clause))
     return rows
 
@@ -195,15 +214,33 @@ def _values(best: FitResult) -> str:
     return values.removeprefix("online ") if best.name == "SI" else values
 
 
-def _about_si(best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame) -> Finding:
-    """Return whether one rate is rejected."""
-    if "SI" not in excess:
-        return Finding("one rate is rejected", True, "SI is impossible", "SI is impossible")
-    p = _p_value(tests, "SI", best.name)
-    evidence = f"BIC {excess['SI']:.0f} higher{'' if np.isnan(p) else f', {p_words(p)}'}"
-    rejected = excess["SI"] > _DECISIVE
-    clause = f"SI is {'rejected' if rejected else 'less likely'} ({evidence})"
+def _online(fit: FitResult) -> str:
+    """Return the name of a fitted law without its offline part."""
+    return fit.name if fit.law is None else fit.law.online().name
+
+
+def _about_one_rate(
+    one: str, best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame
+) -> Finding:
+    """Return whether one online rate is rejected."""
+    if one not in excess:
+        return Finding("one rate is rejected", True, f"{one} is impossible", f"{one} is impossible")
+    p = _p_value(tests, one, best.name)
+    evidence = f"BIC {excess[one]:.0f} higher{'' if np.isnan(p) else f', {p_words(p)}'}"
+    rejected = excess[one] > _DECISIVE
+    clause = f"{one} is {'rejected' if rejected else 'less likely'} ({evidence})"
     return Finding("one rate is rejected", rejected, evidence, clause)
+
+
+def _about_the_event(best: FitResult, alone: Mapping[str, float]) -> Finding:
+    """Return whether the event itself makes agents post, beside the neighbours' posts."""
+    finding = "the event itself makes agents post"
+    if "alpha" not in best.params:
+        return Finding(finding, False, f"{best.name}, without an offline part, has the best BIC")
+    evidence = described("alpha", best.params["alpha"], *best.ci["alpha"])
+    against = _against(alone) if alone else "without an offline part no law is possible"
+    claimed = min(alone.values(), default=np.inf) > _DECISIVE
+    return Finding(finding, claimed, f"{evidence}; {against}")
 
 
 def _p_value(tests: pd.DataFrame, simple: str, rich: str) -> float:
@@ -254,9 +291,9 @@ def doubts(
         Finding("re-used answers may be behind it", reused, source, _REUSED),
         Finding("rates differ between runs", best.interval == "runs", same, _DIFFER),
     ]
-    if best.name in (*_CLASSES, "SI", "OnlineOffline"):
+    if _online(best) in (*_CLASSES, "SI"):
         return rows
-    classes = [name for name in _CLASSES if name in results and results[name].success]
+    classes = [name for name, fit in results.items() if fit.success and _online(fit) in _CLASSES]
     rivals = {
         "differences between agents (gamma frailty)": frailty_bic,
         **{f"classes of agents ({name})": results[name].bic for name in classes},

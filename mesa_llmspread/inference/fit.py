@@ -33,6 +33,9 @@ INTERVALS = ("auto", "profile", "runs")
 # Below this p-value runs are taken to differ, and intervals come from the runs.
 _DIFFERS = 0.05
 
+# From this many runs on, intervals come from the runs in any case.
+_ENOUGH_RUNS = 5
+
 
 def fit(
     data: SpreadData,
@@ -62,8 +65,9 @@ def fit(
     interval : {"auto", "profile", "runs"}, default "auto"
         Intervals by profile likelihood, right when all runs have the same rates; or between
         runs (Hartung-Knapp on log rates; leaving one run out for OnlineOffline and latent
-        classes), right when they differ. "auto" tests which. Curves have the t interval
-        between runs only.
+        classes), right when they differ. "auto" takes those between runs from five runs on, and
+        with fewer where a test finds that runs differ: the test misses small differences, for
+        which profile intervals are too narrow. Curves have the t interval between runs only.
     level : float, default 0.95
         Coverage of the intervals.
     bic_n : {"auto", "decisions"}, default "auto"
@@ -73,8 +77,8 @@ def fit(
         Of a curve: the equations that are fitted to it, as in
         :func:`~mesa_llmspread.meanfield.solve`.
     **options
-        The law's options: ``per="occasion"`` for every law of the family,
-        ``count="cumulative"``, ``high={codes}``.
+        The law's options: ``offline=True`` for every law, to estimate ``alpha`` beside its rates;
+        ``per="occasion"`` for every law of the family, ``count="cumulative"``, ``high={codes}``.
 
     Returns
     -------
@@ -88,8 +92,8 @@ def fit(
     Notes
     -----
     FAILED decisions are left out and counted. A decision with no posting neighbour in view
-    informs :class:`~mesa_llmspread.transmission.OnlineOffline` only; a law that cannot
-    produce a repost at such a decision has log-likelihood ``-inf``.
+    informs laws with an offline part only; a law that cannot produce a repost at such a
+    decision has log-likelihood ``-inf``.
 
     Hartung & Knapp (2001), doi:10.1002/sim.1009; DerSimonian & Laird (1986),
     doi:10.1016/0197-2456(86)90046-2.
@@ -161,7 +165,8 @@ def fit_log(
 
     p_value = heterogeneity(law, log, pooled)
     differ = p_value < _DIFFERS
-    use_runs = interval == "runs" or (interval == "auto" and differ)
+    enough = differ or len(log.runs) >= _ENOUGH_RUNS
+    use_runs = interval == "runs" or (interval == "auto" and enough)
     if interval == "runs" and len(log.runs) < 2:
         raise ArgumentError("interval", interval, "be 'profile' for decisions of a single run")
     shown = between_runs(law, log, pooled, level) if use_runs else pooled.interval
@@ -209,7 +214,7 @@ def _notes(
     if log.unseen_reposts and not law.offline:
         return [
             f"{counted(log.unseen_reposts, 'repost')} happened with no posting neighbour in view, "
-            "which this law cannot produce; OnlineOffline can."
+            "which this law can produce only with an offline part (offline=True)."
         ]
     notes = []
     if unknown == ["share_high"]:

@@ -70,49 +70,69 @@ def likelihood(
         # Without posts in view no parameter acts; such reposts are refused before.
         used = used & (log.seen.contacts > 0)
     seen, cell = log.cells(law)
-    terms = law.rate_terms(seen)
+    terms = law.log_rates(seen)
     if terms is None:
         return _general(law, log, used)
-    acting = terms[1] > 0
-    index, contacts = (term[acting] for term in terms)
+    acting = (terms[1] > 0) | (seen.direct & law.offline)
+    design, contacts = (term[acting] for term in terms)
+    direct = seen.direct[acting].astype(float) if law.offline else None
     counts = log.counts(cell, used)[:, acting]
-    names = list(law.parameters)
-    rates = np.unique(index) if names == list(codes()) else np.arange(len(names))
-    design = (index[:, None] == rates).astype(float)
-    reposts, declines = counts @ design
-    if smooth:
+    names = [name for name in law.parameters if name != "alpha"]
+    if names == list(codes()):
+        informed = design.any(axis=0)
+        names, design = list(np.array(names)[informed]), design[:, informed]
+    rates = law.rate_terms(seen[:1]) is not None
+    if smooth and rates and direct is None:
+        reposts, declines = counts @ design
         lonely = (reposts == 0) != (declines == 0)
         counts += 0.5 * counts.sum(axis=0) * (design @ (lonely / np.maximum(reposts + declines, 1)))
-    return rates_likelihood(Scale.of(law, [names[i] for i in rates]), design, contacts, *counts)
+    scale = Scale.of(law, ["alpha"] * law.offline + names)
+    return rates_likelihood(scale, design, contacts, *counts, direct=direct, rates=rates)
 
 
 def rates_likelihood(
-    scale: Scale, design: Floats, contacts: npt.NDArray[Any], reposts: Floats, declines: Floats
+    scale: Scale,
+    design: Floats,
+    contacts: npt.NDArray[Any],
+    reposts: Floats,
+    declines: Floats,
+    *,
+    direct: Floats | None = None,
+    rates: bool = True,
 ) -> Problem:
-    """Return the likelihood of rates that act on separate decisions.
+    """Return the likelihood of rates, or of terms of their logarithm.
 
     Parameters
     ----------
     scale : Scale
-        The rates.
-    design : ndarray of float, shape (cells, rates)
-        1 where a rate acts, else 0.
+        The parameters, the offline one first.
+    design : ndarray of float, shape (cells, online parameters)
+        1 where a rate acts, else 0; or the values of terms.
     contacts : ndarray, shape (cells,)
-        Contacts that act independently, more than 0.
+        Contacts that act independently.
     reposts, declines : ndarray of float, shape (cells,)
         Number of decisions of each kind.
+    direct : ndarray of float, shape (cells,), optional
+        1 where agents saw the event itself, for laws with an offline part.
+    rates : bool, default True
+        Whether the columns of the design are rates, of which one acts at a time.
 
     Returns
     -------
     Problem
         A complementary log-log regression without an intercept.
     """
-    exposed = (contacts * (reposts + declines)) @ design
-    start = np.log(
-        np.where(exposed, np.maximum(reposts @ design, 0.5) / np.maximum(exposed, 1e-9), 1)
-    )
-    problem = cloglog(design, reposts, declines, start, contacts=contacts)
-    return replace(problem, scale=scale, separate=True)
+    # From crude rates: reposts per contact.
+    online = design if rates else np.ones((len(design), 1))
+    exposed = (contacts * (reposts + declines)) @ online
+    found = (reposts * (contacts > 0)) @ online
+    start = np.log(np.where(exposed, np.maximum(found, 0.5) / np.maximum(exposed, 1e-9), 1))
+    if not rates:
+        start = np.r_[start, np.zeros(design.shape[1] - 1)]
+    if direct is not None:
+        start = np.r_[start.mean(), start]
+    problem = cloglog(design, reposts, declines, start, contacts=contacts, direct=direct)
+    return replace(problem, scale=scale, separate=rates and direct is None)
 
 
 def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
@@ -165,7 +185,8 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
             # The score of each agent, and about the curvature, if its class were known.
             score = posted @ (slope / p[c]).T - declined @ (slope / (1 - p[c])).T + share_slope
             curvature -= weight.sum() * np.outer(share_slope, share_slope)
-            information = reposts[c] / p[c] ** 2 + declines[c] / (1 - p[c]) ** 2
+            # Not by the square, which may be too small for a number.
+            information = reposts[c] / p[c] / p[c] + declines[c] / (1 - p[c]) ** 2
             curvature -= (slope * information) @ slope.T
             curvature += (score.T * weight) @ score
             mean += weight[:, None] * score

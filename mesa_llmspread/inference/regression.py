@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.linalg import null_space, qr
+from scipy.linalg import block_diag, null_space, qr
 from scipy.optimize import linprog
 from scipy.special import xlogy
 
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.decisions import profile_indices
+from mesa_llmspread.inference.decisions import Integers, levels_of, profile_indices
 from mesa_llmspread.inference.maximum import Derivatives, Problem, peak_of
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.profiles import Trait, trait_levels
 
-__all__ = ["Regression", "cloglog", "coefficients_of", "regress", "terms_of"]
+__all__ = ["Regression", "cloglog", "coefficients_of", "dependent", "regress", "terms_of"]
 
 _INTERCEPT = "intercept"
 _SEPARATED = "goes with always reposting, or never, so its estimate is infinite"
@@ -33,8 +32,11 @@ def cloglog(
     *,
     contacts: Floats | float = 1.0,
     precision: Floats | float = 0.0,
+    direct: Floats | None = None,
 ) -> Problem:
     """Return the likelihood of ``p = 1 - exp(-contacts * exp(design @ b))``, which is concave.
+
+    With ``direct`` another hazard is added, ``direct * exp(a)``; ``a`` is the first parameter then.
 
     Parameters
     ----------
@@ -47,23 +49,33 @@ def cloglog(
         Contacts that act independently.
     precision : ndarray of float, default 0
         Of a normal prior around 0 that each coefficient has.
+    direct : ndarray of float, shape (cells,), optional
+        1 where the other hazard acts, else 0.
 
     Returns
     -------
     Problem
     """
     number = len(start)
+    aside = 0 if direct is None else 1
 
     def derivatives(b: Floats) -> Derivatives:
-        hazard = np.exp(np.clip(design @ b, -100, 100)) * contacts
-        change = _change(hazard)
-        slope = reposts * change - declines * hazard
-        bend = slope - reposts * change * (hazard + change)
+        online = np.exp(np.clip(design @ b[aside:], -100, 100)) * contacts
+        offline = 0.0 if direct is None else direct * np.exp(b[0])
+        hazard = online + offline
+        # With respect to the hazard: of log p, and of the log-likelihood, once and twice.
+        gain = 1 / np.expm1(np.minimum(hazard, 600))
+        slope, bend = reposts * gain - declines, -reposts * gain * (1 + gain)
+        moves = online[:, None] * design
         loglik = np.sum(xlogy(reposts, -np.expm1(-hazard)) - declines * hazard)
+        hessian = (design.T * (slope * online)) @ design
+        if direct is not None:
+            moves = np.column_stack([offline, moves])
+            hessian = block_diag(np.sum(slope * offline), hessian)
         return (
             float(loglik - np.sum(precision * b**2) / 2),
-            design.T @ slope - precision * b,
-            (design.T * bend) @ design - np.diag(precision * np.ones(number)),
+            moves.T @ slope - precision * b,
+            hessian + (moves.T * bend) @ moves - np.diag(precision * np.ones(number)),
         )
 
     scale = Scale([""] * number, [(-np.inf, np.inf)] * number)
@@ -90,17 +102,19 @@ def terms_of(decisions: pd.DataFrame, data: SpreadData) -> tuple[pd.DataFrame, p
     -------
     terms : DataFrame of float
         ``first`` (exposure), ``contacts`` (logarithm, 0 without), ``direct``, ``alone``
-        (direct, without contacts), the five traits, ``fatalities`` (``log10(1 + number)``),
-        ``civilians``.
+        (direct, without contacts), the five trait levels (those of the profile's code where the
+        record has none), ``fatalities`` (``log10(1 + number)``), ``civilians``.
     types : DataFrame of float
         One indicator per event type, by name.
 
     Raises
     ------
     ArgumentError
-        If a profile is unknown.
+        If an agent's levels and profile are unknown.
     """
-    levels = trait_levels()[profile_indices(decisions)]
+    levels = levels_of(decisions, data)
+    if (unknown := np.isnan(levels).any(axis=1)).any():
+        levels[unknown] = trait_levels()[profile_indices(decisions.iloc[np.flatnonzero(unknown)])]
     events = pd.DataFrame({run: info.event.to_dict() for run, info in data.info.items()}).T
     event = events.loc[decisions["run"]].set_index(decisions.index)
     columns = {
@@ -133,7 +147,7 @@ def coefficients_of(
     -------
     Series of float
     """
-    design, cells = _counted(terms, repost)
+    design, cells, _ = _counted(terms, repost)
     precision = np.r_[0.0, np.full(terms.shape[1], prior_sd**-2)]
     return pd.Series(_peak(design, cells, precision)[0], design.columns)
 
@@ -152,17 +166,17 @@ class Regression:
         Clusters less one; infinite where the covariance is the model's.
     dropped : dict of str to str
         Terms without an estimate, and why.
+    score, information : ndarray of float, shape (decisions,)
+        Derivative of each decision's log-likelihood by the logarithm of its hazard, and the
+        expected square of that; 0 where the terms predict the decision perfectly.
     """
 
     coefficients: pd.Series[float]
     covariance: Floats
     freedom: float
     dropped: dict[str, str]
-
-    def picks(self, terms: Sequence[str]) -> Floats:
-        """Return one row per term that has an estimate, which picks its coefficient."""
-        index = self.coefficients.index
-        return np.eye(len(index))[index.isin(terms)]
+    score: Floats
+    information: Floats
 
 
 def regress(
@@ -189,8 +203,8 @@ def regress(
     ArgumentError
         If the terms predict every decision perfectly.
     """
-    design, cells = _counted(terms, repost, 0 if cluster is None else cluster)
-    dropped = _dependent(design)
+    design, cells, cell = _counted(terms, repost, 0 if cluster is None else cluster)
+    dropped = dependent(design)
     design = design.drop(columns=list(dropped))
     while (separated := _separated(design, cells)).any():
         design, cells = design[~separated], cells[~separated]
@@ -198,9 +212,9 @@ def regress(
             raise ArgumentError(
                 "data", list(terms.columns), "not have terms that predict every decision perfectly"
             )
-        dependent = _dependent(design)
-        dropped |= dict.fromkeys(dependent, _SEPARATED)
-        design = design.drop(columns=list(dependent))
+        infinite = dependent(design)
+        dropped |= dict.fromkeys(infinite, _SEPARATED)
+        design = design.drop(columns=list(infinite))
     (coefficients, hessian), x = _peak(design, cells), design.to_numpy()
     reposts, declines = cells["reposts"].to_numpy(), cells["declines"].to_numpy()
     hazard = np.exp(x @ coefficients)
@@ -214,19 +228,25 @@ def regress(
         number, bread = len(scores), np.linalg.inv(hessian)
         # With the usual correction for a finite number of clusters.
         covariance = bread @ scores.T @ scores @ bread * number / (number - 1)
-    return Regression(pd.Series(coefficients, design.columns), covariance, number - 1, dropped)
+    of_cell = np.zeros((3, cell.max() + 1))
+    of_cell[:, design.index] = change, -hazard, hazard * change
+    of_repost, of_decline, information = of_cell[:, cell]
+    score = np.where(repost, of_repost, of_decline)
+    estimates = pd.Series(coefficients, design.columns)
+    return Regression(estimates, covariance, number - 1, dropped, score, information)
 
 
 def _counted(
     terms: pd.DataFrame, repost: pd.Series[bool], cluster: pd.Series[int] | int = 0
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Count equal decisions; return cells' terms, and their ``reposts, declines, cluster``."""
+) -> tuple[pd.DataFrame, pd.DataFrame, Integers]:
+    """Count equal decisions; return cells' terms, what was counted, and each decision's cell."""
     rows = terms.assign(cluster=cluster)
-    by = list(rows.columns)
-    cells = rows.assign(reposts=repost, declines=~repost).groupby(by).sum().reset_index()
+    groups = rows.assign(reposts=repost, declines=~repost).groupby(list(rows.columns))
+    cells = groups.sum().reset_index()
     design = cells[list(terms.columns)]
     design.insert(0, _INTERCEPT, 1.0)
-    return design, cells[["reposts", "declines", "cluster"]]
+    number = groups.ngroup().to_numpy().astype(np.int64)
+    return design, cells[["reposts", "declines", "cluster"]], number
 
 
 def _peak(
@@ -244,8 +264,18 @@ def _peak(
     return peak, hessian
 
 
-def _dependent(design: pd.DataFrame) -> dict[str, str]:
-    """Return the columns that follow from those before them, and from which."""
+def dependent(design: pd.DataFrame) -> dict[str, str]:
+    """Return the columns that follow from those before them, and from which.
+
+    Parameters
+    ----------
+    design : DataFrame of float
+
+    Returns
+    -------
+    dict of str to str
+        Why a column has no coefficient of its own, by its name.
+    """
     # The triangle of a QR decomposition has the same dependencies, in few rows.
     values = qr(design.drop_duplicates().to_numpy(), mode="r")[0]
     kept: list[int] = []

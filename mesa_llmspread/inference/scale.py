@@ -165,5 +165,7 @@ class Scale:
         >>> Scale(names, [(0, 1)] * 3).in_order(np.array([2.0, 1.0, 0.5])).tolist()
         [1.0, 2.0, -0.5]
         """
-        classes = list(self.names) == ["beta_low", "beta_high", "share_high"]
-        return theta[[1, 0, 2]] * [1, 1, -1] if classes and theta[0] > theta[1] else theta
+        classes = list(self.names[-3:]) == ["beta_low", "beta_high", "share_high"]
+        if not classes or theta[-3] <= theta[-2]:
+            return theta
+        return np.array([*theta[:-3], theta[-2], theta[-3], -theta[-1]])

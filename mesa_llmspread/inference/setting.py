@@ -14,11 +14,24 @@ from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.simulation.rebuild import dealt_profiles
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["simulated_share", "solved_share"]
+__all__ = ["failed_share", "simulated_share", "solved_share"]
+
+
+def failed_share(data: SpreadData, run: int | None = None) -> float:
+    """Return the share of decisions that failed, of one run or all; 0 where none is recorded."""
+    outcomes = data.exposures["outcome"]
+    if run is not None:
+        outcomes = outcomes[data.exposures["run"] == run]
+    return float((outcomes == "failed").mean()) if len(outcomes) else 0.0
 
 
 def solved_share(
-    law: TransmissionLaw, info: RunInfo, steps: int, profiles: Floats | None, **equations: Any
+    law: TransmissionLaw,
+    info: RunInfo,
+    steps: int,
+    profiles: Floats | None,
+    failed_share: float = 0.0,
+    **equations: Any,
 ) -> Floats:
     """Solve a law's equations in the setting of a run.
 
@@ -31,6 +44,8 @@ def solved_share(
     steps : int
     profiles : ndarray of float, shape (32,), or None
         Share of each profile, if the law uses profiles.
+    failed_share : float, default 0
+        As :func:`failed_share` returns it.
     **equations
         ``closure`` and ``time``, as in :func:`~mesa_llmspread.meanfield.solve`.
 
@@ -42,12 +57,14 @@ def solved_share(
     n = info.known("n")
     degrees = {degree: count / n for degree, count in info.known("degrees").items()}
     solved = solve(
-        law.seen_by(info.media_prob),
+        law,
         n=n,
         k=next(iter(degrees)) if len(degrees) == 1 else degrees,
         initial_infected=info.known("initial_infected"),
         steps=steps,
-        feed=info.feed,
+        visibility=info.seen,
+        media_prob=info.media_prob,
+        failed_share=failed_share,
         profile_shares=profiles,
         **equations,
     )
@@ -90,11 +107,13 @@ def simulated_share(
 
     info = data.info[run]
     result = simulate(
-        law.seen_by(info.media_prob),
+        law,
         network,
         initial_infected=info.known("initial_infected"),
         steps=steps,
-        feed=info.feed,
+        visibility=info.seen,
+        media_prob=info.media_prob,
+        failed_share=failed_share(data, run),
         profiles=dealt_profiles(data, run, as_generator(rng)) if law.uses_profile else None,
         rng=rng,
         **options,

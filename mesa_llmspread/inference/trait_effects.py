@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
-from mesa_llmspread._validation import checked_level
+from mesa_llmspread._validation import checked_int, checked_level
 from mesa_llmspread._words import counted, p_number, p_words
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.inference.decisions import decisions_of_both
+from mesa_llmspread.inference.power import smallest_ratio
+from mesa_llmspread.inference.randomisation import ALL, INTERACTION, trait_tests
 from mesa_llmspread.inference.regression import Regression, regress, terms_of
-from mesa_llmspread.inference.scale import Floats
 from mesa_llmspread.profiles import Trait
+from mesa_llmspread.rng import RNGLike, as_seed
 
 __all__ = ["TraitEffects", "trait_effects"]
 
 _TRAITS = tuple(trait.value for trait in Trait)
-_ALL = "all traits"
 
 # Terms before and after those of the event types, and what they are called.
 _BEFORE, _AFTER = ["contacts", "first", "direct", "alone"], ["fatalities", "civilians"]
@@ -44,6 +44,12 @@ _NAMES = {
 _FEWEST_CLUSTERS = 40
 _FEWEST_OF_A_TYPE = 10
 
+# With fewer events than this, of all types or of one, effects are those on these events only.
+_FEWEST_EVENTS = 10
+
+# Power at which the smallest effect is given that a record can show.
+_POWER = 0.8
+
 
 @dataclass(frozen=True)
 class TraitEffects:
@@ -53,17 +59,19 @@ class TraitEffects:
     ----------
     table : DataFrame
         One row per term: ``term, coefficient, stderr, hazard_ratio`` (exp of the coefficient),
-        ``low, high`` (its interval), ``p_value``. A trait's ratio compares high with the mean
-        (one standard deviation, for the 32 binary profiles); its square compares high with low.
+        ``low, high`` (its interval), ``p_value``. A trait's ratio compares agents whose level is
+        one standard deviation apart (high and mean, for the 32 binary profiles); its p-value
+        is that of its test ``"main"``, other terms' are from the regression.
     interactions : DataFrame
         The traits' ratios within each event type: ``trait, event_type, hazard_ratio, low,
         high, p_value``. Empty where all news is of one type.
     tests : DataFrame
-        ``trait, test, df, statistic`` (F), ``p_value, p_holm``. The test ``"main"`` asks
-        whether the trait has an effect that is the same for all news, ``"interaction"``
-        whether its effect differs between event types, ``"joint"`` whether it has an effect
-        on news of any type (both at once). The rows ``"all traits"`` test the five together;
-        ``p_holm`` allows for testing five traits. NaN where there is no test.
+        One row per randomisation test: ``trait, test, event_type, df, statistic`` (about
+        chi-squared with ``df`` degrees of freedom), ``p_value, p_holm``. The test ``"main"``
+        asks whether the trait has an effect over all news, ``"by type"`` whether it has one
+        on news of this type, ``"interaction"`` whether its effect differs between types. The
+        rows ``"all traits"`` test the five together; ``p_holm`` allows for all tests of the
+        table (Holm 1979). NaN where there is no test.
     dropped : dict of str to str
         Terms without an estimate, and why.
     covariance : str
@@ -72,6 +80,11 @@ class TraitEffects:
         How many were used.
     level : float
         Coverage of the intervals.
+    smallest_ratio : float
+        The smallest hazard ratio per standard deviation of a trait that these reposts show with
+        a power of 0.8, after the allowance for all tests.
+    warnings : tuple of str
+        What limits the claims.
     verdict : str
         What the tables show, in a sentence.
     """
@@ -84,7 +97,15 @@ class TraitEffects:
     decisions: int
     runs: int
     level: float
+    smallest_ratio: float
+    warnings: tuple[str, ...]
     verdict: str
+
+    @property
+    def claimed(self) -> list[str]:
+        """Traits of which some test rejects, allowing for all tests."""
+        found = self.tests.loc[self.tests["p_holm"] < 1 - self.level, "trait"]
+        return [trait for trait in _TRAITS if trait in set(found)]
 
     def summary(self) -> str:
         """Return the verdict, the tables and what was left out, as text."""
@@ -92,6 +113,9 @@ class TraitEffects:
             self.verdict,
             f"{counted(self.decisions, 'decision')} in {counted(self.runs, 'run')}; "
             f"standard errors {self.covariance}; intervals of {self.level:.0%}.",
+            f"Smallest effect that these reposts can show with a power of {_POWER:g}: a hazard "
+            f"ratio of {self.smallest_ratio:.2f} per standard deviation.",
+            *self.warnings,
             "",
             _written(self.table),
             "",
@@ -101,15 +125,18 @@ class TraitEffects:
         return "\n".join(lines)
 
 
-def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
+def trait_effects(
+    data: SpreadData, *, level: float = 0.95, permutations: int = 1999, rng: RNGLike = 0
+) -> TraitEffects:
     """Estimate which traits move the probability of a repost.
 
     A complementary log-log regression, ``p = 1 - exp(-exp(x b))``, of every decision on the
-    five traits (-1 low, +1 high, as profile codes have them), the logarithm of the posts in
-    view (a coefficient of 1 means that every neighbour acts on its own), first or repeated
-    exposure, seeing the event itself, and the event: its type, people killed (``log10(1 +
+    five trait levels (numbers; -1 low, +1 high for the binary profiles), the logarithm of the
+    posts in view (a coefficient of 1 means that every neighbour acts on its own), first or
+    repeated exposure, seeing the event itself, and the event: its type, people killed (``log10(1 +
     fatalities)``), civilians as the target. A second regression gives every trait a
-    coefficient for each event type.
+    coefficient for each event type. Whether a trait has an effect at all is tested by permuting
+    profiles among the agents of each run.
 
     Parameters
     ----------
@@ -117,6 +144,10 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
         One run or several.
     level : float, default 0.95
         Coverage of the intervals, and the confidence that the verdict asks for.
+    permutations : int, default 1999
+        How many; the smallest p-value is 1 / (permutations + 1).
+    rng : int, numpy.random.Generator or None, default 0
+        Randomness of the permutations.
 
     Returns
     -------
@@ -130,15 +161,19 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
 
     Notes
     -----
+    *Tests.* The statistic is the score of the regression without what is tested (the other
+    traits stay), and profiles are permuted among the agents of a run that decided. Where
+    personality has no effect all permutations are equally likely, whatever the law, the
+    differences between runs and agents, and the failures: the test of all traits is exact, and
+    those of one trait are nearly so where others have an effect (Freedman & Lane 1983,
+    doi:10.1080/07350015.1983.10509354).
+
     *Standard errors.* They are robust to dependence within runs where there are at least 40
     runs, and 10 about each event type (40 about each, for the coefficients by event type);
     else to dependence within agents, who decide again and again and differ in more than
-    their traits, where there are as many agents; else they trust the model. Tests are F
-    tests with the number of clusters as Hotelling's T-squared has it. Errors that are not
+    their traits, where there are as many agents; else they trust the model. Errors that are not
     robust to runs make the terms of the events, which compare runs, look surer than they
     are; those of the traits, which compare agents within runs, are not touched by that.
-    In simulations from this regression, 95 % intervals of the traits covered 92 % of the time
-    with one run of 200 agents, and 95 % with five.
 
     *Perfect separation.* Where some combination of terms goes with always reposting, or
     never, its maximum-likelihood estimate is infinite. Those decisions are left out together
@@ -158,12 +193,13 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
     True
     """
     checked_level(level)
+    permutations = checked_int("permutations", permutations, 1)
     decisions = decisions_of_both(data)
     (terms, types), repost = terms_of(decisions, data), decisions["repost"]
     # The type with the most reposts is the reference: it cannot be perfectly separated.
     reference = types.mul(repost, axis=0).sum().idxmax()
-    others = types.drop(columns=reference).add_suffix(f" (vs. {reference})")
-    common = terms[_BEFORE].join(others).join(terms[_AFTER]).rename(columns=_NAMES)
+    contrasts = types.drop(columns=reference).add_suffix(f" (vs. {reference})")
+    common = terms[_BEFORE].join(contrasts).join(terms[_AFTER]).rename(columns=_NAMES)
     kind = types.idxmax(axis=1)
 
     def regressed(levels: pd.DataFrame, fewest_of_a_type: int) -> tuple[Regression, str]:
@@ -173,26 +209,44 @@ def trait_effects(data: SpreadData, *, level: float = 0.95) -> TraitEffects:
 
     levels = terms[list(_TRAITS)]
     main, covariance = regressed(levels, _FEWEST_OF_A_TYPE)
-    full, by_type, dropped = main, {trait: [trait] for trait in _TRAITS}, dict(main.dropped)
+    full, dropped = main, dict(main.dropped)
     if types.shape[1] > 1:
-        by_type = {trait: [f"{trait}: {name}" for name in types] for trait in _TRAITS}
         products = {
             f"{trait}: {name}": levels[trait] * types[name] for trait in _TRAITS for name in types
         }
         full, of_full = regressed(pd.DataFrame(products), _FEWEST_CLUSTERS)
         if of_full != covariance:
             covariance += f", and those by event type {of_full}"
-        of_known = [term for trait in _TRAITS if trait not in dropped for term in by_type[trait]]
-        dropped |= {term: full.dropped[term] for term in of_known if term in full.dropped}
+        dropped |= {
+            term: why
+            for term, why in full.dropped.items()
+            if term in products and term.split(":")[0] not in main.dropped
+        }
+    nulls = {INTERACTION: main}
+    for name in (*_TRAITS, ALL):
+        others = [trait for trait in _TRAITS if name not in (trait, ALL)]
+        nulls[name] = regress(common.join(levels[others]), repost, None)
+    tests = trait_tests(decisions, levels, kind, nulls, permutations, as_seed(rng))
     ratios = _ratios(main, level)
     order = [term for term in [*_TRAITS, *common] if term in ratios.index]
     table = ratios.loc[order].reset_index(names="term")
-    tests = _tests(main, full, by_type)
-    verdict = _verdict(table, tests, main.dropped, level)
-    interactions = _interactions(full, by_type, level)
-    number = decisions["run"].nunique()
+    of_main = tests[tests["test"] == "main"].set_index("trait")["p_value"]
+    table["p_value"] = (
+        table["term"].map(of_main).where(table["term"].isin(_TRAITS), table["p_value"])
+    )
+    alpha = (1 - level) / max(1, tests["p_value"].count())
     return TraitEffects(
-        table, interactions, tests, dropped, covariance, len(decisions), number, level, verdict
+        table,
+        _interactions(full, tests, level),
+        tests,
+        dropped,
+        covariance,
+        len(decisions),
+        decisions["run"].nunique(),
+        level,
+        smallest_ratio(repost.sum(), alpha=alpha, power=_POWER),
+        _warnings(decisions, kind),
+        _verdict(table, tests, main.dropped, level),
     )
 
 
@@ -228,82 +282,62 @@ def _ratios(regression: Regression, level: float) -> pd.DataFrame:
     return pd.DataFrame(columns | {"p_value": p_value}).drop(index="intercept")
 
 
-def _interactions(full: Regression, by_type: Mapping[str, list[str]], level: float) -> pd.DataFrame:
+def _interactions(full: Regression, tests: pd.DataFrame, level: float) -> pd.DataFrame:
     """List the ratio of every trait within every event type."""
-    columns = ["hazard_ratio", "low", "high", "p_value"]
-    ratios = _ratios(full, level)[columns]
-    rows = [
-        {"trait": trait, "event_type": term.removeprefix(f"{trait}: "), **ratios.loc[term]}
-        for trait, terms in by_type.items()
-        for term in terms
-        if term != trait and term in ratios.index
-    ]
-    return pd.DataFrame(rows, columns=["trait", "event_type", *columns])
+    columns = ["hazard_ratio", "low", "high"]
+    within = tests[(tests["test"] == "by type") & (tests["trait"] != ALL)]
+    ratios = _ratios(full, level)[columns].reset_index(names="term")
+    rows = within.assign(term=within["trait"] + ": " + within["event_type"]).merge(
+        ratios, on="term"
+    )
+    return rows[["trait", "event_type", *columns, "p_value"]]
 
 
-def _tests(main: Regression, full: Regression, by_type: Mapping[str, list[str]]) -> pd.DataFrame:
-    """Test every trait, and all five together."""
-    rows: list[dict[str, Any]] = []
-    groups = {trait: [trait] for trait in _TRAITS} | {_ALL: list(_TRAITS)}
-    for trait, members in groups.items():
-        picks = [full.picks(by_type[member]) for member in members]
-        tests = {"main": (main, main.picks(members))}
-        if full is not main:
-            tests["interaction"] = full, np.vstack([np.diff(pick, axis=0) for pick in picks])
-        tests["joint"] = full, np.vstack(picks)
-        rows += [{"trait": trait, "test": test, **_wald(*how)} for test, how in tests.items()]
-    table = pd.DataFrame(rows)
-    each = table[(table["trait"] != _ALL) & table["p_value"].notna()]
-    table["p_holm"] = each.groupby("test")["p_value"].transform(_holm)
-    return table
-
-
-def _holm(p_values: pd.Series[float]) -> pd.Series[float]:
-    """Return p-values that allow for testing several (Holm 1979)."""
-    ascending = p_values.sort_values()
-    adjusted = (ascending * np.arange(len(ascending), 0, -1)).cummax().clip(upper=1.0)
-    return adjusted.reindex(p_values.index)
-
-
-def _wald(regression: Regression, restrictions: Floats) -> dict[str, float]:
-    """Test that linear combinations of coefficients are all zero, as Hotelling's T-squared."""
-    df = len(restrictions)
-    freedom = regression.freedom - df + 1
-    spread = restrictions @ regression.covariance @ restrictions.T
-    if df == 0 or freedom < 1 or np.linalg.matrix_rank(spread, hermitian=True) < df:
-        return {"df": df, "statistic": np.nan, "p_value": np.nan}
-    difference = restrictions @ regression.coefficients.to_numpy()
-    shrink = 1.0 if np.isinf(freedom) else freedom / regression.freedom
-    statistic = float(difference @ np.linalg.solve(spread, difference)) * shrink / df
-    p_value = float(f_distribution.sf(statistic, df, freedom))
-    return {"df": df, "statistic": statistic, "p_value": p_value}
+def _warnings(decisions: pd.DataFrame, kind: pd.Series[Any]) -> tuple[str, ...]:
+    """Return what limits the claims: effects on few events need not be those on others."""
+    event = decisions["event"]
+    events, fewest = event.nunique(), int(event.groupby(kind).nunique().min())
+    notes = []
+    if events < _FEWEST_EVENTS:
+        notes.append(
+            f"The news is about {counted(events, 'event')}: that an effect holds for other events "
+            f"takes {_FEWEST_EVENTS} or more."
+        )
+    if kind.nunique() > 1 and fewest < _FEWEST_EVENTS:
+        notes.append(
+            f"An event type is seen in {counted(fewest, 'event')} at the fewest: a difference "
+            f"between types may be one between events; {_FEWEST_EVENTS} or more per type tell."
+        )
+    return tuple(notes)
 
 
 def _verdict(
     table: pd.DataFrame, tests: pd.DataFrame, dropped: Mapping[str, str], level: float
 ) -> str:
     """Return which traits matter, in a sentence."""
-    found = tests.assign(claimed=tests["p_holm"] < 1 - level).groupby("test")
-    joint = found.get_group("joint")
-    overall, each = float(joint["p_value"].iloc[-1]), joint[joint["p_holm"].notna()]
+    overall = float(tests.query("test == 'main'").set_index("trait")["p_value"][ALL])
     p = "not tested" if np.isnan(overall) else p_words(overall)
-    moving = table[table["term"].isin(each.loc[each["claimed"], "trait"])]
-    ratios = [
-        f"{row['term']} x{row['hazard_ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-        for row in moving.to_dict("records")
-    ]
-    parts = [f"No trait is found to move the hazard of a repost ({p} for all together)"]
+    each = tests[tests["trait"] != ALL]
+    claimed = each[each["p_holm"] < 1 - level]
+    found = {test: list(part["trait"].unique()) for test, part in claimed.groupby("test")}
+    moving, differing = found.get("main", []), found.get("interaction", [])
+    tested = [trait for trait in _TRAITS if (each.dropna()["trait"] == trait).any()]
+    within = claimed[(claimed["test"] == "by type") & ~claimed["trait"].isin(moving)]
     lists = {
-        "no estimate for": [f"{trait} ({dropped[trait]})" for trait in _TRAITS if trait in dropped]
+        "a standard deviation more of": [
+            f"{row['term']} x{row['hazard_ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+            for row in table[table["term"].isin(moving)].to_dict("records")
+        ],
+        "found for some event types only:": [
+            f"{trait} ({', '.join(part['event_type'])})" for trait, part in within.groupby("trait")
+        ],
+        "the effect differs by event type for": differing,
+        "no effect found of": [t for t in tested if t not in set(claimed["trait"])],
+        "no estimate for": [f"{trait} ({dropped[trait]})" for trait in _TRAITS if trait in dropped],
     }
-    if "interaction" in found.groups:
-        differing = found.get_group("interaction").query("claimed")["trait"]
-        lists = {"the effect differs by event type for": list(differing)} | lists
-    if ratios:
-        parts = [f"Traits move the hazard of a repost ({p} for all together)"]
-        lists = {
-            "a standard deviation more of": ratios,
-            "no effect found of": list(each.loc[~each["claimed"], "trait"]),
-        } | lists
-    parts += [f"{what} {', '.join(which)}" for what, which in lists.items() if which]
+    first = f"Traits move the hazard of a repost ({p} for all together)"
+    if claimed.empty:
+        first = f"No trait is found to move the hazard of a repost ({p} for all together)"
+        del lists["no effect found of"]
+    parts = [first] + [f"{what} {', '.join(which)}" for what, which in lists.items() if which]
     return "; ".join(parts) + "."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mesa_llmspread.meanfield.closure import Closure, register_closure
+from mesa_llmspread.meanfield.message_passing import node_risk
 from mesa_llmspread.meanfield.solve import ClosureWarning, solve
 
-__all__ = ["Closure", "ClosureWarning", "register_closure", "solve"]
+__all__ = ["Closure", "ClosureWarning", "node_risk", "register_closure", "solve"]

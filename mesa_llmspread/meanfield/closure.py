@@ -12,7 +12,7 @@ from typing import Any, Literal
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.meanfield.equations import Degrees, Laws, System
 from mesa_llmspread.plugins import find_part
-from mesa_llmspread.transmission import TransmissionLaw
+from mesa_llmspread.transmission import TransmissionLaw, Visibility
 
 __all__ = ["Closure", "Time", "as_closure", "register_closure"]
 
@@ -42,17 +42,19 @@ class Closure:
     name: str = "closure"
 
     def supports(
-        self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
+        self, law: TransmissionLaw, time: str, visibility: Visibility, network: Degrees
     ) -> str | None:
-        """Return why there are no equations; by default there are, for every law.
+        """Return why there are no equations.
+
+        By default there are, for every law, where posts stay in view for good or for one step.
 
         Parameters
         ----------
         law : TransmissionLaw
             The law of one class of agents.
         time : {"discrete", "continuous"}
-        visibility : {"persistent", "new"}
-            Whether posts stay visible, or are seen in one step only.
+        visibility : Visibility
+            How long posts stay in view, and what they weigh.
         network : Degrees
             The degree distribution.
 
@@ -61,9 +63,19 @@ class Closure:
         None or str
             None if there are; else what to do instead, after "must": "be 'discrete' ...".
         """
+        if visibility.feed is None:
+            return f"be 'master' for {visibility}: this one has no equations for it"
         return None
 
-    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
+    def discrete(
+        self,
+        laws: Laws,
+        network: Degrees,
+        infected: float,
+        visibility: Visibility,
+        media_prob: float | None = None,
+        failed_share: float = 0.0,
+    ) -> System:
         """Return the one-step map.
 
         Parameters
@@ -74,7 +86,13 @@ class Closure:
             The degree distribution.
         infected : float
             Share of agents infected at step 0.
-        visibility : {"persistent", "new"}
+        visibility : Visibility
+        media_prob : float, optional
+            Probability per step that an agent sees the event itself; if not given, 1 for laws
+            with an offline part, else 0. A closure without this argument, or the next, is not
+            asked for what they stand for.
+        failed_share : float, default 0
+            Share of decisions that fail.
 
         Returns
         -------
@@ -82,12 +100,14 @@ class Closure:
         """
         raise NotImplementedError(f"{self.name} has no equations in discrete time")
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
+    def continuous(
+        self, laws: Laws, network: Degrees, infected: float, media_prob: float | None = None
+    ) -> System:
         """Return the differential equations; posts stay visible.
 
         Parameters
         ----------
-        laws, network, infected
+        laws, network, infected, media_prob
             As for :meth:`discrete`.
 
         Returns

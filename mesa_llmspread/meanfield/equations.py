@@ -121,7 +121,7 @@ class Kernel(NamedTuple):
     table: Floats
 
 
-def contact_chances(laws: Laws) -> Floats | None:
+def contact_chances(laws: Laws, media_prob: float | None = None) -> Floats | None:
     """Return the chances of laws whose contacts act independently.
 
     They post with ``p = 1 - (1 - alpha) * (1 - beta)**m``.
@@ -130,6 +130,8 @@ def contact_chances(laws: Laws) -> Floats | None:
     ----------
     laws : sequence of (float, TransmissionLaw)
         Share and law of each class.
+    media_prob : float, optional
+        Probability per step that an agent sees the event itself; 1 if not given.
 
     Returns
     -------
@@ -141,18 +143,21 @@ def contact_chances(laws: Laws) -> Floats | None:
     for share, law in laws:
         if not law.independent_contacts or law.memory != "none":
             return None
-        alpha = float(law.evaluate(0, direct=True)) if law.offline else 0.0
-        rows.append((share, alpha, float(law.evaluate(1))))
+        rows.append((share, law.alpha * _direct(law, media_prob), float(law.evaluate(1))))
     return np.array(rows).T
 
 
 def decision_kernel(
-    laws: Laws, contacts: npt.NDArray[Any], cumulative: npt.NDArray[Any] | None = None
+    laws: Laws,
+    contacts: npt.NDArray[Any],
+    cumulative: npt.NDArray[Any] | None = None,
+    media_prob: float | None = None,
+    failed_share: float = 0.0,
 ) -> Kernel:
     """Return the table of a step's decisions: discrete time.
 
-    ``K[a, b] = 1 - p`` for the type ``b`` that an agent of type ``a`` is after the step.
-    The event itself is in the news at every step, so an offline chance always acts.
+    ``K[a, b] = 1 - p`` for the type ``b`` that an agent of type ``a`` is after the step. A
+    decision that fails leaves the agent as it is.
 
     Parameters
     ----------
@@ -162,6 +167,11 @@ def decision_kernel(
         Visible posting neighbours, m.
     cumulative : ndarray of int, the same shape, optional
         Neighbours who have posted so far; ``contacts`` if not given.
+    media_prob : float, optional
+        Probability per step that an agent sees the event itself, which is an occasion too for
+        laws with memory of them; 1 for laws with an offline part, else 0, if not given.
+    failed_share : float, default 0
+        Share of decisions that fail.
 
     Returns
     -------
@@ -176,22 +186,21 @@ def decision_kernel(
     """
 
     def block(law: TransmissionLaw) -> Floats:
-        first = 1.0 - law.evaluate(contacts, 1, law.offline, cumulative=cumulative)
+        direct = _direct(law, media_prob)
+        spared = 1.0 - law.alpha * direct
+        first = spared * (1.0 - law.evaluate(contacts, 1, cumulative=cumulative))
         if law.memory != "first_repeat":
             return np.array([[first]])
-        again = 1.0 - law.evaluate(contacts, 2, law.offline, cumulative=cumulative)
-        exposed = contacts > 0
-        return np.array(
-            [
-                [np.where(exposed, 0.0, first), np.where(exposed, first, 0.0)],
-                [np.zeros_like(again), again],
-            ]
-        )
+        again = spared * (1.0 - law.evaluate(contacts, 2, cumulative=cumulative))
+        unexposed = np.where(contacts > 0, 0.0, 1.0 - direct)
+        return np.array([[unexposed, first - unexposed], [np.zeros_like(again), again]])
 
-    return _assemble([(share, block(law)) for share, law in laws])
+    start, table = _assemble([(share, block(law)) for share, law in laws])
+    same = np.eye(len(start)).reshape(table.shape[:2] + (1,) * contacts.ndim)
+    return Kernel(start, failed_share * same + (1.0 - failed_share) * table)
 
 
-def rate_kernel(laws: Laws, contacts: npt.NDArray[Any]) -> Kernel:
+def rate_kernel(laws: Laws, contacts: npt.NDArray[Any], media_prob: float | None = None) -> Kernel:
     """Return the table of rates per step: continuous time.
 
     A law is carried over by its hazard: with the contacts held fixed for one step, the
@@ -212,6 +221,8 @@ def rate_kernel(laws: Laws, contacts: npt.NDArray[Any]) -> Kernel:
         Share and law of each class; a probability of one has no finite rate.
     contacts : ndarray of int, any shape
         Infected neighbours, m.
+    media_prob : float, optional
+        Probability per step that an agent sees the event itself; 1 if not given.
 
     Returns
     -------
@@ -232,15 +243,20 @@ def rate_kernel(laws: Laws, contacts: npt.NDArray[Any]) -> Kernel:
             first, again = law.evaluate(1, exposure_count=[1, 2])
             nothing = np.zeros_like(m)
             return np.array([[-m, (1.0 - first) * m], [nothing, -again * m]])
-        if (chances := contact_chances([(1.0, law)])) is not None:
+        rate = probability_to_rate(law.alpha * _direct(law, media_prob))
+        if law.independent_contacts:
             # Not through the probability, which rounds to one for many contacts.
-            (offline,), (online,) = probability_to_rate(chances[1:])
-            rate = offline + online * m
+            rate = rate + probability_to_rate(law.evaluate(1)) * m
         else:
-            rate = probability_to_rate(law.evaluate(contacts, direct=law.offline))
+            rate = rate + probability_to_rate(law.evaluate(contacts))
         return np.array([[-rate]])
 
     return _assemble([(share, block(law)) for share, law in laws])
+
+
+def _direct(law: TransmissionLaw, media_prob: float | None) -> float:
+    """Return the probability per step that an agent sees the event itself."""
+    return float(law.offline) if media_prob is None else media_prob
 
 
 def _assemble(blocks: Sequence[tuple[float, Floats]]) -> Kernel:

@@ -25,14 +25,17 @@ go with those of the neighbours, are beyond them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from mesa_llmspread.meanfield.ageing import ageing_map
 from mesa_llmspread.meanfield.closure import Closure
 from mesa_llmspread.meanfield.equations import (
     Degrees,
     Floats,
+    Kernel,
     Laws,
     System,
     binomial,
@@ -40,7 +43,7 @@ from mesa_llmspread.meanfield.equations import (
     decision_kernel,
     rate_kernel,
 )
-from mesa_llmspread.transmission import probability_to_rate
+from mesa_llmspread.transmission import TransmissionLaw, Visibility, probability_to_rate
 
 __all__ = ["Master", "cavity_map", "cavity_ode", "edge_map", "edge_ode"]
 
@@ -50,17 +53,46 @@ class Master(Closure):
 
     name = "master"
 
-    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
-        """Return :func:`edge_map` where contacts act independently, else :func:`cavity_map`."""
-        if (chances := contact_chances(laws)) is not None:
-            return edge_map(chances, network, infected, feed=visibility)
-        return cavity_map(laws, network, infected, feed=visibility)
+    def supports(
+        self, law: TransmissionLaw, time: str, visibility: Visibility, network: Degrees
+    ) -> str | None:
+        """Refuse what only a simulation can follow; see :meth:`Closure.supports`."""
+        if visibility.feed is not None or law.independent_contacts:
+            return None
+        return (
+            f"be left out for {law} with {visibility}: where contacts act together the equations "
+            "would need the age of every post in view; simulate() follows them"
+        )
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
+    def discrete(
+        self,
+        laws: Laws,
+        network: Degrees,
+        infected: float,
+        visibility: Visibility,
+        media_prob: float | None = None,
+        failed_share: float = 0.0,
+    ) -> System:
+        """Return :func:`edge_map` where contacts act independently, else :func:`cavity_map`.
+
+        A decision that fails takes all contacts of its step with it, so that they do not act
+        independently. Where posts age, or stay in view for some steps, the equations are those
+        of :mod:`~mesa_llmspread.meanfield.ageing`.
+        """
+        if (feed := visibility.feed) is None:
+            return ageing_map(laws, network, infected, visibility, media_prob)
+        if not failed_share and (chances := contact_chances(laws, media_prob)) is not None:
+            return edge_map(chances, network, infected, feed=feed)
+        tabulate = partial(decision_kernel, media_prob=media_prob, failed_share=failed_share)
+        return cavity_map(laws, network, infected, feed=feed, tabulate=tabulate)
+
+    def continuous(
+        self, laws: Laws, network: Degrees, infected: float, media_prob: float | None = None
+    ) -> System:
         """Return :func:`edge_ode` where contacts act independently, else :func:`cavity_ode`."""
-        if (chances := contact_chances(laws)) is not None:
+        if (chances := contact_chances(laws, media_prob)) is not None:
             return edge_ode(chances, network, infected)
-        return cavity_ode(laws, network, infected)
+        return cavity_ode(laws, network, infected, partial(rate_kernel, media_prob=media_prob))
 
 
 def edge_map(chances: Floats, degrees: Degrees, infected: float, *, feed: str) -> System:
@@ -160,7 +192,14 @@ def _edge_system(
     return System(np.ones((2, len(weight))), move, susceptible)
 
 
-def cavity_map(laws: Laws, degrees: Degrees, infected: float, *, feed: str) -> System:
+def cavity_map(
+    laws: Laws,
+    degrees: Degrees,
+    infected: float,
+    *,
+    feed: str,
+    tabulate: Callable[..., Kernel] = decision_kernel,
+) -> System:
     r"""Return the cavity equations in discrete time.
 
     Let ``U_n[a, i]`` be the chance that an agent with ``n`` neighbours that did not start
@@ -186,6 +225,8 @@ def cavity_map(laws: Laws, degrees: Degrees, infected: float, *, feed: str) -> S
         Share and law of each class.
     degrees, infected, feed
         As for :func:`edge_map`.
+    tabulate : callable, default decision_kernel
+        Returns the kernel of laws, by contacts and cumulative contacts.
 
     Returns
     -------
@@ -196,7 +237,7 @@ def cavity_map(laws: Laws, degrees: Degrees, infected: float, *, feed: str) -> S
     i = np.arange(sizes[-1] + 1)
     now, before = np.broadcast_arrays(i, i[:, None])
     contacts = now if feed == "persistent" else np.maximum(now - before, 0)
-    kernel = decision_kernel(laws, contacts, now)
+    kernel = tabulate(laws, contacts, now)
     # By the neighbours still susceptible (before, after) one table serves every n.
     spared = binomial(before, now)
 
@@ -219,7 +260,9 @@ def cavity_map(laws: Laws, degrees: Degrees, infected: float, *, feed: str) -> S
     return System((unreached, infected), move, susceptible)
 
 
-def cavity_ode(laws: Laws, degrees: Degrees, infected: float) -> System:
+def cavity_ode(
+    laws: Laws, degrees: Degrees, infected: float, tabulate: Callable[..., Kernel] = rate_kernel
+) -> System:
     r"""Return the cavity equations in continuous time.
 
     With ``U_n[a, i]`` as in :func:`cavity_map`,
@@ -234,6 +277,8 @@ def cavity_ode(laws: Laws, degrees: Degrees, infected: float) -> System:
     ----------
     laws, degrees, infected
         As for :func:`cavity_map`.
+    tabulate : callable, default rate_kernel
+        Returns the kernel of laws, by contacts.
 
     Returns
     -------
@@ -242,7 +287,7 @@ def cavity_ode(laws: Laws, degrees: Degrees, infected: float) -> System:
     """
     sizes, at_agents, at_edges = _cavities(degrees)
     i = np.arange(sizes[-1] + 1)
-    kernel = rate_kernel(laws, i)
+    kernel = tabulate(laws, i)
     fastest = -kernel.table.sum(1).min()
     not_infected = np.maximum(sizes[:, None] - i, 0)[:, None]
 

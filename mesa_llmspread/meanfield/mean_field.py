@@ -16,6 +16,7 @@ doi:10.1287/mnsc.15.5.215), ``x' = (1 - x) (a + l k x)``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from mesa_llmspread.meanfield.equations import (
     decision_kernel,
     rate_kernel,
 )
-from mesa_llmspread.transmission import TransmissionLaw
+from mesa_llmspread.transmission import TransmissionLaw, Visibility
 
 __all__ = ["MeanField"]
 
@@ -41,17 +42,25 @@ class MeanField(Closure):
     name = "mean_field"
 
     def supports(
-        self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
+        self, law: TransmissionLaw, time: str, visibility: Visibility, network: Degrees
     ) -> str | None:
         """Refuse laws that count past neighbours; see :meth:`Closure.supports`."""
-        if law.memory == "cumulative" and visibility == "new":
+        if law.memory == "cumulative" and visibility.feed == "new":
             return (
                 f"be 'master' for {law} of new posts: neighbours drawn again at every step have "
                 "no past to count"
             )
-        return None
+        return super().supports(law, time, visibility, network)
 
-    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
+    def discrete(
+        self,
+        laws: Laws,
+        network: Degrees,
+        infected: float,
+        visibility: Visibility,
+        media_prob: float | None = None,
+        failed_share: float = 0.0,
+    ) -> System:
         r"""Return the one-step map; see :meth:`Closure.discrete`.
 
         With ``S[d, a]`` the share of the agents of degree ``d`` that are susceptible of type
@@ -62,17 +71,20 @@ class MeanField(Closure):
         A neighbour shows if it is infected, or, where only new posts are seen, if it became so
         in the last step (the starters in the first). The state is ``S``, and ``y``.
         """
-        start, mix = _mix(laws, network, infected, decision_kernel)
+        tabulate = partial(decision_kernel, media_prob=media_prob, failed_share=failed_share)
+        start, mix = _mix(laws, network, infected, tabulate)
 
         def move(state: tuple[Floats, float]) -> tuple[Floats, float]:
             before, visible = state
             after = mix(before, visible)
-            reached = _at_edges(network, before) if visibility == "new" else 1.0
+            reached = _at_edges(network, before) if visibility.feed == "new" else 1.0
             return after, reached - _at_edges(network, after)
 
         return System((start, infected), move, lambda state: float(network.share @ state[0].sum(1)))
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
+    def continuous(
+        self, laws: Laws, network: Degrees, infected: float, media_prob: float | None = None
+    ) -> System:
         r"""Return the differential equations; see :meth:`Closure.continuous`.
 
         With ``S[d, a]`` as in :meth:`discrete`, which is the state,
@@ -80,7 +92,8 @@ class MeanField(Closure):
         .. math:: \dot S_{db} = \sum_a S_{da} \sum_m \mathrm{Bin}(m; d, y)\, K_{ab}(m),
             \qquad y = 1 - \sum_d \frac{d\, p_d}{\langle k \rangle} \sum_a S_{da}.
         """
-        start, mix = _mix(laws, network, infected, rate_kernel)
+        tabulate = partial(rate_kernel, media_prob=media_prob)
+        start, mix = _mix(laws, network, infected, tabulate)
 
         def move(susceptible: Floats) -> Floats:
             return mix(susceptible, 1.0 - _at_edges(network, susceptible))

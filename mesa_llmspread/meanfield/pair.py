@@ -25,6 +25,7 @@ unexposed agents is less than that of the average ``q``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -39,7 +40,7 @@ from mesa_llmspread.meanfield.equations import (
     decision_kernel,
     rate_kernel,
 )
-from mesa_llmspread.transmission import TransmissionLaw
+from mesa_llmspread.transmission import TransmissionLaw, Visibility
 
 __all__ = ["Pair"]
 
@@ -50,16 +51,24 @@ class Pair(Closure):
     name = "pair"
 
     def supports(
-        self, law: TransmissionLaw, time: str, visibility: str, network: Degrees
+        self, law: TransmissionLaw, time: str, visibility: Visibility, network: Degrees
     ) -> str | None:
         """Refuse new posts and degrees that differ; see :meth:`Closure.supports`."""
-        if visibility == "new":
+        if visibility.feed == "new":
             return "be 'master' for feed='new': this one does not tell new posts from old"
         if len(network.values) > 1:
             return "be 'master' for a degree distribution: this one takes one k for all agents"
-        return None
+        return super().supports(law, time, visibility, network)
 
-    def discrete(self, laws: Laws, network: Degrees, infected: float, visibility: str) -> System:
+    def discrete(
+        self,
+        laws: Laws,
+        network: Degrees,
+        infected: float,
+        visibility: Visibility,
+        media_prob: float | None = None,
+        failed_share: float = 0.0,
+    ) -> System:
         r"""Return the one-step map; see :meth:`Closure.discrete`.
 
         The two ends of an edge decide independently, given their types, so with the averages
@@ -71,9 +80,12 @@ class Pair(Closure):
         def change(edges: Floats, at_edge: Floats) -> Floats:
             return np.asarray(at_edge.T @ edges @ at_edge)
 
-        return _pairs(decision_kernel, laws, network, infected, change)
+        tabulate = partial(decision_kernel, media_prob=media_prob, failed_share=failed_share)
+        return _pairs(tabulate, laws, network, infected, change)
 
-    def continuous(self, laws: Laws, network: Degrees, infected: float) -> System:
+    def continuous(
+        self, laws: Laws, network: Degrees, infected: float, media_prob: float | None = None
+    ) -> System:
         r"""Return the differential equations; see :meth:`Closure.continuous`.
 
         .. math:: \dot S = S M^{(k)}, \qquad \dot X = M^{(k-1)\top} X + X M^{(k-1)}.
@@ -83,7 +95,7 @@ class Pair(Closure):
             flow = edges @ at_edge
             return np.asarray(flow + flow.T)
 
-        return _pairs(rate_kernel, laws, network, infected, change)
+        return _pairs(partial(rate_kernel, media_prob=media_prob), laws, network, infected, change)
 
     def warning(self, law: TransmissionLaw) -> str | None:
         """Warn of laws with memory; see :meth:`Closure.warning`."""

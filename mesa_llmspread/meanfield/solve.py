@@ -5,6 +5,7 @@ Read the arguments, choose the equations, run them.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
@@ -18,6 +19,7 @@ from mesa_llmspread._validation import (
     check_contacts,
     check_name,
     checked_int,
+    checked_probability,
     checked_shares,
     checked_starters,
 )
@@ -30,8 +32,17 @@ from mesa_llmspread.meanfield.closure import Closure, Time, as_closure, register
 from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System
 from mesa_llmspread.meanfield.master import Master
 from mesa_llmspread.meanfield.mean_field import MeanField
+from mesa_llmspread.meanfield.on_network import simulated_curve
 from mesa_llmspread.meanfield.pair import Pair
-from mesa_llmspread.transmission import TransmissionLaw, check_memory
+from mesa_llmspread.networks import as_network
+from mesa_llmspread.rng import RNGLike
+from mesa_llmspread.transmission import (
+    TransmissionLaw,
+    Visibility,
+    as_visibility,
+    check_ages,
+    check_memory,
+)
 
 __all__ = [
     "ClosureWarning",
@@ -57,14 +68,19 @@ class ClosureWarning(UserWarning):
 def solve(
     law: TransmissionLaw,
     *,
-    n: int,
-    k: DegreesLike,
+    n: int | None = None,
+    k: DegreesLike | None = None,
     initial_infected: int,
     steps: int,
     closure: str | Closure = "master",
     time: Time = "discrete",
     feed: Feed = "persistent",
+    visibility: Visibility | str | None = None,
+    media_prob: float | None = None,
+    failed_share: float = 0.0,
     profile_shares: Sequence[float] | Floats | None = None,
+    network: Any = None,
+    rng: RNGLike = 0,
 ) -> pd.DataFrame:
     """Solve a law's equations for the number of agents that have posted.
 
@@ -78,11 +94,13 @@ def solve(
     - ``"master"``: independent branches of a tree, followed exactly (Miller, Slim & Volz
       2012; Gleeson 2013). Exact for every law on large random networks.
 
+    They know a network's degrees alone. On a given network, which may be clustered, the answer is
+    the mean of 200 simulations of it instead.
+
     Parameters
     ----------
     law : TransmissionLaw
-        The law, with its parameters' values. In :class:`~mesa_llmspread.OnlineOffline` the
-        event itself is seen at every step.
+        The law, with its parameters' values.
     n : int
         Number of agents, at least 2.
     k : int, mapping of int to float, or sequence of int
@@ -92,7 +110,7 @@ def solve(
         with clustering or with degrees that go together, such as most observed ones.
     initial_infected : int
         Number of agents infected at step 0, chosen at random, 1 to n. Here and in ``k``, 0 is
-        allowed with ``OnlineOffline`` of ``alpha > 0``.
+        allowed where the law's ``alpha > 0``.
     steps : int
         Number of steps, at least 0.
     closure : {"master", "pair", "mean_field"}, str or Closure, default "master"
@@ -105,15 +123,30 @@ def solve(
         equal chances ``b`` give SI with the rate ``b``, not ``-log(1 - b)``.
     feed : {"persistent", "new"}, default "persistent"
         Whether posts stay visible, or are seen in one step only.
+    visibility : Visibility or str, optional
+        In place of ``feed``: for how many steps a post stays in view, and how its effect fades. In
+        discrete time, under the master closure, where contacts act independently.
+    media_prob : float, optional
+        Probability per step that a susceptible agent sees the event itself: what ``alpha`` acts
+        on, and an occasion for FirstRepeat. If not given, 1 for a law with an offline part,
+        else 0.
+    failed_share : float, default 0
+        Share of the decisions that fail, and leave the agent as it was.
     profile_shares : array_like of float, shape (32,), optional
         Share of each profile among the agents, for laws that tell them apart; equal if not
         given.
+    network : Network, networkx.Graph or pair of array_like (indptr, indices), optional
+        The network to simulate the law on, instead of ``n``, ``k``, ``closure`` and ``time``.
+    rng : int, numpy.random.Generator or None, default 0
+        Randomness of the simulations on a network.
 
     Returns
     -------
     DataFrame
         One row per step, from 0: ``step``, ``susceptible`` and ``infected``, expected numbers
-        of agents in a large population (real numbers); at whole steps in continuous time.
+        of agents in a large population (real numbers); at whole steps in continuous time. With
+        a network, means over the simulations, with ``low`` and ``high``, between which 95 % of
+        them lie; ``attrs`` then has ``method="simulation"``, ``replicates`` and ``rng``.
 
     Raises
     ------
@@ -153,30 +186,45 @@ def solve(
     """
     if not isinstance(law, TransmissionLaw):
         raise ArgumentTypeError("law", law, "a law with its values, such as SI(0.05)")
-    alpha = law.parameters.get("alpha", 0.0)
+    direct = float(law.offline)
+    if media_prob is not None:
+        direct = media_prob = checked_probability("media_prob", media_prob)
+    failed_share = checked_probability("failed_share", failed_share)
+    alpha = law.alpha * direct
+    seen = as_visibility(visibility, feed)
+    if profile_shares is not None:
+        profile_shares = _profile_shares(profile_shares)
+    if network is not None:
+        default = {"n": n is None, "k": k is None, "closure": closure == "master"}
+        for name, left_out in (default | {"time": time == "discrete"}).items():
+            if not left_out:
+                raise ArgumentError(name, "given", "be left out where a network is given")
+        graph = as_network(network)
+        settings = {"visibility": seen, "media_prob": media_prob, "failed_share": failed_share}
+        return simulated_curve(law, graph, initial_infected, steps, profile_shares, rng, **settings)
     n = checked_int("n", n, 2)
     degrees = _degrees(k, n)
     check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
     infected = checked_starters(initial_infected, n, "alpha", alpha) / n
     steps = checked_int("steps", steps, 0)
     check_name("time", time, get_args(Time))
-    check_name("feed", feed, get_args(Feed))
     chosen = as_closure(closure)
-    if profile_shares is not None:
-        profile_shares = _profile_shares(profile_shares)
     for _, part in law.mixture_components():
         check_memory(part)
+    check_ages(law, seen)
     laws = law.classes(profile_shares)
-    _check_defined(chosen, laws, time, feed, degrees)
+    settings = {"media_prob": media_prob, "failed_share": failed_share or None}
+    given = {name: value for name, value in settings.items() if value is not None}
+    _check_defined(chosen, laws, time, seen, degrees, given)
     if message := next((text for _, part in laws if (text := chosen.warning(part))), None):
         warnings.warn(message, ClosureWarning, stacklevel=2)
     if degrees.values.max() == 0:
         # Nobody sees a post: what the event itself does to each agent alone.
-        share = (1 - infected) * (1 - alpha) ** np.arange(steps + 1)
+        share = (1 - infected) * (1 - alpha * (1 - failed_share)) ** np.arange(steps + 1)
     elif time == "discrete":
-        share = iterate(chosen.discrete(laws, degrees, infected, feed), steps)
+        share = iterate(chosen.discrete(laws, degrees, infected, seen, **given), steps)
     else:
-        share = integrate(chosen.continuous(laws, degrees, infected), steps)
+        share = integrate(chosen.continuous(laws, degrees, infected, **given), steps)
     susceptible = n * np.clip(share, 0.0, 1.0 - infected)
     return pd.DataFrame(
         {"step": np.arange(steps + 1), "susceptible": susceptible, "infected": n - susceptible}
@@ -247,18 +295,32 @@ def integrate(system: System, steps: int) -> Floats:
     return np.array([system.susceptible(state.reshape(start.shape)) for state in solution.y.T])
 
 
-def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: Degrees) -> None:
-    """Raise where a closure, time and feed do not make sense together for a law."""
+def _check_defined(
+    closure: Closure,
+    laws: Laws,
+    time: str,
+    visibility: Visibility,
+    degrees: Degrees,
+    given: Mapping[str, float],
+) -> None:
+    """Raise where a closure, time, feed and other settings do not make sense for a law."""
     continuous = time == "continuous"
-    if feed == "new" and continuous:
+    known = inspect.signature(closure.continuous if continuous else closure.discrete).parameters
+    for name in given.keys() - known.keys():
+        allowed = f"be left out: {closure.name} has no equations for it in {time} time"
+        raise UndefinedClosureError(name, given[name], allowed)
+    if continuous and visibility.feed != "persistent":
         raise UndefinedClosureError(
-            "feed",
-            feed,
-            "be 'persistent' in continuous time, where a post seen for one step has no meaning; "
-            "use time='discrete' for new posts",
+            "feed" if visibility.feed else "visibility",
+            visibility.feed or str(visibility),
+            "be 'persistent' in continuous time, which has no steps in which a post is seen; use "
+            "time='discrete'",
         )
+    if visibility.feed is None and "failed_share" in given:
+        allowed = f"be left out with {visibility}: the equations for it have no failures"
+        raise UndefinedClosureError("failed_share", given["failed_share"], allowed)
     for _, law in laws:
-        if reason := closure.supports(law, time, feed, degrees):
+        if reason := closure.supports(law, time, visibility, degrees):
             raise UndefinedClosureError("closure", closure.name, reason)
         if continuous and law.memory == "first_repeat" and not law.independent_contacts:
             raise UndefinedClosureError(
@@ -267,8 +329,12 @@ def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: 
                 f"be 'discrete' for {law}, which decides once per step; only contacts that act "
                 "independently have a form in continuous time",
             )
+        if continuous and law.memory == "first_repeat" and given.get("media_prob", law.offline):
+            raise UndefinedClosureError(
+                "time", time, f"be 'discrete' for {law} where agents see the event itself"
+            )
         most = 1 if law.independent_contacts else degrees.values.max()
-        chances = law.evaluate(np.arange(1, most + 1), direct=law.offline)
+        chances = law.evaluate(np.arange(1, most + 1), direct=True)
         if continuous and law.memory != "first_repeat" and (chances >= 1).any():
             raise UndefinedClosureError(
                 "law",
@@ -278,7 +344,7 @@ def _check_defined(closure: Closure, laws: Laws, time: str, feed: str, degrees: 
             )
 
 
-def _degrees(k: DegreesLike, n: int) -> Degrees:
+def _degrees(k: Any, n: int) -> Degrees:
     """Return the distribution of one degree, shares of degrees, or the degrees of all agents."""
     if isinstance(k, Mapping):
         values, shares = np.array(list(k)), np.array([k[degree] for degree in k], dtype=float)

@@ -46,8 +46,12 @@ class Law(NamedTuple):
         Position of the class in a code.
     class_cuts : ndarray of uint64
         Where classes are drawn: cumulative shares of all classes but the last, times 2**53.
-    offline : float
-        Probability per step that an agent posts on its own.
+    heard : int
+        2**53 times the share of decisions that do not fail.
+    media : float
+        Probability per step that the event itself, which an agent sees, changes the agent.
+    offline : int
+        2**53 times the probability that an agent posts where it does.
     """
 
     thresholds: npt.NDArray[np.uint64]
@@ -58,7 +62,9 @@ class Law(NamedTuple):
     stays: int
     class_shift: int
     class_cuts: npt.NDArray[np.uint64]
-    offline: float
+    heard: np.uint64
+    media: float
+    offline: np.uint64
 
 
 @intrinsic
@@ -129,12 +135,15 @@ def spread(indptr, indices, law, codes, starters, n_starters, seeds, infected):
         infected[run, 0] = total
         for step in range(1, infected.shape[1]):
             n_deciding = _show(indptr, indices, law, code, fresh, n_fresh, deciding, n_deciding)
-            n_fresh, n_deciding, random = _decide(law, code, deciding, n_deciding, fresh, random)
-            if law.offline > 0.0:
-                n_fresh, random = _post_offline(law, code, fresh, n_fresh, random)
+            n_fresh = 0
+            if law.media > 0.0:
+                n_fresh, random = _show_event(law, code, fresh, random)
+            n_fresh, n_deciding, random = _decide(
+                law, code, deciding, n_deciding, fresh, n_fresh, random
+            )
             total += n_fresh
             infected[run, step] = total
-            if total == n or (n_fresh == 0 and n_deciding == 0 and law.offline == 0.0):
+            if total == n or (n_fresh == 0 and n_deciding == 0 and law.offline == 0):
                 infected[run, step + 1 :] = total
                 break
 
@@ -191,41 +200,53 @@ def _show(indptr, indices, law, code, fresh, n_fresh, deciding, n_deciding):
 
 
 @_compiled
-def _decide(law, code, deciding, n_deciding, fresh, random):
-    """Draw the decisions of all that are listed; list who posts, and who decides again."""
-    in_table = law.listed - 1
-    changes = law.remembered != 0 or law.stays == 0
+def _show_event(law, code, fresh, random):
+    """Show the event itself to agents that see no post; list who posts.
+
+    What it does to those that see posts is part of their decision. Of all agents, skip
+    geometrically many to the next that it changes.
+    """
+    unavailable = law.listed | law.posted
+    scale = 1.0 / np.log1p(-law.media) if law.media < 1.0 else -0.0
     n_fresh = 0
-    n_staying = 0
-    for a in range(n_deciding):
-        i = _at(deciding[_at(a)])
-        c = np.int64(code[i])
-        x, random = _draw(random)
-        posts = x < law.thresholds[_at(c & in_table)]
-        # A listed agent may have posted offline since.
-        susceptible = (c & law.posted) == 0
-        if changes:
-            code[i] = (c & law.kept) | law.remembered
-        fresh[_at(n_fresh)] = i
-        n_fresh += posts & susceptible
-        deciding[_at(n_staying)] = i
-        n_staying += (not posts) & susceptible & law.stays
-    for a in range(n_fresh):
-        code[fresh[a]] |= law.posted
-    return n_fresh, n_staying, random
-
-
-@_compiled
-def _post_offline(law, code, fresh, n_fresh, random):
-    """Post for agents by themselves: in their order, skip geometrically many to the next."""
-    scale = 1.0 / np.log1p(-law.offline)
     agent = -1.0
     while True:
         x, random = _draw(random)
         agent += 1.0 + np.floor(np.log((x + 1) * 2.0**-53) * scale)
         if not agent < len(code):
             return n_fresh, random
-        n_fresh = _post(law, code, fresh, n_fresh, int(agent))
+        i = int(agent)
+        c = np.int64(code[i])
+        if c & unavailable:
+            continue
+        x, random = _draw(random)
+        if x < law.offline:
+            n_fresh = _post(law, code, fresh, n_fresh, i)
+        else:
+            code[i] = c | law.remembered
+
+
+@_compiled
+def _decide(law, code, deciding, n_deciding, fresh, n_before, random):
+    """Draw the decisions of all that are listed; list who posts, and who decides again."""
+    in_table = law.listed - 1
+    changes = law.remembered != 0 or law.stays == 0
+    n_fresh = n_before
+    n_staying = 0
+    for a in range(n_deciding):
+        i = _at(deciding[_at(a)])
+        c = np.int64(code[i])
+        x, random = _draw(random)
+        posts = x < law.thresholds[_at(c & in_table)]
+        if changes:
+            code[i] = (c & law.kept) | (law.remembered if x < law.heard else 0)
+        fresh[_at(n_fresh)] = i
+        n_fresh += posts
+        deciding[_at(n_staying)] = i
+        n_staying += (not posts) & law.stays
+    for a in range(n_before, n_fresh):
+        code[fresh[a]] |= law.posted
+    return n_fresh, n_staying, random
 
 
 @_compiled

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +20,23 @@ import pandas as pd
 from mesa_llmspread._figures import axes_for
 from mesa_llmspread._validation import (
     check_contacts,
-    check_name,
     checked_indices,
     checked_int,
+    checked_probability,
     checked_starters,
 )
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.profiles import trait_levels
 from mesa_llmspread.rng import RNGLike, as_seed
-from mesa_llmspread.transmission import TransmissionLaw, check_memory
+from mesa_llmspread.transmission import (
+    TransmissionLaw,
+    Visibility,
+    as_visibility,
+    check_ages,
+    check_memory,
+    probability_to_rate,
+)
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -38,7 +45,7 @@ if TYPE_CHECKING:
 
     from mesa_llmspread.simulation._kernels import Law
 
-__all__ = ["Ensemble", "Feed", "simulate"]
+__all__ = ["Ensemble", "Feed", "people_of", "simulate"]
 
 Feed = Literal["persistent", "new"]
 
@@ -131,12 +138,14 @@ def simulate(
     profiles: npt.ArrayLike | None = None,
     rng: RNGLike = None,
     threads: int | None = None,
+    *,
+    visibility: Visibility | str | None = None,
+    media_prob: float | None = None,
+    failed_share: float = 0.0,
 ) -> Ensemble:
     """Run replicates of the stochastic model of a law on one network.
 
-    Steps are synchronous: who posts at step t depends on who had posted before it. With
-    ``OnlineOffline`` every susceptible agent sees the event itself in every step, whether
-    neighbours have posted or not.
+    Steps are synchronous: who posts at step t depends on who had posted before it.
 
     Parameters
     ----------
@@ -163,6 +172,14 @@ def simulate(
     threads : int, optional
         How many replicates run at a time; by default one per processor. The result does not
         depend on it.
+    visibility : Visibility or str, optional
+        In place of ``feed``: for how many steps a post stays in view, and how its effect fades.
+        Only laws whose contacts act independently have an effect per post that can fade.
+    media_prob : float, optional
+        Probability per step that a susceptible agent sees the event itself; if not given, 1
+        for a law with an offline part, else 0.
+    failed_share : float, default 0
+        Share of the decisions that fail, and leave the agent as it was.
 
     Returns
     -------
@@ -188,12 +205,15 @@ def simulate(
     """
     from joblib import cpu_count
 
-    from mesa_llmspread.simulation._kernels import spread
-
     if not isinstance(law, TransmissionLaw):
         raise ArgumentTypeError("law", law, "a law with values, such as SI(0.05)")
-    alpha = law.parameters.get("alpha", 0.0)
-    check_name("feed", feed, get_args(Feed))
+    direct = float(law.offline)
+    if media_prob is not None:
+        direct = checked_probability("media_prob", media_prob)
+    failed_share = checked_probability("failed_share", failed_share)
+    alpha = law.alpha * direct
+    seen = as_visibility(visibility, feed)
+    check_ages(law, seen)
     for _, part in law.mixture_components():
         check_memory(part)
     graph = as_network(network)
@@ -207,16 +227,27 @@ def simulate(
     steps = checked_int("steps", steps, 0)
     replicates = checked_int("replicates", replicates, 1)
     workers = cpu_count() if threads is None else checked_int("threads", threads, 1)
-    people = None if profiles is None else _people(profiles, graph.n)
-    coded, codes = _coded(law, graph, feed, people if law.uses_profile else None)
+    people = None if profiles is None else people_of(profiles, graph.n)
+    people = people if law.uses_profile else None
+    coded, codes, count_bits, tables = _coded(law, graph, seen, people, direct, failed_share)
 
     infected = np.empty((replicates, steps + 1), np.int64)
     seeds = np.random.SeedSequence(as_seed(rng)).generate_state(2 * replicates, np.uint64)
     seeds = seeds.reshape(replicates, 2)
 
     def run(part: slice) -> None:
-        agents = (codes, starters, n_starters)
-        spread(graph.indptr, graph.indices, coded, *agents, seeds[part], infected[part])
+        rest = (codes, starters, n_starters, seeds[part], infected[part])
+        if seen.feed:
+            from mesa_llmspread.simulation._kernels import spread
+
+            return spread(graph.indptr, graph.indices, coded, *rest)
+        from mesa_llmspread.simulation._ageing import Fading, spread_ageing
+
+        rates = probability_to_rate(tables) if seen.ages else np.empty(0)
+        cumulative = any(part.memory == "cumulative" for _, part in law.mixture_components())
+        weights = seen.weights(steps + 1), seen.event_weights(steps + 1)
+        fading = Fading(*weights, rates, alpha, cumulative)
+        return spread_ageing(graph.indptr, graph.indices, coded, fading, count_bits, *rest)
 
     workers = min(workers, replicates)
     # Several parts per thread, so that none waits long for the slowest.
@@ -226,8 +257,26 @@ def simulate(
     return Ensemble(infected, graph.n)
 
 
-def _people(profiles: Any, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the row of each agent among different people, and the trait levels of those."""
+def people_of(profiles: Any, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the row of each agent among different people, and the trait levels of those.
+
+    Parameters
+    ----------
+    profiles : sequence of int, shape (n,), or of float, shape (n, 5)
+        As :func:`simulate` takes them.
+    n : int
+        Number of agents.
+
+    Returns
+    -------
+    index : ndarray of int, shape (n,)
+    levels : ndarray of float, shape (people, 5)
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If they do not fit n agents.
+    """
     if np.ndim(profiles) == 2:
         rows = np.asarray(profiles, dtype=float)
         levels, index = np.unique(rows, axis=0, return_inverse=True)
@@ -242,10 +291,15 @@ def _people(profiles: Any, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[n
 def _coded(
     law: TransmissionLaw,
     network: Network,
-    feed: Feed,
+    seen: Visibility,
     people: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | None,
-) -> tuple[Law, npt.NDArray[Any]]:
-    """Return a law, and the code that every agent starts with, as the compiled loop takes them."""
+    direct: float,
+    failed_share: float,
+) -> tuple[Law, npt.NDArray[Any], int, npt.NDArray[np.float64]]:
+    """Return a law, and the code that every agent starts with, as the compiled loop takes them.
+
+    Also the number of bits that count contacts, and the online chances of one contact.
+    """
     from mesa_llmspread.simulation._kernels import Law
 
     if people is not None and len(law.mixture_components()) > 1:
@@ -253,7 +307,7 @@ def _coded(
         raise ArgumentError("profiles", people[0], allowed)
     shares, laws = zip(*(law.classes() if people is None else [(1.0, law)]), strict=True)
     memories = {part.memory for part in laws}
-    if feed == "new" and "cumulative" in memories and len(memories) > 1:
+    if seen.visible_for and "cumulative" in memories and len(memories) > 1:
         raise ArgumentError("law", law, "have classes that all count past neighbours, or none")
     cuts = np.cumsum(shares)[:-1]
     # The laws by class, first or later occasion (where it matters) and count.
@@ -261,32 +315,39 @@ def _coded(
     index, levels = people or (np.zeros(network.n, np.int64), trait_levels()[:1])
     profile = (levels > 0) @ [16, 8, 4, 2, 1]
     number = np.arange(network.degrees.max() + 1)
-    seen = {"profile": profile[:, None, None], "levels": levels[:, None, None]}
-    table = np.concatenate([part.evaluate(number, occasions[:, None], **seen) for part in laws])
+    who = {"profile": profile[:, None, None], "levels": levels[:, None, None]}
+    tables = [part.online().evaluate(number, occasions[:, None], **who) for part in laws]
+    online, heard = np.concatenate(tables), 1.0 - failed_share
+    table = heard * (1.0 - (1.0 - law.alpha * direct) * (1.0 - online))
     classes, _, counts = table.shape
     count_bits = (counts - 1).bit_length()
     class_shift = count_bits + (len(occasions) - 1).bit_length()
     listed = 1 << (class_shift + (classes - 1).bit_length())
     forgotten = 0
-    if feed == "new":
+    if seen.feed == "new":
         forgotten = listed | (0 if "cumulative" in memories else (1 << count_bits) - 1)
     thresholds = np.zeros((classes, len(occasions), 1 << count_bits))
     thresholds[:, :, :counts] = table
+    remembered = (1 << count_bits) * (len(occasions) - 1)
     coded = Law(
         thresholds=_in_53_bits(thresholds.ravel()),
         listed=listed,
         posted=2 * listed,
         kept=(4 * listed - 1) & ~forgotten,
-        remembered=(1 << count_bits) * (len(occasions) - 1),
-        stays=int(feed == "persistent"),
+        remembered=remembered,
+        stays=int(seen.feed == "persistent"),
         class_shift=class_shift,
         class_cuts=_in_53_bits(cuts),
-        offline=float(law.evaluate(0, direct=True)) if law.offline else 0.0,
+        heard=_in_53_bits(heard),
+        # Where sightings are no occasions to remember, only those count that lead to a post.
+        media=heard * direct * (1.0 if remembered else law.alpha),
+        offline=_in_53_bits(law.alpha if remembered else law.alpha * direct > 0),
     )
     kind = np.min_scalar_type(4 * listed - 1)
-    return coded, (index << class_shift).astype(kind)
+    one = online[..., min(1, counts - 1)].ravel()
+    return coded, (index << class_shift).astype(kind), count_bits, one
 
 
-def _in_53_bits(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
+def _in_53_bits(probabilities: npt.ArrayLike) -> Any:
     """Return the number below which 53 random bits lie with a probability."""
-    return np.rint(probabilities * 2.0**53).astype(np.uint64)
+    return np.rint(np.multiply(probabilities, 2.0**53)).astype(np.uint64)

@@ -24,7 +24,7 @@ from mesa_llmspread.rng import Streams
 from mesa_llmspread.simulation.ensemble import simulate
 from mesa_llmspread.sweep.arguments import arguments_of, model_arguments
 from mesa_llmspread.sweep.language import decider_of
-from mesa_llmspread.transmission import TransmissionLaw
+from mesa_llmspread.transmission import TransmissionLaw, as_visibility
 
 __all__ = ["Job", "Outcome", "compiled_law", "failed", "perform"]
 
@@ -108,19 +108,14 @@ def compiled_law(arguments: Mapping[str, Any]) -> TransmissionLaw:
     Raises
     ------
     ArgumentError
-        If the decider is not a law, or the engine cannot do what the model does with it.
+        If the decider is not a law.
     """
     full = {**model_arguments(), **arguments}
-    decider, media_prob = as_decider(full["decider"]), full["media_prob"]
+    decider = as_decider(full["decider"])
     if not isinstance(decider, RateDecider):
         allowed = "be a law, such as 'SI(0.05)', for engine='compiled'"
         raise ArgumentError("decider", full["decider"], allowed)
-    law = decider.law
-    if law.memory == "first_repeat" and media_prob > 0:
-        why = "which does not count seeing the event itself as an occasion"
-        allowed = f"be 0 with {law.name} and engine='compiled', {why}"
-        raise ArgumentError("media_prob", media_prob, allowed)
-    return law.seen_by(media_prob)
+    return decider.law
 
 
 def _mesa_run(
@@ -142,6 +137,7 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
     """Run the compiled engine, with the network and starters that the seed draws for Mesa."""
     given = {**model_arguments(), **arguments_of(job.cell)}
     law, streams = compiled_law(given), Streams(job.rng)
+    seen = as_visibility(given["visibility"], given["feed"])
     network = make_network(given["network"], given["n"], given["k"], streams.network)
     n, number = network.n, given["initial_infected"]
     starters = streams.starters.choice(n, size=number, replace=False).tolist()
@@ -154,14 +150,17 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
         network,
         initial_infected=starters,
         steps=job.steps,
-        feed=given["feed"],
+        visibility=seen,
+        media_prob=given["media_prob"],
         profiles=profiles,
         rng=job.rng,
         threads=1,
     ).infected[0]
     new = np.diff(infected, prepend=0)
     # Mesa's model stops when all have posted, or nobody can see anything any more.
-    over = (infected == n) | ((new == 0) & (given["feed"] == "new" and not law.offline))
+    over = infected == n
+    if seen.visible_for and not given["media_prob"]:
+        over |= np.convolve(new > 0, np.ones(seen.visible_for))[: len(new)] == 0
     end = int(over.argmax()) + 1 if over.any() else len(infected)
     counts = {
         "step": range(end),
@@ -174,7 +173,8 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
     columns: dict[str, dict[str, Any]]
     columns = {name: {column.name: [] for column in SCHEMA[name]} for name in SCHEMA}
     columns["counts"] |= counts
-    kept = ("feed", "media_prob", "network", "initial_infected", "population", "decider")
+    kept = ["feed", "visibility", "media_prob"]
+    kept += ["network", "initial_infected", "population", "decider"]
     info = RunInfo(
         n=n,
         k=float(network.degrees.mean()),

@@ -23,17 +23,29 @@ from mesa_llmspread.transmission.registry import (
     register_law,
     resolve_law,
 )
+from mesa_llmspread.transmission.visibility import (
+    Exponential,
+    PowerLaw,
+    Visibility,
+    as_visibility,
+    check_ages,
+)
 
 __all__ = [
     "SI",
     "ByProfile",
     "ByTraits",
+    "Exponential",
     "ExposureArrays",
     "FirstRepeat",
     "OnlineOffline",
+    "PowerLaw",
     "SingleMultiple",
     "TransmissionLaw",
     "TwoClass",
+    "Visibility",
+    "as_visibility",
+    "check_ages",
     "check_law",
     "check_memory",
     "law_names",

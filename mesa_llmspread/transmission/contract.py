@@ -39,12 +39,16 @@ def check_memory(law: TransmissionLaw) -> None:
     if law.memory not in MEMORIES:
         raise ArgumentError(f"{law.name}.memory", law.memory, f"be one of {', '.join(MEMORIES)}")
     occasion = 2 if law.memory == "first_repeat" else 1
-    changes: dict[str, tuple[Any, Any]] = {"exposure_count": (occasion, 7)}
+    changes: dict[str, tuple[Any, Any]] = {
+        "exposure_count": (occasion, 7),
+        "direct": (False, True),
+    }
     if law.memory != "cumulative":
         changes["cumulative"] = None, _CONTACTS + 3
+    online = law.online()
     for column, values in changes.items():
         first, second = (
-            law.evaluate(_CONTACTS, profile=_PROFILES, **{column: value}) for value in values
+            online.evaluate(_CONTACTS, profile=_PROFILES, **{column: value}) for value in values
         )
         if not np.array_equal(first, second):
             raise ArgumentError(
@@ -52,7 +56,8 @@ def check_memory(law: TransmissionLaw) -> None:
                 law.memory,
                 f"declare what prob() depends on: it depends on {column} "
                 "(memory = 'first_repeat' tells the first exposure from later ones, 'cumulative' "
-                "counts all who have posted; other laws run on SpreadModel only)",
+                "counts all who have posted, alpha stands for seeing the event itself; other laws "
+                "run on SpreadModel only)",
             )
 
 
@@ -99,7 +104,7 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
     chance = law.checked_prob(seen)
     order = np.random.default_rng(1).permutation(200)
     yield (
-        np.array_equal(chance[order], law.prob(seen[order])),
+        np.array_equal(chance[order], law.checked_prob(seen[order])),
         "decide every exposure by itself, whatever the others in the arrays",
     )
     differs = np.ptp(law.evaluate(_CONTACTS, profile=_PROFILES), axis=0).any()
@@ -112,18 +117,15 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
         not law.independent_contacts or np.allclose(online, 1 - (1 - online[1]) ** _CONTACTS),
         "have p = 1 - (1 - p_one)**contacts, as independent_contacts declares",
     )
-    both = 1 - (1 - law.evaluate(0, direct=True)) * (1 - online)
-    yield (
-        not law.offline or np.allclose(law.evaluate(_CONTACTS, direct=True), both),
-        "have p = 1 - (1 - alpha * direct) * (1 - p_online)",
-    )
     shares = sum(share for share, _ in law.mixture_components())
     yield abs(shares - 1) < 1e-9, "have mixture_components with shares that sum to 1"
     if (terms := law.rate_terms(seen)) is not None:
-        rates = np.array(list(law.parameters.values()))[terms[0]]
+        rates = [value for name, value in law.parameters.items() if name != "alpha"]
         yield (
-            np.allclose(chance, 1 - (1 - rates) ** terms[1]),
-            "have rate_terms with p = 1 - (1 - parameter[index])**contacts",
+            np.allclose(
+                law.online().checked_prob(seen), 1 - (1 - np.array(rates)[terms[0]]) ** terms[1]
+            ),
+            "have rate_terms with prob = 1 - (1 - parameter[index])**contacts",
         )
 
 

@@ -116,7 +116,10 @@ class TwoClass(RateLaw):
         """Return the classes, where they are latent; see :meth:`TransmissionLaw.classes`."""
         if self.high is not None:
             return [(1.0, self)]
-        low, high = (SI(beta, per=self.per) for beta in (self.beta_low, self.beta_high))
+        low, high = (
+            SI(beta, per=self.per, alpha=self.alpha, offline=self.offline)
+            for beta in (self.beta_low, self.beta_high)
+        )
         return [(1.0 - self.share_high, low), (self.share_high, high)]
 
 
@@ -163,8 +166,8 @@ class ByProfile(RateLaw):
 
     @property
     def parameters(self) -> dict[str, float]:
-        """The 32 rates, by profile code."""
-        return dict(zip(codes(), self.betas, strict=True))
+        """The 32 rates, by profile code, after ``alpha`` where there is an offline part."""
+        return {**super().parameters, **dict(zip(codes(), self.betas, strict=True))}
 
     @classmethod
     def option_names(cls) -> set[str]:
@@ -178,7 +181,9 @@ class ByProfile(RateLaw):
 
     def replace(self, values: Mapping[str, float]) -> ByProfile:
         """Return the same law with other rates; see :meth:`TransmissionLaw.replace`."""
-        return dataclasses.replace(self, betas=tuple({**self.parameters, **values}.values()))
+        rates = {**self.parameters, **values}
+        alpha = rates.pop("alpha", self.alpha)
+        return dataclasses.replace(self, betas=tuple(rates.values()), alpha=alpha)
 
     def rate_index(self, seen: ExposureArrays) -> npt.NDArray[np.intp]:
         """Return one rate per profile."""
@@ -186,7 +191,8 @@ class ByProfile(RateLaw):
 
     def __str__(self) -> str:
         rates = f"32 rates, {min(self.betas):g} to {max(self.betas):g}"
-        return f"ByProfile({', '.join([rates, *self._changed_options()])})"
+        alpha = [f"alpha={self.alpha:g}"] if self.offline else []
+        return f"ByProfile({', '.join([rates, *alpha, *self._changed_options()])})"
 
 
 @dataclass(frozen=True)
@@ -241,6 +247,12 @@ class ByTraits(FamilyLaw):
         if self.per == "contact":
             return rate_to_probability(np.exp(total))
         return 1.0 / (1.0 + np.exp(-total))
+
+    def log_rates(self, seen: ExposureArrays) -> Terms | None:
+        """Return the traits as terms, per contact; see :meth:`TransmissionLaw.log_rates`."""
+        if self.per == "occasion":
+            return None
+        return np.column_stack([np.ones(len(seen)), seen.traits]), seen.weight
 
     def start(self, data: Any) -> dict[str, float]:
         """Return the average agent's values from all decisions; see TransmissionLaw.start."""

@@ -18,7 +18,7 @@ from mesa_llmspread.exceptions import ArgumentError, RenamedError
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission.exposures import ExposureArrays
 
-__all__ = ["MEMORIES", "TransmissionLaw"]
+__all__ = ["MEMORIES", "OFFLINE", "TransmissionLaw"]
 
 Numbers = npt.ArrayLike
 Floats = npt.NDArray[np.float64]
@@ -26,6 +26,9 @@ Floats = npt.NDArray[np.float64]
 #: What a law may remember of an agent's past: nothing; whether this is its first exposure
 #: occasion; or how many neighbours have posted so far.
 MEMORIES = ("none", "first_repeat", "cumulative")
+
+#: What the chance ``alpha`` is, for readers.
+OFFLINE = "the event itself, each step it is seen"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,18 @@ class TransmissionLaw(ABC):
     A law of your own is a frozen dataclass: every field annotated ``float`` is a parameter,
     other fields are options. It has one method, :meth:`prob`, and declares what it depends
     on; :func:`check_law` tests the class against this contract.
+
+    Every law may have an offline part beside it: where the agent sees the event itself, that too
+    makes it post, with the chance ``alpha``. So the whole law is
+    ``p = 1 - (1 - alpha * direct) * (1 - prob)`` (:meth:`checked_prob`).
+
+    Parameters
+    ----------
+    alpha : float, default 0
+        Probability that seeing the event itself in a step makes the agent post.
+    offline : bool, default False
+        Whether the law has an offline part, as it does where ``alpha > 0``: ``alpha`` is then a
+        parameter, and is estimated with the others.
 
     Attributes
     ----------
@@ -69,7 +84,12 @@ class TransmissionLaw(ABC):
     ...         return np.where(seen.contacts >= 3, self.high, self.low) * (seen.contacts > 0)
     >>> Threshold(0.02, 0.3).evaluate([0, 2, 3])
     array([0.  , 0.02, 0.3 ])
+    >>> Threshold(0.02, 0.3, alpha=0.5).evaluate([0, 2], direct=True)
+    array([0.5 , 0.51])
     """
+
+    alpha: float = dataclasses.field(default=0.0, kw_only=True)
+    offline: bool = dataclasses.field(default=False, kw_only=True, repr=False)
 
     bounds: ClassVar[Mapping[str, tuple[float, float]]] = {}
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
@@ -91,6 +111,8 @@ class TransmissionLaw(ABC):
             object.__setattr__(self, name, checked_number(name, getattr(self, name), *limits))
         for name, known in self.choices.items():
             check_name(name, getattr(self, name), known)
+        if self.offline or self.alpha > 0:
+            self._declare(offline=True, labels={"alpha": OFFLINE, **self.labels})
 
     def _declare(self, **declarations: Any) -> None:
         """Set declarations, or options, of this law alone."""
@@ -99,7 +121,7 @@ class TransmissionLaw(ABC):
 
     @abstractmethod
     def prob(self, seen: ExposureArrays) -> Floats:
-        """Return the probability of posting at each exposure.
+        """Return the probability of posting at each exposure, without the offline part.
 
         Parameters
         ----------
@@ -120,18 +142,14 @@ class TransmissionLaw(ABC):
 
     @property
     def parameters(self) -> dict[str, float]:
-        """The parameters' values, by name, in order."""
-        return {name: getattr(self, name) for name in _parameter_names(type(self))}
+        """The parameters' values, by name, in order; ``alpha`` where there is an offline part."""
+        names = _parameter_names(type(self))
+        return {name: getattr(self, name) for name in names if name != "alpha" or self.offline}
 
     @property
     def parameter_bounds(self) -> dict[str, tuple[float, float]]:
         """The smallest and largest value of every parameter."""
         return {name: self.bounds.get(name, (0.0, 1.0)) for name in self.parameters}
-
-    @property
-    def offline(self) -> bool:
-        """Whether the event itself, seen through the media, can make an agent post."""
-        return "alpha" in self.parameters
 
     @property
     def options(self) -> dict[str, Any]:
@@ -141,7 +159,8 @@ class TransmissionLaw(ABC):
     @classmethod
     def option_names(cls) -> set[str]:
         """Return the names of the fields that are not parameters."""
-        return {field.name for field in dataclasses.fields(cls)} - {*_parameter_names(cls)}
+        given = {field.name for field in dataclasses.fields(cls) if field.init}
+        return given - {*_parameter_names(cls)}
 
     @classmethod
     def example(cls, **options: Any) -> Self:
@@ -156,8 +175,10 @@ class TransmissionLaw(ABC):
         -------
         TransmissionLaw
         """
-        values = {
-            name: _middle(*cls.bounds.get(name, (0.0, 1.0))) for name in _parameter_names(cls)
+        values: dict[str, Any] = {
+            name: _middle(*cls.bounds.get(name, (0.0, 1.0)))
+            for name in _parameter_names(cls)
+            if name != "alpha" or options.get("offline", cls.offline)
         }
         return cls(**values, **options)
 
@@ -172,31 +193,18 @@ class TransmissionLaw(ABC):
         -------
         TransmissionLaw
         """
-        return dataclasses.replace(self, **values)
+        changes: dict[str, Any] = dict(values)
+        return dataclasses.replace(self, **changes)
 
-    def seen_by(self, share: float) -> TransmissionLaw:
-        """Return the law of agents of whom only a share sees the event itself in a step.
-
-        Equations and the compiled engine show the event to everyone in every step.
-
-        Parameters
-        ----------
-        share : float
-            Probability per step that an agent sees the event itself.
-
-        Returns
-        -------
-        TransmissionLaw
-        """
-        if not self.offline:
-            return self
-        return self.replace({"alpha": self.parameters["alpha"] * share})
+    def online(self) -> TransmissionLaw:
+        """Return the law without its offline part."""
+        return dataclasses.replace(self, alpha=0.0, offline=False)
 
     def rate_terms(self, seen: ExposureArrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
         """Split the law into rates that act on separate exposures, or return None.
 
-        With ``p = 1 - (1 - parameter[i])**contacts`` at every exposure, each parameter can be
-        estimated by itself, which is exact and fast. Laws of other forms return None.
+        With ``prob = 1 - (1 - parameter[i])**contacts`` at every exposure, estimates are exact and
+        fast. Laws of other forms return None.
 
         Parameters
         ----------
@@ -204,10 +212,31 @@ class TransmissionLaw(ABC):
 
         Returns
         -------
-        index, contacts : ndarray of int, or None
-            Which parameter acts at each exposure, and how many contacts.
+        index, contacts : ndarray, or None
+            Which parameter acts at each exposure (alpha is not counted), and how many contacts.
         """
         return None
+
+    def log_rates(self, seen: ExposureArrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+        """Return the law as a regression of the logarithm of the rate, or None.
+
+        With ``prob = 1 - exp(-contacts * exp(design @ parameters))``, where rates are parameters by
+        their logarithm.
+
+        Parameters
+        ----------
+        seen : ExposureArrays
+
+        Returns
+        -------
+        design, contacts : ndarray, or None
+            Of shapes (n, parameters, without alpha) and (n,).
+        """
+        terms = self.rate_terms(seen)
+        if terms is None:
+            return None
+        number = len(self.parameters) - self.offline
+        return (terms[0][:, None] == np.arange(number)).astype(float), terms[1]
 
     def mixture_components(self) -> list[tuple[float, TransmissionLaw]]:
         """Return the share and law of every latent class of agents.
@@ -315,7 +344,7 @@ class TransmissionLaw(ABC):
         return self.checked_prob(seen).reshape(arrays[0].shape)
 
     def checked_prob(self, seen: ExposureArrays) -> Floats:
-        """Return :meth:`prob`, after checking that it holds one probability per exposure.
+        """Return the probability of posting at each exposure, after checking :meth:`prob`.
 
         Parameters
         ----------
@@ -340,7 +369,8 @@ class TransmissionLaw(ABC):
             raise ArgumentError(
                 f"{self}.prob(seen)", chance[wrong][0], "return probabilities between 0 and 1"
             )
-        return chance.clip(0.0, 1.0)
+        chance = chance.clip(0.0, 1.0)
+        return self.alpha * seen.direct * (1.0 - chance) + chance if self.offline else chance
 
     def _changed_options(self) -> list[str]:
         """Return the options that are not defaults as text that :func:`parse_law` reads."""
@@ -353,7 +383,11 @@ class TransmissionLaw(ABC):
 
     def __str__(self) -> str:
         values = [f"{name}={value:g}" for name, value in self.parameters.items()]
-        return f"{type(self).__name__}({', '.join([*values, *self._changed_options()])})"
+        # What a positive alpha says already.
+        options = [
+            text for text in self._changed_options() if not (self.alpha and "offline" in text)
+        ]
+        return f"{type(self).__name__}({', '.join([*values, *options])})"
 
 
 @cache
@@ -385,11 +419,15 @@ class _AtProfile(TransmissionLaw):
     profile: int
 
     def __post_init__(self) -> None:
-        self._declare(memory=self.law.memory, independent_contacts=self.law.independent_contacts)
+        same = ("memory", "independent_contacts", "alpha", "offline")
+        self._declare(**{name: getattr(self.law, name) for name in same})
 
     @property
     def parameters(self) -> dict[str, float]:
         return self.law.parameters
+
+    def online(self) -> TransmissionLaw:
+        return _AtProfile(self.law.online(), self.profile)
 
     def prob(self, seen: ExposureArrays) -> Floats:
         return self.law.prob(dataclasses.replace(seen, profile=self.profile, levels=None))

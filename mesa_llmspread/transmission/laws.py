@@ -5,6 +5,7 @@ All of the family act per contact or per occasion; how is defined once, in :clas
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,16 +69,14 @@ class FamilyLaw(TransmissionLaw):
 
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
-        spared = (1.0 - self.chance(seen)) ** self.acting(seen)
-        if self.offline:
-            spared *= np.where(seen.direct, 1.0 - self.parameters["alpha"], 1.0)
-        return 1.0 - spared
+        return 1.0 - (1.0 - self.chance(seen)) ** self.acting(seen)
 
     def at_profile(self, profile: int) -> TransmissionLaw:
         """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
         if not self.uses_profile:
             return self
-        return SI(float(self.chance(ExposureArrays(1, profile=profile))[0]), per=self.per)
+        chance = float(self.chance(ExposureArrays(1, profile=profile))[0])
+        return SI(chance, per=self.per, alpha=self.alpha, offline=self.offline)
 
 
 class RateLaw(FamilyLaw):
@@ -89,7 +88,8 @@ class RateLaw(FamilyLaw):
 
     def chance(self, seen: ExposureArrays) -> Floats:
         """Return the parameter that acts at each exposure."""
-        return np.array(list(self.parameters.values()))[self.rate_index(seen)]
+        rates = [value for name, value in self.parameters.items() if name != "alpha"]
+        return np.array(rates)[self.rate_index(seen)]
 
     def rate_terms(self, seen: ExposureArrays) -> Terms | None:
         """Return the rates and how many act; see :meth:`TransmissionLaw.rate_terms`."""
@@ -122,7 +122,7 @@ class SI(RateLaw):
     per: Per = "contact"
 
     labels: ClassVar[Mapping[str, str]] = {"beta": PER_CONTACT}
-    nested_in: ClassVar = ("OnlineOffline", "FirstRepeat", "TwoClassKnown", "ByProfile", "ByTraits")
+    nested_in: ClassVar = ("FirstRepeat", "TwoClassKnown", "ByProfile", "ByTraits")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -136,10 +136,10 @@ class SI(RateLaw):
 
 
 @dataclass(frozen=True)
-class OnlineOffline(FamilyLaw):
+class OnlineOffline(RateLaw):
     """Two ways in: the event itself, seen through the media, and the neighbours' posts.
 
-    ``p = 1 - (1 - alpha)**direct * (1 - beta)**m``
+    ``p = 1 - (1 - alpha)**direct * (1 - beta)**m``: :class:`SI` with an offline part.
 
     Parameters
     ----------
@@ -156,18 +156,20 @@ class OnlineOffline(FamilyLaw):
     array([0.5, 0. ])
     """
 
-    alpha: float
+    alpha: float = dataclasses.field()
     beta: float
     per: Per = "contact"
+    offline: bool = dataclasses.field(default=True, init=False, repr=False)
 
-    labels: ClassVar[Mapping[str, str]] = {
-        "alpha": "the event itself, each step it is seen",
-        "beta": PER_CONTACT,
-    }
+    labels: ClassVar[Mapping[str, str]] = SI.labels
 
-    def chance(self, seen: ExposureArrays) -> Floats:
+    def online(self) -> SI:
+        """Return the law without its offline part; see :meth:`TransmissionLaw.online`."""
+        return SI(self.beta, per=self.per)
+
+    def rate_index(self, seen: ExposureArrays) -> npt.NDArray[np.intp]:
         """Return the one online rate for every exposure."""
-        return np.full(len(seen), self.beta)
+        return np.zeros(len(seen), dtype=np.intp)
 
 
 @dataclass(frozen=True)

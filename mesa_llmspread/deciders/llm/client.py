@@ -1,4 +1,4 @@
-"""One structured request to a language model through litellm.
+"""One structured request to a language model: straight to a server of one's own, or by litellm.
 
 A request ends in one of three ways: an answer that follows the form; a failure of this one
 decision, with its kind; or, if no other call would do better (a wrong key, an unknown model,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,9 +18,10 @@ import pydantic
 import tenacity
 
 from mesa_llmspread.deciders.base import Outcome
-from mesa_llmspread.deciders.llm import providers
+from mesa_llmspread.deciders.llm import openai_server, providers, via_litellm
 from mesa_llmspread.deciders.llm.call import ANSWER_VERSIONS, Answer, AnswerAlone, Call
-from mesa_llmspread.deciders.llm.faults import Fault, diagnose, presentable
+from mesa_llmspread.deciders.llm.completion import Completion
+from mesa_llmspread.deciders.llm.faults import Fault, presentable
 from mesa_llmspread.deciders.llm.local import LocalModel
 from mesa_llmspread.deciders.llm.pooling import token_repost_prob
 from mesa_llmspread.deciders.llm.prompts import Messages
@@ -37,8 +38,6 @@ __all__ = ["Client"]
 # failed together do not come back together.
 _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=30)
 _LONGEST_RETRY_AFTER = 60.0
-# How long a cancelled request may go on.
-_GRACE_SECONDS = 0.5
 # The one way to write an answer without words, for llama.cpp (GBNF).
 _GRAMMAR = r'root ::= "{\"repost\": " ("true" | "false") "}"'
 # As many alternatives of a token as the OpenAI protocol allows.
@@ -101,6 +100,8 @@ class Client:
         """The server's address without secrets, or whose it is if it is unknown."""
         if self.local:
             return "llama.cpp in this process"
+        if self._direct:
+            return str(self.api_base)
         provider, usual = providers.provider_of(self.model)
         address = self.api_base or usual
         return providers.public_address(address) if address else f"{provider}'s own address"
@@ -155,13 +156,9 @@ class Client:
             The call with an answer, or with a completion that is not a usable answer; or why no
             completion came back.
         """
-        import openai
-
-        try:
-            return self._answered(call, await _with_grace(self._completion(call)))
-        except (TimeoutError, openai.OpenAIError) as error:
-            # All of litellm's errors are kinds of openai's.
-            return diagnose(error)
+        complete = openai_server.complete if self._direct else via_litellm.complete
+        back = await complete(self._request(call), self._served_at, self._key(), self.timeout)
+        return back if isinstance(back, Fault) else self._answered(call, back)
 
     def failed(self, call: Call, fault: Fault) -> Call:
         """Return a call as failed.
@@ -189,49 +186,42 @@ class Client:
             raise ServerUnreachableError(self.model, self.address)
         return _failure(call, fault.kind, fault.detail)
 
-    async def _completion(self, call: Call) -> Any:
-        # litellm's timeout is one of silence: a server that sends byte after byte outlasts it.
-        async with asyncio.timeout(self.timeout):
-            return await providers.load_litellm().acompletion(
-                model=self._served_as,
-                messages=call.messages,
-                **self._answer_form,
-                # Log-probabilities are those of temperature 1 in any case; at 0 the tokens before
-                # the decision are always the same.
-                temperature=0.0 if self.local and self.logprobs else self.temperature,
-                max_tokens=self.max_tokens,
-                api_base=self.local.serve() if self.local else self.api_base,
-                api_key=self._key(),
-                timeout=self.timeout,
-                num_retries=0,
-                max_retries=0,
-                **({"seed": call.seed} if self._takes_seed else {}),
-                **({"logprobs": True, "top_logprobs": _TOP_LOGPROBS} if self.logprobs else {}),
-            )
+    def _request(self, call: Call) -> dict[str, Any]:
+        """Return the body of a request in the OpenAI protocol, as litellm takes it too."""
+        request = {
+            "model": self._served_as,
+            "messages": call.messages,
+            **self._answer_form,
+            # Log-probabilities are those of temperature 1 in any case; at 0 the tokens before
+            # the decision are always the same.
+            "temperature": 0.0 if self.local and self.logprobs else self.temperature,
+            "max_tokens": self.max_tokens,
+        }
+        if self._takes_seed:
+            request["seed"] = call.seed
+        if self.logprobs:
+            request |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
+        return request
 
-    def _answered(self, call: Call, response: Any) -> Call | Fault:
+    def _answered(self, call: Call, completion: Completion) -> Call | Fault:
         """Read a completion; whatever is not an answer is a failure."""
-        usage, choice = response.get("usage"), (response.choices or [None])[0]
-        # litellm writes 0 tokens if the server did not count them.
-        counted = usage is not None and usage.prompt_tokens
-        cost = response._hidden_params.get("response_cost")
-        reason = str((choice and choice.finish_reason) or "")
+        usage, choice = completion.usage, next(iter(completion.choices), None)
+        if usage is not None and not usage.prompt_tokens:
+            usage = None  # litellm writes 0 tokens if the server did not count them
+        reason = (choice and choice.finish_reason) or ""
         call = replace(
             call,
             finish_reason=presentable(reason),
-            prompt_tokens=usage.prompt_tokens if counted else None,
-            completion_tokens=usage.completion_tokens if counted else None,
-            cost=0.0 if self.local else None if cost is None else float(cost),
-            served=presentable(str(response.model or "")),
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else None,
+            cost=0.0 if self.local else None if self._direct else completion.cost,
+            served=presentable(completion.model or ""),
         )
         if choice is None:
             return _failure(call, "malformed", "no choices")
         message = choice.message
-        # litellm deletes the attributes that a server did not send; older versions keep the
-        # refusal among the fields that they do not know.
-        other = message.get("provider_specific_fields") or {}
-        if refusal := str(message.get("refusal") or other.get("refusal") or ""):
-            return _failure(call, "refusal", presentable(refusal))
+        if message.refusal:
+            return _failure(call, "refusal", presentable(message.refusal))
         if reason == "content_filter":
             return _failure(call, "refusal", "content filter")
         if reason == "length":
@@ -250,10 +240,9 @@ class Client:
         call = replace(call, outcome=outcome, answer=answer.model_dump_json())
         if not self.logprobs:
             return call
-        logprobs = choice.get("logprobs")
-        if not (logprobs and logprobs.content):
+        if not (choice.logprobs and choice.logprobs.content):
             return Fault("no_logprobs")
-        chance = token_repost_prob(logprobs.content)
+        chance = token_repost_prob(choice.logprobs.content)
         if chance is None:
             return _failure(call, "malformed", "neither true nor false among the likely tokens")
         return replace(call, repost_prob=chance)
@@ -289,6 +278,8 @@ class Client:
         """
         if self.local:
             return 0.0
+        if self._direct:
+            return None
         price = providers.load_litellm().cost_per_token
         tokens = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
         try:
@@ -301,7 +292,8 @@ class Client:
         if self.local:
             return "not-needed"
         if self.key_variable is None:
-            return self._stand_in_key
+            own = os.environ.get("OPENAI_API_KEY") or "not-needed"
+            return own if self._direct else self._stand_in_key
         if not (key := os.environ.get(self.key_variable)):
             raise MissingKeyError(self.model, [self.key_variable])
         return key
@@ -314,22 +306,40 @@ class Client:
         needed = providers.missing_keys(self.model, None)
         return "not-needed" if needed == ["OPENAI_API_KEY"] else None
 
-    @property
-    def _served_as(self) -> str:
-        """The model's name for litellm."""
-        return f"openai/{self.local.path.stem}" if self.local else self.model
+    @functools.cached_property
+    def _direct(self) -> bool:
+        """Whether requests go straight to the server, and not through litellm."""
+        return self.local is not None or providers.is_own(self.model, self.api_base)
 
     @property
+    def _served_as(self) -> str:
+        """The model's name, for its server or for litellm."""
+        if self.local:
+            return self.local.path.stem
+        return self.model.removeprefix("openai/") if self._direct else self.model
+
+    @property
+    def _served_at(self) -> Any:
+        """The server's address; None if litellm knows it."""
+        return self.local.serve() if self.local else self.api_base
+
+    @functools.cached_property
     def _answer_form(self) -> dict[str, Any]:
         """What makes the model answer in the form that is asked for."""
         if self.local and self.form is AnswerAlone:
             # White space would be the model's choice, and change P(repost) by several hundredths.
-            return {"extra_body": {"grammar": _GRAMMAR}}
-        return {"response_format": self.form}
+            return {"grammar": _GRAMMAR}
+        if not self._direct:
+            return {"response_format": self.form}
+        schema = {**self.form.model_json_schema(), "additionalProperties": False}
+        named = {"name": self.form.__name__, "schema": schema, "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": named}}
 
     @functools.cached_property
     def _takes_seed(self) -> bool:
-        known = providers.load_litellm().get_supported_openai_params(model=self._served_as)
+        if self._direct:
+            return True
+        known = providers.load_litellm().get_supported_openai_params(model=self.model)
         return "seed" in (known or ())
 
 
@@ -345,19 +355,3 @@ def _wait(state: tenacity.RetryCallState) -> float:
     if isinstance(fault, Fault) and fault.retry_after is not None:
         return min(fault.retry_after, _LONGEST_RETRY_AFTER)
     return _backoff(state)
-
-
-async def _with_grace(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Await a coroutine that, when the wait is cancelled, is cancelled a moment later.
-
-    litellm prepares a call in a thread: cancelled at that moment, it would leave behind a
-    coroutine that nobody awaits, and a warning.
-    """
-    task = asyncio.ensure_future(coroutine)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task], timeout=_GRACE_SECONDS)
-        task.cancel()
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        raise

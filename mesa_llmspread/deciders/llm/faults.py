@@ -1,4 +1,4 @@
-"""The meaning of litellm's exceptions: for this attempt, this decision, or the whole run.
+"""What a request without a completion means: for this attempt, this decision, or the whole run.
 
 Replies of a server are never shown whole: error bodies repeat prompts and parts of keys.
 """
@@ -11,7 +11,7 @@ import email.utils
 import re
 from dataclasses import dataclass
 
-__all__ = ["PASSING", "Fault", "diagnose", "presentable"]
+__all__ = ["PASSING", "TIMEOUT", "Fault", "of_status", "presentable", "seconds_to_wait"]
 
 #: The kinds of failure that another attempt, or another hour, may fix.
 PASSING = ("timeout", "rate_limit", "server")
@@ -56,65 +56,67 @@ class Fault:
         return None if self.kind in ("timeout", "no_logprobs") else 0.0
 
 
-def diagnose(error: Exception) -> Fault:
-    """Return what an exception of litellm means for the call.
+#: No complete answer in time.
+TIMEOUT = Fault("timeout", "no complete answer in time")
+
+
+def of_status(
+    status: int | None, words: str, retry_after: float | None = None, policy: bool = False
+) -> Fault:
+    """Return what an HTTP error means for the call.
 
     Parameters
     ----------
-    error : Exception
-        Raised by ``litellm.acompletion``, or a TimeoutError.
+    status : int or None
+        Its status; None if there is none.
+    words : str
+        The status and the server's own words, as :func:`presentable` returns them.
+    retry_after : float or None
+        Seconds that the server asks to wait.
+    policy : bool
+        Whether the server refuses what the prompt says.
 
     Returns
     -------
     Fault
     """
-    import httpx
-    from litellm import exceptions as known
-
-    chain: list[BaseException] = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
-        chain.append(cause)
-    status = getattr(error, "status_code", None)
-    if any(isinstance(link, httpx.ConnectError) for link in chain):
-        return Fault("unreachable")
-    if isinstance(error, TimeoutError | known.Timeout):
-        return Fault("timeout", "no complete answer in time")
-    if isinstance(error, known.UnsupportedParamsError):
-        return Fault("fatal", presentable(error.message))
+    if status in (408, 504):
+        return TIMEOUT
     if status == 401:
         # No word of the server's: it repeats parts of the key.
         return Fault("fatal", "the API key was not accepted (HTTP 401); set a valid one")
-    words = _server_words(chain, status)
     if status in _FATAL:
         return Fault("fatal", f"{_FATAL[status]} ({words})")
-    if isinstance(error, known.ContentPolicyViolationError):
+    if policy:
         return Fault("refusal", f"content policy ({words})")
     if status in _REFUSED_WHOLE:
         return Fault("bad_request", words)
-    return Fault("rate_limit" if status == 429 else "server", words, _retry_after(chain))
+    return Fault("rate_limit" if status == 429 else "server", words, retry_after)
 
 
-def _server_words(chain: list[BaseException], status: int | None) -> str:
-    """Return the status and the server's message, or the kind of error if it sent none."""
-    for link in chain:
-        body = getattr(link, "body", None)
-        if isinstance(body, dict) and isinstance(body.get("message"), str):
-            return presentable(f"HTTP {status}: {body['message']}")
-    kinds = [type(link) for link in chain]
-    foreign = [kind.__name__ for kind in kinds if not kind.__module__.startswith("litellm")]
-    return f"HTTP {status}" if "HTTPStatusError" in foreign else [*foreign, kinds[0].__name__][0]
+def seconds_to_wait(asked: str) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks to wait.
 
+    Parameters
+    ----------
+    asked : str
+        A number or a date (RFC 9110, 10.2.3).
 
-def _retry_after(chain: list[BaseException]) -> float | None:
-    """Return the seconds to wait, sent as a number or a date (RFC 9110, 10.2.3)."""
-    for link in chain:
-        headers = getattr(getattr(link, "response", None), "headers", {})
-        asked = headers.get("retry-after", "")
-        with contextlib.suppress(ValueError):
-            return max(0.0, float(asked))
-        with contextlib.suppress(ValueError):
-            moment = email.utils.parsedate_to_datetime(asked)
-            return max(0.0, (moment - datetime.datetime.now(moment.tzinfo)).total_seconds())
+    Returns
+    -------
+    float or None
+        None if it is neither.
+
+    Examples
+    --------
+    >>> seconds_to_wait("1.5")
+    1.5
+    """
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(asked))
+    with contextlib.suppress(ValueError):
+        moment = email.utils.parsedate_to_datetime(asked)
+        return max(0.0, (moment - datetime.datetime.now(moment.tzinfo)).total_seconds())
     return None
 
 

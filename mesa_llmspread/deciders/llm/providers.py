@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import functools
 import http.client
+import importlib.util
+import json
 import os
 import re
 import urllib.error
 import urllib.request
 import warnings
+from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit, urlunsplit
 
 from mesa_llmspread.deciders.llm import event_loop
 from mesa_llmspread.exceptions import ArgumentError
 
-__all__ = ["key_variables", "load_litellm", "missing_keys", "provider_of", "public_address"]
+__all__ = [
+    "answers",
+    "is_own",
+    "key_variables",
+    "load_litellm",
+    "missing_keys",
+    "provider_of",
+    "public_address",
+]
 
 _REACH_SECONDS = 5.0
+# The price list in litellm's folder.
+_PRICES = "model_prices_and_context_window_backup.json"
 
 
 def key_variables(model: str, api_base: str | None = None) -> dict[str, bool]:
@@ -100,6 +113,45 @@ def provider_of(model: str) -> tuple[str, str | None]:
         wanted = "be provider/model with a provider that litellm knows, as in 'openai/gpt-4o'"
         raise ArgumentError("model", model, wanted) from None
     return provider, address
+
+
+def is_own(model: str, api_base: str | None) -> bool:
+    """Return whether a model is on a server of one's own that speaks the OpenAI protocol.
+
+    Parameters
+    ----------
+    model : str
+        litellm's name of the model.
+    api_base : str or None
+        Address of its server.
+
+    Returns
+    -------
+    bool
+        False for a model that litellm knows: it knows the price, and the settings it takes.
+        False too for an address that holds credentials.
+
+    Examples
+    --------
+    >>> is_own("openai/mine", "http://127.0.0.1:8080/v1")
+    True
+    >>> is_own("openai/gpt-4o-mini", "http://127.0.0.1:4000/v1")
+    False
+    """
+    provider, _, name = model.partition("/")
+    if provider != "openai" or api_base is None or api_base != public_address(api_base):
+        return False
+    return not name.startswith("ft:") and not {model, name} & _priced()
+
+
+@functools.cache
+def _priced() -> frozenset[str]:
+    """Return the models whose price litellm knows, without importing it."""
+    found = importlib.util.find_spec("litellm")
+    prices = Path(str(found and found.origin)).with_name(_PRICES)
+    if prices.is_file():
+        return frozenset(json.loads(prices.read_text(encoding="utf-8")))
+    return frozenset(load_litellm().model_cost)
 
 
 @functools.cache

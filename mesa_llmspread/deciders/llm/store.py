@@ -137,7 +137,8 @@ class DecisionStore:
         """
         if not self.store_prompts:
             call = dataclasses.replace(call, prompt=None)
-        values = dataclasses.astuple(call)
+        # Not astuple, which copies every value.
+        values = tuple(getattr(call, name) for name in _NAMES)
         with self._database() as database:
             if database.execute(_INSERT, (*values, _digest(values))).rowcount:
                 return call

@@ -1,0 +1,216 @@
+r"""News that ages: fit how the effect of a post fades with its age, or that of the news.
+
+Each way of fading has one parameter ``s``, and the hazard of a decision is
+
+.. math:: e^{x b} \sum_j e^{-s u_j} \; (+ a \text{ where the event itself was seen})
+
+with ``u`` the age of a post (exponential), ``log(1 + age)`` (power law) or the step less one (the
+news). Its likelihood, with exact derivatives, is maximised over the rates and ``s`` together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import xlogy
+from scipy.stats import chi2
+
+from mesa_llmspread._validation import check_name
+from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.inference.decisions import Bools, Log
+from mesa_llmspread.inference.likelihood import rates_likelihood
+from mesa_llmspread.inference.maximum import Derivatives, Problem, maximise, peak_of
+from mesa_llmspread.inference.scale import Floats, Scale
+from mesa_llmspread.transmission import (
+    Exponential,
+    PowerLaw,
+    TransmissionLaw,
+    Visibility,
+)
+
+__all__ = ["AGEING", "Ageing", "fit_ageing"]
+
+#: The ways of fading, and the parameter of each.
+AGEING = {"exponential": "delta", "power": "gamma", "event": "event_ageing"}
+
+# Of a hazard, so that its square has an inverse.
+_LEAST = 1e-100
+
+# Values of the parameter from which the search starts.
+_STARTS = (0.02, 0.2, 1.0)
+
+
+@dataclass(frozen=True)
+class Ageing:
+    """A law whose posts fade, fitted to decisions.
+
+    Attributes
+    ----------
+    kind : {"exponential", "power", "event"}
+    law : TransmissionLaw or None
+        The law with its estimates; None where the decisions say nothing of it.
+    visibility : Visibility or None
+        With the estimated parameter.
+    estimates : DataFrame
+        By parameter: ``value, stderr, low, high``.
+    loglik, bic : float
+    p_value : float
+        Of the likelihood-ratio test that nothing fades: half chi-square with one degree, as 0 is
+        the end of what the parameter can be.
+    """
+
+    kind: str
+    law: TransmissionLaw | None
+    visibility: Visibility | None
+    estimates: pd.DataFrame
+    loglik: float
+    bic: float
+    p_value: float
+
+    def describe(self) -> str:
+        """Return the estimate of the parameter in words."""
+        parameter = AGEING[self.kind]
+        row = self.estimates.loc[parameter]
+        return f"{parameter} {row['value']:.2g} [{row['low']:.2g}, {row['high']:.2g}]"
+
+
+def fit_ageing(log: Log, law: TransmissionLaw, kind: str, level: float = 0.95) -> Ageing:
+    """Estimate how fast posts fade, together with a law's rates.
+
+    Parameters
+    ----------
+    log : Log
+        Of runs in which all posts were in view for good, or for the same number of steps.
+    law : TransmissionLaw
+        Its options count, its values do not. Contacts must act independently, without latent
+        classes.
+    kind : {"exponential", "power", "event"}
+    level : float, default 0.95
+        Coverage of the intervals (profile likelihood).
+
+    Returns
+    -------
+    Ageing
+
+    Raises
+    ------
+    ArgumentError
+        If the law has no effect per post that could fade.
+
+    Notes
+    -----
+    Where slow fading is exponential or by a power law can hardly be told. Without ageing in the
+    comparison, posts that fade pass for FirstRepeat; differences between agents pass for news that
+    ages: compare all of them.
+    """
+    check_name("kind", kind, AGEING)
+    used = log.seen.contacts > 0
+    if law.offline:
+        used = used | log.seen.direct
+    seen, repost = log.seen[used], log.repost[used]
+    terms = law.log_rates(seen) if law.independent_contacts else None
+    if terms is None:
+        allowed = "have contacts that act independently, and no latent classes"
+        raise ArgumentError("law", law.name, allowed)
+    design, direct = terms[0], seen.direct.astype(float) if law.offline else None
+    names = ["alpha"] * law.offline + [name for name in law.parameters if name != "alpha"]
+    rates = Scale.of(law, names)
+    posts = _posts(log, used, kind)
+    number = np.bincount(posts.decision, posts.number, len(repost))
+    one_hot = law.rate_terms(seen[:1]) is not None
+    still = rates_likelihood(
+        rates, design, number, repost, 1 - repost, direct=direct, rates=one_hot
+    )
+    peak, height = peak_of(still, still.starts())
+    whole = Scale([*names, AGEING[kind]], [*rates.bounds, (0.0, np.inf)])
+    starts = [np.r_[peak, np.log(value)] for value in _STARTS]
+    problem = Problem(whole, _derivatives(design, direct, posts, repost), lambda: starts)
+    best = maximise(problem, level)
+    columns = dict(zip(("value", "stderr", "low", "high"), best.interval, strict=True))
+    estimates = pd.DataFrame(columns, index=pd.Index(whole.names, name="parameter"))
+    gain = max(2 * (best.loglik - height), 0.0)
+    found = None
+    if not np.isnan(best.values).any():
+        found = law.replace(dict(zip(names, best.values[:-1].tolist(), strict=True)))
+    return Ageing(
+        kind,
+        found,
+        None if found is None else _visibility(log, kind, float(best.values[-1])),
+        estimates,
+        best.loglik,
+        len(whole) * float(np.log(log.n_obs)) - 2 * best.loglik,
+        float(chi2.sf(gain, 1)) / 2 if gain > 0 else 1.0,
+    )
+
+
+class _Posts(NamedTuple):
+    """Posts in view: the decision that saw them, how many, and what their fading goes by."""
+
+    decision: npt.NDArray[np.int64]
+    number: Floats
+    u: Floats
+
+
+def _posts(log: Log, used: Bools, kind: str) -> _Posts:
+    """Return the posts in view at the decisions that are used."""
+    windows = {log.data.info[run].seen.visible_for for run in log.runs}
+    if len(windows) > 1:
+        raise ArgumentError("data", sorted(map(str, windows)), "have posts in view for one time")
+    receipts, (window,) = log.receipts, windows
+    place = np.cumsum(used) - 1
+    kept = used[receipts.decision]
+    if window is not None:
+        kept = kept & (receipts.age < window)
+    decision, age = receipts.decision[kept], receipts.age[kept].astype(float)
+    u = {
+        "exponential": age,
+        "power": np.log1p(age),
+        "event": receipts.step[decision] - 1.0,
+    }
+    return _Posts(place[decision], receipts.number[kept], u[kind])
+
+
+def _derivatives(
+    design: Floats, direct: Floats | None, posts: _Posts, repost: Floats
+) -> Callable[[Floats], Derivatives]:
+    """Return the log-likelihood with its derivatives, by log rates and the log of the parameter."""
+    aside = 0 if direct is None else 1
+
+    def derivatives(theta: Floats) -> Derivatives:
+        s = np.exp(theta[-1])
+        faded = posts.number * np.exp(-s * posts.u)
+        total, first, second = (
+            np.bincount(posts.decision, faded * posts.u**power, len(repost)) for power in (0, 1, 2)
+        )
+        rate = np.exp(np.clip(design @ theta[aside:-1], -100, 100))
+        online, fading = rate * total, -s * rate * first
+        offline = 0.0 if direct is None else direct * np.exp(theta[0])
+        hazard = np.maximum(online + offline, _LEAST)
+        gain = 1 / np.expm1(np.minimum(hazard, 600))
+        slope, bend = repost * gain - (1 - repost), -repost * gain * (1 + gain)
+        moves = np.column_stack([online[:, None] * design, fading])
+        hessian = np.zeros((len(theta), len(theta)))
+        rates = slice(aside, -1)
+        hessian[rates, rates] = (design.T * (slope * online)) @ design
+        hessian[rates, -1] = hessian[-1, rates] = design.T @ (slope * fading)
+        hessian[-1, -1] = slope @ (fading + s**2 * rate * second)
+        if direct is not None:
+            moves = np.column_stack([offline, moves])
+            hessian[0, 0] = slope @ offline
+        loglik = np.sum(xlogy(repost, -np.expm1(-hazard)) - (1 - repost) * hazard)
+        return float(loglik), moves.T @ slope, hessian + (moves.T * bend) @ moves
+
+    return derivatives
+
+
+def _visibility(log: Log, kind: str, value: float) -> Visibility:
+    """Return the visibility with a fitted parameter."""
+    window = log.data.info[log.runs[0]].seen.visible_for
+    if kind == "event":
+        return Visibility(window, event_ageing=value)
+    return Visibility(window, Exponential(value) if kind == "exponential" else PowerLaw(value))

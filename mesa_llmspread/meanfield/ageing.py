@@ -1,0 +1,260 @@
+r"""The master equations where posts stay in view for some steps, or fade with age.
+
+As in :mod:`~mesa_llmspread.meanfield.master`, a test agent's neighbours are independent. A post of
+age ``a`` acts at step ``t`` with the hazard ``rate * h(t) * g(a)``
+((:class:`~mesa_llmspread.Visibility`), so the edges to it have to be told apart by the age of the
+post at their other end: of each class ``c`` of agents, ``theta`` is the chance that an edge has not
+transmitted, and ``phi[a]`` that it has not although a post of age ``a`` is at its end,
+
+.. math:: \theta' = \theta - \sum_a b_a \phi_a, \qquad \phi_{a+1}' = (1 - b_a) \phi_a,
+    \qquad b_a = 1 - e^{-\lambda h g_a},
+
+where ``phi[0]`` is the loss of susceptible neighbours in the step. FirstRepeat has another exact
+form, by the step of the first occasion. Both take ``O(T^2)`` for ``T`` steps, whatever the degrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import zeta
+
+from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
+from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System, contact_chances
+from mesa_llmspread.transmission import (
+    Exponential,
+    PowerLaw,
+    TransmissionLaw,
+    Visibility,
+    probability_to_rate,
+)
+
+__all__ = ["ageing_map", "final_size", "first_repeat_map", "transmissibility"]
+
+_State = tuple[int, Floats, Floats, Floats, float]
+
+# Where the search for a fixed point ends: near the threshold it moves slowly.
+_MOST_ROUNDS, _SETTLED = 1_000_000, 1e-13
+
+
+def ageing_map(
+    laws: Laws,
+    degrees: Degrees,
+    infected: float,
+    visibility: Visibility,
+    media_prob: float | None = None,
+) -> System:
+    """Return the master equations for laws whose contacts act independently.
+
+    Parameters
+    ----------
+    laws : sequence of (float, TransmissionLaw)
+        Share and law of each class.
+    degrees : Degrees
+        The degree distribution.
+    infected : float
+        Share of agents infected at step 0.
+    visibility : Visibility
+    media_prob : float, optional
+        Probability per step that an agent sees the event itself.
+
+    Returns
+    -------
+    System
+        Its state: the step, ``theta`` and ``o`` of each class, ``phi`` by class and age, and the
+        chance that a neighbour is susceptible.
+
+    Raises
+    ------
+    UndefinedClosureError
+        If classes of agents tell first from later exposures.
+    """
+    chances = contact_chances(laws, media_prob)
+    if chances is None:
+        if len(laws) > 1:
+            raise UndefinedClosureError(
+                "visibility", str(visibility), "be 'persistent' or 'new' for classes with memory"
+            )
+        return first_repeat_map(laws[0][1], degrees, infected, visibility, media_prob)
+    share, alpha, beta = chances
+    rate, weight = probability_to_rate(beta), (1.0 - infected) * share
+
+    def move(state: _State) -> _State:
+        step, theta, offline, phi, susceptible = state
+        ages = visibility.weights(phi.shape[1])
+        news = np.exp(-visibility.event_ageing * step)
+        hit = -np.expm1(-news * np.outer(rate, ages)) * phi
+        theta = theta - hit.sum(axis=1)
+        offline = offline * (1.0 - alpha)
+        left = float(weight @ (offline * degrees.edge(theta)))
+        fresh = np.full((len(rate), 1), susceptible - left)
+        return step + 1, theta, offline, np.hstack([fresh, phi - hit]), left
+
+    def susceptible(state: _State) -> float:
+        return float(weight @ (state[2] * degrees.node(state[1])))
+
+    one = np.ones(len(rate))
+    return System((0, one, one, infected * one[:, None], 1.0 - infected), move, susceptible)
+
+
+def first_repeat_map(
+    law: TransmissionLaw,
+    degrees: Degrees,
+    infected: float,
+    visibility: Visibility,
+    media_prob: float | None = None,
+) -> System:
+    r"""Return the master equations of FirstRepeat.
+
+    Let ``f(s)`` be the chance that a neighbour posts at step ``s``, without what it could have had
+    from the test agent, and :math:`R = 1 - \sum f` that it has not. If the first occasion of an
+    agent is at step ``tau + 1``, no neighbour has posted before ``tau``; those that posted at
+    ``tau`` meet the first chance once and the later one after it, those that posted later only the
+    later one. The chance to be susceptible is a sum over ``tau``, with the generating function of
+    the degrees. Where agents see the event itself with chance ``c`` per step, which makes them post
+    with ``alpha``, the first occasion may be that.
+
+    Parameters
+    ----------
+    law : TransmissionLaw
+        With ``memory = "first_repeat"`` and contacts that act independently.
+    degrees, infected, visibility, media_prob
+        As for :func:`ageing_map`.
+
+    Returns
+    -------
+    System
+        Its state: ``f`` by step, the hazard that posts of each step have added up to, and the
+        chances of neighbours and of agents to be susceptible.
+    """
+    first, later = probability_to_rate(law.evaluate(1, [1, 2]))
+    c = float(law.offline) if media_prob is None else media_prob
+    spared = 1.0 - law.alpha * c
+
+    def move(state: tuple[Floats, Floats, float, float]) -> tuple[Floats, Floats, float, float]:
+        f, total, left, _ = state
+        t = len(f)
+        news = visibility.event_weights(t)
+        # By step tau of the post, 0 to t - 1: its hazard so far, and that of its first step.
+        total = np.append(total, 0.0) + news[-1] * visibility.weights(t)[::-1]
+        met_later = f * np.exp(-later * total)
+        met_first = f * np.exp(-first * news - later * (total - news))
+        # Nobody has posted up to tau, and those after it have not made the agent post.
+        after = 1.0 - f.sum() + np.append(np.cumsum(met_later[::-1])[::-1][1:], 0.0)
+        tau = np.arange(t)
+        weight = (1.0 - c) ** tau * spared ** (t - tau - 1.0)
+
+        def susceptible(chance: Callable[[Floats], Floats]) -> float:
+            """Chance that an agent is susceptible, from that of something on all its edges."""
+            by_posts = chance(after + met_first) - chance(after)
+            # Or the event itself, which has failed to make the agent post.
+            both = (1.0 - c) * by_posts + c * (1.0 - law.alpha) * chance(after + met_first)
+            return float(weight @ both + (1.0 - c) ** t * chance(np.array(1.0 - f.sum())))
+
+        at_edges = susceptible(degrees.edge)
+        fresh = (1.0 - infected) * (left - at_edges)
+        return np.append(f, fresh), total, at_edges, susceptible(degrees.node)
+
+    return System(
+        (np.array([infected]), np.empty(0), 1.0, 1.0),
+        move,
+        lambda state: (1.0 - infected) * state[3],
+    )
+
+
+def transmissibility(beta: float, visibility: Visibility) -> float:
+    """Return the chance that a post, once visible to an agent, sooner or later makes it post.
+
+    Parameters
+    ----------
+    beta : float
+        Chance per contact and step at age 0, of a law whose contacts act independently.
+    visibility : Visibility
+        Without ageing of the event, for which there is no closed form.
+
+    Returns
+    -------
+    float
+        1 where the weights of all ages have no finite sum: posts in view for good that do not fade,
+        or fade by a power law of exponent 1 or less.
+
+    Raises
+    ------
+    ArgumentError
+        If the event ages.
+
+    Examples
+    --------
+    >>> round(transmissibility(0.1, Visibility(ageing=Exponential(0.5))), 4)
+    0.2349
+    """
+    if visibility.event_ageing > 0:
+        allowed = "have event_ageing=0: where the event ages there is no closed form; use solve()"
+        raise ArgumentError("visibility", str(visibility), allowed)
+    if visibility.visible_for is not None:
+        total = visibility.weights(visibility.visible_for).sum()
+    elif isinstance(visibility.ageing, Exponential) and visibility.ageing.delta > 0:
+        total = -1.0 / np.expm1(-visibility.ageing.delta)
+    elif isinstance(visibility.ageing, PowerLaw) and visibility.ageing.gamma > 1:
+        total = zeta(visibility.ageing.gamma)
+    else:
+        return 1.0 if beta > 0 else 0.0
+    return float(1.0 - (1.0 - beta) ** total)
+
+
+def final_size(
+    law: TransmissionLaw,
+    degrees: Degrees,
+    infected: float,
+    visibility: Visibility,
+) -> float:
+    """Return the share of agents that have posted in the end.
+
+    Parameters
+    ----------
+    law : TransmissionLaw
+        With one chance per contact and without an offline part, such as ``SI(0.1)``.
+    degrees : Degrees
+        The degree distribution.
+    infected : float
+        Share of agents infected at step 0, more than 0.
+    visibility : Visibility
+        Without ageing of the event.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ArgumentError
+        If the law or the visibility has no final size in closed form.
+
+    Notes
+    -----
+    With T the :func:`transmissibility`, the chance that an edge never transmits solves
+    ``theta = 1 - T + T s_0 psi_1(theta)``: bond percolation (Newman 2002,
+    doi:10.1103/PhysRevE.66.016128). News reaches a share of all agents from a few starters only if
+    ``T <d (d - 1)> / <d>`` is more than 1.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SI
+    >>> regular = Degrees(np.array([6]), np.array([1.0]))
+    >>> seen = Visibility(ageing=Exponential(0.5))
+    >>> round(final_size(SI(0.1), regular, 0.01, seen), 4)
+    0.4339
+    """
+    classes = law.classes()
+    chances = contact_chances(classes)
+    if chances is None or len(classes) > 1 or law.offline:
+        raise ArgumentError("law", law, "have one chance per contact, and no offline part")
+    reach = transmissibility(float(chances[2, 0]), visibility)
+    theta = 1.0
+    for _ in range(_MOST_ROUNDS):
+        before = theta
+        theta = 1.0 - reach + reach * (1.0 - infected) * float(degrees.edge(np.array(theta)))
+        if abs(theta - before) < _SETTLED:
+            break
+    return float(1.0 - (1.0 - infected) * degrees.node(np.array(theta)))

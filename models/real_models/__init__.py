@@ -1,0 +1,1 @@
+"""What real language models do in the paper's experiment, from measured tables."""

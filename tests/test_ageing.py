@@ -1,0 +1,400 @@
+"""Posts that stay in view for some steps, or fade with age: model, engine, equations, fits."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mesa_llmspread import (
+    Exponential,
+    PowerLaw,
+    RunInfo,
+    SpreadData,
+    SpreadModel,
+    Visibility,
+    fit,
+    simulate,
+    solve,
+)
+from mesa_llmspread.data import concat
+from mesa_llmspread.deciders import RateDecider
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UndefinedClosureError
+from mesa_llmspread.inference.ageing import AGEING, fit_ageing
+from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.meanfield.ageing import final_size, transmissibility
+from mesa_llmspread.meanfield.equations import Degrees
+from mesa_llmspread.networks import random_regular
+from mesa_llmspread.transmission import (
+    SI,
+    ByProfile,
+    FirstRepeat,
+    SingleMultiple,
+    TransmissionLaw,
+    TwoClass,
+    as_visibility,
+    parse_law,
+    resolve_law,
+)
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "golden" / "ref_ageing.csv"
+
+FADING = (
+    Visibility(ageing=Exponential(0.3)),
+    Visibility(ageing=PowerLaw(1.0)),
+    Visibility(event_ageing=0.1),
+    Visibility(3, Exponential(0.2), event_ageing=0.05),
+    Visibility(2),
+)
+
+INDEPENDENT = (
+    SI(0.25),
+    SI(0.2, alpha=0.05),
+    FirstRepeat(0.3, 0.1),
+    FirstRepeat(0.1, 0.3, alpha=0.05),
+    TwoClass(0.05, 0.4, 0.4),
+    ByProfile(np.linspace(0.05, 0.4, 32)),
+)
+
+OTHERS = (
+    SingleMultiple(0.1, 0.4),
+    SingleMultiple(0.1, 0.4, count="cumulative", alpha=0.03),
+    FirstRepeat(0.3, 0.15, per="occasion"),
+)
+
+# Every law with its visibilities: windows for all, ageing where contacts act independently.
+CELLS = [
+    *((law, seen) for law in INDEPENDENT for seen in FADING),
+    *((law, Visibility(width)) for law in OTHERS for width in (2, 3)),
+]
+
+
+def curve(law: TransmissionLaw, **options: Any) -> Any:
+    """Share of agents that have posted, from the equations."""
+    standard: dict[str, Any] = {"n": 10_000, "k": 6, "initial_infected": 100, "steps": 40}
+    standard |= options
+    return solve(law, **standard)["infected"].to_numpy() / standard["n"]
+
+
+# What a visibility is
+
+
+@given(
+    st.none() | st.integers(1, 50),
+    st.none() | st.builds(Exponential, st.floats(0, 5)) | st.builds(PowerLaw, st.floats(0, 5)),
+    st.floats(0, 2),
+)
+def test_text_stands_for_a_visibility(width: Any, ageing: Any, news: float) -> None:
+    seen = Visibility(width, ageing, news)
+    again = as_visibility(str(seen))
+    assert again.weights(20) == pytest.approx(seen.weights(20), rel=1e-4, abs=1e-12)
+    assert again.event_weights(20) == pytest.approx(seen.event_weights(20), rel=1e-3, abs=1e-12)
+    assert again.feed == seen.feed
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("Visibility(0)", ArgumentError),
+        ("Visibility(ageing=Exponential(-1))", ArgumentError),
+        ("Visibility(ageing=3)", ArgumentTypeError),
+        ("Visibility(3", ArgumentError),
+        ("Exponential(0.1)", ArgumentTypeError),
+        ("__import__('os')", ArgumentError),
+        ("Visibility(open('x'))", ArgumentError),
+    ],
+)
+def test_other_text_is_refused(text: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        as_visibility(text)
+
+
+def test_a_feed_is_a_visibility() -> None:
+    assert as_visibility(feed="new") == as_visibility("new") == Visibility(1)
+    assert as_visibility() == as_visibility("persistent") == Visibility()
+    with pytest.raises(ArgumentError) as caught:
+        as_visibility("Visibility(2)", "new")
+    assert caught.value.argument == "feed"
+    info = RunInfo(n=10, k=2, visibility=Visibility(1))
+    assert (info.feed, info.visibility) == ("new", None)
+    info = RunInfo(n=10, k=2, visibility=Visibility(3, PowerLaw(1)))
+    assert RunInfo.from_dict(info.to_dict()) == info
+    assert info.seen == Visibility(3, PowerLaw(1))
+
+
+@pytest.mark.parametrize("law", OTHERS, ids=str)
+def test_ageing_needs_an_effect_of_every_post(law: TransmissionLaw) -> None:
+    seen = Visibility(ageing=Exponential(0.1))
+    runs = (
+        lambda: solve(law, n=100, k=4, initial_infected=5, steps=3, visibility=seen),
+        lambda: simulate(law, random_regular(10, 2, rng=1), 1, 2, visibility=seen),
+        lambda: SpreadModel(decider=law, visibility=seen),
+        lambda: SpreadModel(decider="table", visibility=str(seen)),
+    )
+    for run in runs:
+        with pytest.raises(ArgumentError) as caught:
+            run()
+        assert caught.value.argument == "visibility"
+
+
+def test_what_has_no_equations_is_refused() -> None:
+    seen = Visibility(3)
+    cases: list[tuple[TransmissionLaw, dict[str, Any], str]] = [
+        (SI(0.1), {"closure": "pair"}, "closure"),
+        (SI(0.1), {"closure": "mean_field"}, "closure"),
+        (SI(0.1), {"time": "continuous"}, "visibility"),
+        (SI(0.1), {"failed_share": 0.1}, "failed_share"),
+        (SingleMultiple(0.1, 0.2), {}, "closure"),
+    ]
+    for law, options, argument in cases:
+        with pytest.raises(UndefinedClosureError) as caught:
+            curve(law, visibility=seen, **options)
+        assert caught.value.argument == argument
+
+
+# Equations
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="reference numbers are not here")
+def test_reference_numbers() -> None:
+    reference = pd.read_csv(REFERENCE).fillna(0.0)
+    keys = ["law", "b1", "b2", "delta", "gamma", "eps", "k", "rho"]
+    for (name, b1, b2, delta, gamma, eps, k, rho), part in reference.groupby(keys):
+        law = SI(b1) if name == "SI" else FirstRepeat(b1, b2)
+        ageing = Exponential(delta) if delta else PowerLaw(gamma) if gamma else None
+        # A window that nothing leaves keeps posts that do not fade from another set of equations.
+        seen = Visibility(10**6, ageing, eps)
+        found = curve(
+            law, n=10**6, k=int(k), initial_infected=round(rho * 10**6), steps=80, visibility=seen
+        )
+        assert found[part["t"]] == pytest.approx(part["edge_map"].to_numpy(), abs=1e-8)
+
+
+@pytest.mark.parametrize("law", [*INDEPENDENT, FirstRepeat(0.2, 0.2)], ids=str)
+@pytest.mark.parametrize("k", [4, {2: 0.5, 7: 0.5}])
+def test_equations_meet_those_without_ageing(law: TransmissionLaw, k: Any) -> None:
+    media = 0.1
+    still = curve(law, k=k, media_prob=media)
+    for seen in (
+        Visibility(10_000),
+        Visibility(None, Exponential(0.0)),
+        Visibility(99, PowerLaw(0)),
+    ):
+        assert curve(law, k=k, media_prob=media, visibility=seen) == pytest.approx(still, abs=1e-12)
+    new = curve(law, k=k, media_prob=media, feed="new")
+    fast = curve(law, k=k, media_prob=media, visibility=Visibility(None, Exponential(800.0)))
+    # An occasion is a step with a post in view, however faded: for FirstRepeat too.
+    assert fast == pytest.approx(new, abs=1e-12)
+
+
+def test_equal_rates_are_one_rate() -> None:
+    for seen in FADING:
+        one, two = curve(SI(0.2), visibility=seen), curve(FirstRepeat(0.2, 0.2), visibility=seen)
+        assert two == pytest.approx(one, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(0.02, 0.6), st.floats(0, 2), st.floats(0, 2))
+def test_what_fades_faster_spreads_less(beta: float, slow: float, more: float) -> None:
+    for kind in (Exponential, PowerLaw):
+        first = curve(SI(beta), visibility=Visibility(ageing=kind(slow)))
+        second = curve(SI(beta), visibility=Visibility(ageing=kind(slow + more)))
+        assert (second <= first + 1e-12).all()
+
+
+@pytest.mark.parametrize("k", [3, 6])
+@pytest.mark.parametrize(
+    "seen", [Visibility(2), Visibility(ageing=Exponential(0.4)), Visibility(ageing=PowerLaw(2.5))]
+)
+def test_the_final_size_is_the_limit_of_the_equations(seen: Visibility, k: int) -> None:
+    degrees = Degrees(np.array([k]), np.array([1.0]))
+    limit = curve(SI(0.2), k=k, steps=1000, visibility=seen)[-1]
+    assert final_size(SI(0.2), degrees, 0.01, seen) == pytest.approx(limit, abs=2e-4)
+
+
+def test_transmissibility() -> None:
+    for seen, steps in ((Visibility(4), 4), (Visibility(ageing=Exponential(0.3)), 400)):
+        never = np.prod((1 - 0.2) ** seen.weights(steps))
+        assert transmissibility(0.2, seen) == pytest.approx(1 - never)
+    # The sum of the weights is infinite: sooner or later every post acts.
+    assert transmissibility(0.2, Visibility(ageing=PowerLaw(1.0))) == 1
+    assert transmissibility(0.2, Visibility()) == 1
+    with pytest.raises(ArgumentError):
+        transmissibility(0.2, Visibility(event_ageing=0.1))
+
+
+# Model, engine and equations
+
+
+@pytest.mark.parametrize(("law", "seen"), CELLS, ids=str)
+def test_the_engine_is_the_model(law: TransmissionLaw, seen: Visibility) -> None:
+    options: dict[str, Any] = {"visibility": seen, "media_prob": 0.1}
+    curves = []
+    for seed in range(100):
+        decider = RateDecider(law)
+        model = SpreadModel(n=24, k=4, initial_infected=3, decider=decider, rng=seed, **options)
+        infected = [model.infected]
+        for _ in range(8):
+            if model.running:
+                model.step()
+            infected.append(model.infected)
+        curves.append(infected)
+    mesa = np.array(curves)
+    engine = np.concatenate(
+        [
+            simulate(law, random_regular(24, 4, rng=seed), 3, 8, 40, rng=seed, **options).infected
+            for seed in range(60)
+        ]
+    )
+    error = np.sqrt(mesa.var(axis=0) / len(mesa) + engine.var(axis=0) / 600)
+    assert (np.abs(mesa.mean(axis=0) - engine.mean(axis=0)) <= 4.5 * error + 1e-12).all()
+
+
+@pytest.mark.parametrize("law", INDEPENDENT, ids=str)
+@pytest.mark.parametrize("seen", FADING, ids=str)
+def test_the_equations_are_the_engines_mean(law: TransmissionLaw, seen: Visibility) -> None:
+    n, steps = 60_000, 30
+    options: dict[str, Any] = {"visibility": seen, "media_prob": 0.02}
+    solved = curve(law, n=n, initial_infected=600, steps=steps, **options)
+    mean = simulate(law, random_regular(n, 6, rng=3), 600, steps, 6, rng=1, **options).mean()
+    # The noise of six runs; with 16 runs of 200,000 agents it is less than 0.001.
+    assert np.sqrt(np.mean((mean.to_numpy() - solved) ** 2)) < 0.005
+
+
+@pytest.mark.parametrize("law", [SI(0.2), FirstRepeat(0.3, 0.1), TwoClass(0.05, 0.4)], ids=str)
+def test_a_window_of_one_step_is_the_feed_of_new_posts(law: TransmissionLaw) -> None:
+    new, same = (
+        SpreadModel(n=60, k=4, decider=RateDecider(law), rng=3, **seen).run(20)
+        for seen in ({"feed": "new"}, {"visibility": "Visibility(1)"})
+    )
+    first, second = (SpreadData.from_model(model).exposures for model in (new, same))
+    pd.testing.assert_frame_equal(first, second)
+
+
+# Fits
+
+
+def records(law: str, seen: Visibility, runs: int = 5, **options: Any) -> SpreadData:
+    """Records of runs in which posts aged, as if nobody knew that."""
+    models = [
+        SpreadModel(
+            n=200, k=8, initial_infected=5, decider=law, visibility=seen, rng=seed, **options
+        )
+        for seed in range(runs)
+    ]
+    data = concat([SpreadData.from_model(model.run(40)) for model in models])
+    info = {run: dataclasses.replace(info, visibility=None) for run, info in data.info.items()}
+    return SpreadData(data.exposures, data.counts, info, data.agents)
+
+
+def test_the_record_tells_when_every_post_came() -> None:
+    model = SpreadModel(n=100, k=6, decider="SI(0.1)", media_prob=0.1, rng=1).run(20)
+    log = Log(SpreadData.from_model(model))
+    seen = Visibility(3, Exponential(0.3), 0.1)
+    weight = log.receipts.weight(seen)
+    posted = {agent.index: agent.posted_at for agent in model.spreaders if agent.infected}
+    for row, found in zip(log.table.itertuples(), weight, strict=True):
+        ages = [
+            row.step - 1 - posted[j]
+            for j in model.network.neighbours(row.agent)
+            if posted.get(j, 99) < row.step
+        ]
+        own = sum(np.exp(-0.3 * age) for age in ages if age < 3) * np.exp(-0.1 * (row.step - 1))
+        assert found == pytest.approx(own)
+
+
+def test_a_record_that_forgets_posts_is_refused() -> None:
+    table = pd.DataFrame(
+        {"run": 0, "step": [1, 2], "agent": 1, "contacts": [3, 1], "outcome": ["decline"] * 2}
+    )
+    data = SpreadData.from_tables(table, info={"n": 10, "k": 3, "visibility": "Visibility(9)"})
+    with pytest.raises(ArgumentError) as caught:
+        _ = Log(data).receipts
+    assert caught.value.argument == "data.exposures['cumulative']"
+
+
+@pytest.mark.parametrize("law", ["SI(0.15)", "FirstRepeat(0.3, 0.1)", "SI(0.1, alpha=0.02)"])
+def test_a_fit_goes_by_what_posts_weighed(law: str) -> None:
+    seen = Visibility(None, Exponential(0.3), 0.02)
+    models = [
+        SpreadModel(n=300, k=8, decider=law, visibility=seen, media_prob=0.1, rng=seed).run(40)
+        for seed in range(3)
+    ]
+    data = concat([SpreadData.from_model(model) for model in models])
+    truth = parse_law(law)
+    result = fit(data, type(truth), offline=truth.offline, interval="profile", level=0.999)
+    for name, (low, high) in result.ci.items():
+        assert low < truth.parameters[name] < high
+
+
+@pytest.mark.parametrize(
+    ("law", "seen", "kind", "value"),
+    [
+        ("SI(0.15)", Visibility(ageing=Exponential(0.3)), "exponential", 0.3),
+        ("SI(0.2)", Visibility(ageing=PowerLaw(1.0)), "power", 1.0),
+        ("SI(0.1)", Visibility(event_ageing=0.1), "event", 0.1),
+        ("FirstRepeat(0.3, 0.1)", Visibility(ageing=Exponential(0.2)), "exponential", 0.2),
+        ("SI(0.15, alpha=0.02)", Visibility(ageing=Exponential(0.3)), "exponential", 0.3),
+        ("ByTraits(-2, openness=0.5)", Visibility(4, Exponential(0.4)), "exponential", 0.4),
+    ],
+)
+def test_fading_is_estimated(law: str, seen: Visibility, kind: str, value: float) -> None:
+    truth = parse_law(law)
+    data = records(law, seen, media_prob=0.1 * truth.offline)
+    if seen.visible_for:
+        windows = {
+            run: dataclasses.replace(info, visibility=Visibility(seen.visible_for))
+            for run, info in data.info.items()
+        }
+        data = SpreadData(data.exposures, data.counts, windows, data.agents)
+    found = fit_ageing(Log(data), resolve_law(type(truth), offline=truth.offline), kind, 0.999)
+    row = found.estimates.iloc[-1]
+    assert row["low"] < value < row["high"]
+    assert found.p_value < 0.01
+    assert found.visibility is not None
+    for name, (low, high) in found.estimates[["low", "high"]].iloc[:-1].T.items():
+        assert low < truth.parameters[str(name)] < high
+    others = {other: fit_ageing(Log(data), found.law.online(), other).bic for other in AGEING}
+    if not truth.offline:
+        assert min(others, key=others.__getitem__) == kind
+
+
+def test_derivatives_are_exact() -> None:
+    """Against the likelihood written out, and its differences."""
+    data = records("FirstRepeat(0.3, 0.1, alpha=0.03)", Visibility(), runs=1, media_prob=0.2)
+    log = Log(data)
+    found = fit_ageing(log, resolve_law("FirstRepeat", offline=True), "power")
+
+    def loglik(alpha: float, first: float, later: float, gamma: float) -> float:
+        weight = log.receipts.weight(Visibility(ageing=PowerLaw(gamma)))
+        beta = np.where(log.seen.exposure_count > 1, later, first)
+        spared = (1 - beta) ** weight * np.where(log.seen.direct, 1 - alpha, 1.0)
+        return float(np.log(np.where(log.repost > 0, 1 - spared, spared)).sum())
+
+    values = found.estimates["value"].to_numpy()
+    assert loglik(*values) == pytest.approx(found.loglik, abs=1e-6)
+    for i in range(4):
+        for factor in (0.97, 1.03):
+            moved = values.copy()
+            moved[i] *= factor
+            assert loglik(*moved) <= found.loglik + 1e-9
+
+
+def test_without_fading_none_is_found() -> None:
+    found = [
+        fit_ageing(
+            Log(records("SI(0.06)", Visibility(), runs=2, population="uniform")), SI(0.1), kind
+        )
+        for kind in AGEING
+    ]
+    for each in found:
+        assert each.p_value > 0.001
+        assert each.estimates["low"].iloc[-1] == pytest.approx(0.0, abs=0.02)
+    with pytest.raises(ArgumentError):
+        fit_ageing(Log(records("SI(0.06)", Visibility(), runs=1)), TwoClass(0.1, 0.2), "power")

@@ -1,0 +1,140 @@
+"""The study of shipped tables: on tables of which the truth is known."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from servers import ScriptedServer
+
+from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, bundled_events
+from mesa_llmspread.experiments.agent_by_agent import against_table
+from mesa_llmspread.experiments.real_models import Study, account_shares, study
+from mesa_llmspread.profiles import codes
+from mesa_llmspread.tables import ResponseTable, load_table, table_names
+from mesa_llmspread.tables.response_table import COLUMNS
+
+DATA = Path(__file__).parent / "data"
+EVENTS = bundled_events()[::9]
+
+
+def table(first: float, again: float) -> ResponseTable:
+    """A model that knows two probabilities."""
+    cells = itertools.product(codes(), EVENTS, (1, 8), (1, 2))
+    rows = [
+        (profile, event.event_id, False, contacts, count, *[first if count == 1 else again] * 3)
+        for profile, event, contacts, count in cells
+    ]
+    return ResponseTable(pd.DataFrame(rows, columns=COLUMNS), EVENTS)
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the example."""
+    return subprocess.run(
+        [sys.executable, "-m", "models.real_models", *arguments],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def two_rates() -> Study:
+    return study(table(0.5, 0.15), runs=4, steps=15)
+
+
+def test_two_rates_are_found_in_every_group(two_rates: Study) -> None:
+    groups = two_rates.groups
+    assert groups["group"].tolist() == [event.event_type for event in EVENTS] + ["low", "high"] * 5
+    assert set(groups["law"]) == {'FirstRepeat(per="occasion")'}
+    # Groups share decisions; of 24 intervals of 95 %, a few miss.
+    for rate, truth in (("first", 0.5), ("again", 0.15)):
+        inside = groups[f"{rate}_low"].le(truth) & groups[f"{rate}_high"].ge(truth)
+        assert inside.mean() >= 0.75
+    assert two_rates.verdict().startswith("Agrees with the abstract: two rates are needed, and en")
+    assert two_rates.predictions["two rates"].coverage > 0.9
+
+
+def test_the_master_equations_follow_the_curves_and_one_rate_does_not(two_rates: Study) -> None:
+    rmse = two_rates.equations.set_index("equations")["rmse"]
+    assert rmse["master equations, two rates"] < 0.02
+    assert rmse["master equations, two rates"] < rmse["mean-field ODE, two rates"]
+    assert rmse["mean-field ODE, two rates"] < rmse["mean-field ODE, one rate"]
+
+
+def test_one_rate_is_a_disagreement() -> None:
+    found = study(table(0.2, 0.2), runs=2, steps=15)
+    assert found.verdict().startswith("Disagrees: one rate is enough")
+
+
+def test_more_accounts_that_repost_at_once_make_people_post_sooner() -> None:
+    found = account_shares(table(0.9, 0.9), shares=(0.0, 0.4), runs=4, n=200)
+    assert found["share"].tolist() == [0.0] * 4 + [0.4] * 4
+    means = found.groupby("share")[["half", "reach_10"]].mean()
+    assert means.loc[0.4, "half"] < means.loc[0.0, "half"]
+    assert means.loc[0.4, "reach_10"] > means.loc[0.0, "reach_10"]
+    assert found["reach_40"].le(1).all()
+
+
+def test_a_run_that_the_table_decides_agrees_with_it_and_another_does_not() -> None:
+    truth = table(0.5, 0.15)
+    settings = {"n": 200, "event": EVENTS[0], "rng": 1}
+    for decider, agrees in (('FirstRepeat(0.5, 0.15, per="occasion")', True), ("SI(0.03)", False)):
+        run = SpreadModel(decider=decider, **settings).run(15)
+        data = SpreadData.from_model(run)
+        found = against_table(data, truth)
+        decisions = found.decisions["decisions"]
+        assert decisions["first exposures"] + decisions["later exposures"] == decisions.iloc[-1]
+        assert bool(found.decisions["z"].abs().max() < 3) is agrees
+        assert bool(found.band["inside"].mean() > 0.8) is agrees
+
+
+@pytest.mark.parametrize(
+    ("name", "reposts", "decisions"), [("qwen2.5-coder-0.5b", 94, 288), ("smollm2-135m", 95, 128)]
+)
+def test_a_real_model_that_decided_agent_by_agent_agrees_with_its_table(
+    tmp_path: Path, name: str, reposts: int, decisions: int
+) -> None:
+    """A replay, to the bit, of what ``--live`` recorded: each agent was a call to real weights."""
+    if name not in table_names():
+        pytest.skip(f"the table {name} is not shipped")
+    store = tmp_path / "calls.sqlite"
+    store.write_bytes(gzip.decompress((DATA / f"{name}-counts.sqlite.gz").read_bytes()))
+    model = load_table(name).info["sha256"]
+    files = {"qwen2.5-coder-0.5b": "qwen05", "smollm2-135m": "smollm2"}
+    decider = LLMDecider(
+        f"gguf:{files[name]}@{model[:12]}", feed_detail="counts", store=store, mode="replay"
+    )
+    run = SpreadModel(n=100, initial_infected=5, event="protests-0", decider=decider, rng=1)
+    found = against_table(SpreadData.from_model(run.run(15)), name)
+    made = found.decisions.loc["all exposures"]
+    assert (made["reposts"], made["decisions"]) == (reposts, decisions)
+    assert found.decisions["z"].abs().max() < 2
+    assert found.band["inside"].all()
+
+
+def test_a_model_that_always_reposts_is_seen_not_to_be_the_table(
+    scripted_server: ScriptedServer, tmp_path: Path
+) -> None:
+    done = command(
+        *("--live", "openai/tiny", "--api-base", scripted_server.api_base, "--out", tmp_path)
+    )
+    assert "first exposures: 95 reposts in 95 decisions" in done.stdout
+    assert "0 of 2 steps" in done.stdout
+    assert "calls" in done.stderr
+    assert len(scripted_server.requests) == 95
+
+
+@pytest.mark.slow
+def test_the_study_of_the_shipped_tables(tmp_path: Path) -> None:
+    done = command("--runs", "2", "--out", tmp_path)
+    assert "## qwen2.5-coder-0.5b" in done.stdout
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"report.md", "variance.png", "rates.png", "curves.png", "accounts.png"}
