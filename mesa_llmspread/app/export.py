@@ -14,6 +14,7 @@ import solara
 
 from mesa_llmspread.app.session import View
 from mesa_llmspread.app.settings import Settings
+from mesa_llmspread.app.widgets import Section
 from mesa_llmspread.events import bundled_events
 
 if TYPE_CHECKING:
@@ -39,21 +40,26 @@ def Export(view: View) -> None:
     record = solara.use_memo(lambda: functools.partial(zipped, data, view.answers), [data])
     written = solara.use_memo(lambda: functools.partial(report, data), [data])
     if data is None:
-        solara.Text("There is nothing to export yet: press Step or Run.")
+        Section("p", "There is nothing to export yet: press Step or Run.")
     else:
-        with solara.Row(gap="12px"):
-            solara.FileDownload(record, "spread.zip", label="Record (zip)")
-            solara.FileDownload(written, "report.html", label="Report (HTML)")
-        solara.Text(
+        with Section("div", classes="spread-buttons"):
+            for made, file, label in (
+                (record, "spread.zip", "Record (zip)"),
+                (written, "report.html", "Report (HTML; takes some seconds)"),
+            ):
+                solara.FileDownload(made, file, children=[Section("button", label, type="button")])
+        Section(
+            "p",
             "The record has three Parquet tables, exposures, counts and agents, and "
             "manifest.json: unpack it and read it with SpreadData.load.",
-            classes=["spread-note"],
+            classes="spread-note",
         )
     steps = view.clock or view.settings.steps
     lines = "These lines build the same run again"
     kept = f", without a call: they read the answers from {ANSWERS} of the record"
-    solara.Text(f"{lines}{kept if view.answers else ''}:")
-    solara.Preformatted(python_lines(view.settings, steps))
+    Section("p", f"{lines}{kept if view.answers else ''}:")
+    made = python_lines(view.settings, steps)
+    Section("pre", made, tabindex="0", role="region", aria_label="Lines of Python")
 
 
 def python_lines(settings: Settings, steps: int) -> str:
