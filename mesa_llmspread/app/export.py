@@ -39,27 +39,30 @@ def Export(view: View) -> None:
     # A download starts again whenever it gets another function.
     record = solara.use_memo(lambda: functools.partial(zipped, data, view.answers), [data])
     written = solara.use_memo(lambda: functools.partial(report, data), [data])
-    if data is None:
-        Section("p", "There is nothing to export yet: press Step or Run.")
-    else:
-        with Section("div", classes="spread-buttons"):
-            for made, file, label in (
-                (record, "spread.zip", "Record (zip)"),
-                (written, "report.html", "Report (HTML; takes some seconds)"),
-            ):
-                solara.FileDownload(made, file, children=[Section("button", label, type="button")])
-        Section(
-            "p",
-            "The record has three Parquet tables, exposures, counts and agents, and "
-            "manifest.json: unpack it and read it with SpreadData.load.",
-            classes="spread-note",
-        )
-    steps = view.clock or view.settings.steps
-    lines = "These lines build the same run again"
-    kept = f", without a call: they read the answers from {ANSWERS} of the record"
-    Section("p", f"{lines}{kept if view.answers else ''}:")
-    made = python_lines(view.settings, steps)
-    Section("pre", made, tabindex="0", role="region", aria_label="Lines of Python")
+    with Section("div"):
+        if data is None:
+            Section("p", "There is nothing to export yet: press Step or Run.")
+        else:
+            with Section("div", classes="spread-buttons"):
+                for made, file, label in (
+                    (record, "spread.zip", "Record (zip)"),
+                    (written, "report.html", "Report (HTML; takes some seconds)"),
+                ):
+                    solara.FileDownload(
+                        made, file, children=[Section("button", label, type="button")]
+                    )
+            Section(
+                "p",
+                "The record has three Parquet tables, exposures, counts and agents, and "
+                "manifest.json: unpack it and read it with SpreadData.load.",
+                classes="spread-note",
+            )
+        steps = view.clock or view.settings.steps
+        lines = "These lines build the same run again"
+        kept = f", without a call: they read the answers from {ANSWERS} of the record"
+        Section("p", f"{lines}{kept if view.answers else ''}:")
+        made = python_lines(view.settings, steps)
+        Section("pre", made, tabindex="0", role="region", aria_label="Lines of Python")
 
 
 def python_lines(settings: Settings, steps: int) -> str:

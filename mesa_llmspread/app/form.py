@@ -16,8 +16,9 @@ import solara.lab
 from mesa_llmspread.app.live_models import Access, LookUp, look_up
 from mesa_llmspread.app.session import explained
 from mesa_llmspread.app.settings import CONTROLS, LAWS, Control, LLMSettings, Settings
-from mesa_llmspread.app.widgets import Fields
+from mesa_llmspread.app.widgets import Buttons, Fields, Section
 from mesa_llmspread.deciders import registered_deciders
+from mesa_llmspread.deciders.llm.providers import load_litellm
 from mesa_llmspread.events import OfflineEvent, bundled_events, read_events
 from mesa_llmspread.exceptions import InputFileError
 from mesa_llmspread.profiles import Trait
@@ -126,7 +127,7 @@ def Form(
     # A live model that the visitor is naming; None where the fields for it are closed.
     asked, set_asked = solara.use_state(None)
     found = solara.lab.use_task(
-        lambda: look_up(asked) if asked and asked.model and not access.refusal(asked) else None,
+        lambda: _look_up(asked, access) if asked is not None else None,
         dependencies=[asked],
         raise_error=False,
         prefer_threaded=True,  # litellm takes seconds to load
@@ -176,10 +177,16 @@ def Form(
         set_asked(None)
         on_settings(Settings())
 
-    Fields(groups=form.groups(), event_change=form.changed)
-    last = FormBuilder([])
-    last.add("", restore, kind="button", name="defaults", label="Defaults", disabled=default)
-    Fields(groups=[{"title": "", "fields": [last.fields[0][1]]}], event_change=last.changed)
+    with Section("div"):
+        Fields(groups=form.groups(), event_change=form.changed)
+        button = {"name": "defaults", "label": "Defaults", "disabled": default}
+        Buttons(label="Settings", items=[button], event_press=restore)
+
+
+def _look_up(asked: LLMSettings, access: Access) -> LookUp | None:
+    """Return what is known of a model; load what that takes while its name is being typed."""
+    load_litellm()
+    return look_up(asked) if asked.model and not access.refusal(asked) else None
 
 
 def _events(event: OfflineEvent, own: tuple[OfflineEvent, ...]) -> Control:

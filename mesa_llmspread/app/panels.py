@@ -40,8 +40,9 @@ def Curve(view: View) -> None:
         return
     law = {each.name: getattr(view.law, each.name) for each in dataclasses.fields(view.law)}
     shown = ("drawn", "best", "rates", "equation", "curves", "missing")
-    Chart(n=view.model.n, posted=view.infected, law={name: law[name] for name in shown})
-    _Verdict(view)
+    with Section("div"):
+        Chart(n=view.model.n, posted=view.infected, law={name: law[name] for name in shown})
+        _Verdict(view)
 
 
 @solara.component
@@ -52,9 +53,10 @@ def _Verdict(view: View) -> None:
         text = law.verdict if view.ended else f"So far, up to step {law.step}: {law.verdict}"
     else:
         text = "Fitting the laws to the decisions so far …" if view.fitting else law.verdict
-    Section("p", text, classes="spread-verdict")
-    for warning in law.warnings:
-        Section("p", warning, classes="spread-warning")
+    with Section("div"):
+        Section("p", text, classes="spread-verdict")
+        for warning in law.warnings:
+            Section("p", warning, classes="spread-warning")
 
 
 @solara.component
@@ -144,8 +146,8 @@ def Laws(view: View, wanted: str, on_wanted: Callable[[str], None]) -> None:
         Called with another one.
     """
     law = view.law
-    _Verdict(view)
     if not law.rows:
+        _Verdict(view)
         return
     names = [row["law"] for row in law.rows]
     options = ["the best", *names]
@@ -155,8 +157,10 @@ def Laws(view: View, wanted: str, on_wanted: Callable[[str], None]) -> None:
 
     field: dict[str, Any] = {"kind": "list", "name": "drawn", "label": "Law whose curve is drawn"}
     field |= {"options": options, "value": options.index(wanted) if wanted in names else 0}
-    Fields(groups=[{"title": "", "fields": [field]}], event_change=choose)
-    Table(rows=law.rows, marked=names.index(law.drawn))
+    with Section("div"):
+        _Verdict(view)
+        Fields(groups=[{"title": "", "fields": [field]}], event_change=choose)
+        Table(rows=law.rows, marked=names.index(law.drawn))
 
 
 @solara.component
