@@ -61,6 +61,7 @@ from .transmission import ByProfile as ByProfile
 from .transmission import ByTraits as ByTraits
 from .transmission import ExposureArrays as ExposureArrays
 from .transmission import FirstRepeat as FirstRepeat
+from .transmission import Frailty as Frailty
 from .transmission import OnlineOffline as OnlineOffline
 from .transmission import SingleMultiple as SingleMultiple
 from .transmission import TransmissionLaw as TransmissionLaw

@@ -15,7 +15,7 @@ from mesa_llmspread._validation import check_name, checked_level
 from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.between_runs import between_runs, heterogeneity
+from mesa_llmspread.inference.between_runs import between_runs, differences
 from mesa_llmspread.inference.curve_fit import fit_curve
 from mesa_llmspread.inference.decisions import Log
 from mesa_llmspread.inference.likelihood import common_rate, likelihood
@@ -159,7 +159,7 @@ def fit_log(
     else:
         pooled = maximise(problem, level)
 
-    p_value = heterogeneity(law, log, pooled)
+    p_value, between = differences(law, log, pooled)
     differ = p_value < _DIFFERS
     use_runs = interval == "runs" or (interval == "auto" and differ)
     if interval == "runs" and len(log.runs) < 2:
@@ -186,6 +186,7 @@ def fit_log(
         n_failed=log.n_failed,
         n_runs=len(log.data.runs),
         heterogeneity=p_value,
+        between=between,
         success=success,
         nfev=pooled.nfev,
         message=" ".join(_notes(law, log, values, unknown, differ)),
