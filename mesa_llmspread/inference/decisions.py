@@ -19,7 +19,7 @@ from mesa_llmspread.inference.scale import Floats
 from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
-__all__ = ["Bools", "Log", "decisions_of", "decisions_of_both", "profile_indices"]
+__all__ = ["Bools", "Log", "decisions_of", "decisions_of_both", "distinct", "profile_indices"]
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -173,7 +173,7 @@ class Log:
     @cached_property
     def agent(self) -> Integers:
         """Number of the agent that decided, counted over all runs from 0."""
-        return _distinct([self.run, self.seen.agent])[1]
+        return distinct([self.run, self.seen.agent])[1]
 
     @cached_property
     def repost(self) -> Floats:
@@ -213,7 +213,7 @@ class Log:
                 "the 32 binary ones, name such a population in info",
             )
         if columns not in self._cells:
-            first, cell = _distinct([getattr(self.seen, name) for name in sorted(columns)])
+            first, cell = distinct([getattr(self.seen, name) for name in sorted(columns)])
             chosen = {
                 "levels" if name == "traits" else name: getattr(self.seen, name)[first]
                 for name in columns
@@ -232,8 +232,19 @@ class Log:
         return {}
 
 
-def _distinct(columns: Iterable[npt.NDArray[Any]]) -> tuple[Integers, Integers]:
-    """Return the first place of each distinct row of some columns, and the number of every row."""
+def distinct(columns: Iterable[npt.NDArray[Any]]) -> tuple[Integers, Integers]:
+    """Return the first place of each distinct row of some columns, and the number of every row.
+
+    Parameters
+    ----------
+    columns : iterable of ndarray
+        Of one length.
+
+    Returns
+    -------
+    first, number : ndarray of int
+        Of the lengths of the distinct rows, and of the columns.
+    """
     ranks = [
         np.unique(values, return_inverse=True, axis=0 if values.ndim > 1 else None)
         for values in columns

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from mesa_llmspread.inference.decisions import Bools, Log
+from mesa_llmspread.inference.decisions import Bools, Log, distinct
 from mesa_llmspread.inference.maximum import STEP, Derivatives, Problem, peak_of
 from mesa_llmspread.inference.regression import cloglog
 from mesa_llmspread.inference.scale import Floats, Scale
@@ -218,16 +218,15 @@ def _by_contacts(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
     """
     scale, seen = Scale.of(law), log.seen
     declined, posted = (number * used for number in (1 - log.repost, log.repost))
-    counts = [
+    sums = [
         np.bincount(log.agent, number * each)
         for each in (seen.weight, seen.direct)
         for number in (declined, posted)
-    ]
+    ] + [np.bincount(log.agent, posted)]
     # Agents of the same history are counted.
-    rows, number = np.unique(
-        np.column_stack([*counts, np.bincount(log.agent, posted)]), axis=0, return_counts=True
-    )
-    before, at, sightings, sighted, reposts = rows.T
+    first, history = distinct(sums)
+    number = np.bincount(history)
+    before, at, sightings, sighted, reposts = (each[first] for each in sums)
     contacts = ExposureArrays(np.concatenate([before, before + at]))
 
     def logliks(points: Floats) -> Floats:
