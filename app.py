@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from mesa_llmspread.app.page import Page
-from mesa_llmspread.app.session import prepare
+from mesa_llmspread.app.main import page
 
-prepare()
-page = Page()
+__all__ = ["page"]

@@ -83,7 +83,16 @@ def _declared(kind: type[E]) -> type[E]:
 
 
 class LLMSpreadError(Exception):
-    """Base of every error raised on purpose by this package."""
+    """Base of every error raised on purpose by this package.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise ArgumentError("k", -1, "be at least 0")
+    ... except LLMSpreadError as error:
+    ...     print(error)
+    k=-1: must be at least 0
+    """
 
     #: The message, as a format string of the error's attributes.
     template: ClassVar[str] = ""

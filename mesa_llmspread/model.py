@@ -45,7 +45,7 @@ from mesa_llmspread.exceptions import (
     DeciderError,
     StepInProgressError,
 )
-from mesa_llmspread.networks import EdgeList, Network, make_network, node_names
+from mesa_llmspread.networks import make_network, node_names
 from mesa_llmspread.profiles import Population, plain_population, sample_profiles
 from mesa_llmspread.recorder import (
     Recorder,
@@ -60,7 +60,7 @@ from mesa_llmspread.transmission import Visibility, as_visibility, check_ages
 from mesa_llmspread.transmission.visibility import FEEDS
 
 if TYPE_CHECKING:
-    import networkx as nx
+    pass
 
 __all__ = ["FEEDS", "SpreadModel"]
 
@@ -80,8 +80,9 @@ class SpreadModel(mesa.Model):
     k : int, default 8
         Neighbours per agent (mean degree where they differ). ``k=0`` and ``initial_infected=0``
         are allowed with ``media_prob > 0`` only: otherwise nobody ever sees the news.
-    network : str, networkx.Graph, Network or EdgeList, default "random_regular"
-        Who sees whose posts: a name of :data:`mesa_llmspread.networks.NETWORKS`, a graph, or
+    network : str, graph, table or array, default "random_regular"
+        Who sees whose posts: a name of :data:`mesa_llmspread.networks.NETWORKS`, what
+        :func:`~mesa_llmspread.as_network` takes (a graph, a table of edges, a matrix), or
         what :func:`mesa_llmspread.read_edgelist` read from a file.
     event : str or OfflineEvent, optional
         What the news is about: an event, or the id of a bundled one; the first of those
@@ -141,7 +142,7 @@ class SpreadModel(mesa.Model):
         self,
         n: int = 200,
         k: int = 8,
-        network: str | nx.Graph[Any] | Network | EdgeList = "random_regular",
+        network: Any = "random_regular",
         event: str | OfflineEvent | None = None,
         population: Population = "uniform",
         decider: Any = "table",

@@ -6,7 +6,6 @@ agents; networkx graphs are converted to it and from it.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mesa_llmspread._adjacency import (
+    ends_of_frame,
+    rows_of_edges,
+    rows_of_graph,
+    rows_of_matrix,
+    rows_of_pair,
+)
 from mesa_llmspread._edgelist import read_ends
 from mesa_llmspread._random_regular import neighbours
 from mesa_llmspread._validation import checked_int, checked_probability
@@ -55,6 +61,12 @@ class Network(NamedTuple):
         Where each agent's row of neighbours begins, and the last one ends.
     indices : ndarray of int32, shape (2 * number of edges,)
         The neighbours, sorted inside each row; every edge stands in both rows.
+
+    Examples
+    --------
+    >>> network = random_regular(10, 4, rng=1)
+    >>> network.n, network.degrees.tolist()
+    (10, [4, 4, 4, 4, 4, 4, 4, 4, 4, 4])
     """
 
     indptr: npt.NDArray[np.int64]
@@ -122,11 +134,16 @@ class EdgeList(NamedTuple):
 def as_network(network: Any) -> Network:
     """Return a network, given in one of several forms, as compressed rows.
 
+    Networks are undirected: each of two neighbours sees the other's posts. A directed graph or
+    an asymmetric matrix is refused; ``nx.Graph(graph)`` reads every link as mutual.
+
     Parameters
     ----------
-    network : Network, EdgeList, networkx.Graph or pair of array_like (indptr, indices)
-        A graph's agents are numbered in its node order. A pair must be an undirected
-        simple network; its rows need not be sorted.
+    network : Network, EdgeList, networkx.Graph, DataFrame, adjacency matrix or pair of array_like
+        A graph's agents are numbered in its node order. A DataFrame is a list of edges, in the
+        columns ``source`` and ``target`` or the first two; an edge may stand there repeatedly. An
+        adjacency matrix is a NumPy or SciPy sparse array of shape (n, n): what is not 0 is an
+        edge. A pair is (indptr, indices), whose rows need not be sorted.
 
     Returns
     -------
@@ -137,89 +154,50 @@ def as_network(network: Any) -> Network:
     ------
     ArgumentError, ArgumentTypeError
         If it is something else, or a graph is directed, a multigraph or empty, has self-loops,
-        or a pair's arrays are not an undirected simple network.
+        or arrays are not an undirected simple network.
 
     Examples
     --------
     >>> as_network(([0, 1, 3, 4], [1, 2, 0, 1])).edges().tolist()
     [[0, 1], [1, 2]]
+    >>> import pandas as pd
+    >>> as_network(pd.DataFrame({"source": ["Ana", "Ben"], "target": ["Ben", "Cem"]})).n
+    3
     """
     import networkx as nx
+    import pandas as pd
+    from scipy.sparse import issparse
 
     if isinstance(network, Network):
         return network
     if isinstance(network, EdgeList):
         return network.network
+    if isinstance(network, pd.DataFrame):
+        ends, names = ends_of_frame(network)
+        return Network(*rows_of_edges(len(names), ends))
     if isinstance(network, nx.Graph):
-        return _from_graph(network)
+        return Network(*rows_of_graph(network))
+    if issparse(network) or isinstance(network, np.ndarray):
+        return Network(*rows_of_matrix(network))
     if isinstance(network, tuple | list) and len(network) == 2:
-        return _from_pair(network)
-    raise ArgumentTypeError(
-        "network", network, "a Network, a networkx.Graph or a pair (indptr, indices)"
-    )
+        return Network(*rows_of_pair(network))
+    allowed = "a graph, a table of edges, an adjacency matrix or a pair (indptr, indices)"
+    raise ArgumentTypeError("network", network, allowed)
 
 
 def node_names(network: Any, n: int) -> Sequence[Any]:
     """Return the names of a network's nodes, in the order of its n agents.
 
-    These are a graph's nodes, the names in a file, or the numbers 0 to n - 1, for a network as
-    :func:`make_network` takes it.
+    These are a graph's nodes, the names in a file or table, or the numbers 0 to n - 1, for a
+    network as :func:`make_network` takes it.
     """
+    import pandas as pd
+
     if isinstance(network, EdgeList):
         return network.labels
+    if isinstance(network, pd.DataFrame):
+        return ends_of_frame(network)[1]
     return list(network.nodes) if hasattr(network, "nodes") else range(n)
-
-
-def _from_graph(graph: nx.Graph[Any]) -> Network:
-    """Convert a networkx graph."""
-    if graph.is_directed() or graph.is_multigraph():
-        raise ArgumentError("network", graph, "be undirected and without parallel edges")
-    if not graph:
-        raise ArgumentError("network", graph, "have at least one node")
-    for node in graph:
-        if graph.has_edge(node, node):
-            raise ArgumentError("network", graph, f"have no self-loops; node {node!r} has one")
-    index = {node: i for i, node in enumerate(graph)}
-    ends = np.fromiter(map(index.__getitem__, itertools.chain.from_iterable(graph.edges)), np.int64)
-    return _from_edges(len(graph), ends.reshape(-1, 2))
-
-
-def _from_pair(pair: Sequence[Any]) -> Network:
-    """Convert a pair of arrays that is an undirected simple network."""
-    from scipy.sparse import csr_array
-
-    indptr, indices = map(np.asarray, pair)
-    for array in (indptr, indices):
-        # An empty list becomes an array of floats; it is a fine list of no neighbours.
-        if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
-            raise ArgumentTypeError("network", pair, "a pair of one-dimensional arrays of ints")
-    n, size = len(indptr) - 1, len(indices)
-    if n < 1 or indptr[-1] != size:
-        raise ArgumentError("network", pair, f"have an indptr that ends with len(indices)={size}")
-    parts = np.ones(size, np.int32), indices.astype(np.int32), indptr.astype(np.int64)
-    try:
-        matrix: Any = csr_array(parts, (n, n))
-        matrix.check_format()
-    except ValueError as error:
-        raise ArgumentError("network", pair, f"be compressed sparse rows: {error}") from error
-    for i in np.flatnonzero(matrix.diagonal()).tolist():
-        raise ArgumentError("network", pair, f"have no self-loops; node {i} has one")
-    if (matrix != matrix.T).nnz:
-        raise ArgumentError("network", pair, "hold every edge in the rows of both its agents")
-    matrix.sum_duplicates()
-    if (matrix.data > 1).any():
-        raise ArgumentError("network", pair, "have no edge twice")
-    return Network(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32))
-
-
-def _from_edges(n: int, ends: npt.NDArray[np.int64]) -> Network:
-    """Build the network of an edge array of shape (m, 2); an edge may stand in it repeatedly."""
-    from scipy.sparse import coo_array
-
-    both = np.concatenate([ends, ends[:, ::-1]]).T
-    matrix = coo_array((np.ones(both.shape[1], np.int32), both), (n, n)).tocsr()
-    matrix.sort_indices()
-    return Network(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32))
 
 
 def random_regular(n: int, k: int, rng: RNGLike = None) -> Network:
@@ -290,6 +268,11 @@ def small_world(n: int, k: int, rewire: float = 0.1, rng: RNGLike = None) -> Net
     References
     ----------
     Watts & Strogatz 1998, doi:10.1038/30918.
+
+    Examples
+    --------
+    >>> float(small_world(100, 4, rng=1).degrees.mean())
+    4.0
     """
     import networkx as nx
 
@@ -299,7 +282,7 @@ def small_world(n: int, k: int, rewire: float = 0.1, rng: RNGLike = None) -> Net
         raise ArgumentError("k", k, f"be even and less than n={n}")
     rewire = checked_probability("rewire", rewire)
     seed = int(as_generator(rng).integers(2**32))
-    return _from_graph(nx.watts_strogatz_graph(n, k, rewire, seed=seed))
+    return as_network(nx.watts_strogatz_graph(n, k, rewire, seed=seed))
 
 
 def scale_free(n: int, m: int, rng: RNGLike = None) -> Network:
@@ -326,6 +309,11 @@ def scale_free(n: int, m: int, rng: RNGLike = None) -> Network:
     References
     ----------
     Barabasi & Albert 1999, doi:10.1126/science.286.5439.509.
+
+    Examples
+    --------
+    >>> int(scale_free(100, 2, rng=1).degrees.min())
+    2
     """
     import networkx as nx
 
@@ -334,7 +322,7 @@ def scale_free(n: int, m: int, rng: RNGLike = None) -> Network:
     if m >= n:
         raise ArgumentError("m", m, f"be less than n={n}")
     seed = int(as_generator(rng).integers(2**32))
-    return _from_graph(nx.barabasi_albert_graph(n, m, seed=seed))
+    return as_network(nx.barabasi_albert_graph(n, m, seed=seed))
 
 
 def make_network(network: Any, n: int, k: int, rng: RNGLike = None) -> Network:
@@ -342,7 +330,7 @@ def make_network(network: Any, n: int, k: int, rng: RNGLike = None) -> Network:
 
     Parameters
     ----------
-    network : str, Network, EdgeList, networkx.Graph or pair of array_like (indptr, indices)
+    network : str, or anything that :func:`as_network` takes
         A name of :data:`NETWORKS`; ``"scale_free"`` lets every newcomer bring k // 2 edges,
         so that the mean degree is about k. Anything else goes through :func:`as_network`,
         and ``n`` and ``k`` are not used.
@@ -398,6 +386,14 @@ def read_edgelist(path: str | Path) -> EdgeList:
     InputFileError
         If the file cannot be read, is not text, holds no edge, or has a line with fewer
         than two names, a self-loop or a header.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "edges.txt")
+    >>> _ = file.write_text("Ana,Ben")
+    >>> read_edgelist(file).labels
+    ('Ana', 'Ben')
     """
     ends, labels = read_ends(path)
-    return EdgeList(_from_edges(len(labels), ends), labels)
+    return EdgeList(Network(*rows_of_edges(len(labels), ends)), labels)

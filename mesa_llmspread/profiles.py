@@ -42,7 +42,13 @@ __all__ = [
 
 
 class Trait(enum.Enum):
-    """The five traits, in the order O C E A N that codes and arrays follow."""
+    """The five traits, in the order O C E A N that codes and arrays follow.
+
+    Examples
+    --------
+    >>> "".join(trait.letter for trait in Trait)
+    'OCEAN'
+    """
 
     OPENNESS = "openness"
     CONSCIENTIOUSNESS = "conscientiousness"
@@ -193,7 +199,13 @@ def all_profiles() -> tuple[Profile, ...]:
 
 @cache
 def codes() -> tuple[str, ...]:
-    """Return the codes of the 32 binary profiles, in the order of :func:`all_profiles`."""
+    """Return the codes of the 32 binary profiles, in the order of :func:`all_profiles`.
+
+    Examples
+    --------
+    >>> codes()[0], codes()[-1], len(codes())
+    ('ocean', 'OCEAN', 32)
+    """
     letters = ((trait.letter.lower(), trait.letter) for trait in Trait)
     return tuple("".join(code) for code in itertools.product(*letters))
 

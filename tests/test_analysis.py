@@ -37,11 +37,11 @@ from mesa_llmspread.analysis.event_analysis import (
     stochastic_curve,
     without_curve,
 )
+from mesa_llmspread.cli.demo import show
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.networks import random_regular
 from mesa_llmspread.reporting.plots import plot_spread
 from mesa_llmspread.reporting.report import figures, write_report
-from models.armed_conflict.run import show
 
 
 def record(**settings) -> SpreadData:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from command_line import call
+from command_line import call, invoke
 from servers import ScriptedServer, answer
 
-from mesa_llmspread import SpreadData
+from mesa_llmspread import SpreadData, concat, fit
 
 DATA = Path(__file__).parent / "data"
 
@@ -46,6 +48,81 @@ def test_run_fit_and_report(tmp_path: Path) -> None:
     assert "run=7" in call("cascade", out, "--run", 7, code=2)
     assert call("report", out).strip() == str(out / "report.html")
     assert "data:image/png" in (out / "report.html").read_text()
+
+
+def test_the_command_is_a_module_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mesa_llmspread", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == version("mesa_llmspread")
+
+
+def test_help_loads_no_science() -> None:
+    """Help must come at once, so commands import what they need when they are called."""
+    code = "import sys, mesa_llmspread.cli.main; print({'numpy', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "set()"
+
+
+def test_completion_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_LLMSPREAD_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "llmspread re")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    command = Path(sys.executable).with_name("llmspread")
+    done = subprocess.run([command], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["report"]
+
+
+def test_several_runs_are_one_record(tmp_path: Path) -> None:
+    small = ("--n", 60, "--k", 4, "--decider", "SI(0.2)", "--steps", 5, "--rng", 7)
+    call("run", tmp_path / "three", *small, "--runs", 3)
+    call("run", tmp_path / "first", *small)
+    three, first = SpreadData.load(tmp_path / "three"), SpreadData.load(tmp_path / "first")
+    assert [three.info[run].rng for run in three.runs] == [7, 8, 9]
+    pd.testing.assert_frame_equal(three.select([0]).exposures, first.exposures)
+
+
+def test_runs_about_events_of_ones_own(tmp_path: Path) -> None:
+    small = ("--n", 60, "--k", 4, "--decider", "SI(0.2)", "--steps", 3, "--rng", 7)
+    events = ("--events", DATA / "ucdp_ged_tiny.csv", "--max-events", 2)
+    text = call("run", tmp_path / "out", *small, *events, "--runs", 2)
+    assert "in 4 runs" in text
+    info = SpreadData.load(tmp_path / "out").info
+    ids = [info[run].event.event_id for run in range(4)]
+    assert ids[0] == ids[1] != ids[2] == ids[3]
+    error = call("run", tmp_path / "no", *small, *events, "--event", "riots-0", code=2)
+    assert "--event" in error
+
+
+def test_several_records_are_fitted_as_one(tmp_path: Path) -> None:
+    for rng in (1, 2):
+        run = ("run", tmp_path / str(rng), "--n", 60, "--k", 4, "--decider", "SI(0.2)")
+        call(*run, "--rng", rng)
+    records = [SpreadData.load(tmp_path / name) for name in "12"]
+    together = fit(concat(records), "SI").params["beta"]
+    said = call("fit", tmp_path / "1", tmp_path / "2", "--law", "SI")
+    assert f"{together:.3g}" in said
+    (tmp_path / "empty").mkdir()
+    assert "empty" in call("fit", tmp_path / "1", tmp_path / "empty", code=2)
+
+
+def test_tables_fit_80_columns(tmp_path: Path) -> None:
+    call("run", tmp_path / "out", "--n", 60, "--k", 4, "--decider", "SI(0.2)", "--rng", 1)
+    table = call("fit", tmp_path / "out").split("\n\n")[0]
+    assert "weight" in table.splitlines()[0]
+    assert all(name in table for name in ("FirstRepeat", "SI", "TwoClass"))
+    listed = call("events", DATA / "ucdp_ged_tiny.csv")
+    assert max(map(len, [*table.splitlines(), *listed.splitlines()])) <= 80
+
+
+def test_progress_where_output_is_redirected(tmp_path: Path) -> None:
+    small = ("--n", 60, "--k", 4, "--steps", 30, "--rng", 1, "--decider", "SI(0.001)")
+    lines = invoke("run", tmp_path / "out", *small).stderr.splitlines()
+    assert len(lines) == 10
+    assert lines[-1].endswith("30 of 30")
 
 
 def test_run_from_a_file(tmp_path: Path) -> None:
@@ -108,7 +185,8 @@ def test_only_a_language_model_has_a_budget(tmp_path: Path) -> None:
 def test_listings() -> None:
     assert "battles-0" in call("events")
     assert "Talvara" in call("events", "--text")
-    assert len(call("events", DATA / "ucdp_ged_tiny.csv").splitlines()) == 13
+    listed = call("events", DATA / "ucdp_ged_tiny.csv")
+    assert sum(line.startswith("9") for line in listed.splitlines()) == 12
     assert "OCEAN" in call("profiles")
     assert call("profiles", "OceAn").startswith("You are very imaginative")
 

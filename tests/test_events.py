@@ -227,8 +227,10 @@ def test_events_become_a_table() -> None:
         "sub_event_type",
         "country",
         "location",
+        "actors",
         "fatalities",
         "civilian_targeting",
+        "text",
     ]
     assert list(frame.event_id) == [each.event_id for each in bundled_events()]
     assert frame.fatalities.sum() == 6 * 43

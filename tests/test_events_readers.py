@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from mesa_llmspread.events import (
     EVENT_TYPES,
     OfflineEvent,
+    bundled_events,
+    events_frame,
     read_acled,
     read_events,
     read_ucdp,
@@ -25,6 +27,7 @@ from mesa_llmspread.events import (
 from mesa_llmspread.exceptions import (
     ArgumentTypeError,
     InputFileError,
+    UnknownNameError,
 )
 
 DATA = Path(__file__).parent / "data"
@@ -470,3 +473,40 @@ def test_arbitrary_text_in_a_cell_is_read_or_refused_politely(
     else:
         assert len(events) == 12
         assert "\n" not in events[0].text
+
+
+# --- tables in memory -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ucdp_ged_tiny.csv", "acled_tiny.csv"])
+def test_a_table_is_read_as_its_file(name: str) -> None:
+    source = Path(__file__).parent / "data" / name
+    assert read_events(pd.read_csv(source)) == read_events(source)
+
+
+def test_events_become_a_table_and_events_again() -> None:
+    events = bundled_events()
+    assert read_events(events_frame(events)) == events
+    typed = events_frame(events).assign(date=lambda t: pd.to_datetime(t["date"]))
+    assert read_events(typed) == events
+
+
+def test_a_wrong_cell_of_a_table_is_named() -> None:
+    table = events_frame(bundled_events()[:3]).astype({"fatalities": object})
+    table.loc[2, "fatalities"] = "many"
+    with pytest.raises(InputFileError) as caught:
+        read_events(table)
+    assert (caught.value.row, caught.value.column) == (2, "fatalities")
+
+
+def test_event_types_of_ones_own_need_a_text() -> None:
+    table = events_frame(bundled_events()[:1]).assign(event_type="Earthquake", text="It shook.")
+    (event,) = read_events(table)
+    assert (event.event_type, event.text) == ("Earthquake", "It shook.")
+    assert OfflineEvent.from_dict(event.to_dict()) == event
+    with pytest.raises(InputFileError) as caught:
+        read_events(table.assign(text=""))
+    assert caught.value.column == "event_type"
+    with pytest.raises(UnknownNameError) as wrong:
+        dataclasses.replace(event, text="")
+    assert wrong.value.argument == "event_type"

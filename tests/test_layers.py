@@ -71,11 +71,11 @@ def test_deciders_load_no_language_model_library(loaded: dict[str, list[str]]) -
 # What stands in one line may import each other. A module of a subpackage that stands apart has
 # a line of its own.
 LAYERS = """
-_words
+_words _figures
 exceptions
 rng _validation _watchdog io plugins
 profiles
-networks _random_regular _edgelist
+networks _adjacency _random_regular _edgelist
 events
 transmission
 data
@@ -93,6 +93,7 @@ experiments
 sweep
 app
 cli
+__main__
 """
 RANK = {name: rank for rank, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 
@@ -147,3 +148,9 @@ def test_the_public_list_is_true() -> None:
     assert set(mesa_llmspread.__all__) <= set(dir(mesa_llmspread))
     with pytest.raises(AttributeError, match="nothing"):
         mesa_llmspread.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", mesa_llmspread.__all__)
+def test_every_public_name_has_an_example(name: str) -> None:
+    """The doctests run it."""
+    assert ">>> " in getattr(mesa_llmspread, name).__doc__

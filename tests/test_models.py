@@ -14,10 +14,11 @@ from command_line import call
 
 from mesa_llmspread import SpreadData
 from mesa_llmspread.deciders.table import TableWarning
+from mesa_llmspread.experiments.event_study import EventStudy
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
-MODULE = "models.armed_conflict.run"
+MODULE = "mesa_llmspread.cli.demo"
 FILES = {
     "agents.parquet",
     "counts.parquet",
@@ -44,9 +45,7 @@ def test_every_example_says_what_it_is(folder: str) -> None:
 
 
 def test_the_design_makes_its_models() -> None:
-    from models.armed_conflict.model import ArmedConflict
-
-    design = ArmedConflict(runs=2)
+    design = EventStudy(runs=2)
     models = list(design.models())
     assert len(models) == len(design) == 36
     assert len({model.streams.seed for model in models}) == 36

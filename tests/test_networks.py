@@ -8,11 +8,13 @@ from typing import Any
 
 import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 
-from mesa_llmspread import networks
+from mesa_llmspread import SpreadModel, networks
 from mesa_llmspread.exceptions import (
     ArgumentError,
     ArgumentTypeError,
@@ -24,6 +26,7 @@ from mesa_llmspread.networks import (
     Network,
     as_network,
     make_network,
+    node_names,
     random_regular,
     read_edgelist,
     scale_free,
@@ -140,9 +143,61 @@ def test_what_is_no_undirected_simple_network_is_refused(given_network: Any, all
     assert allowed in caught.value.allowed
 
 
+@given(st.integers(0, 2**16), st.integers(2, 12))
+def test_a_network_is_the_same_as_graph_table_and_matrix(seed: int, n: int) -> None:
+    graph = nx.gnp_random_graph(n, 0.6, seed=seed)
+    network = as_network(graph)
+    dense = nx.to_numpy_array(graph)
+    for form in (dense, 2.5 * dense, dense.astype(bool), sparse.coo_array(dense)):
+        assert same(as_network(form), network)
+    assert same(as_network(sparse.csc_matrix(dense)), network)
+    table = nx.to_pandas_edgelist(graph)
+    if set(table.to_numpy().ravel()) == set(graph):
+        names = list(node_names(table, n))
+        edges = {frozenset((names[i], names[j])) for i, j in as_network(table).edges()}
+        assert edges == {frozenset(edge) for edge in graph.edges}
+
+
+def test_names_of_a_table_are_those_of_the_agents() -> None:
+    table = pd.DataFrame({"weight": [1, 2, 3], "source": list("abc"), "target": list("bca")})
+    both = pd.concat([table, table.rename(columns={"source": "target", "target": "source"})])
+    for edges in (table, both, table[["source", "target"]].set_axis(["u", "v"], axis=1)):
+        model = SpreadModel(network=edges, decider="SI(0.5)", initial_infected=["b"], rng=1)
+        assert list(model.nodes) == ["a", "b", "c"]
+        assert [agent.infected for agent in model.spreaders] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("form", "allowed"),
+    [
+        (np.array([[0, 1], [0, 0]]), "sees the other's posts"),
+        (np.array([[1, 0], [0, 0]]), "self-loops; node 0 has one"),
+        (np.zeros((2, 3)), "square"),
+        (np.array([[0, np.nan], [np.nan, 0]]), "missing"),
+        (pd.DataFrame({"source": [1]}), "two columns"),
+        (pd.DataFrame({"source": [], "target": []}), "two columns"),
+        (pd.DataFrame({"source": [1, 2], "target": [2, 2]}), "row 1 joins 2 to itself"),
+        (pd.DataFrame({"source": ["a", None], "target": ["b", "c"]}), "both nodes"),
+    ],
+)
+def test_tables_and_matrices_that_are_no_network(form: Any, allowed: str) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        as_network(form)
+    assert caught.value.argument == "network"
+    assert allowed in caught.value.allowed
+
+
 @pytest.mark.parametrize(
     "given_network",
-    [None, 5, [[0, 1], [1, 0], [1, 2]], ([0.0, 1.0], [0.0]), ([[0, 1]], [0]), ([0, 1], "a")],
+    [
+        None,
+        5,
+        np.array([["a"]]),
+        [[0, 1], [1, 0], [1, 2]],
+        ([0.0, 1.0], [0.0]),
+        ([[0, 1]], [0]),
+        ([0, 1], "a"),
+    ],
 )
 def test_what_is_no_network_at_all_is_refused(given_network: Any) -> None:
     with pytest.raises(ArgumentTypeError) as caught:

@@ -81,7 +81,7 @@ def test_a_law_that_reads_sightings_itself_is_refused_at_scale() -> None:
             return super().prob(seen) + 0.1 * seen.direct
 
     with pytest.raises(ArgumentError) as caught:
-        simulate(Bad(0.1), random_regular(10, 2, rng=1), 1, 2)
+        simulate(Bad(0.1), random_regular(10, 2, rng=1), 1, 2, media_prob=0.5)
     assert caught.value.argument == "Bad.memory"
 
 

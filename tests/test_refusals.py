@@ -40,7 +40,7 @@ from mesa_llmspread.exceptions import (
 )
 from mesa_llmspread.sweep import Design
 
-ARMED_CONFLICT = "models.armed_conflict.run"
+ARMED_CONFLICT = "mesa_llmspread.cli.demo"
 
 
 def one_line(error: pytest.ExceptionInfo[LLMSpreadError]) -> str:

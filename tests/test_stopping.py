@@ -17,7 +17,7 @@ from waiting import eventually
 from mesa_llmspread import SpreadData, SpreadModel
 
 ROOT = Path(__file__).parents[1]
-MAIN_JOB = "models.armed_conflict.run"
+MAIN_JOB = "mesa_llmspread.cli.demo"
 SMALL = ("--n", 60, "--k", 4, "--rng", 1, "--steps", 3)
 
 # A shell that starts a process in the background lets it ignore Ctrl-C.

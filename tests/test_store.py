@@ -615,7 +615,16 @@ def test_a_run_stays_below_its_estimate(scripted_server: ScriptedServer) -> None
     scripted_server.script = by_prompt
     who = decider(scripted_server, max_failed=1.0)
     data = run(who)
-    assert len(data.exposures) <= who.estimate(24, 8, k=4).most_calls
+    about = who.estimate(24, 8, k=4)
+    assert len(data.exposures) <= about.most_calls
+    sent = [who.client.count_tokens(each["messages"]) for each in scripted_server.requests]
+    assert max(sent) <= about.most_prompt_tokens / about.most_calls < 5000
+    assert np.mean(sent) == pytest.approx(about.prompt_tokens / about.calls, rel=0.25)
+
+
+def test_a_small_cost_is_not_nothing() -> None:
+    about = LLMDecider("openai/gpt-4o-mini").estimate(20, 1)
+    assert "about $0.00," not in str(about)
 
 
 @pytest.mark.parametrize("options", [{"n": 0}, {"steps": 0}, {"chance": 0.0}, {"k": 0}])

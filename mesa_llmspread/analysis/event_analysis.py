@@ -176,6 +176,15 @@ def analyse(
     Returns
     -------
     Analysis
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadData, SpreadModel
+    >>> model = SpreadModel(n=100, k=4, decider="SI(0.2)", rng=1).run(20)
+
+    >>> analysis = analyse(SpreadData.from_model(model))
+    >>> analysis.table()["event"].tolist()
+    ['battles-0']
     """
     check_data(data)
     parts = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -12,10 +12,11 @@ from typer import Argument, Option
 from mesa_llmspread._words import counted
 from mesa_llmspread.cli import shared
 from mesa_llmspread.cli.shared import ApiBase, StoreFile, Template, given
-from mesa_llmspread.deciders import LLMDecider
-from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.exceptions import ArgumentError, InputFileError
 from mesa_llmspread.io import make_folder, write_whole
+
+if TYPE_CHECKING:
+    from mesa_llmspread.deciders import DecisionStore
 
 __all__ = ["measure", "personas", "prompt", "store_app"]
 
@@ -68,16 +69,17 @@ def personas(
     template: Template = None,
 ) -> None:
     """Test whether a model plays the 32 personalities, with a questionnaire for each."""
+    from mesa_llmspread.deciders import LLMDecider
     from mesa_llmspread.deciders.llm.persona_check import check_personas
 
     decider = LLMDecider(model, api_base, **given(store=store, template=template))
     folder = None if out is None else make_folder(out)
     check = check_personas(decider, repeats, rng)
-    typer.echo(check.table.to_string(index=False, float_format="{:.2f}".format))
+    shared.print_table(check.table, ".2f")
     if check.failed:
         verb = "was" if check.failed == 1 else "were"
         typer.echo(f"\n{counted(check.failed, 'questionnaire')} {verb} not answered:")
-        typer.echo(check.failures.to_string(index=False))
+        shared.print_table(check.failures)
     if folder is not None:
         write_whole(folder / "personas.csv", check.scores.to_csv(index=False).encode())
         _write_figure(folder / "personas.png", check.figure())
@@ -103,10 +105,12 @@ def measure(
 ) -> None:
     """Measure how a model responds: P(repost) by profile, event and occasion.
 
-    Without --event and --profile, all bundled events and all 32 profiles are measured. Writes a
-    response table into OUT, which a run can use without the model, as --decider "table('OUT')".
-    Calls are kept in OUT-calls.sqlite if no store is given: after an interruption, run it again.
+    Without --event and --profile, all bundled events and all 32 profiles are
+    measured. Writes a response table into OUT, which a run can use without the
+    model, as --decider "table('OUT')". Calls are kept in OUT-calls.sqlite if no
+    store is given: after an interruption, run it again.
     """
+    from mesa_llmspread.deciders import LLMDecider
     from mesa_llmspread.deciders.llm.measure import Experiment
     from mesa_llmspread.reporting.table_figures import plot_table
 
@@ -137,8 +141,9 @@ def prompt(
 ) -> None:
     """Print the prompt of a language model that decides for an agent.
 
-    Without a post the agent has seen the event itself, in the media. The code around quoted
-    text is printed as zeros; in a run every prompt has another code.
+    Without a post the agent has seen the event itself, in the media. The code
+    around quoted text is printed as zeros; in a run every prompt has another
+    code.
     """
     from mesa_llmspread._validation import checked_int
     from mesa_llmspread.deciders.base import Exposure, Post
@@ -181,6 +186,8 @@ def _numbers(name: str, text: str) -> list[int]:
 
 def _opened(file: Path) -> DecisionStore:
     """Open a store that is there, without creating one."""
+    from mesa_llmspread.deciders import DecisionStore
+
     if not file.is_file():
         raise InputFileError(file, "is not a file")
     return DecisionStore(file)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer import Argument, Option
 
-from mesa_llmspread._validation import checked_int
 from mesa_llmspread.cli import shared
+from mesa_llmspread.cli.demo import demo
 from mesa_llmspread.cli.llm import measure, personas, prompt, store_app
 from mesa_llmspread.cli.shared import Force, NetworkFile, OnlyEstimate, given, read_decisions
 from mesa_llmspread.cli.sweep import sweep_command
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.io import read_settings
 
+if TYPE_CHECKING:
+    from mesa_llmspread.data import SpreadData
+    from mesa_llmspread.model import SpreadModel
+
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="How news of offline events spreads among LLM agents, and which law describes it.",
@@ -31,8 +35,31 @@ _SETTINGS = (
     *("media_prob", "rng", "steps"),
 )
 _LANGUAGE = ("api_base", "store", "template", "max_calls", "max_cost_usd")
+_NETWORKS = "random_regular, small_world, scale_free, or a file of edges"
+_POPULATIONS = "uniform, norms (as in people), continuous, or a code such as OceAn"
 
 Folder = Annotated[Path, Argument(help="Folder of a saved run.")]
+
+
+def _print_version(asked: bool) -> None:
+    """Print the version, and end."""
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("mesa_llmspread"))
+        raise typer.Exit
+
+
+app.command()(demo)
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
 
 
 @app.command()
@@ -41,13 +68,22 @@ def run(
     config: Annotated[Path | None, Option(help="YAML or JSON file of the settings below.")] = None,
     n: Annotated[int | None, Option(help="Agents (default: 200).")] = None,
     k: Annotated[int | None, Option(help="Neighbours per agent (default: 8).")] = None,
-    network: Annotated[str | None, Option(help="Kind of network, or a file of edges.")] = None,
-    event: Annotated[str | None, Option(help="Id of a bundled event.")] = None,
-    population: Annotated[str | None, Option(help="uniform, norms, continuous or a code.")] = None,
-    decider: Annotated[str | None, Option(help="table, traits, a law or llm:MODEL.")] = None,
+    network: Annotated[str | None, Option(help=f"{_NETWORKS} (default: random_regular).")] = None,
+    event: Annotated[str | None, Option(help="Id of a bundled event (default: the first).")] = None,
+    events: shared.EventFile = None,
+    max_events: shared.MaxEvents = 18,
+    runs: Annotated[int, Option(min=1, help="Runs per event.")] = 1,
+    population: Annotated[str | None, Option(help=f"{_POPULATIONS} (default: uniform).")] = None,
+    decider: Annotated[
+        str | None, Option(help=f"Who decides: {shared.DECIDERS} (default: table).")
+    ] = None,
     initial_infected: Annotated[int | None, Option(help="Starting agents (default: 10).")] = None,
-    feed: Annotated[str | None, Option(help="persistent or new.")] = None,
-    media_prob: Annotated[float | None, Option(help="Chance per step to see the event.")] = None,
+    feed: Annotated[
+        str | None, Option(help="persistent, or new: posts are seen once (default: persistent).")
+    ] = None,
+    media_prob: Annotated[
+        float | None, Option(help="Chance per step to see the event itself (default: 0).")
+    ] = None,
     rng: shared.Seed = None,
     steps: shared.Steps = None,
     api_base: shared.ApiBase = None,
@@ -58,75 +94,94 @@ def run(
     dry_run: OnlyEstimate = False,
     force: Force = False,
 ) -> None:
-    """Run one model and write its record (SpreadData) into OUT.
+    """Run a model, once or several times, and write the record (SpreadData) into OUT.
 
-    A law is named with its rates, such as 'SI(0.05)'. Options on the command line override those
-    of the file. A run that is stopped leaves OUT as it was; the steps that were done are kept
-    beside it, in OUT-partial.
+    Options on the command line override those of the file. With --runs or
+    --events the runs have the seeds RNG, RNG + 1, ..., and are one record. A
+    run that is stopped leaves OUT as it was; what was done is kept beside it,
+    in OUT-partial.
     """
     values = given(**locals())
-    from mesa_llmspread.data import SpreadData
-    from mesa_llmspread.deciders import LLMDecider, TableDecider, language_model
+    from mesa_llmspread._validation import checked_int
+    from mesa_llmspread.deciders import TableDecider, as_decider, language_model
     from mesa_llmspread.deciders.table import drawn_from
+    from mesa_llmspread.events import as_event
     from mesa_llmspread.model import SpreadModel
+    from mesa_llmspread.rng import as_seed
 
     if not dry_run:
         shared.check_output(out, force, store)
     settings = read_settings(config, _SETTINGS) if config else {}
     settings |= {name: values[name] for name in _SETTINGS if name in values}
     limit = checked_int("steps", settings.pop("steps", 50), 0)
+    seed = as_seed(settings.pop("rng", None))
+    one = settings.pop("event", None)
+    if events and one is not None:
+        raise ArgumentError("--event", one, "be left out with --events, which names a file")
     _read_network(settings)
-    options = {name: values[name] for name in _LANGUAGE if name in values}
-    if options or dry_run:
-        _check_language_model(settings.get("decider", "table"), [*options, *["dry_run"] * dry_run])
-    if options:
-        settings["decider"] = language_model(settings["decider"], **options)
-    model = SpreadModel(**settings)
-    if isinstance(model.decider, LLMDecider) and limit > 0:
-        most = int(model.network.degrees.max())
-        expected = model.decider.estimate(model.n, limit, k=max(1, most), event=model.event)
-        typer.echo(f"{model.decider.client.model}: {expected}", err=not dry_run)
+    given_decider = settings.pop("decider", "table")
+    language = {name: values[name] for name in _LANGUAGE if name in values}
+    if language or dry_run:
+        _check_language_model(given_decider, [*language, *(["dry_run"] if dry_run else [])])
+    who = language_model(given_decider, **language) if language else as_decider(given_decider)
+    chosen = shared.read_study(events, max_events, seed) if events else (as_event(one),)
+
+    def models() -> Iterator[SpreadModel]:
+        for i in range(len(chosen) * runs):
+            yield SpreadModel(**settings, decider=who, event=chosen[i // runs], rng=seed + i)
+
+    shared.show_estimate(models, chosen, runs, limit, dry_run)
     if dry_run:
         return
-    model.decider.check()
-    try:
-        with typer.progressbar(length=limit, label="steps", file=sys.stderr) as bar:
-            while model.running and model.clock < limit:
-                model.step()
-                bar.update(1)
-        SpreadData.from_model(model).save(out, force=force)
-    except BaseException as error:
-        data = SpreadData.from_model(model) if model.clock else None
-        done = f"{model.clock} of {limit} steps"
-        shared.keep_unfinished(error, data, done, out, model.streams.seed, model.decider)
-        raise
-    typer.echo(
-        f"{model.infected} of {model.n} agents have posted after {model.clock} steps "
-        f"(rng={model.streams.seed}); the record is in {out}/"
-    )
-    if isinstance(model.decider, TableDecider):
-        typer.echo(f"Decisions are {drawn_from(model.decider.table.info)}.")
+    who.check()
+
+    def finish(data: SpreadData) -> None:
+        data.save(out, force=force)
+        posted = [int(curve["infected"].iloc[-1]) for _, curve in data.counts.groupby("run")]
+        many = f" in {len(posted)} runs" if len(posted) > 1 else ""
+        typer.echo(
+            f"{sum(posted)} of {len(data.agents)} agents have posted after "
+            f"{data.counts['step'].max()} steps{many} (rng={seed}); the record is in {out}/"
+        )
+
+    shared.record_runs(models(), len(chosen) * runs, limit, finish, out=out, rng=seed)
+    if isinstance(who, TableDecider):
+        typer.echo(f"Decisions are {drawn_from(who.table.info)}.")
 
 
 @app.command()
 def fit(
-    folder: Folder,
+    folders: Annotated[list[Path], Argument(help="Folders of saved runs, fitted together.")],
     law: Annotated[str | None, Option(help="Only this law, such as FirstRepeat.")] = None,
 ) -> None:
-    """Fit the laws to a record and print the table."""
+    """Fit the laws to one or several records and print the table."""
     from mesa_llmspread.inference import compare
     from mesa_llmspread.inference import fit as fit_one
 
-    data = read_decisions(folder)
+    data = read_decisions(*folders)
     if law is not None:
         typer.echo(fit_one(data, law).summary())
         return
     comparison = compare(data)
-    columns = ["law", "parameters", "n_params", "loglik", "bic", "delta_bic", "weight"]
-    typer.echo(comparison.table[columns].to_string(index=False, float_format="{:.3f}".format))
+    table = comparison.table[["law", "parameters", "loglik", "bic", "delta_bic", "weight"]]
+    table = table.assign(weight=table["weight"].map("{:.3f}".format))
+    table = table.rename(columns={"loglik": "log L", "bic": "BIC", "delta_bic": "ΔBIC"})
+    shared.print_table(table, ".1f")
     typer.echo(f"\n{comparison.verdict}")
     for warning in comparison.warnings:
         typer.echo(f"Note: {warning}")
+
+
+@app.command("app", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def page(context: typer.Context) -> None:
+    """Open the page in a browser: watch news spread, and a law being fitted to it.
+
+    Options are those of `solara run`: --port 8765, --host localhost, --no-open,
+    --production, ...
+    """
+    from solara.__main__ import cli
+
+    cli.main(["run", "mesa_llmspread.app.main", *context.args])
 
 
 @app.command()
@@ -165,7 +220,8 @@ def events(
         for event in listed:
             typer.echo(f"{event.event_id}: {event.text}")
     else:
-        typer.echo(events_frame(listed).to_string(index=False))
+        shown = ["event_id", "date", "event_type", "location", "country", "fatalities"]
+        shared.print_table(events_frame(listed)[shown].rename(columns={"fatalities": "killed"}))
 
 
 @app.command()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -19,15 +21,32 @@ from mesa_llmspread.exceptions import (
 from mesa_llmspread.io import check_new_folder, first_free
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mesa_llmspread.data import SpreadData
     from mesa_llmspread.deciders import Decider
+    from mesa_llmspread.events import OfflineEvent
+    from mesa_llmspread.model import SpreadModel
     from mesa_llmspread.networks import Network
 
 __all__ = [
-    *("ApiBase", "Force", "MaxCalls", "MaxCost", "NetworkFile", "OnlyEstimate", "Seed", "Steps"),
-    *("StoreFile", "Template", "check_output", "given", "keep_unfinished", "read_decisions"),
-    *("read_network", "run_app"),
+    *(
+        "DECIDERS",
+        "ApiBase",
+        "EventFile",
+        "Force",
+        "MaxCalls",
+        "MaxCost",
+        "MaxEvents",
+        "NetworkFile",
+    ),
+    *("OnlyEstimate", "Seed", "Steps", "StoreFile", "Template", "check_output", "given"),
+    *("print_table", "progress", "read_decisions", "read_network", "read_study", "record_runs"),
+    *("run_app", "show_estimate"),
 ]
+
+#: Kinds of deciders, in the help of options.
+DECIDERS = "table, traits, llm:MODEL, or a law with its rates such as 'SI(0.05)'"
 
 Seed = Annotated[int | None, Option(help="Seed of all random draws.")]
 Steps = Annotated[int | None, Option(help="Largest number of steps (default: 50).")]
@@ -38,6 +57,12 @@ MaxCalls = Annotated[int | None, Option(help="Stop before it is called more ofte
 MaxCost = Annotated[float | None, Option(help="Stop before its calls cost more.")]
 OnlyEstimate = Annotated[bool, Option("--dry-run", help="Only estimate calls and their cost.")]
 Force = Annotated[bool, Option("--force", help="Replace a record in OUT, and all files beside it.")]
+EventFile = Annotated[
+    Path | None, Option(help="Your events: a UCDP GED or ACLED export, or own columns (CSV).")
+]
+MaxEvents = Annotated[
+    int, Option(min=1, help="Events taken from a long file, balanced over event types.")
+]
 NetworkFile = Annotated[Path | None, Option(help="The run's edge list, if it had one.")]
 
 
@@ -69,33 +94,138 @@ def check_output(out: Path, force: bool, store: Path | None) -> None:
         raise ArgumentError("--store", str(store), f"be outside {out}, which is written as a whole")
 
 
-def keep_unfinished(
-    error: BaseException, data: SpreadData | None, done: str, out: Path, rng: int, decider: Decider
+def read_study(file: Path | None, limit: int, rng: int) -> tuple[OfflineEvent, ...]:
+    """Read the events of a study: those of a file, or the bundled ones, at most ``limit``."""
+    from mesa_llmspread.events import bundled_events, read_events, select_events
+
+    return select_events(bundled_events() if file is None else read_events(file), limit, rng)
+
+
+def show_estimate(
+    models: Callable[[], Iterator[SpreadModel]],
+    events: Iterable[OfflineEvent],
+    runs: int,
+    steps: int,
+    alone: bool,
 ) -> None:
-    """Save the finished part of a run that was stopped, and print how to go on.
+    """Print what the calls of a study may cost, where a language model decides.
 
     Parameters
     ----------
-    error : BaseException
-        What stopped it.
-    data : SpreadData or None
-        The finished part; None if no step is finished.
-    done : str
-        How much was done, in words.
-    out : Path
-        Where the whole would have been saved; it stays as it is.
-    rng : int
-        The seed.
-    decider : Decider
+    models : callable
+        Returns the models of its runs, of which the first is built.
+    events : iterable of OfflineEvent
+    runs : int
+        Runs per event.
+    steps : int
+        Largest number of steps of a run.
+    alone : bool
+        Whether nothing else is printed, so that it goes to the standard output.
     """
     from mesa_llmspread.deciders import LLMDecider
+    from mesa_llmspread.deciders.llm.cost_estimate import total
 
-    if data is None and not isinstance(error, KeyboardInterrupt):
+    model = next(models())
+    decider = model.decider
+    if isinstance(decider, LLMDecider) and steps > 0:
+        k = max(1, int(model.network.degrees.max()))
+        each = [decider.estimate(model.n, steps, k=k, event=event) for event in events]
+        typer.echo(f"{decider.client.model}: {total(each * runs)}", err=not alone)
+
+
+@contextlib.contextmanager
+def progress(total: int, label: str) -> Iterator[Callable[[int], object]]:
+    """Show progress on the error stream: a bar in a terminal, else one line per tenth.
+
+    Parameters
+    ----------
+    total : int
+    label : str
+        What is counted, such as ``"steps"``.
+
+    Yields
+    ------
+    callable
+        To be called with how many more are done.
+    """
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=total, desc=label, file=sys.stderr) as bar:
+            yield bar.update
         return
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        before, done = done, done + more
+        if more and done * 10 // total > before * 10 // total:
+            typer.echo(f"{label}: {done} of {total}", err=True)
+
+    yield advance
+
+
+def record_runs(
+    models: Iterable[SpreadModel],
+    count: int,
+    steps: int,
+    finish: Callable[[SpreadData], None],
+    *,
+    out: Path,
+    rng: int,
+) -> None:
+    """Do runs and finish their record; where this is stopped, save what was done.
+
+    Parameters
+    ----------
+    models : iterable of SpreadModel
+        One per run.
+    count : int
+        How many they are.
+    steps : int
+        Largest number of steps of a run.
+    finish : callable
+        Called with the record of all runs.
+    out : Path
+        Where ``finish`` saves it; what was done is saved beside it.
+    rng : int
+        The seed.
+    """
+    from mesa_llmspread.data import SpreadData, concat
+
+    records: list[SpreadData] = []
+    model: SpreadModel | None = None
+    try:
+        with progress(count * steps, "simulating, steps") as advance:
+            for model in models:
+                while model.running and model.clock < steps:
+                    model.step()
+                    advance(1)
+                records.append(SpreadData.from_model(model))
+                advance(steps - model.clock)
+        finish(concat(records))
+    except BaseException as error:
+        done = f"{len(records)} of {count} runs"
+        if count == 1 and model is not None:
+            records = [SpreadData.from_model(model)] if model.clock else []
+            done = f"{model.clock} of {steps} steps"
+        if model is not None and (records or isinstance(error, KeyboardInterrupt)):
+            _keep_unfinished(records, done, out, rng, model.decider)
+        raise
+
+
+def _keep_unfinished(
+    records: list[SpreadData], done: str, out: Path, rng: int, decider: Decider
+) -> None:
+    """Save the finished part of a study that was stopped, and print how to go on."""
+    from mesa_llmspread.data import concat
+    from mesa_llmspread.deciders import LLMDecider
+
     kept = "nothing is kept"
-    if data is not None:
+    if records:
         with contextlib.suppress(LLMSpreadError):
-            kept = f"kept in {data.save(first_free(out.with_name(f'{out.name}-partial')))}/"
+            folder = first_free(out.with_name(f"{out.name}-partial"))
+            kept = f"kept in {concat(records).save(folder)}/"
     typer.echo(f"\nStopped with {done} done: {kept}; {out} is as it was.", err=True)
     more = ": the results will be the same"
     if isinstance(decider, LLMDecider):
@@ -105,16 +235,74 @@ def keep_unfinished(
     typer.echo(f"To finish, run the same command again, with --rng {rng}{more}.", err=True)
 
 
-def read_decisions(folder: Path) -> SpreadData:
-    """Read a record that can be analysed; raise InputFileError if it has no decisions."""
-    from mesa_llmspread.data import SpreadData
+def print_table(frame: pd.DataFrame, floats: str = ".3f") -> None:
+    """Print a table that fits the terminal, or 80 columns: long cells are wrapped.
 
-    data = SpreadData.load(folder)
-    if (data.exposures["outcome"] == "failed").all():
-        failed = len(data.exposures)
-        why = f"all {failed} failed" if failed else "in its steps nobody saw a post"
-        raise InputFileError(folder, f"has no decisions to analyse: {why}")
-    return data
+    Parameters
+    ----------
+    frame : DataFrame
+    floats : str
+        Format of its floating-point numbers.
+    """
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    texts = {str(name): [_cell(value, floats) for value in frame[name]] for name in frame}
+    words = [max(map(len, " ".join([name, *cells]).split())) for name, cells in texts.items()]
+    # Words are broken only where the longest of all columns do not fit beside each other.
+    room = console.width - 2 * (len(words) - 1)
+    whole = next((w for w in range(40, 1, -1) if sum(min(w, word) for word in words) <= room), 1)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for (name, cells), word in zip(texts.items(), words, strict=True):
+        width = min(whole, word)
+        table.add_column(
+            name,
+            justify="right" if pd.api.types.is_numeric_dtype(frame[name]) else "left",
+            overflow="fold",
+            min_width=width,
+            no_wrap=max(map(len, [name, *cells])) <= width,
+        )
+    for row in zip(*texts.values(), strict=True):
+        table.add_row(*row)
+    console.print(table)
+
+
+def _cell(value: Any, floats: str) -> str:
+    """Return the text of a cell."""
+    if isinstance(value, float):
+        return "–" if value != value else format(value, floats)
+    return "–" if value is None else str(value)
+
+
+def read_decisions(*folders: Path) -> SpreadData:
+    """Read records that can be analysed, as one.
+
+    Parameters
+    ----------
+    *folders : Path
+
+    Returns
+    -------
+    SpreadData
+
+    Raises
+    ------
+    InputFileError
+        If a folder has no record, or a record has no decisions.
+    """
+    from mesa_llmspread.data import SpreadData, concat
+
+    records = []
+    for folder in folders:
+        data = SpreadData.load(folder)
+        if (data.exposures["outcome"] == "failed").all():
+            failed = len(data.exposures)
+            why = f"all {failed} failed" if failed else "in its steps nobody saw a post"
+            raise InputFileError(folder, f"has no decisions to analyse: {why}")
+        records.append(data)
+    return concat(records) if len(records) > 1 else records[0]
 
 
 def read_network(file: Path | None) -> Network | None:

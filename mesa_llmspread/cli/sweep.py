@@ -11,7 +11,7 @@ import typer
 from typer import Argument, Option
 
 from mesa_llmspread._words import counted
-from mesa_llmspread.cli.shared import OnlyEstimate, Seed, Steps, given
+from mesa_llmspread.cli.shared import OnlyEstimate, Seed, Steps, given, print_table
 from mesa_llmspread.exceptions import ArgumentError, InputFileError
 from mesa_llmspread.io import read_settings
 
@@ -50,9 +50,10 @@ def sweep_command(
 ) -> None:
     """Do the runs of a design, each kept in OUT as soon as it is done.
 
-    Started again with the same design, or a larger one, it does what is missing or failed. With
-    --resume only OUT is needed: it holds its design. Options override the design file. The calls
-    of language models and their cost are estimated before the first one.
+    Started again with the same design, or a larger one, it does what is missing
+    or failed. With --resume only OUT is needed: it holds its design. Options
+    override the design file. The calls of language models and their cost are
+    estimated before the first one.
     """
     from mesa_llmspread import sweep
     from mesa_llmspread.sweep.storage import holds_sweep
@@ -84,7 +85,7 @@ def sweep_command(
         found = sweep.dry_run(made, out=begun, steps=how.get("steps", 50), llm=options)
     if dry_run and found.runs > 1:
         shown = ["cell", "decider", "runs", "calls", "most_calls", "cost_usd", "most_cost_usd"]
-        typer.echo(found.cells[shown].to_string(index=False, na_rep="unknown"))
+        print_table(found.cells[shown].fillna("unknown"), ".4g")
     if dry_run or found.runs:
         typer.echo(str(found))
     if dry_run:

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mesa_llmspread._figures import axes_for
 from mesa_llmspread._words import counted, html_table
 from mesa_llmspread.data.files import as_path, read_record, write_record
 from mesa_llmspread.data.run_info import RunInfo
@@ -31,7 +32,11 @@ from mesa_llmspread.data.tables import RECORD, agents_that_decided, model_tables
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
-__all__ = ["RunInfo", "SpreadData", "check_data", "concat"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["SpreadData", "check_data"]
 
 _NONE = np.empty(0, dtype=np.intp)
 
@@ -58,6 +63,13 @@ class SpreadData:
     ------
     ArgumentError, ArgumentTypeError
         If a table lacks a column, holds an unknown outcome, or a run without info.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadModel
+    >>> data = SpreadData.from_model(SpreadModel(n=50, k=4, decider="SI(0.1)", rng=1).run(3))
+    >>> data.counts["step"].tolist()
+    [0, 1, 2, 3]
     """
 
     exposures: pd.DataFrame
@@ -151,6 +163,8 @@ class SpreadData:
                     f"rows[{i}]", row, f"have a {RECORD!r}, as batch_run writes for a SpreadModel"
                 )
             records[row["RunId"]] = row[RECORD]
+        from mesa_llmspread.data.concat import concat
+
         return concat([records[run].data() for run in sorted(records)])
 
     @classmethod
@@ -257,6 +271,26 @@ class SpreadData:
             raise ArgumentError("data", f"run {run}", "have counts for this: it has none")
         return counts.sort_values("step", ignore_index=True)
 
+    def plot(self, ax: Axes | None = None) -> Figure:
+        """Draw the share of agents that have posted, step by step, one line per run.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure if not given.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        figure, axes = axes_for(ax)
+        for run in self.runs:
+            counts = self.counts_of(run)
+            share = counts["infected"] / (counts["susceptible"] + counts["infected"])
+            axes.plot(counts["step"], share, label=f"run {run}")
+        axes.set(xlabel="step", ylabel="share that has posted", ylim=(0, 1.02))
+        return figure
+
     def select(self, runs: Sequence[int]) -> SpreadData:
         """Return some of the runs, under the same numbers.
 
@@ -360,41 +394,3 @@ def check_data(data: Any) -> None:
     """Raise ArgumentTypeError unless ``data`` is a SpreadData."""
     if not isinstance(data, SpreadData):
         raise ArgumentTypeError("data", data, "a SpreadData")
-
-
-def concat(data: Sequence[SpreadData]) -> SpreadData:
-    """Concatenate several records, as runs 0, 1, ... in their order.
-
-    Parameters
-    ----------
-    data : sequence of SpreadData
-        At least one.
-
-    Returns
-    -------
-    SpreadData
-
-    Raises
-    ------
-    ArgumentError
-        If there is no record.
-    ArgumentTypeError
-        If ``data`` is not a sequence of records.
-    """
-    if isinstance(data, str | SpreadData) or not isinstance(data, Iterable):
-        raise ArgumentTypeError("data", data, "a list of SpreadData")
-    data = list(data)
-    for part in data:
-        check_data(part)
-    if not data:
-        raise ArgumentError("data", data, "hold at least one record")
-    info: dict[int, RunInfo] = {}
-    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in SCHEMA}
-    for part in data:
-        for name, parts in tables.items():
-            table = getattr(part, name)
-            runs = len(info) + np.searchsorted(part.runs, table["run"].to_numpy())
-            parts.append(table.assign(run=runs))
-        info |= dict(enumerate(part.info.values(), start=len(info)))
-    joined = {name: completed(name, pd.concat(parts)) for name, parts in tables.items()}
-    return SpreadData(**joined, info=info)

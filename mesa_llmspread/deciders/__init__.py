@@ -65,6 +65,12 @@ def register_decider(name: str, decider: Callable[..., Decider]) -> None:
         If the name is not an identifier, or is one of this package's.
     ArgumentTypeError
         If the decider cannot be called.
+
+    Examples
+    --------
+    >>> register_decider("rare", lambda share: RateDecider(parse_law(f"SI({share})")))
+    >>> as_decider("rare(0.01)").name
+    'SI(beta=0.01)'
     """
     if not isinstance(name, str) or not name.isidentifier():
         raise ArgumentError("name", name, "be an identifier, such as 'stubborn'")

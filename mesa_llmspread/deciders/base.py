@@ -25,7 +25,13 @@ __all__ = ["Decider", "Decision", "Exposure", "Outcome", "Post", "check_decision
 
 
 class Outcome(enum.Enum):
-    """The result of a decision."""
+    """The result of a decision.
+
+    Examples
+    --------
+    >>> [outcome.value for outcome in Outcome]
+    ['repost', 'decline', 'failed']
+    """
 
     REPOST = "repost"
     DECLINE = "decline"
@@ -35,7 +41,13 @@ class Outcome(enum.Enum):
 
 
 class Post(NamedTuple):
-    """A post in a feed: its author, its step, and its words ("" if the decider writes none)."""
+    """A post in a feed: its author, its step, and its words ("" if the decider writes none).
+
+    Examples
+    --------
+    >>> Post(author=3, step=2, text="Have you seen this?").author
+    3
+    """
 
     author: int
     step: int
@@ -67,6 +79,16 @@ class Exposure(NamedTuple):
         The posts it sees now, oldest first.
     weight : float or None
         What these posts weigh, where they age; None where each weighs 1.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import Profile, bundled_events
+    >>> seen = Exposure(
+    ...     step=2, agent=7, profile=Profile.from_code("OceAn"), event=bundled_events()[0],
+    ...     contacts=1, cumulative=1, exposure_count=1, posts=(Post(3, 1),),
+    ... )
+    >>> seen.profile.code, seen.contacts
+    ('OceAn', 1)
     """
 
     step: int
@@ -94,6 +116,11 @@ class Decision(NamedTuple):
         Why, in the decider's words; for a failed decision what went wrong.
     key : str
         Identifies the call behind it; "" without a call.
+
+    Examples
+    --------
+    >>> Decision(Outcome.REPOST, post="Have you seen this?").outcome.value
+    'repost'
     """
 
     outcome: Outcome
@@ -120,6 +147,15 @@ def coins(exposures: Sequence[Exposure], rng: np.random.Generator) -> npt.NDArra
     -------
     ndarray of float, shape (len(exposures),)
         Numbers in [0, 1).
+
+    Examples
+    --------
+    >>> from mesa_llmspread import Profile, bundled_events
+    >>> profile, event = Profile.from_code("OceAn"), bundled_events()[0]
+    >>> both = [Exposure(1, agent, profile, event, 1, 1, 1) for agent in (7, 8)]
+    >>> rng = np.random.default_rng(1)
+    >>> bool(coins(both, rng)[1] == coins(both[1:], rng)[0])
+    True
     """
     agents = np.fromiter((exposure.agent for exposure in exposures), np.int64, len(exposures))
     key = int(rng.bit_generator.seed_seq.generate_state(1, np.uint64)[0])
@@ -158,7 +194,18 @@ def toss(
 
 
 class Decider(ABC):
-    """Whoever answers exposures: a law, a policy, a language model, or a script."""
+    """Whoever answers exposures: a law, a policy, a language model, or a script.
+
+    Examples
+    --------
+    >>> class Stubborn(Decider):
+    ...     def decide(self, exposures, rng):
+    ...         third = [each.exposure_count >= 3 for each in exposures]
+    ...         return [Decision(Outcome.REPOST if yes else Outcome.DECLINE) for yes in third]
+    >>> from mesa_llmspread import SpreadModel
+    >>> SpreadModel(n=50, k=4, decider=Stubborn(), rng=1).run(2).infected
+    10
+    """
 
     #: The name in the record of a run.
     name: str = "decider"

@@ -63,6 +63,13 @@ class TableDecider(Decider):
         If a folder does not hold a table.
     ArgumentError
         If the table lacks a first exposure to posts.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadModel
+    >>> model = SpreadModel(n=50, k=4, decider=TableDecider(), event="riots-40", rng=1).run(5)
+    >>> model.decider.table.info["model"]
+    'Qwen2.5-Coder-0.5B-Instruct, Q4_K_M'
     """
 
     def __init__(

@@ -28,7 +28,7 @@ class OfflineEvent:
     date : datetime.date
         The day it happened, or began.
     event_type : str
-        One of :data:`EVENT_TYPES`.
+        One of :data:`EVENT_TYPES`, or one of your own, with a ``text``.
     sub_event_type : str
         What exactly; ACLED's sub-event types are in :data:`EVENT_TYPES`, other sources
         have their own. "" if unknown, as for the next two.
@@ -47,8 +47,8 @@ class OfflineEvent:
     Raises
     ------
     ArgumentError
-        If ``event_id`` or an actor is blank, ``event_type`` is unknown, or
-        ``fatalities < 0``.
+        If ``event_id`` or an actor is blank, ``event_type`` is unknown and there is no
+        ``text``, or ``fatalities < 0``.
     ArgumentTypeError
         If a field is of the wrong kind.
 
@@ -83,7 +83,8 @@ No one was reported killed.'
         # A datetime is a date to isinstance, but two of one day would not be equal.
         if isinstance(self.date, datetime.datetime) or not isinstance(self.date, datetime.date):
             raise ArgumentTypeError("date", self.date, "a datetime.date without a time of day")
-        check_name("event_type", self.event_type, EVENT_TYPES)
+        if not self.text.strip() or not self.event_type.strip():
+            check_name("event_type", self.event_type, (*EVENT_TYPES, "your own type with a text"))
         names: Any = self.actors
         if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
             raise ArgumentTypeError("actors", names, "a tuple of names")

@@ -1,4 +1,4 @@
-"""A user's own events: UCDP GED files, ACLED exports, and plain CSV files.
+"""A user's own events: UCDP GED files, ACLED exports, plain CSV files, and DataFrames.
 
 Free text written by others (ACLED's ``notes``, UCDP's ``source_headline``) is not ours to
 pass on and is never read; the news is written from the structured fields.
@@ -12,25 +12,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+
 from mesa_llmspread._words import counted
 from mesa_llmspread.events.event import OfflineEvent
 from mesa_llmspread.events.news import EVENT_TYPES
-from mesa_llmspread.events.tables import Record, read_rows
+from mesa_llmspread.events.tables import Record, frame_rows, read_rows
 from mesa_llmspread.exceptions import ArgumentTypeError, InputFileError
 
 __all__ = ["read_acled", "read_events", "read_ucdp"]
 
-PathLike = str | os.PathLike[str]
+Source = str | os.PathLike[str] | pd.DataFrame
 
 
-def read_ucdp(path: PathLike) -> tuple[OfflineEvent, ...]:
+def read_ucdp(path: Source) -> tuple[OfflineEvent, ...]:
     """Read events from a file of the UCDP Georeferenced Event Dataset (GED), as CSV.
 
     Parameters
     ----------
-    path : path-like
-        A CSV file with GED's columns ``id, date_start, type_of_violence, side_a, side_b,
-        country, best``, and where present ``where_coordinates`` and ``adm_1``; see
+    path : path-like or DataFrame
+        A CSV file, or a table, with GED's columns ``id, date_start, type_of_violence, side_a,
+        side_b, country, best``, and where present ``where_coordinates`` and ``adm_1``; see
         :func:`read_events` for the separators, encodings and dates it may have.
 
     Returns
@@ -49,17 +51,24 @@ def read_ucdp(path: PathLike) -> tuple[OfflineEvent, ...]:
     References
     ----------
     Sundberg & Melander (2013), doi:10.1177/0022343313484347.
+
+    Examples
+    --------
+    >>> row = {"id": "1", "date_start": "2024-05-14", "type_of_violence": 3, "side_a": "Militia"}
+    >>> row |= {"side_b": "Civilians", "country": "Talvara", "best": 2}
+    >>> read_ucdp(pd.DataFrame([row]))[0].event_type
+    'Violence against civilians'
     """
     return _read(path, _UCDP)
 
 
-def read_acled(path: PathLike) -> tuple[OfflineEvent, ...]:
+def read_acled(path: Source) -> tuple[OfflineEvent, ...]:
     """Read events from an export of the Armed Conflict Location & Event Data project (ACLED).
 
     Parameters
     ----------
-    path : path-like
-        A CSV file with ACLED's columns ``event_id_cnty, event_date, event_type,
+    path : path-like or DataFrame
+        A CSV file, or a table, with ACLED's columns ``event_id_cnty, event_date, event_type,
         sub_event_type, actor1, country, location, fatalities``, and where present
         ``actor2``, ``admin1`` and ``civilian_targeting``; see :func:`read_events` for the
         separators, encodings and dates it may have. One row per event: the export type
@@ -79,19 +88,27 @@ def read_acled(path: PathLike) -> tuple[OfflineEvent, ...]:
     References
     ----------
     Raleigh, Linke, Hegre & Karlsen (2010), doi:10.1177/0022343310378914.
+
+    Examples
+    --------
+    >>> row = {"event_id_cnty": "TAL1", "event_date": "14 May 2024", "event_type": "Riots"}
+    >>> row |= {"sub_event_type": "Mob violence", "actor1": "Rioters", "country": "Talvara"}
+    >>> read_acled(pd.DataFrame([{**row, "location": "Dessing", "fatalities": 0}]))[0].date
+    datetime.date(2024, 5, 14)
     """
     return _read(path, _ACLED)
 
 
-def read_events(path: PathLike) -> tuple[OfflineEvent, ...]:
-    """Read events from a CSV file: of UCDP GED, of ACLED, or with columns of your own.
+def read_events(path: Source) -> tuple[OfflineEvent, ...]:
+    """Read events from a CSV file or a table: of UCDP GED, of ACLED, or with own columns.
 
     Parameters
     ----------
-    path : path-like
-        The file; its columns tell which of the three it is. Own columns are the fields of
-        :class:`OfflineEvent`, where ``actors`` are separated by ``;``,
-        ``civilian_targeting`` is true or false, and ``text`` may be missing or blank.
+    path : path-like or DataFrame
+        The file or table; its columns tell which of the three it is. Own columns are the fields
+        of :class:`OfflineEvent`, where ``actors`` are separated by ``;``,
+        ``civilian_targeting`` is true or false, and ``text`` may be missing or blank where the
+        event type is one of :data:`EVENT_TYPES`.
         Columns are separated by comma, semicolon or tab; the text is UTF-8 or Windows-1252.
         Dates read ``2024-05-14`` (a time of day is dropped), ``14-05-2024``,
         ``14.05.2024``, ``14 May 2024``, or seconds since 1970.
@@ -106,7 +123,15 @@ def read_events(path: PathLike) -> tuple[OfflineEvent, ...]:
     InputFileError
         If the file is missing, empty, binary or without events; its columns are not those of the
         three sets; an id is used twice; or a value is not allowed. It names the row (the
-        line on which it begins; the header is line 1) and the column.
+        line on which it begins, where the header is line 1; of a DataFrame the place, from 0)
+        and the column.
+
+    Examples
+    --------
+    >>> from mesa_llmspread.events import bundled_events, events_frame
+    >>> table = events_frame(bundled_events()[:2])
+    >>> read_events(table) == bundled_events()[:2]
+    True
     """
     return _read(path, _UCDP, _ACLED, _OWN)
 
@@ -158,11 +183,15 @@ def _acled_event(record: Record) -> OfflineEvent:
 
 def _own_event(record: Record) -> OfflineEvent:
     """Build the event of a row whose columns are the fields of an event."""
+    # With a text, the type may be any.
+    types = _TYPES
+    if record.text("text") and (own := record.text("event_type")):
+        types = {own: own, **_TYPES}
     texts = ("event_id", "sub_event_type", "country", "location", "text")
     names = (name.strip() for name in record.text("actors").split(";"))
     return OfflineEvent(
         date=record.date("date"),
-        event_type=record.choice("event_type", _TYPES),
+        event_type=record.choice("event_type", types),
         actors=tuple(name for name in names if name),
         fatalities=record.count("fatalities"),
         civilian_targeting=record.choice("civilian_targeting", _FLAGS),
@@ -194,12 +223,16 @@ _ACLED = _Format(
 _OWN = _Format("own columns", OfflineEvent.__match_args__[:-1], _own_event)
 
 
-def _read(path: PathLike, *formats: _Format) -> tuple[OfflineEvent, ...]:
-    """Read the events of a file that is of one of the formats."""
-    if not isinstance(path, str | os.PathLike):
-        raise ArgumentTypeError("path", path, "the path of a file")
-    path = Path(path)
-    rows = read_rows(path)
+def _read(path: Source, *formats: _Format) -> tuple[OfflineEvent, ...]:
+    """Read the events of a file or table that is of one of the formats."""
+    if isinstance(path, pd.DataFrame):
+        rows = frame_rows(path)
+        path = Path("DataFrame")
+    elif isinstance(path, str | os.PathLike):
+        path = Path(path)
+        rows = read_rows(path)
+    else:
+        raise ArgumentTypeError("path", path, "the path of a file, or a DataFrame")
     first_row, header = next(rows, (1, []))
     columns = [" ".join(name.split()).lower() for name in header]
     table = _recognise(path, first_row, columns, formats)

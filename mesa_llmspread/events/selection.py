@@ -15,7 +15,7 @@ __all__ = ["events_frame", "select_events"]
 
 _COLUMNS = [
     *("event_id", "date", "event_type", "sub_event_type", "country", "location"),
-    *("fatalities", "civilian_targeting"),
+    *("actors", "fatalities", "civilian_targeting", "text"),
 ]
 
 
@@ -30,10 +30,12 @@ def events_frame(events: Iterable[OfflineEvent]) -> pd.DataFrame:
     -------
     DataFrame
         One row per event, in order; columns ``event_id, date, event_type, sub_event_type,
-        country, location, fatalities, civilian_targeting``.
+        country, location, actors`` (separated by ``;``)``, fatalities, civilian_targeting,
+        text``. :func:`read_events` reads it again.
     """
     rows = [[getattr(event, column) for column in _COLUMNS] for event in events]
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    table = pd.DataFrame(rows, columns=_COLUMNS)
+    return table.assign(actors=table["actors"].map(";".join))
 
 
 def select_events(

@@ -15,13 +15,15 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import pandas as pd
 
 from mesa_llmspread.events.news import MONTHS
 from mesa_llmspread.exceptions import InputFileError, UnknownNameError
 from mesa_llmspread.io import read_text
 
-__all__ = ["Record", "read_rows"]
+__all__ = ["Record", "frame_rows", "read_rows"]
 
 T = TypeVar("T")
 
@@ -71,6 +73,30 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
             row = reader.line_num + 1
     except csv.Error as error:
         raise InputFileError(path, f"is not a well-formed CSV row: {error}", row=row) from error
+
+
+def frame_rows(frame: pd.DataFrame) -> Iterator[tuple[int, list[str]]]:
+    """Return the rows of a DataFrame as text, first the names of its columns.
+
+    Parameters
+    ----------
+    frame : DataFrame
+
+    Yields
+    ------
+    (int, list of str)
+        The row's place, counted from 0 as by ``iloc``, and its cells; missing values are blank.
+    """
+    yield 0, [str(name) for name in frame]
+    for row, cells in enumerate(frame.itertuples(index=False, name=None)):
+        yield row, [_text(cell) for cell in cells]
+
+
+def _text(cell: Any) -> str:
+    """Return the text of a cell of a DataFrame."""
+    if isinstance(cell, tuple | list):
+        return ";".join(map(str, cell))
+    return "" if pd.isna(cell) else str(cell)
 
 
 @dataclass(frozen=True)

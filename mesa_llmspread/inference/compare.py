@@ -57,6 +57,17 @@ class Comparison:
         One rate with differences between agents: no law of the family, but a rival.
     warnings : tuple of str
         What may have misled the comparison, sentence by sentence.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadData, SpreadModel
+    >>> model = SpreadModel(n=100, k=4, decider="SI(0.2)", rng=1).run(20)
+
+    >>> comparison = compare(SpreadData.from_model(model), ["SI", "FirstRepeat"])
+    >>> comparison.best.name
+    'SI'
+    >>> sorted(comparison.results)
+    ['FirstRepeat', 'SI']
     """
 
     table: pd.DataFrame

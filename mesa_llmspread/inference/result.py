@@ -81,6 +81,15 @@ class FitResult:
     rmse : float
         Of a curve: root mean square distance from the counts, as a share of the agents; NaN
         for decisions.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadData, SpreadModel, fit
+    >>> model = SpreadModel(n=100, k=4, decider="SI(0.2)", rng=1).run(20)
+    >>> result = fit(SpreadData.from_model(model), "SI")
+    >>> low, high = result.ci["beta"]
+    >>> low < result.params["beta"] < high
+    True
     """
 
     name: str

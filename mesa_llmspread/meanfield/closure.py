@@ -24,6 +24,18 @@ class Closure:
 
     A closure of your own has a name and at least one of :meth:`discrete` and
     :meth:`continuous`; :meth:`supports` refuses what it has no equations for.
+
+    Examples
+    --------
+    >>> class Nobody(Closure):
+    ...     name = "nobody"
+    ...     def supports(self, law, time, visibility, network):
+    ...         return "be 'master'"
+    >>> from mesa_llmspread import SI, solve
+    >>> solve(SI(0.1), n=100, k=4, initial_infected=1, steps=5, closure=Nobody())
+    Traceback (most recent call last):
+    ...
+    mesa_llmspread.exceptions.UndefinedClosureError: closure='nobody': must be 'master'
     """
 
     #: What ``solve`` and tables call it.
@@ -133,6 +145,13 @@ def register_closure(closure: Closure) -> Closure:
         If it is not a Closure.
     ArgumentError
         If the name is that of a closure of this package.
+
+    Examples
+    --------
+    >>> class Mine(Closure):
+    ...     name = "mine"
+    >>> register_closure(Mine()) is as_closure("mine")
+    True
     """
     if not isinstance(closure, Closure):
         raise ArgumentTypeError("closure", closure, "a Closure object")

@@ -70,7 +70,7 @@ def simulated_curve(
     profiles = None
     if profile_shares is not None and law.uses_profile:
         profiles = np.random.default_rng(seed).choice(32, network.n, p=profile_shares)
-    who = {"profiles": profiles, "rng": seed}
+    who: dict[str, Any] = {"profiles": profiles, "rng": seed}
     runs = simulate(law, network, initial_infected, steps, _REPLICATES, **who, **settings)
     infected = runs.mean().to_numpy() * network.n
     low, high = np.quantile(runs.infected, (0.025, 0.975), axis=0)

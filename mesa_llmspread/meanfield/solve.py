@@ -40,7 +40,7 @@ from mesa_llmspread.transmission import (
     Visibility,
     as_visibility,
     check_ages,
-    check_memory,
+    check_declarations,
 )
 
 __all__ = [
@@ -197,8 +197,9 @@ def solve(
             if not left_out:
                 raise ArgumentError(name, "given", "be left out where a network is given")
         graph = as_network(network)
-        settings = {"visibility": seen, "media_prob": media_prob, "failed_share": failed_share}
-        return simulated_curve(law, graph, initial_infected, steps, profile_shares, rng, **settings)
+        setting: dict[str, Any] = {"visibility": seen, "media_prob": media_prob}
+        setting["failed_share"] = failed_share
+        return simulated_curve(law, graph, initial_infected, steps, profile_shares, rng, **setting)
     n = checked_int("n", n, 2)
     degrees = Degrees.of(k, n)
     check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
@@ -207,7 +208,7 @@ def solve(
     check_name("time", time, get_args(Time))
     chosen = as_closure(closure)
     for _, part in law.mixture_components():
-        check_memory(part)
+        check_declarations(part, direct > 0)
     check_ages(law, seen)
     laws = law.classes(profile_shares)
     settings = {"media_prob": media_prob, "failed_share": failed_share or None}

@@ -1,6 +1,7 @@
 """Figures of an analysis, in Matplotlib.
 
-Each function draws a new figure without global state, so figures can be drawn in any thread.
+Each function draws a new figure without global state, so figures can be drawn in any thread;
+those of one panel also draw on axes that are given.
 Colours are those of Okabe & Ito, which colour-blind readers can distinguish.
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mesa_llmspread._figures import axes_for
 from mesa_llmspread.analysis.cascades import Cascade
 from mesa_llmspread.analysis.descriptive import repost_rates
 from mesa_llmspread.analysis.event_analysis import STOCHASTIC, Analysis, EventAnalysis
@@ -116,19 +118,21 @@ def plot_fitted_rates(analysis: Analysis) -> Figure:
     return figure
 
 
-def plot_traits(data: SpreadData) -> Figure:
+def plot_traits(data: SpreadData, ax: Axes | None = None) -> Figure:
     """Draw the share of reposts of agents high and low on each trait.
 
     Parameters
     ----------
     data : SpreadData
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     table = repost_rates(data, "trait")
-    figure, axis = _axes(6.4, 3.4)
+    figure, axis = axes_for(ax)
     for level, colour, shift in (("low", "#56B4E9", -0.12), ("high", "#D55E00", 0.12)):
         part = table[table["group"].str.endswith(f" {level}")]
         places = [
@@ -143,12 +147,14 @@ def plot_traits(data: SpreadData) -> Figure:
     return figure
 
 
-def plot_profiles(data: SpreadData) -> Figure:
+def plot_profiles(data: SpreadData, ax: Axes | None = None) -> Figure:
     """Draw the share of reposts of each of the 32 profiles, as a grid.
 
     Parameters
     ----------
     data : SpreadData
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
 
     Returns
     -------
@@ -156,7 +162,7 @@ def plot_profiles(data: SpreadData) -> Figure:
     """
     table = repost_rates(data, "profile").set_index("group").reindex(codes())
     rates = table["rate"].to_numpy().reshape(4, 8)
-    figure, axis = _axes(8.4, 3.2)
+    figure, axis = axes_for(ax, 8.4, 3.2)
     image = axis.imshow(rates, cmap="cividis", aspect="auto")
     middle = np.nanmean([np.nanmin(rates), np.nanmax(rates)])
     for index, code in enumerate(codes()):
@@ -194,12 +200,14 @@ def plot_event_rates(data: SpreadData) -> Figure:
     return figure
 
 
-def plot_comparison(analysis: Analysis) -> Figure:
+def plot_comparison(analysis: Analysis, ax: Axes | None = None) -> Figure:
     """Draw the BIC of each law above that of the best law, over all runs.
 
     Parameters
     ----------
     analysis : Analysis
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
 
     Returns
     -------
@@ -207,19 +215,21 @@ def plot_comparison(analysis: Analysis) -> Figure:
     """
     table = analysis.overall.table
     table = table[np.isfinite(table["delta_bic"])].iloc[::-1]
-    figure, axis = _axes(6.4, 0.35 * len(table) + 1.0)
+    figure, axis = axes_for(ax, 6.4, 0.35 * len(table) + 1.0)
     bars = axis.barh(table["law"], table["delta_bic"], color=_POINT)
     axis.bar_label(bars, [f"{delta:,.0f}" for delta in table["delta_bic"]], padding=3, fontsize=8)
     axis.set(xlabel="BIC above the best law's", xlim=(0, 1.15 * table["delta_bic"].max() + 1))
     return figure
 
 
-def plot_hazard_ratios(effects: TraitEffects) -> Figure:
+def plot_hazard_ratios(effects: TraitEffects, ax: Axes | None = None) -> Figure:
     """Draw the hazard ratio of a repost of each term, with intervals.
 
     Parameters
     ----------
     effects : TraitEffects
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if not given.
 
     Returns
     -------
@@ -228,7 +238,7 @@ def plot_hazard_ratios(effects: TraitEffects) -> Figure:
     from matplotlib.ticker import LogLocator, NullLocator
 
     table = effects.table.rename(columns={"term": "group", "hazard_ratio": "rate"})
-    figure, axis = _axes(7.4, 0.3 * len(table) + 1.0)
+    figure, axis = axes_for(ax, 7.4, 0.3 * len(table) + 1.0)
     axis.set_xscale("log")
     _draw_points(axis, table)
     axis.axvline(1.0, color="#000000", lw=0.8)
@@ -265,7 +275,7 @@ def plot_cascade(cascade: Cascade) -> Figure:
     return figure
 
 
-def _axes(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> Any:
+def _axes(width: float, height: float, rows: int, columns: int, **options: Any) -> Any:
     """Return a new figure, in inches, and its axes."""
     from matplotlib.figure import Figure
 

@@ -71,6 +71,14 @@ def write_report(analysis: Analysis, folder: str | Path) -> Path:
     ------
     OutputError
         If a file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mesa_llmspread import SpreadData, SpreadModel, analyse
+    >>> model = SpreadModel(n=100, k=4, decider="SI(0.2)", rng=1).run(20)
+    >>> write_report(analyse(SpreadData.from_model(model)), tempfile.mkdtemp()).name
+    'report.html'
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

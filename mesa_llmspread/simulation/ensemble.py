@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from mesa_llmspread._figures import axes_for
 from mesa_llmspread._validation import (
     check_contacts,
     checked_indices,
@@ -33,12 +34,14 @@ from mesa_llmspread.transmission import (
     Visibility,
     as_visibility,
     check_ages,
-    check_memory,
+    check_declarations,
     probability_to_rate,
 )
 
 if TYPE_CHECKING:
     import networkx as nx
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from mesa_llmspread.simulation._kernels import Law
 
@@ -100,6 +103,25 @@ class Ensemble:
                 "infected": infected,
             }
         )
+
+    def plot(self, ax: Axes | None = None) -> Figure:
+        """Draw the mean infected share, and the band of 95 % of the replicates.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure if not given.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        figure, axes = axes_for(ax)
+        band = self.quantiles((0.025, 0.975))
+        axes.fill_between(band.index, band[0.025], band[0.975], alpha=0.2, lw=0)
+        axes.plot(self.mean(), label="stochastic model")
+        axes.set(xlabel="step", ylabel="share that has posted", ylim=(0, 1.02))
+        return figure
 
     @property
     def _steps(self) -> pd.Index[int]:
@@ -193,7 +215,7 @@ def simulate(
     seen = as_visibility(visibility, feed)
     check_ages(law, seen)
     for _, part in law.mixture_components():
-        check_memory(part)
+        check_declarations(part, direct > 0)
     graph = as_network(network)
     check_contacts("network", network, int(graph.degrees.max()), "alpha", alpha)
     named = np.ndim(initial_infected) > 0

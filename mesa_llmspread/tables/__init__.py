@@ -30,6 +30,11 @@ def table_names() -> list[str]:
     Returns
     -------
     list of str
+
+    Examples
+    --------
+    >>> table_names()
+    ['qwen2.5-coder-0.5b']
     """
     return sorted(path.parent.name for path in _FOLDER.glob("*/table.parquet"))
 
@@ -52,6 +57,11 @@ def load_table(table: ResponseTable | str | Path) -> ResponseTable:
         If it is neither a shipped table's name nor a folder.
     InputFileError
         If the folder does not hold a table.
+
+    Examples
+    --------
+    >>> load_table("qwen2.5-coder-0.5b").info["template"]
+    'standard'
     """
     if isinstance(table, ResponseTable):
         return table

@@ -11,7 +11,7 @@ Pure NumPy: nothing here knows a graph, an agent or a language model.
 
 from __future__ import annotations
 
-from mesa_llmspread.transmission.contract import check_law, check_memory
+from mesa_llmspread.transmission.contract import check_declarations, check_law
 from mesa_llmspread.transmission.conversions import probability_to_rate, rate_to_probability
 from mesa_llmspread.transmission.exposures import ExposureArrays
 from mesa_llmspread.transmission.heterogeneity import ByProfile, ByTraits, TwoClass
@@ -46,8 +46,8 @@ __all__ = [
     "Visibility",
     "as_visibility",
     "check_ages",
+    "check_declarations",
     "check_law",
-    "check_memory",
     "law_names",
     "parse_law",
     "probability_to_rate",

@@ -14,42 +14,51 @@ from mesa_llmspread.transmission.exposures import ExposureArrays
 from mesa_llmspread.transmission.law import MEMORIES, TransmissionLaw
 from mesa_llmspread.transmission.registry import resolve_law
 
-__all__ = ["check_law", "check_memory"]
+__all__ = ["check_declarations", "check_law"]
 
 # Numbers of contacts, and profiles, on which declarations are tried.
 _CONTACTS, _PROFILES = np.arange(6), np.arange(32)[:, None]
 
 
-def check_memory(law: TransmissionLaw) -> None:
-    """Raise if a law depends on more of an agent's past than it declares.
+def check_declarations(law: TransmissionLaw, media: bool = True) -> None:
+    """Raise if a law depends on more than it declares.
 
-    Equations and the compiled engine go by the declaration, so a wrong one would give wrong
-    numbers.
+    Equations and the compiled engine go by what is declared, so a wrong declaration would give
+    wrong numbers.
 
     Parameters
     ----------
     law : TransmissionLaw
+    media : bool, default True
+        Whether agents see the event itself.
 
     Raises
     ------
     ArgumentError
         If ``memory`` is not one of :data:`MEMORIES`, or :meth:`~TransmissionLaw.prob` depends on
-        something else.
+        something that is not declared.
     """
     if law.memory not in MEMORIES:
         raise ArgumentError(f"{law.name}.memory", law.memory, f"be one of {', '.join(MEMORIES)}")
+    online = law.online()
+    contacts, profiles = (part.ravel() for part in np.broadcast_arrays(_CONTACTS, _PROFILES))
+    seen = {"contacts": contacts, "profile": profiles}
+
+    def chances(**changes: Any) -> Any:
+        return online.checked_prob(ExposureArrays(**{**seen, **changes}))
+
     occasion = 2 if law.memory == "first_repeat" else 1
     changes: dict[str, tuple[Any, Any]] = {
         "exposure_count": (occasion, 7),
-        "direct": (False, True),
+        "step": (1, 5),
+        "agent": (0, 3),
     }
     if law.memory != "cumulative":
-        changes["cumulative"] = None, _CONTACTS + 3
-    online = law.online()
+        changes["cumulative"] = contacts, contacts + 3
+    if media:
+        changes["direct"] = False, True
     for column, values in changes.items():
-        first, second = (
-            online.evaluate(_CONTACTS, profile=_PROFILES, **{column: value}) for value in values
-        )
+        first, second = (chances(**{column: value}) for value in values)
         if not np.array_equal(first, second):
             raise ArgumentError(
                 f"{law.name}.memory",
@@ -59,6 +68,15 @@ def check_memory(law: TransmissionLaw) -> None:
                 "counts all who have posted, alpha stands for seeing the event itself; other laws "
                 "run on SpreadModel only)",
             )
+    if not law.uses_profile and np.ptp(chances().reshape(len(_PROFILES), -1), axis=0).any():
+        raise ArgumentError(f"{law.name}.uses_profile", False, "be True: prob() uses profiles")
+    one = chances(contacts=np.ones_like(contacts))
+    if law.independent_contacts and not np.allclose(chances(), 1 - (1 - one) ** contacts):
+        raise ArgumentError(
+            f"{law.name}.independent_contacts",
+            True,
+            "be False: prob() is not 1 - (1 - p_one)**contacts",
+        )
 
 
 def check_law(law: type[TransmissionLaw] | TransmissionLaw | str, **options: Any) -> None:
@@ -84,7 +102,7 @@ def check_law(law: type[TransmissionLaw] | TransmissionLaw | str, **options: Any
     for holds, requirement in _promises(made):
         if not holds:
             raise ArgumentError("law", type(made).__name__, requirement)
-    check_memory(made)
+    check_declarations(made)
 
 
 def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
@@ -107,16 +125,9 @@ def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
         np.array_equal(chance[order], law.checked_prob(seen[order])),
         "decide every exposure by itself, whatever the others in the arrays",
     )
-    differs = np.ptp(law.evaluate(_CONTACTS, profile=_PROFILES), axis=0).any()
-    yield law.uses_profile or not differs, "declare uses_profile = True"
     levels = np.array([-2.0, -1.0, -0.5])[:, None, None] * np.ones(5)
     differs = np.ptp(law.evaluate(np.tile(_CONTACTS, (3, 1)), levels=levels), axis=0).any()
     yield law.uses_traits or not differs, "declare uses_traits = True"
-    online = law.evaluate(_CONTACTS)
-    yield (
-        not law.independent_contacts or np.allclose(online, 1 - (1 - online[1]) ** _CONTACTS),
-        "have p = 1 - (1 - p_one)**contacts, as independent_contacts declares",
-    )
     shares = sum(share for share, _ in law.mixture_components())
     yield abs(shares - 1) < 1e-9, "have mixture_components with shares that sum to 1"
     if (terms := law.rate_terms(seen)) is not None:

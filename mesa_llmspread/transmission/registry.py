@@ -47,6 +47,19 @@ def register_law(law: LawType) -> LawType:
         If it is not a subclass of TransmissionLaw.
     ArgumentError
         If the name is that of a law of this package.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> import numpy as np
+    >>> @register_law
+    ... @dataclass(frozen=True)
+    ... class Saturating(TransmissionLaw):
+    ...     beta: float
+    ...     def prob(self, seen):
+    ...         return np.where(seen.contacts > 0, self.beta, 0.0)
+    >>> parse_law("Saturating(0.1)")
+    Saturating(beta=0.1)
     """
     if not (isinstance(law, type) and issubclass(law, TransmissionLaw)):
         raise ArgumentTypeError("law", law, "a subclass of TransmissionLaw")

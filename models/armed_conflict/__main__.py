@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from models.armed_conflict.run import main
+from mesa_llmspread.cli.demo import main
 
 main()

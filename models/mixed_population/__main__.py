@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from mesa_llmspread import compare
 from mesa_llmspread.cli.shared import run_app
+from mesa_llmspread.experiments.mixed_population import reach, simulate_shares
 from mesa_llmspread.io import make_folder
-from models.mixed_population.model import reach, simulate_shares
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,9 @@ __all__ = ["CostEstimate", "estimate", "price_of", "total"]
 
 # A short JSON answer: true or false, some twenty words to post, and a sentence why; or the first.
 _ANSWER_TOKENS, _ANSWER_ALONE_TOKENS = 80, 14
-_POST = "Have you seen this? It is not far from here, and nobody seems to talk about it."
+# Tokenizers differ from the one that counts by some ten per cent.
+_TOKENIZERS = 1.2
+_POST = "Have you seen this? It is not far from here, and nobody seems to talk about it. "
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,9 @@ class CostEstimate:
     calls, most_calls : int
         Requests; the most if every call needs every attempt.
     prompt_tokens, most_prompt_tokens : int
-        Tokens sent.
+        Tokens sent; in the worst case with the fullest feed, see :func:`estimate`.
     completion_tokens, most_completion_tokens : int
-        Tokens answered.
+        Tokens answered; in the worst case ``max_tokens`` for every request.
     cost_usd, most_cost_usd : float or None
         US dollars at litellm's prices; None if the price is unknown.
     """
@@ -58,9 +61,14 @@ class CostEstimate:
             f"about {tokens:,} tokens, at most {most_tokens:,}",
             "at an unknown price",
         ]
-        if self.cost_usd is not None:
-            parts[-1] = f"about ${self.cost_usd:.2f}, at most ${self.most_cost_usd:.2f}"
+        if self.cost_usd is not None and self.most_cost_usd is not None:
+            parts[-1] = f"about {_dollars(self.cost_usd)}, at most {_dollars(self.most_cost_usd)}"
         return "; ".join(parts)
+
+
+def _dollars(amount: float) -> str:
+    """Return an amount in cents, or with one digit where it is below a cent."""
+    return f"${amount:.1g}" if 0 < amount < 0.01 else f"${amount:.2f}"
 
 
 def total(estimates: Iterable[CostEstimate]) -> CostEstimate:
@@ -126,8 +134,11 @@ def estimate(
     It is assumed that every agent sees the news from the first step on and is asked at every
     step until it posts: (1 - (1 - chance)^steps) / chance decisions per agent, and at most one
     per step. If posts are seen only when new, or not all agents are reached, there are fewer.
-    Prompts are counted with half the feed in view, and at most with a feed and an event as
-    long as prompts show them, one token per byte.
+    Prompts are written and their tokens counted: with the short posts of half the neighbours,
+    and for the worst case with posts of all neighbours, as many and as long as prompts show
+    them, and a fifth more, as models split text differently. In the worst case every agent is
+    asked at every step, every call needs all its attempts, and every answer has ``max_tokens``.
+    Only ``max_calls`` and ``max_cost_usd`` of :class:`LLMDecider` are limits.
     """
     for name, value in (("n", n), ("steps", steps), ("k", k), ("profiles", profiles)):
         checked_int(name, value, least=1)
@@ -137,11 +148,9 @@ def estimate(
     most_calls = _calls(decider, n * steps, steps, k, profiles) * decider.client.max_attempts
     event, client = event or bundled_events()[0], decider.client
     prompt = client.count_tokens(decider.messages(_exposure(event, max(1, k // 2), _POST)))
-    longest = decider.messages(_exposure(event, prompts.MAX_POSTS, ""))
-    posts = prompts.MAX_POSTS * prompts.MAX_POST_LENGTH * (decider.feed_detail == "posts")
-    # Every sign of a quoted text may be one of four bytes.
-    quoted = 4 * (prompts.MAX_EVENT_LENGTH + posts)
-    most_prompt = sum(len(message["content"].encode()) for message in longest) + quoted
+    post = (_POST * prompts.MAX_POST_LENGTH)[: prompts.MAX_POST_LENGTH]
+    fullest = decider.messages(_exposure(event, min(k, prompts.MAX_POSTS), post))
+    most_prompt = math.ceil(_TOKENIZERS * client.count_tokens(fullest))
     return _priced(client, calls, prompt, most_calls, most_prompt)
 
 

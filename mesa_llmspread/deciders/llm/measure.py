@@ -82,6 +82,12 @@ def measure(
     DeciderError
         If the model cannot be called, too many calls fail, or the budget is used up. What was
         answered is in the store: the same call of this function goes on from there.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import LLMDecider
+    >>> model = LLMDecider("openai/gpt-4o-mini", max_cost_usd=1)
+    >>> table = measure(model, ["OCEAN"], ["riots-40"], contacts=(1, 4))  # doctest: +SKIP
     """
     experiment = Experiment.plan(decider, profiles, events, contacts, exposure_counts, draws, rng)
     return experiment.run(progress)

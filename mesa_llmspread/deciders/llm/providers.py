@@ -137,6 +137,8 @@ def is_own(model: str, api_base: str | None) -> bool:
     True
     >>> is_own("openai/gpt-4o-mini", "http://127.0.0.1:4000/v1")
     False
+    >>> is_own("openai/mine", "http://me:word@127.0.0.1:8080/v1")
+    False
     """
     provider, _, name = model.partition("/")
     if provider != "openai" or api_base is None or api_base != public_address(api_base):

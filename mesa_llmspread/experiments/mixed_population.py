@@ -7,16 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from mesa_llmspread import (
-    Decider,
-    Decision,
-    Exposure,
-    MixedDecider,
-    Outcome,
-    SpreadData,
-    SpreadModel,
-    concat,
-)
+from mesa_llmspread.data import SpreadData, concat
+from mesa_llmspread.deciders import Decider, Decision, Exposure, MixedDecider, Outcome
+from mesa_llmspread.model import SpreadModel
 
 __all__ = ["Amplifier", "reach", "simulate_shares"]
 
