@@ -19,6 +19,7 @@ from mesa_llmspread import (
     SpreadData,
     SpreadModel,
     Visibility,
+    compare,
     final_size,
     fit,
     reproduction_number,
@@ -391,6 +392,44 @@ def records(law: str, seen: Visibility, runs: int = 5, **options: Any) -> Spread
     data = concat([SpreadData.from_model(model.run(40)) for model in models])
     info = {run: dataclasses.replace(info, visibility=None) for run, info in data.info.items()}
     return SpreadData(data.exposures, data.counts, info, data.agents)
+
+
+@pytest.mark.parametrize(
+    ("law", "seen", "found"),
+    [
+        ("SI(0.1)", Visibility(None, Exponential(0.4)), "Posts lose"),
+        ("SI(0.1)", Visibility(None, PowerLaw(1.0)), "Posts lose"),
+        ("FirstRepeat(0.3, 0.1)", Visibility(None, Exponential(0.3)), "Posts lose"),
+        ("SI(0.1)", Visibility(event_ageing=0.15), "The news loses"),
+    ],
+    ids=str,
+)
+def test_comparisons_find_that_posts_or_news_age(law: str, seen: Visibility, found: str) -> None:
+    comparison = compare(records(law, seen))
+    assert comparison.verdict.startswith(found)
+    fitted, truth = comparison.ageing, parse_law(law)
+    assert fitted is not None
+    assert isinstance(fitted.law, type(truth))
+    if fitted.kind != "event":
+        assert type(fitted.visibility.ageing) is type(seen.ageing)
+    claimed = comparison.findings.set_index("finding")["claimed"]
+    assert claimed["posts or the news lose their effect with age"]
+
+
+@pytest.mark.parametrize("law", ["SI(0.05)", "FirstRepeat(0.2, 0.04)", "TwoClass(0.02, 0.3, 0.3)"])
+def test_comparisons_find_no_ageing_where_there_is_none(law: str) -> None:
+    comparison = compare(records(law, Visibility()))
+    claimed = comparison.findings.set_index("finding")["claimed"]
+    assert not claimed["posts or the news lose their effect with age"]
+    assert not claimed["ageing may be behind it"]
+    assert law.startswith(comparison.best.name)
+
+
+def test_known_ageing_is_no_candidate() -> None:
+    model = SpreadModel(decider="SI(0.1)", visibility=Visibility(ageing=Exponential(0.4)), rng=1)
+    comparison = compare(SpreadData.from_model(model.run(40)), ["SI", "FirstRepeat"])
+    assert comparison.ageing is None
+    assert comparison.best.name == "SI"
 
 
 def test_the_record_tells_when_every_post_came() -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.inference.ageing import Ageing, about_ageing, rival_ageing
 from mesa_llmspread.inference.decisions import Log, decisions_of
 from mesa_llmspread.inference.diagnostics import (
     Frailty,
@@ -57,6 +58,9 @@ class Comparison:
         One rate with differences between agents: no law of the family, but a rival.
     warnings : tuple of str
         What may have misled the comparison, sentence by sentence.
+    ageing : Ageing or None
+        The best law with posts, or news, that lose their effect with age; None where posts are
+        known to age, or it is not recorded when they came.
 
     Examples
     --------
@@ -78,6 +82,7 @@ class Comparison:
     tests: pd.DataFrame
     frailty: Frailty
     warnings: tuple[str, ...]
+    ageing: Ageing | None = None
 
     def __repr__(self) -> str:
         return f"Comparison({len(self.results)} laws, best: {self.best.name}; {self.verdict})"
@@ -174,7 +179,10 @@ def compare(
         message = f"hold a law that the decisions identify: {best.message}"
         raise ArgumentError("laws", list(results), message)
     table, tests, rival = _table(log, chosen, results), nested_tests(results), frailty(log)
-    found = findings(best, results, tests, _fit_p_values(table))
+    aged = rival_ageing(log, chosen.values())
+    still = {best.name: best.bic, "differences between agents (gamma frailty)": rival.bic}
+    fading, artefact = about_ageing(aged, best.name, still)
+    found = [fading, *findings(best, results, tests, _fit_p_values(table))]
     against = doubts(
         best,
         results,
@@ -186,11 +194,17 @@ def compare(
         table,
         results,
         best,
-        pd.DataFrame([row[:3] for row in found + against], columns=Finding._fields[:3]),
+        pd.DataFrame(
+            [row[:3] for row in [*found, *against, artefact]], columns=Finding._fields[:3]
+        ),
         "; ".join(row.clause for row in found if row.clause) + ".",
         tests,
         rival,
-        tuple(row.clause for row in against if row.claimed),
+        (
+            *(row.clause for row in (*against, artefact) if row.claimed),
+            *(aged.cautions if aged is not None and fading.claimed else ()),
+        ),
+        aged,
     )
 
 

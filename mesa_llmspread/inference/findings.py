@@ -289,7 +289,7 @@ def doubts(
     same = f"same rates in every run: {p_words(best.heterogeneity)}"
     rows = [
         Finding("re-used answers may be behind it", reused, source, _REUSED),
-        Finding("rates differ between runs", best.interval == "runs", same, _DIFFER),
+        Finding("rates differ between runs", best.heterogeneity < _REJECTED, same, _DIFFER),
     ]
     if _online(best) in (*_CLASSES, "SI"):
         return rows

@@ -91,7 +91,7 @@ class Degrees:
     share: Floats
 
     @classmethod
-    def of(cls, k: DegreesLike, n: int | None = None) -> Self:
+    def of(cls, k: Any, n: int | None = None) -> Self:
         """Return the distribution of one degree, shares of degrees, or the degrees of all agents.
 
         Parameters
