@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mesa_llmspread.app.main import page
+from mesa_llmspread.app.main import Layout, page
 
-__all__ = ["page"]
+__all__ = ["Layout", "page"]

@@ -41,7 +41,7 @@ STEPS = """async ([times, least, most]) => {
     const headline = () => document.querySelector('.spread-headline').innerText;
     const canvas = () => Number(document.querySelector('.spread-network canvas').dataset.frames);
     const step = () => [...document.querySelectorAll('button')].find(
-        (button) => button.innerText.trim().toLowerCase() === 'step');
+        (button) => button.innerText.trim() === 'Step');
     const taken = [];
     for (let i = 0; i < times; i++) {
         const rest = least + Math.random() * (most - least);
@@ -130,7 +130,7 @@ def stop(page: Page) -> None:
     press(page, "Stop")
     page.wait_for_function(
         "[...document.querySelectorAll('button')]"
-        ".some((b) => b.innerText.trim().toLowerCase() === 'step' && !b.disabled)"
+        ".some((b) => b.innerText.trim() === 'Step' && !b.disabled)"
     )
 
 
@@ -159,12 +159,12 @@ def steps(browser: Browser, times: int) -> list[list[str]]:
             press(page, "Next")
         press(page, "Show it")
         page.wait_for_function(
-            "document.querySelector('.spread-headline').innerText.includes('of 1000 agents')"
+            "document.querySelector('.spread-headline').innerText.startsWith('1000 simulated')"
         )
         stop(page)
         press(page, "Reset")
         page.wait_for_function(
-            "document.querySelector('.spread-headline').innerText.includes('After step 0')"
+            "document.querySelector('.spread-headline').innerText.endsWith('shared this news.')"
         )
         taken, before = [], server.cpu()
         taken = [ms / 1000 for ms in page.evaluate(STEPS, [times, 0.5, 0.6])]
@@ -195,9 +195,13 @@ class Visitor:
         await self._send("comm_msg", control, data={"method": "run", "args": {"path": "/"}})
         async with self._changed:
             await self._changed.wait_for(lambda: self._with("picture"))
-        await self._press("Stop")
+        # The browser tells that the picture is painted, and the run begins.
+        await self._event("painted", self._with("picture")[0], True)
         async with self._changed:
-            await self._changed.wait_for(lambda: self._may_press("Step"))
+            await self._changed.wait_for(lambda: self._posted() != [0])
+        await self._press("stop")
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._may_press("step"))
 
     async def steps(self, times: int, least: float, most: float) -> list[float]:
         """Step several times, with a pause before each; return the seconds of each step."""
@@ -205,9 +209,9 @@ class Visitor:
         for _ in range(times):
             await asyncio.sleep(random.uniform(least, most))
             async with self._changed:
-                await self._changed.wait_for(lambda: self._may_press("Step"))
+                await self._changed.wait_for(lambda: self._may_press("step"))
             before, start = self._posted(), time.perf_counter()
-            await self._press("Step")
+            await self._press("step")
             async with self._changed:
                 await self._changed.wait_for(lambda: self._posted() != before)  # noqa: B023
             taken.append(time.perf_counter() - start)
@@ -225,18 +229,24 @@ class Visitor:
         """Return the step that the picture of the network shows."""
         return [self._widgets[key]["clock"] for key in self._with("picture")]
 
-    def _button(self, text: str) -> str:
+    def _row(self, name: str) -> tuple[str, dict[str, Any]]:
+        """Return the row of buttons that has one of a name, and that button."""
         return next(
-            key for key, state in self._widgets.items() if text in state.get("children", ())
+            (key, item)
+            for key, state in self._widgets.items()
+            for item in state.get("items", ())
+            if item["name"] == name
         )
 
-    def _may_press(self, text: str) -> bool:
-        return not self._widgets[self._button(text)].get("disabled")
+    def _may_press(self, name: str) -> bool:
+        return not self._row(name)[1].get("disabled")
 
-    async def _press(self, text: str) -> None:
-        click = {"event": "click", "data": {}}
-        data = {"method": "custom", "content": click}
-        await self._send("comm_msg", self._button(text), data=data)
+    async def _press(self, name: str) -> None:
+        await self._event("press", self._row(name)[0], name)
+
+    async def _event(self, event: str, comm: str, data: Any) -> None:
+        content = {"event": event, "data": data}
+        await self._send("comm_msg", comm, data={"method": "custom", "content": content})
 
     async def _send(self, kind: str, comm: str, **content: Any) -> None:
         message = {

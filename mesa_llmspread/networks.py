@@ -46,7 +46,7 @@ __all__ = [
 NETWORKS = ("random_regular", "small_world", "scale_free")
 
 
-# Number of paths of two edges that are counted to measure transitivity.
+# Number of paths of two edges above which transitivity is that of a random part of the agents.
 _MOST_PATHS = 20_000_000
 
 
@@ -84,10 +84,7 @@ class Network(NamedTuple):
 
     @property
     def transitivity(self) -> float:
-        """Share of the pairs of an agent's neighbours that are neighbours themselves, 0 to 1.
-
-        On very large networks from a random part of the agents, always the same.
-        """
+        """Share of the pairs of an agent's neighbours that are neighbours themselves, 0 to 1."""
         from scipy.sparse import csr_array
 
         ones = np.ones(len(self.indices), np.int32)

@@ -239,7 +239,7 @@ def test_a_law_that_does_not_fit_is_said_first(
     show(analysis)
     printed = capsys.readouterr().out
     assert "does not fit the decisions (goodness of fit: p < 0.001)" in printed
-    assert printed.split("Columns named")[0].count("p < 0.001") == 2
+    assert printed.split("Final share")[0].count("p < 0.001") == 2
 
 
 def test_a_law_that_fits_is_not_said_not_to(tmp_path: Path) -> None:

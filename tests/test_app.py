@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import shutil
@@ -12,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import ipyvuetify
 import numpy as np
 import pytest
 import solara
@@ -28,11 +28,11 @@ from mesa_llmspread import (
     Trait,
 )
 from mesa_llmspread.app import page
+from mesa_llmspread.app.export import python_lines, report, zipped
 from mesa_llmspread.app.fits import fit_law
-from mesa_llmspread.app.forms import MOST_BYTES, read_upload
+from mesa_llmspread.app.form import MOST_BYTES, read_upload
 from mesa_llmspread.app.layout import layout
 from mesa_llmspread.app.lesson import LESSONS
-from mesa_llmspread.app.panels import profile_rates, report, zipped
 from mesa_llmspread.app.session import THREADS, Session, View
 from mesa_llmspread.app.settings import CONTROLS, LAWS, Settings
 from mesa_llmspread.exceptions import InputFileError
@@ -62,8 +62,8 @@ def test_settings_make_the_model_that_their_lines_make(decider: str) -> None:
     settings = Settings(n=60, decider=decider, population="shares", media_prob=0.02, steps=15)
     names: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(settings.python(), names)
-    model = settings.make_model().run(settings.steps)
+        exec(python_lines(settings, 15), names)
+    model = settings.make_model().run(15)
     again = names["model"]
     for name in ("Infected", "Exposures"):
         assert again.datacollector.model_vars[name] == model.datacollector.model_vars[name]
@@ -76,8 +76,9 @@ def test_lines_with_an_event_of_ones_own(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     event = read_upload("mine.csv", 1, source.read_bytes())[-1]
     names: dict[str, Any] = {}
-    exec(Settings(n=60, event=event, decider="traits", steps=1).python(), names)
+    exec(python_lines(Settings(n=60, event=event, decider="traits"), 1), names)
     assert names["model"].info.event == event
+    assert names["model"].clock == 1
 
 
 def test_the_form_offers_every_feed_and_network() -> None:
@@ -124,6 +125,7 @@ def test_a_session_steps_runs_and_resets(session: Session) -> None:
     session.draw("FirstRepeat")
     view = until(session, lambda view: view.law.drawn == "FirstRepeat")
     names = [curve["name"] for curve in view.law.curves]
+    assert names[0] == "fitted law: FirstRepeat"
     assert "master equations" in names
     assert "pair approximation" not in names
     assert view.law.missing.endswith("pair approximation.")
@@ -148,16 +150,84 @@ def test_a_run_stops_between_steps(session: Session) -> None:
     assert view.data is not None
 
 
-def test_what_is_wrong_is_a_sentence(session: Session) -> None:
+def test_an_impossible_model_leaves_the_one_before(session: Session) -> None:
+    before = session.view
     session.apply(Settings(rng=-1))
-    view = until(session, lambda view: bool(view.problem))
-    assert view.problem.startswith("rng=-1: must")
-    assert view.model is None
-    assert not view.infected
-    session.apply(Settings(n=61, k=3))
-    until(session, lambda view: "must" in view.problem and "rng" not in view.problem)
-    session.apply(Settings(n=40))
-    assert until(session, lambda view: view.model is not None).problem == ""
+    view = until(session, lambda view: bool(view.problem) and not view.busy)
+    assert view.problem.startswith("Seed = -1: must")
+    assert (view.model, view.run, view.settings) == (before.model, before.run, before.settings)
+    session.step()
+    assert until(session, lambda view: view.clock == 1 and not view.busy).problem == ""
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_numbers_that_do_not_go_together_cannot_be_set(network: str) -> None:
+    for n in (20, 40, 2000):
+        asked = Settings(network=network, n=n, k=20, initial_infected=50)
+        possible = asked.possible()
+        assert possible.make_model().running
+        assert possible == possible.possible()
+        for name in ("k", "initial_infected"):
+            least, most, step = possible.controls()[name].span or (0, 0, 1)
+            assert least <= getattr(possible, name) <= most
+            edge = dataclasses.replace(possible, **{name: most})
+            assert edge.possible() == edge
+            assert (most - least) % step == 0
+
+
+def test_a_run_takes_as_many_steps_as_it_may_and_the_next_one_goes_on(session: Session) -> None:
+    session.apply(Settings(n=60, decider="SI", steps=3))
+    session.run()
+    view = until(session, lambda view: view.limited and not view.busy)
+    assert (view.clock, view.ended) == (3, False)
+    model = view.model
+    session.apply(Settings(n=60, decider="SI", steps=2))
+    assert session.view.model is model
+    session.run()
+    view = until(session, lambda view: view.clock == 5 and not view.busy)
+    assert view.limited
+    assert view.model is model
+    session.step()
+    view = until(session, lambda view: view.clock == 6 and not view.busy)
+    assert not view.limited
+
+
+def test_a_setting_changed_during_a_run_starts_the_new_model_running(session: Session) -> None:
+    session.pause = 300.0
+    session.run()
+    run = until(session, lambda view: view.clock == 1).run
+    session.apply(Settings(n=40, decider="SI"))
+    until(session, lambda view: view.run > run and view.clock == 1 and view.busy == "running")
+    session.stop()
+    run = until(session, lambda view: not view.busy).run
+    session.apply(Settings(n=60, decider="SI"))
+    view = until(session, lambda view: view.run > run and not view.busy)
+    assert view.clock == 0
+
+
+def test_the_first_model_runs_once_it_is_painted() -> None:
+    session = Session(Settings(n=60, decider="SI"), pause=300.0)
+    view = until(session, lambda view: view.model is not None and not view.busy)
+    assert view.clock == 0
+    session.painted()
+    until(session, lambda view: view.clock == 1)
+    session.reset()
+    until(session, lambda view: view.clock == 0 and not view.busy)
+    session.painted()
+    assert session.view.busy == ""
+    session.close()
+
+
+def test_a_chosen_law_does_not_outlive_its_run(session: Session) -> None:
+    session.step()
+    session.draw("SI")
+    view = until(session, lambda view: view.law.drawn == "SI" and not view.fitting, seconds=120)
+    assert view.law.curves[0]["name"] == "fitted law: SI"
+    assert [rate["name"] for rate in view.law.rates] == ["beta"]
+    assert view.law.equation
+    session.reset()
+    until(session, lambda view: view.clock == 0 and not view.busy)
+    assert session.wanted_law == ""
 
 
 class Faulty(Decider):
@@ -196,9 +266,11 @@ def test_a_visitors_file() -> None:
 
 def test_repost_rates_are_plain_values() -> None:
     model = SpreadModel(n=100, rng=1)
-    assert profile_rates(SpreadData.from_model(model)) == {"by_trait": {}, "by_profile": {}}
+    before = fit_law(SpreadData.from_model(model), model.network)
+    assert (before.by_trait, before.by_profile) == ({}, {})
     data = SpreadData.from_model(model.run(10))
-    rates = profile_rates(data)
+    law = fit_law(data, model.network)
+    rates = {"by_trait": law.by_trait, "by_profile": law.by_profile}
     sides = [f"{trait.value} {side}" for trait in Trait for side in ("low", "high")]
     assert list(rates["by_trait"]) == sides
     assert set(rates["by_profile"]) == set(data.exposures["profile"])
@@ -215,9 +287,9 @@ def test_the_export_can_be_read_back(tmp_path: Path) -> None:
 
 
 def test_the_page_renders() -> None:
-    box, context = solara.render(solara.AppLayout(children=[page.Page()]), handle_error=False)
+    box, context = solara.render(page.Layout(children=[page.Page()]), handle_error=False)
     try:
-        eventually(lambda: "agents have posted the news" in shown(box))
+        eventually(lambda: "have shared this news" in shown(box))
         assert "cannot be shown" not in shown(box)
     finally:
         context.close()
@@ -228,16 +300,20 @@ def Broken(*_: Any, **__: Any) -> None:
     raise RuntimeError("sk-secret")
 
 
-@pytest.mark.parametrize("part", ["Forms", "Status", "Watch"])
+@pytest.mark.parametrize("part", ["Form", "Status", "Curve", "NetworkCanvas"])
 def test_the_buttons_outlive_whatever_cannot_be_shown(
     part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, part, Broken)
-    box, context = solara.render(solara.AppLayout(children=[page.Page()]), handle_error=False)
+    box, context = solara.render(page.Layout(children=[page.Page()]), handle_error=False)
     try:
         eventually(lambda: "This panel cannot be shown (RuntimeError)." in shown(box))
-        for button in ("Step", "Run", "Stop", "Reset"):
-            context.find(ipyvuetify.Btn, children=[button]).assert_single()
+        (controls,) = [
+            widget
+            for widget in everything(box)
+            if [item["name"] for item in getattr(widget, "items", ())][-1:] == ["reset"]
+        ]
+        assert [item["label"] for item in controls.items] == ["Run", "Step", "Stop", "Reset"]
         assert "sk-secret" not in shown(box)
     finally:
         context.close()
@@ -261,8 +337,13 @@ def odd_ones(exposure: Exposure) -> bool:
     return exposure.contacts >= 5 and exposure.agent % 2 == 0 and exposure.exposure_count in (2, 4)
 
 
+def everything(widget: Any) -> Iterator[Any]:
+    """Return all widgets under one, and it."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from everything(child)
+
+
 def shown(widget: Any) -> str:
     """Return all text under a widget."""
-    if isinstance(widget, str):
-        return widget
-    return " ".join(shown(child) for child in getattr(widget, "children", ()))
+    return " ".join(each for each in everything(widget) if isinstance(each, str))

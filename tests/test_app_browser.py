@@ -35,15 +35,18 @@ FLAGS = [
     "--disable-sync",
 ]
 HEADLINE = ".spread-headline"
+MODEL, ADDRESS = "Model (provider/name, or gguf:FILE)", "Address (empty: the provider's)"
+CANVAS = ".spread-network canvas"
+SIZES = [(390, 844), (768, 1024), (1280, 720), (1920, 1080)]
 ASSETS = Path(sys.prefix) / "share" / "solara" / "cdn" / "@widgetti"
 
 
 @contextlib.contextmanager
-def served(app: str, log: Path, **environment: str) -> Iterator[str]:
+def served(app: str, log: Path, host: str = "127.0.0.1", **environment: str) -> Iterator[str]:
     """Run an app on this machine and yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
-    command = [sys.executable, "-m", "solara", "run", app, "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "solara", "run", app, "--host", host]
     command += ["--port", str(port), "--no-open", "--production"]
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -90,13 +93,12 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def address(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("app") / "log"
-    keys = {"OPENAI_API_KEY": "sk-very-secret", "CLASS_KEY": "sk-class-secret"}
-    with served("app.py", log, LLMSPREAD_KEY_VARIABLES="CLASS_KEY", **keys) as address:
+    with served("app.py", log, OPENAI_API_KEY="sk-very-secret") as address:
         yield address
     assert "Traceback" not in log.read_text()
 
 
-Open = Callable[[str], Any]
+Open = Callable[..., Any]
 
 
 @pytest.fixture
@@ -105,8 +107,8 @@ def visit(browser: Any) -> Iterator[Open]:
     troubles: list[str] = []
     contexts = []
 
-    def open_page(address: str) -> Any:
-        context = browser.new_context(viewport={"width": 1280, "height": 720})
+    def open_page(address: str, width: int = 1280, height: int = 720, **more: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, **more)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
@@ -127,15 +129,14 @@ def _own(url: str) -> bool:
 
 
 def button(page: Any, name: str) -> Any:
-    # As it looks: in capitals.
-    return page.get_by_role("button", name=re.compile(rf"^\s*{name}\s*$", re.IGNORECASE))
+    return page.get_by_role("button", name=name, exact=True)
 
 
 def counts(page: Any) -> tuple[int, int]:
     """Return the step and the number of agents that have posted, from the headline."""
-    text = page.locator(".spread-headline").inner_text()
-    step, infected = re.findall(r"\d+", text)[:2]
-    return int(step), int(infected)
+    text = page.locator(HEADLINE).inner_text()
+    posted, step = re.search(r"(\d+) ha\w+ shared this news(?: after (\d+))?", text).groups("0")
+    return int(step), int(posted)
 
 
 def stopped(visit: Open, address: str) -> Any:
@@ -156,14 +157,22 @@ def stopped(visit: Open, address: str) -> Any:
     return page
 
 
+def field(page: Any, label: str) -> Any:
+    """Return a field of the form, whose group is opened."""
+    found = page.get_by_label(label, exact=True)
+    found.evaluate(
+        "field => { const group = field.closest('details'); if (group) group.open = true }"
+    )
+    return found
+
+
 def fill(page: Any, label: str, text: str) -> None:
-    page.get_by_label(label).fill(text)
+    field(page, label).fill(text)
     page.keyboard.press("Tab")
 
 
-def choose(page: Any, label: str, option: str | re.Pattern[str]) -> None:
-    page.get_by_label(label, exact=True).locator("xpath=..").click()
-    page.get_by_role("option", name=option).click()
+def choose(page: Any, label: str, option: str) -> None:
+    field(page, label).select_option(label=option)
 
 
 # Colours of the canvas's pixels: how many are of which, and where one of the colour is.
@@ -185,15 +194,15 @@ PIXELS = """([red, green, blue]) => {
     }
     return [number, at && [at[0] * box.width / width, at[1] * box.height / height]];
 }"""
-SUSCEPTIBLE, INFECTED = [0x56, 0xB4, 0xE9], [0xD5, 0x5E, 0x00]
+WAITING, POSTED = [0x3B, 0x8E, 0xC2], [0xD5, 0x5E, 0x00]
 TWO_FRAMES = "() => new Promise(d => requestAnimationFrame(() => requestAnimationFrame(d)))"
 
 
 def click_on_somebody(page: Any, colour: list[int]) -> None:
     """Click on an agent of a colour, once the canvas shows what the headline says."""
     canvas = page.locator(".spread-network canvas")
-    step, infected = counts(page)
-    wanted = f"{infected} have posted after step {step}."
+    step, posted = counts(page)
+    wanted = f"{posted} have posted after step {step}."
     eventually(lambda: wanted in canvas.get_attribute("aria-label"))
     page.evaluate(TWO_FRAMES)
     x, y = page.evaluate(PIXELS, colour)[1]
@@ -204,9 +213,9 @@ def test_the_page_moves_by_itself_and_is_not_blank(visit: Open, address: str) ->
     page = visit(address)
     page.locator(".spread-network canvas").wait_for()
     eventually(lambda: counts(page)[0] >= 2)
-    assert page.evaluate(PIXELS, INFECTED)[0] > 300
+    assert page.evaluate(PIXELS, POSTED)[0] > 300
     button(page, "Reset").click()
-    for colour in (SUSCEPTIBLE, INFECTED):
+    for colour in (WAITING, POSTED):
         eventually(lambda colour=colour: page.evaluate(PIXELS, colour)[0] > 300)
 
 
@@ -220,67 +229,104 @@ def test_step_run_and_the_law(visit: Open, address: str) -> None:
         button(page, "Step").click()
         eventually(lambda before=before: counts(page)[0] == before[0] + 1)
     assert counts(page)[1] > 10
-    page.locator(".v-slider__thumb-container").first.focus()
-    page.keyboard.press("End")
+    quick(page)
     button(page, "Run").click()
-    eventually(lambda: "has ended" in page.locator(".spread-headline").inner_text())
+    eventually(lambda: "has ended" in page.locator(HEADLINE).inner_text())
     # Fits have the lowest priority, so beside busy processes they take long.
     eventually(lambda: "SI is" in page.locator(".spread-verdict").inner_text(), seconds=120)
     chart = page.locator(".spread-chart")
     eventually(lambda: "95 % of runs" in chart.inner_text(), seconds=120)
+    assert "mean-field ODE" not in chart.inner_text()
+    chart.get_by_label("Show the curves of the equations").check()
     for name in ("mean-field ODE", "mean-field map", "pair approximation", "master equations"):
         assert name in chart.inner_text()
-    page.locator(".v-tab", has_text="Law").click()
+    light(page)
+    button(page, "Laws").click()
     eventually(lambda: "FirstRepeat" in page.locator(".spread-table").inner_text())
-    page.locator(".v-tab", has_text="Profiles").click()
-    cells = page.locator(".spread-profiles td b")
+    another_law(page)
+    button(page, "Personalities").click()
+    cells = page.locator(".spread-profiles li b")
     codes = [profile.code for profile in all_profiles()]
     eventually(lambda: cells.all_inner_texts() == codes)
-    page.locator(".v-tab", has_text="Feed").click()
+    button(page, "Posts").click()
     page.locator(".spread-feed select").select_option("OCEAN")
     eventually(lambda: set(page.locator(".spread-feed code").all_inner_texts()) <= {"OCEAN"})
-    page.locator(".v-tab", has_text="Export").click()
+    button(page, "Export").click()
+    step = counts(page)[0]
+    assert f".run({step})" in page.locator(".spread-panel pre").inner_text()
     with page.expect_download() as download:
         page.get_by_role("button", name="Record (zip)").click()
     with zipfile.ZipFile(download.value.path()) as archive:
         assert "spread/manifest.json" in archive.namelist()
 
 
+def quick(page: Any) -> None:
+    """Run as fast as the page can."""
+    field(page, "Steps per second").press("End")
+
+
+def light(page: Any) -> None:
+    """Look at the equation; a rate that is pointed at lights the curve of its law."""
+    page.locator(".spread-chart summary").click()
+    rate = page.locator(".spread-chart .rate").first
+    assert re.search(r"beta\w* = 0\.\d+", rate.inner_text())
+    thickest = "() => Math.max(...[...document.querySelectorAll('.spread-chart path')]"
+    thickest += ".map((path) => Number(path.getAttribute('stroke-width'))))"
+    before = page.evaluate(thickest)
+    rate.focus()
+    eventually(lambda: page.evaluate(thickest) > before)
+
+
+def another_law(page: Any) -> None:
+    """Have another law drawn, and see that the chart says so."""
+    choose(page, "Law whose curve is drawn", "SingleMultiple")
+    button(page, "Curve").click()
+    chart = page.locator(".spread-chart")
+    eventually(lambda: "fitted law: SingleMultiple" in chart.inner_text(), seconds=120)
+    assert "Drawn: SingleMultiple. The law that describes the run best is" in chart.inner_text()
+
+
 def test_an_agents_card_by_mouse_and_by_keyboard(visit: Open, address: str) -> None:
     page = stopped(visit, address)
-    click_on_somebody(page, SUSCEPTIBLE)
+    click_on_somebody(page, WAITING)
     card = page.locator(".spread-card")
     card.wait_for()
     assert "You are very" in card.inner_text()
-    assert "not posted" in card.inner_text()
-    page.get_by_role("button", name="Close the card").click()
+    assert "has not posted" in card.inner_text()
+    button(page, "Close the card").click()
     card.wait_for(state="detached")
     page.locator(".spread-network canvas").focus()
     page.keyboard.press("ArrowRight")
+    spoken = page.locator(".spread-network [aria-live]")
+    eventually(lambda: "agent" in spoken.inner_text())
+    agent = re.search(r"agent (\d+)", spoken.inner_text())[1]
     page.keyboard.press("Enter")
     card.wait_for()
+    assert f"Agent {agent} " in card.inner_text()
 
 
 def test_what_is_wrong_is_a_sentence_on_the_page(visit: Open, address: str, tmp_path: Path) -> None:
     page = stopped(visit, address)
-    assert page.get_by_label("Seed").input_value() == "1"
-    assert page.get_by_label("Run at most (steps)").input_value() == "60"
-    fill(page, "Seed", "-5")
-    problem = page.locator(".spread-problem")
-    problem.wait_for()
-    assert "rng=-5: must be a seed" in problem.inner_text()
-    fill(page, "Seed", "seven")
-    page.get_by_text("'seven' is not a whole number").wait_for()
+    before = counts(page)
+    for label, wrong, used, sentence in (
+        ("Seed", "-5", "1", "-5 is less than 0, so 1 stays"),
+        ("Seed", "seven", "1", "“seven” is not a whole number, so 1 stays"),
+        ("Most steps per run", "-3", "60", "-3 is less than 1, so 60 stays"),
+    ):
+        fill(page, label, wrong)
+        page.get_by_text(sentence).wait_for()
+        assert field(page, label).input_value() == used
+    assert counts(page) == before
     fill(page, "Seed", "7")
-    problem.wait_for(state="detached")
+    eventually(lambda: counts(page) == (0, 10))
     bad = tmp_path / "bad.csv"
     bad.write_text("a,b\n1,2\n")
     page.locator("input[type=file]").set_input_files(bad)
     sentence = page.get_by_text("bad.csv, row 1")
-    sentence.wait_for()
+    sentence.wait_for(state="attached")
     page.locator("input[type=file]").set_input_files(next(DATA.glob("ucdp*.csv")))
     sentence.wait_for(state="detached")
-    assert "Traceback" not in page.locator(".v-application").first.inner_text()
+    assert "Traceback" not in page.locator(".spread").inner_text()
 
 
 def news(path: Path, *rows: str) -> Path:
@@ -293,7 +339,7 @@ def news(path: Path, *rows: str) -> Path:
 
 def chosen(page: Any, label: str) -> str:
     """Return what a list shows."""
-    return page.get_by_label(label, exact=True).locator("xpath=..").inner_text()
+    return str(field(page, label).evaluate("list => list.selectedOptions[0].text"))
 
 
 def test_one_file_of_events_after_another(visit: Open, address: str, tmp_path: Path) -> None:
@@ -302,7 +348,9 @@ def test_one_file_of_events_after_another(visit: Open, address: str, tmp_path: P
     mine = "mine-{0},2024-05-14,Riots,Mob violence,Talvara,Dessing,Rioters,{0}"
     # As a bundled event is labelled, but another one.
     like = "battles-40,2024-05-14,Battles,Armed clash,Talvara,Dessing,Rebels,40"
-    names = ("Riots, 1 killed (mine-1), your file", "Battles, 40 killed (battles-40), your file")
+    place = "2024-05-14, Dessing, Talvara"
+    riots = f"{place}: Riots, 1 killed (mine-1), your file"
+    names = (riots, f"{place}: Battles, 40 killed (battles-40), your file")
     button(page, "Step").click()
     eventually(lambda: counts(page)[0] > 0)
     for rows, name in (
@@ -311,14 +359,16 @@ def test_one_file_of_events_after_another(visit: Open, address: str, tmp_path: P
         ([mine.format(1)], names[0]),
     ):
         files.set_input_files(news(tmp_path / f"{len(rows)}-{rows[0][:6]}.csv", *rows))
-        eventually(lambda name=name: name in chosen(page, "Event"))
+        eventually(lambda name=name: name == chosen(page, "Event"))
         # The run about the event before may still be there for a moment.
         eventually(lambda: counts(page)[0] == 0)
         eventually(lambda: button(page, "Step").is_enabled())
         button(page, "Step").click()
         eventually(lambda: counts(page)[0] == 1)
     # Everything is still offered, the bundled events under their own names.
-    choose(page, "Event", re.compile(r"^Battles, 40 killed \(battles-40\)$"))
+    page.get_by_label("Search: Event").fill("battles")
+    assert "Riots, 20" not in field(page, "Event").inner_text()
+    choose(page, "Event", f"{place}: Battles, 40 killed (battles-40)")
     eventually(lambda: counts(page) == (0, 10))
     assert page.get_by_text("cannot be shown").count() == 0
 
@@ -328,72 +378,198 @@ def test_the_page_says_who_decides(visit: Open, address: str, scripted_server: A
 
     scripted_server.script = answer()
     page = stopped(visit, address)
-    decider, unused = page.locator(".spread-decider"), page.locator(".spread-unused")
-    personality = "Decisions are made by draws from what Qwen2.5-Coder-0.5B-Instruct"
-    assert personality in decider.inner_text()
-    choose(page, "Who decides", "a language model")
+    decider, unused = page.locator(".spread-decider"), page.get_by_text("is not in use yet")
+    measured = "Agents decide as the language model Qwen2.5-Coder-0.5B-Instruct"
+    assert measured in decider.inner_text()
+    assert "No model runs now" in decider.inner_text()
+    choose(page, "Who decides", "a live model …")
     unused.wait_for()
-    assert "not in use yet" in unused.inner_text()
-    assert personality in decider.inner_text()
+    assert measured in decider.inner_text()
     # It may be run as it is, and still says what it is.
     before = counts(page)[0]
     button(page, "Step").click()
     eventually(lambda: counts(page)[0] == before + 1)
-    assert personality in decider.inner_text()
-    fill(page, "Model (provider/name)", "openai/tiny")
-    fill(page, "Address", "http://elsewhere.example/v1")
-    page.get_by_text("has not listed").wait_for()
-    assert unused.count() == 1
+    assert measured in decider.inner_text()
+    fill(page, MODEL, "openai/tiny")
+    fill(page, ADDRESS, "http://elsewhere.example/v1")
+    page.get_by_text("Only addresses on this machine").wait_for()
+    assert not button(page, "Use this model").is_enabled()
     # Another choice below does not end it either.
     fill(page, "Seed", "2")
     eventually(lambda: counts(page) == (0, 10))
     assert unused.count() == 1
-    assert personality in decider.inner_text()
-    fill(page, "Address", scripted_server.api_base)
+    assert measured in decider.inner_text()
+    fill(page, ADDRESS, scripted_server.api_base)
     page.get_by_text("Its price is not known").wait_for()
     assert unused.count() == 1
     button(page, "Use this model").click()
     unused.wait_for(state="detached", timeout=40_000)
-    eventually(lambda: "the language model openai/tiny" in decider.inner_text(), seconds=40)
+    live = "A live language model decides: openai/tiny"
+    eventually(lambda: live in decider.inner_text(), seconds=40)
     # Another name stands in the form, the first one decides.
-    fill(page, "Model (provider/name)", "openai/other")
+    fill(page, MODEL, "openai/other")
     unused.wait_for()
-    assert "the language model openai/tiny" in decider.inner_text()
-    choose(page, "Who decides", re.compile(r"^law: SI$"))
-    eventually(lambda: "the law SI(0.05)" in decider.inner_text())
+    assert live in decider.inner_text()
+    choose(page, "Who decides", "law: SI")
+    eventually(lambda: "The law SI(0.05) decides" in decider.inner_text())
     assert unused.count() == 0
 
 
-def test_a_model_that_is_refused_leaves_no_other_behind(visit: Open, address: str) -> None:
+def test_a_model_without_its_key_cannot_be_used(visit: Open, address: str) -> None:
     page = stopped(visit, address)
-    choose(page, "Who decides", "a language model")
-    fill(page, "Model (provider/name)", "anthropic/claude-3-haiku-20240307")
-    page.get_by_text("not set").first.wait_for(timeout=40_000)
-    button(page, "Use this model").click()
-    page.locator(".spread-problem").wait_for()
-    headline = page.locator(".spread-headline")
-    eventually(lambda: "There is no model" in headline.inner_text())
-    assert page.locator(".spread-decider").count() == 0
-    assert not button(page, "Run").is_enabled()
-    assert "a language model" in chosen(page, "Who decides")
+    before = counts(page)
+    choose(page, "Who decides", "a live model …")
+    fill(page, MODEL, "anthropic/claude-3-haiku-20240307")
+    page.get_by_text("ANTHROPIC_API_KEY is not set").wait_for(timeout=40_000)
+    assert not button(page, "Use this model").is_enabled()
+    assert counts(page) == before
+    assert "No model runs now" in page.locator(".spread-decider").inner_text()
 
 
 def test_a_law_that_does_not_fit_is_said_beside_the_curves(visit: Open, address: str) -> None:
     page = stopped(visit, address)
-    choose(page, "Who decides", "personality (invented rules)")
-    speed, agents = (page.locator(".v-slider__thumb-container").nth(i) for i in (0, 1))
-    agents.focus()
-    page.keyboard.press("End")
-    eventually(lambda: "of 2000 agents" in page.locator(".spread-headline").inner_text())
-    speed.focus()
-    page.keyboard.press("End")
+    choose(page, "Who decides", "invented rules about personality")
+    field(page, "Agents").press("End")
+    eventually(lambda: "2000 simulated people" in page.locator(HEADLINE).inner_text())
+    quick(page)
     button(page, "Run").click()
     verdict = page.locator(".spread-verdict")
     eventually(lambda: "does not fit the decisions" in verdict.inner_text())
     eventually(lambda: "its estimates: " in verdict.inner_text(), seconds=60)
     assert "is enough" not in verdict.inner_text()
-    page.locator(".v-tab", has_text="Law").click()
+    button(page, "Laws").click()
     eventually(lambda: "p < 0.001" in page.locator(".spread-table").inner_text())
+
+
+PANELS = ("Curve", "Personalities", "Laws", "Posts", "Export")
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_panel_at_every_size_is_accessible_and_fits(
+    size: tuple[int, int], colours: str, visit: Open, address: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = visit(address, *size, color_scheme=colours, has_touch=size[0] < 900)
+    page.locator(CANVAS).wait_for()
+    eventually(lambda: page.locator(".spread-chart .rate").count() > 0, seconds=120)
+    for name in PANELS:
+        button(page, name).click()
+        page.locator(f"button[aria-current]:text-is('{name}')").wait_for()
+        page.evaluate(TWO_FRAMES)
+        width = "document.scrollingElement.scrollWidth - innerWidth"
+        assert page.evaluate(width) <= 0, name
+        found = axe.run(page).response["violations"]
+        serious = [(each["id"], each["nodes"][0]["target"]) for each in found]
+        assert serious == [], name
+        assert "infected" not in page.locator(".spread").inner_text().lower()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_first_screen_says_what_it_is_about(
+    size: tuple[int, int], visit: Open, address: str
+) -> None:
+    page = visit(address, *size)
+    page.locator(CANVAS).wait_for()
+    sentences = [
+        page.get_by_text("The news: An armed clash"),
+        page.locator(HEADLINE, has_text="simulated people follow each other"),
+        page.get_by_text("No model runs now"),
+        page.locator(".spread-legend span", has_text="has shared it"),
+        button(page, "Stop"),
+    ]
+    for part in [*sentences, page.locator(CANVAS)]:
+        box = part.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= size[0]
+        assert box["y"] + box["height"] <= size[1]
+
+
+def test_two_fingers_zoom_and_one_scrolls(visit: Open, address: str) -> None:
+    page = visit(address, 390, 844, has_touch=True)
+    page.locator(CANVAS).wait_for()
+    assert "user-scalable" not in page.locator("meta[name=viewport]").get_attribute("content")
+    assert (
+        page.locator(CANVAS).evaluate("canvas => getComputedStyle(canvas).touchAction") == "pan-y"
+    )
+    button(page, "Stop").dispatch_event("click")
+    eventually(
+        lambda: button(page, "Run").is_enabled() or "ended" in page.locator(HEADLINE).inner_text()
+    )
+    page.evaluate(TWO_FRAMES)
+    before = page.locator(CANVAS).evaluate(DRAWN)
+    page.locator(CANVAS).evaluate(PINCH)
+    eventually(lambda: page.locator(CANVAS).evaluate(DRAWN) != before)
+
+
+DRAWN = "canvas => canvas.toDataURL()"
+PINCH = """canvas => {
+    const { left, top, width, height } = canvas.getBoundingClientRect();
+    canvas.setPointerCapture = () => {};
+    const send = (type, pointerId, x) => canvas.dispatchEvent(new PointerEvent(type, {
+        pointerId, pointerType: 'touch', bubbles: true,
+        clientX: left + x * width, clientY: top + height / 2,
+    }));
+    send('pointerdown', 1, 0.4), send('pointerdown', 2, 0.6);
+    send('pointermove', 1, 0.2), send('pointermove', 2, 0.8);
+    send('pointerup', 1, 0.2), send('pointerup', 2, 0.8);
+}"""
+
+
+def test_keys_run_stop_step_and_reset(visit: Open, address: str) -> None:
+    page = stopped(visit, address)
+    button(page, "Reset").focus()
+    page.keyboard.press("Enter")
+    eventually(lambda: counts(page) == (0, 10))
+    page.locator("body").press("ArrowRight")
+    eventually(lambda: counts(page)[0] == 1)
+    eventually(button(page, "Run").is_enabled)
+    page.locator("body").press("r")
+    eventually(lambda: counts(page) == (0, 10))
+    eventually(button(page, "Run").is_enabled)
+    page.locator(HEADLINE).click()
+    page.locator("body").press(" ")
+    eventually(lambda: counts(page)[0] >= 1)
+    # In a field they are letters.
+    field(page, "Seed").press("r")
+    assert counts(page)[0] >= 1
+
+
+def test_one_tree_is_drawn(visit: Open, address: str) -> None:
+    page = stopped(visit, address)
+    quick(page)
+    if "has ended" not in page.locator(HEADLINE).inner_text():
+        button(page, "Run").click()
+    eventually(lambda: "has ended" in page.locator(HEADLINE).inner_text())
+    # Everybody who did not post first has one source.
+    posted = counts(page)[1]
+    eventually(lambda: page.locator(CANVAS).get_attribute("data-tree") == str(posted - 10))
+
+
+def test_settings_that_change_during_a_run(visit: Open, address: str) -> None:
+    page = visit(address)
+    page.locator(CANVAS).wait_for()
+    choose(page, "Who decides", "law: SI")
+    eventually(lambda: "The law SI" in page.locator(".spread-decider").inner_text())
+    # The new run goes on by itself, if it has not been reached too late.
+    eventually(lambda: counts(page)[0] >= 2)
+    field(page, "Agents").press("Home")
+    eventually(lambda: page.locator(HEADLINE).inner_text().startswith("20 simulated"))
+    assert int(field(page, "Neighbours per agent").get_attribute("max")) < 20
+    button(page, "Defaults").click()
+    eventually(lambda: page.locator(HEADLINE).inner_text().startswith("200 simulated"))
+
+
+def test_beyond_this_machine_visitors_call_no_model(
+    browser: Any, visit: Open, tmp_path: Path
+) -> None:
+    with served("app.py", tmp_path / "log", host="0.0.0.0") as address:
+        page = stopped(visit, address)
+        offered = field(page, "Who decides").inner_text()
+        assert "table: Qwen2.5-Coder-0.5B-Instruct" in offered
+        assert "law: SI" in offered
+        assert "live" not in offered
+        page.close()
 
 
 def test_two_visitors_have_a_model_each(visit: Open, address: str) -> None:
@@ -414,7 +590,7 @@ def test_the_lesson_sets_the_page(visit: Open, address: str) -> None:
         button(page, "Next").click()
     page.get_by_text("5 of 5").wait_for()
     button(page, "Show it").click()
-    eventually(lambda: "of 1000 agents" in page.locator(".spread-headline").inner_text())
+    eventually(lambda: "1000 simulated people" in page.locator(HEADLINE).inner_text())
 
 
 def test_a_slow_language_model_never_blocks_the_page(
@@ -425,13 +601,10 @@ def test_a_slow_language_model_never_blocks_the_page(
     scripted_server.script = answer(post="<img src=x onerror=alert(1)> **news**")
     scripted_server.hold = lambda: True
     page = stopped(visit, address)
-    choose(page, "Who decides", "a language model")
-    fill(page, "Model (provider/name)", "openai/tiny")
-    fill(page, "Address", "http://elsewhere.example/v1")
-    page.get_by_text("has not listed").wait_for()
-    fill(page, "Address", scripted_server.api_base)
+    choose(page, "Who decides", "a live model …")
+    fill(page, ADDRESS, scripted_server.api_base)
+    fill(page, MODEL, "openai/tiny")
     page.get_by_text("Its price is not known").wait_for()
-    choose(page, "Key, from the server's variable", "CLASS_KEY (set)")
     button(page, "Use this model").click()
     eventually(lambda: counts(page) == (0, 10))
     eventually(lambda: button(page, "Run").is_enabled())
@@ -441,7 +614,7 @@ def test_a_slow_language_model_never_blocks_the_page(
     eventually(lambda: scripted_server.in_flight == 32)
     words = re.search(r"0 of (\d+) calls, .*, 0 failed", progress.inner_text())
     assert words
-    page.locator(".v-tab", has_text="Law").click()
+    button(page, "Laws").click()
     page.get_by_text("Nothing is fitted yet").wait_for()
     assert counts(page)[0] == 0
     # The first step's calls are answered, and none after them.
@@ -452,10 +625,9 @@ def test_a_slow_language_model_never_blocks_the_page(
     eventually(lambda: button(page, "Step").is_enabled())
     assert counts(page)[0] == 1
     eventually(lambda: scripted_server.in_flight == 0)
-    page.locator(".v-tab", has_text="Feed").click()
+    button(page, "Posts").click()
     page.locator(".spread-feed .words", has_text="<img src=x onerror").first.wait_for()
-    assert set(scripted_server.keys) == {"Bearer sk-class-secret"}
-    assert not re.search("sk-(very|class)-secret", page.content())
+    assert "sk-very-secret" not in page.content()
     button(page, "Run").click()
     eventually(lambda: scripted_server.in_flight == 32)
     asked = len(scripted_server.requests)
@@ -475,20 +647,18 @@ def test_a_card_says_why_there_is_no_answer(
     )
     page = stopped(visit, address)
     # With fifty who have posted, nearly everybody sees something.
-    page.locator(".v-slider__thumb-container").nth(4).focus()
-    page.keyboard.press("End")
+    field(page, "Agents that post first").press("End")
     eventually(lambda: counts(page) == (0, 50))
-    choose(page, "Who decides", "a language model")
+    choose(page, "Who decides", "a live model …")
     # The model last: the button opens once what is asked for is complete and looked up.
-    fill(page, "Address", scripted_server.api_base)
-    fill(page, "Model (provider/name)", "openai/tiny")
+    fill(page, ADDRESS, scripted_server.api_base)
+    fill(page, MODEL, "openai/tiny")
     button(page, "Use this model").click()
     eventually(lambda: counts(page) == (0, 50))
     button(page, "Step").click()
-    headline = page.locator(".spread-headline")
-    eventually(lambda: "3 of" in headline.inner_text())
-    click_on_somebody(page, SUSCEPTIBLE)
-    page.get_by_text(re.compile("Its last decision: (not to repost. Why|no valid)")).wait_for()
+    eventually(lambda: "3 of" in page.locator(HEADLINE).inner_text())
+    click_on_somebody(page, WAITING)
+    page.get_by_text(re.compile("Its last decision: (not to post. Why|no valid)")).wait_for()
 
 
 def test_mesas_own_page(visit: Open, browser: Any, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import pickle
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +17,8 @@ from servers import Reply, ScriptedServer, answer
 from waiting import eventually
 
 from mesa_llmspread import DecisionStore, LLMDecider, SpreadData, SpreadModel
-from mesa_llmspread.app.language_model import (
-    Watched,
-    allowed_address,
-    allowed_keys,
-    look_up,
-    refusal,
-)
+from mesa_llmspread.app.export import ANSWERS, python_lines, zipped
+from mesa_llmspread.app.live_models import Access, LookUp, Watched, access_of, look_up
 from mesa_llmspread.app.session import THREADS, Session
 from mesa_llmspread.app.settings import LLMSettings, Settings
 from mesa_llmspread.deciders.llm.event_loop import stopped_by
@@ -29,6 +27,7 @@ from mesa_llmspread.exceptions import (
     ArgumentError,
     BudgetExceededError,
     DeciderError,
+    InputFileError,
     MissingKeyError,
     StoppedError,
 )
@@ -124,7 +123,9 @@ def test_progress_is_exact_while_a_step_is_under_way(scripted_server: ScriptedSe
 def test_a_closed_session_stops_its_calls(scripted_server: ScriptedServer) -> None:
     scripted_server.script = slow(300.0)
     llm = LLMSettings("openai/tiny", scripted_server.api_base, max_cost_usd=0.0)
-    session = Session(Settings(n=60, decider="llm", llm=llm), running=True)
+    session = Session(
+        Settings(n=60, decider="llm", llm=llm), running=True, access=Access(free=True)
+    )
     eventually(lambda: scripted_server.in_flight > 5)
     session.close()
     eventually(lambda: scripted_server.in_flight == 0)
@@ -134,7 +135,9 @@ def test_a_closed_session_stops_its_calls(scripted_server: ScriptedServer) -> No
 def test_a_stopped_step_of_a_session_never_was(scripted_server: ScriptedServer) -> None:
     scripted_server.script = slow(300.0)
     llm = LLMSettings("openai/tiny", scripted_server.api_base, max_cost_usd=0.0)
-    session = Session(Settings(n=60, decider="llm", llm=llm), running=True)
+    session = Session(
+        Settings(n=60, decider="llm", llm=llm), running=True, access=Access(free=True)
+    )
     try:
         eventually(lambda: scripted_server.in_flight > 5)
         assert session.progress is not None
@@ -161,7 +164,7 @@ def test_the_spending_limit_is_the_deciders(scripted_server: ScriptedServer) -> 
         settings.make_model(Watched(decider)).step()
     assert (caught.value.argument, caught.value.limit) == ("max_cost_usd", 0.02)
     assert 0 < decider.client.price(100, 10) * len(scripted_server.requests) <= 0.02
-    session = Session(settings, running=True)
+    session = Session(settings, running=True, access=Access(free=True))
     try:
         eventually(lambda: bool(session.view.problem))
         assert "spending limit of 0.02 USD is reached" in session.view.problem
@@ -224,45 +227,121 @@ def test_which_variables_a_key_is_read_from(monkeypatch: pytest.MonkeyPatch) -> 
     assert key_variables("ollama/llama3.1") == {}
 
 
-def test_a_key_goes_nowhere_but_where_the_operator_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert allowed_address("")
-    assert allowed_address("http://localhost:11434")
-    assert not allowed_address("https://elsewhere.example/v1")
-    assert not allowed_address("http://localhost@elsewhere.example/v1")
-    assert not allowed_address("http://[")
+def test_what_a_free_visitor_may_call() -> None:
+    access = Access(free=True)
+    for address in ("", "http://localhost:11434", "http://127.0.0.1:8080/v1", "http://[::1]:80"):
+        assert access.refusal(LLMSettings("openai/tiny", address)) == ""
+    for address in (
+        "https://elsewhere.example/v1",
+        "http://localhost@elsewhere.example",
+        "http://[",
+    ):
+        assert access.refusal(LLMSettings("openai/tiny", address))
     # Some providers call the address that a model is named by.
-    assert refusal(LLMSettings("huggingface/https://elsewhere.example/v1"))
-    monkeypatch.setenv("LLMSPREAD_API_BASES", "https://a.example/v1 https://elsewhere.example/v1")
-    assert allowed_address("https://elsewhere.example/v1")
+    assert access.refusal(LLMSettings("huggingface/https://elsewhere.example/v1"))
+    assert access.refusal(LLMSettings("openai/tiny", key_variable="DATABASE_PASSWORD"))
 
 
-def test_a_visitor_names_only_the_variables_that_the_operator_lists(
-    monkeypatch: pytest.MonkeyPatch,
+LOCAL = {"host": ["127.0.0.1:8765"], "origin": ["http://127.0.0.1:8765"]}
+
+
+@pytest.mark.parametrize(
+    ("server", "headers", "free"),
+    [
+        ("127.0.0.1", LOCAL, True),
+        ("localhost", {"host": ["localhost:8765"]}, True),
+        ("::1", {"host": ["[::1]:8765"]}, True),
+        # Beyond this machine: by the server, through a proxy, from another site, or not known.
+        ("0.0.0.0", LOCAL, False),
+        ("192.168.1.20", LOCAL, False),
+        ("127.0.0.1", LOCAL | {"x-forwarded-for": ["10.0.0.7"]}, False),
+        ("127.0.0.1", LOCAL | {"host": ["spread.example.org"]}, False),
+        ("127.0.0.1", LOCAL | {"origin": ["https://evil.example"]}, False),
+        ("", LOCAL, False),
+    ],
+)
+def test_only_on_this_machine_may_a_visitor_name_models(
+    server: str, headers: dict[str, list[str]], free: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("LLMSPREAD_KEY_VARIABLES", raising=False)
-    asked = LLMSettings("openai/tiny", key_variable="DATABASE_PASSWORD")
-    assert allowed_keys() == []
-    assert refusal(asked) == "The operator has not listed the variable DATABASE_PASSWORD."
-    monkeypatch.setenv("LLMSPREAD_KEY_VARIABLES", "CLASS_KEY DATABASE_PASSWORD")
-    assert refusal(asked) == ""
+    monkeypatch.delenv("LLMSPREAD_MODELS", raising=False)
+    monkeypatch.setenv("SERVER_NAME", server)
+    assert access_of(headers) == Access(free=free)
+
+
+def test_visitors_have_the_models_that_the_operator_lists(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(
+        "models:\n"
+        "  - model: openai/gpt-4o-mini\n    key_variable: CLASS_KEY\n    max_cost_usd: 2\n"
+        "  - model: gguf:/models/small.gguf\n"
+    )
+    monkeypatch.setenv("LLMSPREAD_MODELS", str(file))
+    monkeypatch.setenv("SERVER_NAME", "127.0.0.1")
+    access = access_of(LOCAL)
+    listed = LLMSettings("openai/gpt-4o-mini", max_cost_usd=2.0, key_variable="CLASS_KEY")
+    assert access == Access((listed, LLMSettings("gguf:/models/small.gguf")))
+    assert access.refusal(listed) == ""
+    for changed in (
+        {"api_base": "http://127.0.0.1:1/"},
+        {"key_variable": ""},
+        {"max_cost_usd": 9.0},
+    ):
+        assert access.refusal(dataclasses.replace(listed, **changed))
+    for text in ("models: 3\n", "models:\n  - api_base: x\n", "models:\n  - {model: a, key: b}\n"):
+        file.write_text(text)
+        with pytest.raises(InputFileError) as caught:
+            access_of(LOCAL)
+        assert caught.value.path == file
+
+
+def test_a_session_calls_only_what_its_visitor_may(scripted_server: ScriptedServer) -> None:
+    session = Session(Settings(n=60, decider="SI"))
+    eventually(lambda: session.view.model is not None and not session.view.busy)
+    before = session.view
+    llm = LLMSettings("openai/tiny", scripted_server.api_base, max_cost_usd=0.0)
+    session.apply(Settings(n=60, decider="llm", llm=llm), run=True)
+    assert session.view.problem
+    assert (session.view.run, session.view.busy) == (before.run, "")
+    session.close()
+    assert scripted_server.requests == []
 
 
 def test_what_the_form_shows_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert look_up(LLMSettings()) is None
-    assert look_up(LLMSettings("openai/tiny", "https://elsewhere.example/v1")) is None
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("LLMSPREAD_KEY_VARIABLES", "CLASS_KEY")
-    keys = {"": "OPENAI_API_KEY (set)", "CLASS_KEY": "CLASS_KEY (not set)"}
-    assert look_up(LLMSettings("openai/gpt-4o")) == (keys, True)
+    assert look_up(LLMSettings("openai/gpt-4o")) == LookUp((), ("OPENAI_API_KEY",), True)
     monkeypatch.delenv("OPENAI_API_KEY")
-    keys[""] = "none needed, or set"
-    assert look_up(LLMSettings("openai/tiny", "http://127.0.0.1:8080/v1")) == (keys, False)
+    assert look_up(LLMSettings("openai/gpt-4o")) == LookUp(("OPENAI_API_KEY",), (), True)
+    assert look_up(LLMSettings("openai/tiny", "http://127.0.0.1:8080/v1")) == LookUp()
     with pytest.raises(ArgumentError) as caught:
         look_up(LLMSettings("no-such-provider"))
     assert caught.value.value == "no-such-provider"
+    with pytest.raises(InputFileError):
+        look_up(LLMSettings("gguf:/no/such/file.gguf"))
 
 
-def test_the_lines_that_make_the_run_again_name_the_limit_and_the_variable() -> None:
-    llm = LLMSettings("openai/gpt-4o", max_cost_usd=2.0, key_variable="CLASS_KEY")
-    lines = Settings(decider="llm", llm=llm).python()
-    assert "LLMDecider('openai/gpt-4o', max_cost_usd=2.0, key_variable='CLASS_KEY')" in lines
+def test_the_exported_lines_make_the_run_again_without_a_call(
+    scripted_server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted_server.script = answer()
+    llm = LLMSettings("openai/tiny", scripted_server.api_base, max_cost_usd=0.0)
+    settings = Settings(n=20, k=4, initial_infected=2, decider="llm", llm=llm)
+    session = Session(settings, access=Access(free=True))
+    try:
+        eventually(lambda: session.view.model is not None and not session.view.busy)
+        session.step()
+        eventually(lambda: session.view.data is not None)
+        view = session.view
+        zipfile.ZipFile(io.BytesIO(zipped(view.data, view.answers))).extractall(tmp_path)
+    finally:
+        session.close()
+    assert view.answers is not None
+    assert not view.answers.exists()
+    assert (tmp_path / ANSWERS).is_file()
+    asked = len(scripted_server.requests)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(python_lines(view.settings, view.clock), names)
+    assert names["model"].infected == view.infected[-1]
+    assert len(scripted_server.requests) == asked

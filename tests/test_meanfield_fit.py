@@ -521,3 +521,14 @@ def test_bad_data(golden_data: SpreadData) -> None:
     with pytest.raises(ArgumentError) as caught:
         fit(failed, "SI")
     assert (caught.value.argument, caught.value.value) == ("data", "1 failed decision")
+
+
+def test_from_five_runs_on_intervals_are_between_runs() -> None:
+    runs = [SpreadModel(n=100, decider="SI(0.05)", rng=seed).run(30) for seed in range(5)]
+    data = concat([SpreadData.from_model(run) for run in runs])
+    assert fit(data, "SI").heterogeneity > 0.05
+    assert fit(data, "SI").interval == "runs"
+    pairs = [fit(data.select([0, run]), "SI") for run in (1, 2, 3, 4)]
+    for pair in pairs:
+        assert pair.interval == ("runs" if pair.heterogeneity < 0.05 else "profile")
+    assert "profile" in [pair.interval for pair in pairs]

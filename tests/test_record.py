@@ -368,7 +368,7 @@ def test_an_old_record_with_an_event_that_is_none(known: SpreadData, tmp_path: P
     save_as_before(known, tmp_path / "old", 1)
     path = tmp_path / "old" / "manifest.json"
     manifest = json.loads(path.read_text())
-    manifest["event"]["event_type"] = "Party"
+    manifest["event"]["event_type"] = ""
     path.write_text(json.dumps(manifest))
     with pytest.raises(InputFileError) as caught:
         SpreadData.load(tmp_path / "old")

@@ -11,7 +11,7 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread._watchdog import end_with
@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     from mesa_llmspread.networks import Network
 
 __all__ = ["Law", "fit_law", "submit"]
+
+#: A law with more rates (one per profile) is shown without a list of them.
+MOST_RATES = 6
+
+#: P(post) at one exposure; m is the number of posting neighbours in view.
+EQUATIONS = {
+    "SI": "p = 1 − (1 − beta)^m",
+    'SI(per="occasion")': "p = beta",
+    "FirstRepeat": "p = 1 − (1 − b)^m, with b = beta_first the first time, then beta_repeat",
+    'FirstRepeat(per="occasion")': "p = beta_first the first time, then beta_repeat",
+    "SingleMultiple": "p = beta_single if m = 1, beta_multiple if m ≥ 2",
+    "TwoClass": "p = 1 − (1 − b)^m, with b = beta_high for a share share_high of agents, "
+    "beta_low for the others",
+    "OnlineOffline": "p = 1 − (1 − alpha)^(event seen) × (1 − beta)^m",
+}
 
 # The process ends when it has had nothing to do for this long.
 _IDLE_SECONDS = 900
@@ -43,22 +58,38 @@ class Law:
         What the comparison of the laws found, in words.
     warnings : sequence of str
         What may mislead, sentence by sentence.
+    best : str
+        The best law.
     drawn : str
         The law whose curves these are.
+    rates : sequence of mapping
+        Its rates: ``name``, ``label`` (what it is the probability of), ``value`` and ``interval``
+        (95 %), as text.
+    equation : str
+        The probability of a post under it, as an equation; "" if it has none here.
     curves : sequence of mapping
-        ``name``, ``y`` (agents that have posted, from step 0) and, for the stochastic model,
-        ``low`` and ``high`` (95 % of its runs).
+        ``name``, ``y`` (agents that have posted, from step 0), ``closure`` (whether it is one
+        of the equations' curves) and, for the stochastic model, ``low`` and ``high`` (95 % of its
+        runs).
     missing : str
         Which closures have no curve, in a sentence; "" if all have one.
+    by_trait, by_profile : mapping
+        Repost rates by group ("openness low") and by profile code; of each group that has decided:
+        ``decisions``, ``rate``, ``low`` and ``high``.
     """
 
     step: int = 0
     rows: Sequence[Mapping[str, str]] = ()
     verdict: str = "Nothing is fitted yet: a law needs decisions, so take a step or two."
     warnings: Sequence[str] = ()
+    best: str = ""
     drawn: str = ""
+    rates: Sequence[Mapping[str, str]] = ()
+    equation: str = ""
     curves: Sequence[Mapping[str, Any]] = ()
     missing: str = ""
+    by_trait: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    by_profile: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
@@ -85,11 +116,15 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
     from mesa_llmspread.inference import compare
     from mesa_llmspread.meanfield.on_network import clustering_note
 
-    step = int(data.counts["step"].max())
+    law = Law(
+        step=int(data.counts["step"].max()),
+        by_trait=_repost_rates(data, "trait"),
+        by_profile=_repost_rates(data, "profile"),
+    )
     try:
         comparison = compare(data)
     except LLMSpreadError:
-        return Law(step)
+        return law
     rows = [
         {
             "law": row["law"],
@@ -101,20 +136,56 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
         for row in comparison.table.to_dict("records")
     ]
     drawn = comparison.results.get(wanted, comparison.best)
-    notes = (*comparison.warnings, *filter(None, [clustering_note(network)]))
-    law = Law(step, rows, comparison.verdict, notes, drawn.name)
+    best = comparison.best.name
+    law = replace(
+        law,
+        rows=rows,
+        verdict=comparison.verdict,
+        warnings=(*comparison.warnings, *filter(None, [clustering_note(network)])),
+        best=best,
+        drawn=drawn.name,
+    )
     if drawn.law is None:
         return law
     solved = network.n * closure_curves(drawn.law, data).set_index("step")
     curves: list[Mapping[str, Any]] = [
-        {"name": name, "y": curve.tolist()} for name, curve in solved.items()
+        {"name": name, "y": curve.tolist(), "closure": True} for name, curve in solved.items()
     ]
     runs = stochastic_curve(drawn.law, data, network)
     if runs is not None:
         y, low, high = (network.n * runs[name] for name in ("mean", "low", "high"))
-        band = {"y": y.tolist(), "low": low.tolist(), "high": high.tolist()}
-        curves.append({"name": "fitted model, 95 % of runs", **band})
-    return replace(law, curves=curves, missing=without_curve(drawn.name, solved.columns))
+        band = {"y": y.tolist(), "low": low.tolist(), "high": high.tolist(), "closure": False}
+        curves.insert(0, {"name": f"fitted law: {drawn.name}", **band})
+    labels = drawn.law.labels
+    return replace(
+        law,
+        rates=[
+            {
+                "name": name,
+                "label": labels.get(name, name),
+                "value": f"{value:.3g}",
+                "interval": "{:.3g} to {:.3g}".format(*drawn.ci[name]),
+            }
+            for name, value in drawn.params.items()
+            if len(drawn.params) <= MOST_RATES
+        ],
+        equation=EQUATIONS.get(drawn.name, ""),
+        curves=curves,
+        missing=without_curve(drawn.name, solved.columns),
+    )
+
+
+def _repost_rates(data: SpreadData, by: str) -> dict[Any, dict[str, float]]:
+    """Return repost rates with their intervals by group, as plain values."""
+    from mesa_llmspread.analysis.descriptive import repost_rates
+
+    columns = ["decisions", "rate", "low", "high"]
+    if not len(data.exposures):
+        return {}
+    rates: dict[Any, dict[str, float]] = (
+        repost_rates(data, by).set_index("group")[columns].T.to_dict()
+    )
+    return rates
 
 
 def submit(*what: Any) -> Future[Law]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import solara
 
 from mesa_llmspread.app.settings import LAWS, Settings
+from mesa_llmspread.app.widgets import Buttons, Section
 
 __all__ = ["LESSONS", "Lesson", "LessonStep"]
 
@@ -49,15 +50,20 @@ def Lesson(on_settings: Callable[[Settings], None], on_close: Callable[[], None]
     """
     place, set_place = solara.use_state(0)
     step, last = LESSONS[place], len(LESSONS) - 1
-    with solara.Div(classes=["spread-card", "spread-lesson"]):
-        with solara.Row(style={"align-items": "center"}, gap="8px"):
-            solara.Text(f"{place + 1} of {len(LESSONS)}: {step.title}", classes=["h"])
-            solara.v.Spacer()
-            solara.Button(
-                "Show it", lambda: on_settings(step.settings), color="primary", small=True
-            )
-            solara.Button("Back", lambda: set_place(place - 1), disabled=not place, small=True)
-            solara.Button("Next", lambda: set_place(place + 1), disabled=place == last, small=True)
-            solara.Button("Close", on_close, small=True, text=True)
-        solara.Text(step.text)
-        solara.Text(step.question, classes=["spread-question"])
+    press = {
+        "show": lambda: on_settings(step.settings),
+        "back": lambda: set_place(max(place - 1, 0)),
+        "next": lambda: set_place(min(place + 1, last)),
+        "close": on_close,
+    }
+    items = [
+        {"name": "show", "label": "Show it", "primary": True},
+        {"name": "back", "label": "Back", "disabled": not place},
+        {"name": "next", "label": "Next", "disabled": place == last},
+        {"name": "close", "label": "Close"},
+    ]
+    with Section("section", classes="spread-card spread-lesson", aria_label="Lesson"):
+        Section("h2", f"{place + 1} of {len(LESSONS)}: {step.title}")
+        Section("p", step.text)
+        Section("p", step.question, classes="spread-question")
+        Buttons(label="Lesson", items=items, event_press=lambda name: press[name]())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mesa_llmspread.app.page import Page
+from mesa_llmspread.app.page import Layout, Page
 from mesa_llmspread.app.session import prepare
 
-__all__ = ["page"]
+__all__ = ["Layout", "page"]
 
 prepare()
 page = Page()

@@ -1,93 +1,96 @@
-"""The panels Watch, Profiles, Law, Feed and Export."""
+"""The panels beside the network: the curve, personalities, laws, posts and an agent's card."""
 
 from __future__ import annotations
 
-import functools
-import shutil
-import tempfile
+import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import solara
 
 from mesa_llmspread.app.session import View
-from mesa_llmspread.app.widgets import Chart, FeedList, NetworkCanvas, ProfileGrid, Table
+from mesa_llmspread.app.widgets import (
+    Buttons,
+    Chart,
+    FeedList,
+    Fields,
+    ProfileGrid,
+    Section,
+    Table,
+)
 from mesa_llmspread.deciders import Decision, Outcome
 
 if TYPE_CHECKING:
     from mesa_llmspread.agent import SpreadAgent
     from mesa_llmspread.data import SpreadData
 
-__all__ = ["Export", "Feed", "Laws", "Profiles", "Watch", "profile_rates", "report", "zipped"]
+__all__ = ["Card", "Curve", "Feed", "Laws", "Profiles"]
 
 
 @solara.component
-def Watch(view: View, selected: int, on_selected: Callable[[int], None]) -> None:
-    """Show the network beside the curves, and an agent's card or the verdict.
+def Curve(view: View) -> None:
+    """Show how many agents have posted at each step, the fitted law, and what is known of it.
 
     Parameters
     ----------
     view : View
         What there is to see.
-    selected : int
-        The agent whose card is open; -1 for none.
-    on_selected : callable
-        Called with the agent that is clicked.
     """
-    model = view.model
-    if model is None:
-        no = "No network: the settings on the left are not allowed."
-        solara.Text("Laying out the network …" if view.busy else no)
+    if view.model is None:
         return
-    with solara.Div(classes=["spread-watch"]):
-        with solara.Div():
-            NetworkCanvas(
-                picture=view.picture,
-                posted=view.posted,
-                clock=view.clock,
-                feed=view.settings.feed,
-                selected=selected,
-                event_select=on_selected,
-            )
-        with solara.Div(classes=["spread-right"]):
-            with solara.Div(classes=["spread-curves"]):
-                law = view.law
-                Chart(n=model.n, posted=view.infected, curves=law.curves, note=law.missing)
-            if 0 <= selected < model.n:
-                _Card(view, model.spreaders[selected], lambda: on_selected(-1))
-            else:
-                _Verdict(view)
+    law = {each.name: getattr(view.law, each.name) for each in dataclasses.fields(view.law)}
+    shown = ("drawn", "best", "rates", "equation", "curves", "missing")
+    with Section("div"):
+        Chart(n=view.model.n, posted=view.infected, law={name: law[name] for name in shown})
+        _Verdict(view)
 
 
 @solara.component
-def _Card(view: View, agent: SpreadAgent, on_close: Callable[[], None]) -> None:
-    """Show an agent: who it is, what it saw, what it decided and why."""
+def _Verdict(view: View) -> None:
+    """Show in words which law was found, and what may mislead."""
+    law = view.law
+    if law.rows:
+        text = law.verdict if view.ended else f"So far, up to step {law.step}: {law.verdict}"
+    else:
+        text = "Fitting the laws to the decisions so far …" if view.fitting else law.verdict
+    with Section("div"):
+        Section("p", text, classes="spread-verdict")
+        for warning in law.warnings:
+            Section("p", warning, classes="spread-warning")
+
+
+@solara.component
+def Card(view: View, agent: SpreadAgent, on_close: Callable[[], None]) -> None:
+    """Show an agent: who it is, what it saw, what it decided and why.
+
+    Parameters
+    ----------
+    view : View
+        What there is to see.
+    agent : SpreadAgent
+        The agent.
+    on_close : callable
+        Called when the card is closed.
+    """
     step = view.posted[agent.index]
-    states = {-1: "not posted", 0: "initial spreader"}
+    states = {-1: "has not posted", 0: "posted first"}
     name = f"Agent {agent.index} · {agent.code} · {states.get(step, f'posted at step {step}')}"
-    with solara.Div(classes=["spread-card"]):
-        with solara.Row(justify="space-between", style={"align-items": "center"}):
-            solara.Text(name, classes=["h"])
-            solara.Button(
-                icon_name="mdi-close",
-                icon=True,
-                small=True,
-                on_click=on_close,
-                attributes={"aria-label": "Close the card"},
-            )
+    with Section("section", classes="spread-card", aria_label="An agent"):
+        Section("h2", name)
         if agent.decision is not None:
-            solara.Text(_decided(agent.decision))
+            Section("p", _decided(agent.decision))
         if agent.post is not None and agent.post.text:
-            solara.Text(f"Posted: {agent.post.text}")
-        solara.Text(agent.profile.describe())
+            Section("p", f"Posted: {agent.post.text}")
+        Section("p", agent.profile.describe())
         for post in agent.feed[-3:]:
-            solara.Text(f"Saw from agent {post.author}: {post.text or 'a repost of the news'}")
+            Section("p", f"Saw from agent {post.author}: {post.text or 'the news, shared'}")
         rows = _decisions(view.data, agent.index)
         if rows:
             Table(rows=rows)
         elif step < 0:
-            solara.Text("It has not seen the news yet, so it has not decided.")
+            Section("p", "It has not seen the news yet, so it has not decided.")
+        close = [{"name": "close", "label": "Close the card", "shortcut": "Escape"}]
+        Buttons(label="Card", items=close, event_press=lambda _: on_close())
 
 
 def _decisions(data: SpreadData | None, agent: int) -> list[dict[Any, str]]:
@@ -106,13 +109,13 @@ def _decided(decision: Decision) -> str:
     >>> _decided(Decision(Outcome.FAILED, reason="timeout: no complete answer in time"))
     'Its last decision: no valid answer (timeout: no complete answer in time).'
     >>> _decided(Decision(Outcome.DECLINE, reason="Not my concern."))
-    'Its last decision: not to repost. Why: Not my concern.'
+    'Its last decision: not to post. Why: Not my concern.'
     >>> _decided(Decision(Outcome.REPOST))
-    'Its last decision: to repost.'
+    'Its last decision: to post.'
     """
     if decision.outcome is Outcome.FAILED:
         return f"Its last decision: no valid answer ({decision.reason})."
-    what = "to repost" if decision.outcome is Outcome.REPOST else "not to repost"
+    what = "to post" if decision.outcome is Outcome.REPOST else "not to post"
     why = f" Why: {decision.reason}" if decision.reason else ""
     return f"Its last decision: {what}.{why}"
 
@@ -126,40 +129,7 @@ def Profiles(view: View) -> None:
     view : View
         What there is to see.
     """
-    ProfileGrid(**solara.use_memo(lambda: profile_rates(view.data), [view.data]))
-
-
-def profile_rates(data: SpreadData | None) -> dict[str, dict[Any, dict[str, float]]]:
-    """Return repost rates as plain values.
-
-    Parameters
-    ----------
-    data : SpreadData or None
-
-    Returns
-    -------
-    dict
-        ``by_trait``, with groups such as "openness low", and ``by_profile``, with codes; of each
-        group that has decided: ``decisions``, ``rate``, ``low`` and ``high``.
-    """
-    if data is None:
-        return {"by_trait": {}, "by_profile": {}}
-    # Statistics take long to load, and the page comes first.
-    from mesa_llmspread.analysis.descriptive import repost_rates
-
-    columns = ["decisions", "rate", "low", "high"]
-    return {
-        f"by_{by}": repost_rates(data, by).set_index("group")[columns].T.to_dict()
-        for by in ("trait", "profile")
-    }
-
-
-@solara.component
-def _Verdict(view: View) -> None:
-    """Show in words which law was found."""
-    law = view.law
-    so_far = f"So far, up to step {law.step}: " if law.rows and not view.ended else ""
-    solara.Text(so_far + law.verdict, classes=["spread-verdict"])
+    ProfileGrid(by_trait=view.law.by_trait, by_profile=view.law.by_profile)
 
 
 @solara.component
@@ -171,30 +141,31 @@ def Laws(view: View, wanted: str, on_wanted: Callable[[str], None]) -> None:
     view : View
         What there is to see.
     wanted : str
-        The law whose curves are asked for; "" for the best one.
+        The law whose curve is asked for; "" for the best one.
     on_wanted : callable
         Called with another one.
     """
     law = view.law
-    _Verdict(view)
     if not law.rows:
+        _Verdict(view)
         return
-    for warning in law.warnings:
-        solara.Warning(warning, dense=True)
     names = [row["law"] for row in law.rows]
-    Table(rows=law.rows, marked=names.index(law.drawn))
-    solara.Select(
-        "Law whose curves are drawn",
-        values=["the best", *names],
-        value=wanted or "the best",
-        on_value=lambda name: on_wanted("" if name == "the best" else name),
-        style={"max-width": "320px"},
-    )
+    options = ["the best", *names]
+
+    def choose(message: dict[str, Any]) -> None:
+        on_wanted(dict(enumerate(names, 1)).get(message["value"], ""))
+
+    field: dict[str, Any] = {"kind": "list", "name": "drawn", "label": "Law whose curve is drawn"}
+    field |= {"options": options, "value": options.index(wanted) if wanted in names else 0}
+    with Section("div"):
+        _Verdict(view)
+        Fields(groups=[{"title": "", "fields": [field]}], event_change=choose)
+        Table(rows=law.rows, marked=names.index(law.drawn))
 
 
 @solara.component
 def Feed(view: View, on_selected: Callable[[int], None]) -> None:
-    """Show the news and all posts about it, the newest first.
+    """Show all posts about the news, the newest first.
 
     Parameters
     ----------
@@ -203,7 +174,6 @@ def Feed(view: View, on_selected: Callable[[int], None]) -> None:
     on_selected : callable
         Called with the agent whose name is clicked.
     """
-    solara.Text(f"The news: {view.settings.event.text}", classes=["spread-verdict"])
     if view.model is not None:
         FeedList(
             posted=view.posted,
@@ -211,68 +181,3 @@ def Feed(view: View, on_selected: Callable[[int], None]) -> None:
             texts=[agent.post.text if agent.post else "" for agent in view.model.spreaders],
             event_select=on_selected,
         )
-
-
-@solara.component
-def Export(view: View) -> None:
-    """Offer the record, the report, and the lines that build the same run again.
-
-    Parameters
-    ----------
-    view : View
-        What there is to see.
-    """
-    data: Any = view.data
-    # A download starts again whenever it gets another function.
-    record = solara.use_memo(lambda: functools.partial(zipped, data), [data])
-    written = solara.use_memo(lambda: functools.partial(report, data), [data])
-    if data is None:
-        solara.Text("There is nothing to export yet: take a step, or run.")
-    else:
-        with solara.Row(gap="12px"):
-            solara.FileDownload(record, "spread.zip", label="Record (zip)")
-            solara.FileDownload(written, "report.html", label="Report (HTML)")
-        solara.Text(
-            "The record holds three Parquet tables, exposures, counts and agents, and "
-            "manifest.json: unpack it and read it with SpreadData.load.",
-            classes=["spread-note"],
-        )
-    solara.Text("These lines build the same run again:")
-    solara.Preformatted(view.settings.python())
-
-
-def zipped(data: SpreadData) -> bytes:
-    """Return a record as :meth:`SpreadData.save` writes it, in a zip archive.
-
-    Parameters
-    ----------
-    data : SpreadData
-
-    Returns
-    -------
-    bytes
-        An archive with one folder, ``spread``.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        data.save(Path(folder) / "spread")
-        return Path(shutil.make_archive(f"{folder}/zip", "zip", folder, "spread")).read_bytes()
-
-
-def report(data: SpreadData) -> bytes:
-    """Return the report about a record.
-
-    Parameters
-    ----------
-    data : SpreadData
-
-    Returns
-    -------
-    bytes
-        One self-contained HTML page.
-    """
-    from mesa_llmspread.analysis.event_analysis import analyse
-    from mesa_llmspread.reporting.report import write_report
-
-    analysis = analyse(data)
-    with tempfile.TemporaryDirectory() as folder:
-        return write_report(analysis, folder).read_bytes()

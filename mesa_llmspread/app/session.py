@@ -9,17 +9,27 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread.app.fits import Law, submit
-from mesa_llmspread.app.language_model import Progress, Watched
-from mesa_llmspread.app.settings import Settings
+from mesa_llmspread.app.live_models import Access, Progress, Watched
+from mesa_llmspread.app.settings import CONTROLS, Settings
 from mesa_llmspread.deciders.llm.event_loop import stopped_by
-from mesa_llmspread.exceptions import BudgetExceededError, LLMSpreadError, StoppedError
+from mesa_llmspread.exceptions import (
+    ArgumentError,
+    BudgetExceededError,
+    LLMSpreadError,
+    ServerUnreachableError,
+    StoppedError,
+    TooManyFailuresError,
+)
 
 # Mesa takes longer to load than the rest of the page, so it is imported where a model is
 # first built, in a thread that nothing waits for.
@@ -48,7 +58,7 @@ class View:
     settings : Settings
         What the model was built from.
     model : SpreadModel or None
-        The model; None before the first, and where the settings are not allowed.
+        The model; None before the first.
     picture : mapping
         Its network; see :func:`mesa_llmspread.app.layout.picture`.
     clock : int
@@ -63,10 +73,16 @@ class View:
         What is in progress.
     ended : bool
         Whether no agent is left that can still be reached.
+    limited : bool
+        Whether the last run stopped because it had taken the most steps that are allowed.
     data : SpreadData or None
         The run up to a recent step.
+    answers : Path or None
+        The store with a live model's answers; None where no live model decides.
     law : Law
         What has been fitted to it.
+    fitting : bool
+        Whether a newer fit is under way.
     problem : str
         The last error, in a sentence; "" without an error.
     """
@@ -82,8 +98,11 @@ class View:
     failed: int = 0
     busy: str = ""
     ended: bool = False
+    limited: bool = False
     data: SpreadData | None = None
+    answers: Path | None = None
     law: Law = field(default_factory=Law)
+    fitting: bool = False
     problem: str = ""
 
 
@@ -96,6 +115,8 @@ class Session:
         The first model's.
     running : bool, default False
         Whether the first model runs at once.
+    access : Access, optional
+        Which live language models the visitor may call; none if not given.
     pause : float, default 0.25
         Seconds between the steps of a run.
 
@@ -106,16 +127,22 @@ class Session:
     """
 
     def __init__(
-        self, settings: Settings | None = None, running: bool = False, pause: float = 0.25
+        self,
+        settings: Settings | None = None,
+        running: bool = False,
+        access: Access | None = None,
+        pause: float = 0.25,
     ) -> None:
         self._lock = threading.RLock()
         self._turn = threading.Lock()
         self._stop = threading.Event()
         self._view = View(settings=settings or Settings())
         self._watched: Watched | None = None
-        self._closed = self._refit = False
+        self._folder = tempfile.TemporaryDirectory(prefix="llmspread-", ignore_cleanup_errors=True)
+        self._closed = self._refit = self._seen = self._running = False
         self._fitting: Future[Law] = Future()
         self._fitting.cancel()  # none yet
+        self.access = access or Access()
         self.wanted_law = ""
         self.pause = pause
         self.apply(self._view.settings, running)
@@ -131,31 +158,58 @@ class Session:
         watched = self._watched
         return watched.progress if watched is not None and self._view.busy else None
 
-    def apply(self, settings: Settings, run: bool = False) -> None:
-        """Build a new model, in place of all that is in progress."""
-        self._asked = settings
-        self._order("building", self._build, settings, run)
+    def apply(self, settings: Settings, run: bool | None = None) -> None:
+        """Build a new model, in place of all that is in progress.
+
+        Parameters
+        ----------
+        settings : Settings
+            The model's. Where only the most steps per run are new, the model stays.
+        run : bool, optional
+            Whether the new model runs at once; by default, if the last one was running.
+        """
+        if settings.decider == "llm" and (refused := self.access.refusal(settings.llm)):
+            self._show(problem=refused)
+            return
+        view, settings = self._view, settings.possible()
+        same = view.model is not None and view.busy != "building" and run is None
+        if same and replace(view.settings, steps=settings.steps) == settings:
+            self._show(settings=settings, limited=False, problem="")
+            return
+        self.wanted_law = ""
+        # A run that is replaced before it is built goes on in the next one.
+        self._running = (self._running or view.busy == "running") if run is None else run
+        self._order("building", self._build, settings)
 
     def reset(self) -> None:
-        """Build the same model again."""
-        self.apply(self._asked)
+        """Build the same model again; it waits for an order to run."""
+        self.apply(self._view.settings, run=False)
+
+    def painted(self) -> None:
+        """Run the first model, now that the visitor sees it; later calls do nothing."""
+        if not self._seen and self._view.model is not None:
+            self._seen = True
+            self.run()
 
     def step(self) -> None:
         """Run one step, once the model is built; nothing if one is in progress."""
         self._order("stepping", self._take, "stepping")
 
     def run(self) -> None:
-        """Run as many steps as the settings allow, as :meth:`step`."""
+        """Run at most as many steps as the settings allow, as :meth:`step`."""
         self._order("running", self._take, "running")
 
     def stop(self) -> None:
         """Stop; an unfinished step is dropped, and the model is as before that step."""
+        self._running, self._seen = False, True
         self._stop.set()
 
     def close(self) -> None:
-        """Stop for good."""
+        """Stop for good, and delete what was kept for the visitor."""
         self._closed = True
         self._stop.set()
+        with self._turn:
+            self._folder.cleanup()
 
     def draw(self, law: str) -> None:
         """Solve another law; "" for the best one."""
@@ -193,41 +247,46 @@ class Session:
             if stop in (None, self._stop):
                 self._view = replace(self._view, **changes)
 
-    def _build(self, stop: threading.Event, settings: Settings, run: bool) -> None:
-        """Build a model, lay its network out, and run it if that is asked for."""
+    def _build(self, stop: threading.Event, settings: Settings) -> None:
+        """Build a model, lay its network out, and run it if that is asked for.
+
+        Where it cannot be built the model before it stays.
+        """
         from mesa_llmspread.app.layout import picture
 
-        self._watched = None
-        try:
-            if settings.decider == "llm":
-                decider = settings.make_decider()
-                decider.check()
-                self._watched = Watched(decider)
-            model = settings.make_model(self._watched)
-        except LLMSpreadError:
-            self._show(**vars(View(self._view.run, settings, busy="building")))
-            raise
-        new = View(self._view.run + 1, settings, model, picture(model), busy="building")
-        self._show(**{**vars(new), **_seen(model)})
+        view, run, answers, watched = self._view, self._running, None, None
+        self._running = False
+        if settings.decider == "llm":
+            answers = Path(self._folder.name) / f"answers-{view.run + 1}.sqlite"
+            decider = settings.make_decider(answers)
+            decider.check()
+            watched = Watched(decider)
+        model = settings.make_model(watched)
+        self._watched = watched
+        new = View(view.run + 1, settings, model, picture(model), busy="building", answers=answers)
+        self._show(**{**vars(new), **_state(model)})
         if run:
             self._take(stop, "running")
 
     def _take(self, stop: threading.Event, busy: str) -> None:
-        """Run one step or all steps, and fit the laws from time to time."""
-        model, last = self._view.model, self._view.clock + 1
+        """Run one step, or as many as a run may take, and fit the laws from time to time."""
+        model, start = self._view.model, self._view.clock
         if model is None:
             return
-        self._show(stop, busy=busy, problem="")
-        if busy == "running":
-            last = max(self._view.settings.steps, last)
-        while model.clock < last and model.running and not stop.is_set():
+        self._seen = True
+        self._show(stop, busy=busy, problem="", limited=False)
+        while model.running and not stop.is_set():
             with stopped_by(stop):
                 model.step()
-            self._show(**_seen(model))
-            if model.clock < last and model.running:
-                if self._fitting.done():
-                    self._record()
-                stop.wait(self.pause)
+            most = self._view.settings.steps if busy == "running" else 1
+            over = model.clock - start >= most
+            limited = busy == "running" and over and model.running
+            self._show(**_state(model), limited=limited)
+            if over or not model.running:
+                break
+            if self._fitting.done():
+                self._record()
+            stop.wait(self.pause)
 
     def _record(self) -> None:
         """Read the run so far, if there is something new, and have the law fitted to it."""
@@ -246,6 +305,7 @@ class Session:
             self._refit = not self._fitting.done()
             if self._closed or self._refit or view.model is None or view.data is None:
                 return
+            self._show(fitting=True)
             self._fitting = submit(view.data, view.model.network, self.wanted_law)
         self._fitting.add_done_callback(functools.partial(self._fitted, view.run))
 
@@ -253,6 +313,7 @@ class Session:
         """Show a fitted law, unless there is a newer run; start the next fit if one is due."""
         with self._lock:
             error = fit.exception()
+            self._show(fitting=False)
             if error is not None:  # the page can do without a curve
                 _log.error("unforeseen error in a fit", exc_info=error)
             elif run == self._view.run:
@@ -261,7 +322,7 @@ class Session:
             self._fit()
 
 
-def _seen(model: SpreadModel) -> dict[str, Any]:
+def _state(model: SpreadModel) -> dict[str, Any]:
     """Copy what is drawn of a model between two steps."""
     counts = model.datacollector.model_vars
     return {
@@ -293,8 +354,18 @@ def explained(error: BaseException, otherwise: str = "Something went wrong in th
     if isinstance(error, BudgetExceededError):
         return (
             f"The spending limit of {error.limit:g} USD is reached ({error.spent:.2f} USD spent, "
-            "and the next call could exceed it): raise the limit, or reset."
+            "and the next call could exceed it). Press Reset to start again."
         )
+    # What these advise otherwise are arguments in Python, which the page does not have.
+    if isinstance(error, ServerUnreachableError):
+        return f"No server answers at {error.address}. Start it, or choose another model."
+    if isinstance(error, TooManyFailuresError):
+        return (
+            f"{error.failed} of {error.decided} decisions failed ({error.reasons}), more than the "
+            f"share of {error.max_failed:g} that is allowed. Choose another model."
+        )
+    if isinstance(error, ArgumentError) and error.argument in CONTROLS:
+        return f"{CONTROLS[error.argument].label} = {error.value}: must {error.allowed}."
     if isinstance(error, LLMSpreadError):
         return str(error)
     _log.error("unforeseen error on the page", exc_info=error)
@@ -302,6 +373,18 @@ def explained(error: BaseException, otherwise: str = "Something went wrong in th
 
 
 def prepare() -> None:
-    """Import, in a thread, the modules that a model needs, before the first visitor comes."""
+    """Make a server ready for visitors.
+
+    Import, in a thread, the modules that a model needs, and tell the operator if the page's scripts
+    are not installed.
+    """
     module = "mesa_llmspread.app.layout"
     threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
+    from solara.server.settings import assets
+
+    if not (assets.proxy_cache_dir / "@widgetti").is_dir():
+        print(
+            "The page's scripts are not installed, so browsers fetch them from the internet and "
+            "show a white page without it. To install them: pip install 'mesa_llmspread[offline]'",
+            file=sys.stderr,
+        )

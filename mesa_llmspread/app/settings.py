@@ -1,15 +1,15 @@
-"""Every choice of the sidebar, as plain values, and how each one is shown."""
+"""Every setting of a run, as plain values, and how each one is shown."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread.deciders import Decider, LLMDecider
-from mesa_llmspread.deciders.table import drawn_from
-from mesa_llmspread.events import OfflineEvent, bundled_events, get_event
+from mesa_llmspread.events import OfflineEvent, get_event
 from mesa_llmspread.networks import NETWORKS
 from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.tables import DEFAULT_TABLE, load_table, table_names
@@ -35,8 +35,10 @@ class Control:
 
     Attributes
     ----------
+    group : str
+        The heading that it stands under.
     label : str
-        Its name on the page; ``{}`` stands for the value.
+        Its name on the page.
     choices : mapping of object to str
         For a list: the values, and how each is shown.
     span : tuple of float, or None
@@ -45,15 +47,22 @@ class Control:
         For a field with a number: the lowest that is allowed.
     """
 
+    group: str
     label: str
     choices: Mapping[Any, str] = field(default_factory=dict)
     span: tuple[float, float, float] | None = None
     least: float = -math.inf
 
 
-def _shown(default: Any, label: str, **how: Any) -> Any:
-    """Return a field of the settings that the sidebar shows."""
-    return field(default=default, metadata={"control": Control(label, **how)})
+def _shown(default: Any, group: str, label: str, **how: Any) -> Any:
+    """Return a field of the settings that the form shows."""
+    return field(default=default, metadata={"control": Control(group, label, **how)})
+
+
+def _measured(name: str) -> tuple[str, str]:
+    """Return the model behind a shipped table, and when its answers were measured."""
+    info = load_table(name).info
+    return info["model"], info["date"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class LLMSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Every choice of a run, in the order of the sidebar.
+    """Every choice of a run, in the order of the form.
 
     Attributes
     ----------
@@ -101,32 +110,36 @@ class Settings:
     shares : mapping of str to float
         Share of agents high in each trait, where the population is given by shares.
     decider : str
-        ``"table('NAME')"``, ``"traits"``, a name of :data:`LAWS`, ``"llm"``, or text as
-        ``SpreadModel`` takes it.
+        ``"table('NAME')"``, ``"traits"``, a name of :data:`LAWS`, ``"llm"`` for a live language
+        model, or text as ``SpreadModel`` takes it.
     rates : mapping of str to mapping of str to float
         The rates of each law.
     llm : LLMSettings
-        The language model, where it decides.
+        The live language model, where it decides.
+    initial_infected : int
+        Agents who have posted at step 0.
     feed : {"persistent", "new"}
         Whether posts stay in view.
     media_prob : float
         Probability per step that an agent sees the event itself.
-    initial_infected : int
-        Agents who have posted at step 0.
     rng : int
         The seed.
     steps : int
-        The step at which Run stops at the latest.
+        The most steps that one run takes; the model does not depend on it.
     """
 
     event: OfflineEvent = field(default_factory=lambda: get_event("battles-40"))
     network: str = _shown(
-        "random_regular", "Network", choices={name: name.replace("_", " ") for name in NETWORKS}
+        "random_regular",
+        "World",
+        "Network",
+        choices={name: name.replace("_", " ") for name in NETWORKS},
     )
-    n: int = _shown(200, "Agents: {}", span=(20, 2000, 20))
-    k: int = _shown(8, "Neighbours: {}", span=(2, 20, 1))
+    n: int = _shown(200, "World", "Agents", span=(20, 2000, 20))
+    k: int = _shown(8, "World", "Neighbours per agent", span=(2, 20, 1))
     population: str = _shown(
         "uniform",
+        "People",
         "Personalities",
         choices={
             "uniform": "32 profiles, equally likely",
@@ -141,25 +154,54 @@ class Settings:
     )
     decider: str = _shown(
         f"table({DEFAULT_TABLE!r})",
+        "People",
         "Who decides",
         choices={
-            **{f"table({name!r})": f"measured: {name}" for name in table_names()},
-            "traits": "personality (invented rules)",
+            **{
+                f"table({name!r})": "table: {} ({})".format(*_measured(name))
+                for name in table_names()
+            },
+            "traits": "invented rules about personality",
             **{name: f"law: {name}" for name in LAWS},
-            "llm": "a language model",
         },
     )
     rates: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: LAWS)
     llm: LLMSettings = field(default_factory=LLMSettings)
+    initial_infected: int = _shown(10, "News", "Agents that post first", span=(1, 50, 1))
     feed: str = _shown(
         "persistent",
-        "Feed",
-        choices={"persistent": "posts stay in view", "new": "posts are seen once"},
+        "News",
+        "Posts in view",
+        choices={"persistent": "for good", "new": "for one step"},
     )
-    media_prob: float = _shown(0.0, "Sees the event itself: {:.2f} per step", span=(0, 0.2, 0.01))
-    initial_infected: int = _shown(10, "Initial spreaders: {}", span=(1, 50, 1))
-    rng: int = _shown(1, "Seed")
-    steps: int = _shown(60, "Run at most (steps)", least=1)
+    media_prob: float = _shown(
+        0.0, "News", "Probability per step to see the event itself", span=(0, 0.2, 0.01)
+    )
+    rng: int = _shown(1, "Advanced", "Seed", least=0)
+    steps: int = _shown(60, "Advanced", "Most steps per run", least=1)
+
+    def possible(self) -> Settings:
+        """Return these settings, with numbers that do not go together lowered until they do.
+
+        Examples
+        --------
+        >>> settings = Settings(n=20, k=20, initial_infected=50).possible()
+        >>> settings.k, settings.initial_infected
+        (19, 10)
+        """
+        k = min(self.k, self.n - 1)
+        if self.network == "small_world" or self.n % 2:
+            k -= k % 2
+        return replace(self, k=k, initial_infected=min(self.initial_infected, self.n // 2))
+
+    def controls(self) -> dict[str, Control]:
+        """Return how each setting is shown, with the spans that the others leave."""
+        even = self.network == "small_world"
+        spans = {
+            "k": (2, min(20, self.n - 1) - (even and self.n <= 20), 2 if even else 1),
+            "initial_infected": (1, min(50, self.n // 2), 1),
+        }
+        return CONTROLS | {name: replace(CONTROLS[name], span=span) for name, span in spans.items()}
 
     def make_model(self, decider: Decider | None = None) -> SpreadModel:
         """Build the model.
@@ -179,15 +221,26 @@ class Settings:
         arguments = self.arguments() | {"event": self.event}
         return SpreadModel(**arguments | ({"decider": decider} if decider else {}))
 
-    def make_decider(self) -> LLMDecider:
-        """Build the language model's decider.
+    def make_decider(self, store: str | Path | None = None) -> LLMDecider:
+        """Build the live language model's decider.
+
+        Parameters
+        ----------
+        store : path-like, optional
+            Keeps its answers.
 
         Raises
         ------
         ArgumentError
             If one of its arguments is not allowed.
         """
-        return LLMDecider(self.llm.model, **self.llm.arguments())
+        arguments = self.llm.arguments()
+        decider = LLMDecider(self.llm.model, store=store, **arguments)
+        if "max_cost_usd" in arguments and decider.client.price(1, 1) is None:
+            # No limit can be kept where no price is known.
+            del arguments["max_cost_usd"]
+            decider = LLMDecider(self.llm.model, store=store, **arguments)
+        return decider
 
     def arguments(self) -> dict[str, Any]:
         """Return the model's arguments as plain values."""
@@ -215,36 +268,21 @@ class Settings:
         return self.decider
 
     def decided_by(self) -> str:
-        """Return who decides, in words."""
+        """Return in a sentence who decides."""
+        answers = "Agents decide as the language model {} answered on {}. No model runs now."
+        tables = {f"table({name!r})": answers.format(*_measured(name)) for name in table_names()}
         names = {
-            "llm": f"the language model {self.llm.model}",
-            "traits": "personality (invented rules, not a language model)",
-            **{f"table({name!r})": drawn_from(load_table(name).info) for name in table_names()},
-            **dict.fromkeys(LAWS, f"the law {self._decider_text()}"),
+            **tables,
+            "llm": f"A live language model decides: {self.llm.model}.",
+            "traits": "Invented rules about personality decide. No language model takes part.",
+            **dict.fromkeys(
+                LAWS, f"The law {self._decider_text()} decides. No language model takes part."
+            ),
         }
-        return names.get(self.decider, self.decider)
-
-    def python(self) -> str:
-        """Return the lines that build the same run again."""
-        arguments = {name: repr(value) for name, value in self.arguments().items()}
-        imports = {"SpreadData", "SpreadModel", "compare"}
-        if self.event not in bundled_events():
-            imports.add("read_events")
-            this = f"if event.event_id == {self.event.event_id!r}"
-            arguments["event"] = f"next(event for event in read_events('your_file.csv') {this})"
-        if self.decider == "llm":
-            imports.add("LLMDecider")
-            given = "".join(f", {name}={value!r}" for name, value in self.llm.arguments().items())
-            arguments["decider"] = f"LLMDecider({self.llm.model!r}{given})"
-        return (
-            f"from mesa_llmspread import {', '.join(sorted(imports))}\n\n"
-            "model = SpreadModel(\n"
-            + "".join(f"    {name}={text},\n" for name, text in arguments.items())
-            + f").run({self.steps})\nprint(compare(SpreadData.from_model(model)).verdict)\n"
-        )
+        return names.get(self.decider, f"The operator's own part decides: {self.decider}.")
 
 
-#: How the sidebar shows each setting, in order.
+#: How the form shows each setting, in order.
 CONTROLS: dict[str, Control] = {
     each.name: each.metadata["control"] for each in fields(Settings) if each.metadata
 }

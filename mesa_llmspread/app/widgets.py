@@ -11,10 +11,44 @@ from typing import Any
 
 import solara
 
-__all__ = ["Chart", "FeedList", "Field", "NetworkCanvas", "ProfileGrid", "Table", "Upload"]
+__all__ = [
+    "Buttons",
+    "Chart",
+    "FeedList",
+    "Fields",
+    "Header",
+    "NetworkCanvas",
+    "ProfileGrid",
+    "Section",
+    "Table",
+]
 
 Rows = Sequence[Mapping[str, Any]]
 Handler = Callable[[Any], None] | None
+
+
+@solara.component_vue("header.vue")
+def Header(title: str, event_lesson: Handler = None) -> None:
+    """Show the title and the buttons of the page, and set up the browser's document."""
+
+
+@solara.component_vue("buttons.vue")
+def Buttons(label: str, items: Rows, event_press: Handler = None) -> None:
+    """Show a row of buttons.
+
+    An item has a ``name``, which Python gets, and a ``label``; it may be ``disabled``,
+    ``primary`` or ``current``, and have a ``shortcut``: the key that presses it.
+    """
+
+
+@solara.component_vue("fields.vue")
+def Fields(groups: Rows, event_change: Handler = None) -> None:
+    """Show a form in groups; Python gets the ``name`` and the ``value`` of what is changed.
+
+    A group has a ``title`` and ``fields``. A field has a ``name``, a ``label``, a ``value``, and a
+    ``kind``: list, slider, number, text, switch, file, button or note. What is being typed stays
+    in the browser until the field is left.
+    """
 
 
 @solara.component_vue("network.vue")
@@ -25,12 +59,13 @@ def NetworkCanvas(
     feed: str,
     selected: int,
     event_select: Handler = None,
+    event_painted: Handler = None,
 ) -> None:
-    """Draw a network: which agents have posted, and along which edges the news travelled."""
+    """Draw a network: which agents have posted, and one way the news may have travelled."""
 
 
 @solara.component_vue("chart.vue")
-def Chart(n: int, posted: Sequence[int], curves: Rows, note: str) -> None:
+def Chart(n: int, posted: Sequence[int], law: Mapping[str, Any]) -> None:
     """Draw how many of the agents have posted at each step, with the fitted law's curves."""
 
 
@@ -41,7 +76,7 @@ def Table(rows: Rows, marked: int = -1) -> None:
 
 @solara.component_vue("profiles.vue")
 def ProfileGrid(by_trait: Mapping[str, Any], by_profile: Mapping[str, Any]) -> None:
-    """Show repost rates by trait, and by profile as a grid of 4 x 8."""
+    """Show repost rates by trait and by profile."""
 
 
 @solara.component_vue("feed.vue")
@@ -54,15 +89,20 @@ def FeedList(
     """Show posts as a timeline, the newest first, with a filter by profile."""
 
 
-@solara.component_vue("field.vue")
-def Field(label: str, value: str, problem: str = "", event_changed: Handler = None) -> None:
-    """Show a line of text that can be changed; Python gets it when the field is left.
+def Section(tag: str, *children: Any, classes: str = "", **attributes: Any) -> Any:
+    """Show an HTML element.
 
-    What is being typed stays in the browser: Solara's own fields keep it on the server too, and
-    lose it when the page is drawn again.
+    Parameters
+    ----------
+    tag : str
+        Its tag, such as ``"p"``.
+    *children : str or element
+        What stands in it.
+    classes : str
+        Its CSS classes.
+    **attributes
+        Its attributes, with ``_`` for ``-``; those that are None are left out.
     """
-
-
-@solara.component_vue("upload.vue")
-def Upload(label: str, most: int, event_file: Handler = None) -> None:
-    """Read a file: its name, its size in bytes, and its content in base 64 ("" if too large)."""
+    given = {name.replace("_", "-"): value for name, value in attributes.items()}
+    known = {name: value for name, value in given.items() if value is not None}
+    return solara.v.Html(tag=tag, children=list(children), class_=classes, attributes=known)

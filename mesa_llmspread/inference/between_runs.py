@@ -16,7 +16,10 @@ from mesa_llmspread.inference.maximum import Estimate, Problem, peak_of
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["Between", "between_runs", "heterogeneity", "mean_interval"]
+__all__ = ["DIFFERS", "Between", "between_runs", "heterogeneity", "mean_interval"]
+
+#: Below this p-value of :func:`heterogeneity` runs are taken to differ.
+DIFFERS = 0.05
 
 # Spread below which runs agree exactly.
 _EXACT = 1e-12

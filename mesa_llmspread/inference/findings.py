@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mesa_llmspread._words import described, p_words
+from mesa_llmspread.inference.between_runs import DIFFERS
 from mesa_llmspread.inference.result import FitResult
 
 __all__ = ["Finding", "doubts", "findings", "misfit"]
@@ -289,7 +290,7 @@ def doubts(
     same = f"same rates in every run: {p_words(best.heterogeneity)}"
     rows = [
         Finding("re-used answers may be behind it", reused, source, _REUSED),
-        Finding("rates differ between runs", best.heterogeneity < _REJECTED, same, _DIFFER),
+        Finding("rates differ between runs", best.heterogeneity < DIFFERS, same, _DIFFER),
     ]
     if _online(best) in (*_CLASSES, "SI"):
         return rows

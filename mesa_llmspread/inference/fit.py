@@ -15,7 +15,7 @@ from mesa_llmspread._validation import check_name, checked_level
 from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.between_runs import between_runs, heterogeneity
+from mesa_llmspread.inference.between_runs import DIFFERS, between_runs, heterogeneity
 from mesa_llmspread.inference.curve_fit import fit_curve
 from mesa_llmspread.inference.decisions import Log
 from mesa_llmspread.inference.likelihood import common_rate, likelihood
@@ -29,9 +29,6 @@ __all__ = ["FitResult", "fit", "fit_log"]
 
 METHODS = ("exposures", "curve")
 INTERVALS = ("auto", "profile", "runs")
-
-# Below this p-value runs are taken to differ, and intervals come from the runs.
-_DIFFERS = 0.05
 
 # From this many runs on, intervals come from the runs in any case.
 _ENOUGH_RUNS = 5
@@ -164,7 +161,7 @@ def fit_log(
         pooled = maximise(problem, level)
 
     p_value = heterogeneity(law, log, pooled)
-    differ = p_value < _DIFFERS
+    differ = p_value < DIFFERS
     enough = differ or len(log.runs) >= _ENOUGH_RUNS
     use_runs = interval == "runs" or (interval == "auto" and enough)
     if interval == "runs" and len(log.runs) < 2:

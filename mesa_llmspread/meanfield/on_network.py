@@ -37,8 +37,8 @@ def clustering_note(network: Network) -> str:
     Examples
     --------
     >>> from mesa_llmspread.networks import small_world
-    >>> clustering_note(small_world(200, 6, rng=1))[:45]
-    'The network is clustered (transitivity 0.43):'
+    >>> clustering_note(small_world(200, 6, rewire=0, rng=1))[:45]
+    'The network is clustered (transitivity 0.60):'
     """
     transitivity = network.transitivity
     if transitivity <= CLUSTERED:

@@ -19,6 +19,9 @@ __all__ = ["check_declarations", "check_law"]
 # Numbers of contacts, and profiles, on which declarations are tried.
 _CONTACTS, _PROFILES = np.arange(6), np.arange(32)[:, None]
 
+# At how many points between their bounds parameters are tried.
+_POINTS = 12
+
 
 def check_declarations(law: TransmissionLaw, media: bool = True) -> None:
     """Raise if a law depends on more than it declares.
@@ -102,7 +105,15 @@ def check_law(law: type[TransmissionLaw] | TransmissionLaw | str, **options: Any
     for holds, requirement in _promises(made):
         if not holds:
             raise ArgumentError("law", type(made).__name__, requirement)
-    check_declarations(made)
+    # Not at one point only: where a law has reached a ceiling, nothing shows.
+    rng = np.random.default_rng(1)
+    for _ in range(_POINTS):
+        values = {
+            name: low + (high - low) * rng.random() ** 3
+            for name, (low, high) in made.parameter_bounds.items()
+            if np.isfinite(high - low)
+        }
+        check_declarations(made.replace(values))
 
 
 def _promises(law: TransmissionLaw) -> Iterator[tuple[Any, str]]:
