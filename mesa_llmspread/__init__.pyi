@@ -35,8 +35,10 @@ from .inference import compare as compare
 from .inference import fit as fit
 from .inference.trait_effects import trait_effects as trait_effects
 from .meanfield import Closure as Closure
+from .meanfield import final_size as final_size
 from .meanfield import node_risk as node_risk
 from .meanfield import register_closure as register_closure
+from .meanfield import reproduction_number as reproduction_number
 from .meanfield import solve as solve
 from .model import SpreadModel as SpreadModel
 from .networks import Network as Network

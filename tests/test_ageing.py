@@ -19,7 +19,10 @@ from mesa_llmspread import (
     SpreadData,
     SpreadModel,
     Visibility,
+    compare,
+    final_size,
     fit,
+    reproduction_number,
     simulate,
     solve,
 )
@@ -28,8 +31,10 @@ from mesa_llmspread.deciders import RateDecider
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UndefinedClosureError
 from mesa_llmspread.inference.ageing import AGEING, fit_ageing
 from mesa_llmspread.inference.decisions import Log
-from mesa_llmspread.meanfield.ageing import final_size, transmissibility
+from mesa_llmspread.meanfield.ageing import transmissibility
 from mesa_llmspread.meanfield.equations import Degrees
+from mesa_llmspread.meanfield.master import Master, window_map
+from mesa_llmspread.meanfield.solve import iterate
 from mesa_llmspread.networks import random_regular
 from mesa_llmspread.transmission import (
     SI,
@@ -92,10 +97,8 @@ def curve(law: TransmissionLaw, **options: Any) -> Any:
 )
 def test_text_stands_for_a_visibility(width: Any, ageing: Any, news: float) -> None:
     seen = Visibility(width, ageing, news)
-    again = as_visibility(str(seen))
-    assert again.weights(20) == pytest.approx(seen.weights(20), rel=1e-4, abs=1e-12)
-    assert again.event_weights(20) == pytest.approx(seen.event_weights(20), rel=1e-3, abs=1e-12)
-    assert again.feed == seen.feed
+    assert as_visibility(str(seen)) == as_visibility(repr(seen)) == seen
+    assert RunInfo(n=10, k=2, visibility=seen).seen == seen
 
 
 @pytest.mark.parametrize(
@@ -143,18 +146,38 @@ def test_ageing_needs_an_effect_of_every_post(law: TransmissionLaw) -> None:
         assert caught.value.argument == "visibility"
 
 
+@dataclasses.dataclass(frozen=True)
+class CountsAll(TransmissionLaw):
+    """A law of independent contacts that takes no notice of what posts weigh."""
+
+    beta: float
+
+    independent_contacts = True
+
+    def prob(self, seen: Any) -> Any:
+        return 1.0 - (1.0 - self.beta) ** seen.contacts
+
+
+def test_a_law_that_does_not_weigh_posts_is_refused_where_they_age() -> None:
+    with pytest.raises(ArgumentError) as caught:
+        SpreadModel(decider=CountsAll(0.1), visibility=Visibility(ageing=Exponential(0.1)))
+    assert caught.value.argument == "law"
+    assert SpreadModel(decider=CountsAll(0.1), visibility=Visibility(3), rng=1).run(2).clock == 2
+
+
 def test_what_has_no_equations_is_refused() -> None:
     seen = Visibility(3)
     cases: list[tuple[TransmissionLaw, dict[str, Any], str]] = [
         (SI(0.1), {"closure": "pair"}, "closure"),
         (SI(0.1), {"closure": "mean_field"}, "closure"),
         (SI(0.1), {"time": "continuous"}, "visibility"),
-        (SI(0.1), {"failed_share": 0.1}, "failed_share"),
-        (SingleMultiple(0.1, 0.2), {}, "closure"),
+        (SI(0.1), {"failed_share": 0.1, "visibility": Visibility(2, PowerLaw(1))}, "failed_share"),
+        (SI(0.1), {"failed_share": 0.1, "k": 30}, "failed_share"),
+        (SingleMultiple(0.1, 0.2), {"k": 30}, "closure"),
     ]
     for law, options, argument in cases:
         with pytest.raises(UndefinedClosureError) as caught:
-            curve(law, visibility=seen, **options)
+            curve(law, **{"visibility": seen, **options})
         assert caught.value.argument == argument
 
 
@@ -213,9 +236,60 @@ def test_what_fades_faster_spreads_less(beta: float, slow: float, more: float) -
     "seen", [Visibility(2), Visibility(ageing=Exponential(0.4)), Visibility(ageing=PowerLaw(2.5))]
 )
 def test_the_final_size_is_the_limit_of_the_equations(seen: Visibility, k: int) -> None:
-    degrees = Degrees(np.array([k]), np.array([1.0]))
     limit = curve(SI(0.2), k=k, steps=1000, visibility=seen)[-1]
-    assert final_size(SI(0.2), degrees, 0.01, seen) == pytest.approx(limit, abs=2e-4)
+    assert final_size(SI(0.2), k, 0.01, seen) == pytest.approx(limit, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    "law", [TwoClass(0.05, 0.3, 0.4), ByProfile(np.linspace(0.02, 0.2, 32))], ids=str
+)
+def test_the_final_size_of_classes_and_degrees(law: TransmissionLaw) -> None:
+    k, seen = {3: 0.6, 8: 0.4}, Visibility(5, PowerLaw(0.7))
+    limit = curve(law, k=k, steps=200, visibility=seen)[-1]
+    assert final_size(law, k, 0.01, seen) == pytest.approx(limit, abs=1e-8)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(0.01, 0.9), st.floats(1.5, 4), st.integers(3, 12))
+def test_news_spreads_far_where_the_reproduction_number_is_above_1(
+    beta: float, gamma: float, k: int
+) -> None:
+    seen = Visibility(ageing=PowerLaw(gamma))
+    number = reproduction_number(SI(beta), k, seen)
+    assert number == pytest.approx((k - 1) * transmissibility(beta, seen))
+    if abs(number - 1) > 0.01:
+        assert (final_size(SI(beta), k, 1e-8, seen) > 1e-3) == (number > 1)
+
+
+def test_final_sizes_without_a_closed_form() -> None:
+    for law, seen in [
+        (SI(0.1), Visibility(event_ageing=0.1)),
+        (FirstRepeat(0.1, 0.2), Visibility(3)),
+        (SI(0.2, alpha=0.1), Visibility(3)),
+        (SingleMultiple(0.1, 0.2), Visibility(3)),
+    ]:
+        for closed_form in (
+            lambda law, seen: final_size(law, 4, 0.1, seen),
+            lambda law, seen: reproduction_number(law, 4, seen),
+        ):
+            with pytest.raises(ArgumentError):
+                closed_form(law, seen)
+    assert final_size(SI(0.0), 4, 0.25) == pytest.approx(0.25)
+    assert final_size(SI(0.01), 4, 0.01) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("law", [*INDEPENDENT, *OTHERS], ids=str)
+def test_windows_are_followed_exactly(law: TransmissionLaw) -> None:
+    """The map of windows meets those of new and of persistent posts, and that of ages."""
+    degrees, laws = Degrees.of({2: 0.5, 4: 0.5}), law.classes()[-3:]
+    laws = [(1 / len(laws), part) for _, part in laws]
+    pairs = [(1, "new", 8), (4, "persistent", 4)]
+    pairs += [(2, "Visibility(2)", 8)] if law in INDEPENDENT else []
+    for window, same, steps in pairs:
+        other = as_visibility(same)
+        one = iterate(window_map(laws, degrees, 0.05, window), steps)
+        two = iterate(Master().discrete(laws, degrees, 0.05, other), steps)
+        assert one == pytest.approx(two, abs=1e-12)
 
 
 def test_transmissibility() -> None:
@@ -272,6 +346,17 @@ def test_posts_that_do_not_fade_are_the_same_runs(law: TransmissionLaw) -> None:
         )
 
 
+@pytest.mark.parametrize("failed", [0.0, 0.3])
+@pytest.mark.parametrize("law", [*OTHERS, SI(0.2)], ids=str)
+def test_the_equations_of_windows_are_the_engines_mean(law: Any, failed: float) -> None:
+    n, steps = 100_000, 25
+    options: dict[str, Any] = {"visibility": Visibility(4), "failed_share": failed}
+    options["media_prob"] = 0.02
+    solved = curve(law, n=n, k=5, initial_infected=1000, steps=steps, **options)
+    mean = simulate(law, random_regular(n, 5, rng=3), 1000, steps, 8, rng=1, **options).mean()
+    assert np.sqrt(np.mean((mean.to_numpy() - solved) ** 2)) < 0.004
+
+
 @pytest.mark.parametrize("law", INDEPENDENT, ids=str)
 @pytest.mark.parametrize("seen", FADING, ids=str)
 def test_the_equations_are_the_engines_mean(law: TransmissionLaw, seen: Visibility) -> None:
@@ -309,6 +394,44 @@ def records(law: str, seen: Visibility, runs: int = 5, **options: Any) -> Spread
     return SpreadData(data.exposures, data.counts, info, data.agents)
 
 
+@pytest.mark.parametrize(
+    ("law", "seen", "found"),
+    [
+        ("SI(0.1)", Visibility(None, Exponential(0.4)), "Posts lose"),
+        ("SI(0.1)", Visibility(None, PowerLaw(1.0)), "Posts lose"),
+        ("FirstRepeat(0.3, 0.1)", Visibility(None, Exponential(0.3)), "Posts lose"),
+        ("SI(0.1)", Visibility(event_ageing=0.15), "The news loses"),
+    ],
+    ids=str,
+)
+def test_comparisons_find_that_posts_or_news_age(law: str, seen: Visibility, found: str) -> None:
+    comparison = compare(records(law, seen))
+    assert comparison.verdict.startswith(found)
+    fitted, truth = comparison.ageing, parse_law(law)
+    assert fitted is not None
+    assert isinstance(fitted.law, type(truth))
+    if fitted.kind != "event":
+        assert type(fitted.visibility.ageing) is type(seen.ageing)
+    claimed = comparison.findings.set_index("finding")["claimed"]
+    assert claimed["posts or the news lose their effect with age"]
+
+
+@pytest.mark.parametrize("law", ["SI(0.05)", "FirstRepeat(0.2, 0.04)", "TwoClass(0.02, 0.3, 0.3)"])
+def test_comparisons_find_no_ageing_where_there_is_none(law: str) -> None:
+    comparison = compare(records(law, Visibility()))
+    claimed = comparison.findings.set_index("finding")["claimed"]
+    assert not claimed["posts or the news lose their effect with age"]
+    assert not claimed["ageing may be behind it"]
+    assert law.startswith(comparison.best.name)
+
+
+def test_known_ageing_is_no_candidate() -> None:
+    model = SpreadModel(decider="SI(0.1)", visibility=Visibility(ageing=Exponential(0.4)), rng=1)
+    comparison = compare(SpreadData.from_model(model.run(40)), ["SI", "FirstRepeat"])
+    assert comparison.ageing is None
+    assert comparison.best.name == "SI"
+
+
 def test_the_record_tells_when_every_post_came() -> None:
     model = SpreadModel(n=100, k=6, decider="SI(0.1)", media_prob=0.1, rng=1).run(20)
     log = Log(SpreadData.from_model(model))
@@ -333,6 +456,25 @@ def test_a_record_that_forgets_posts_is_refused() -> None:
     with pytest.raises(ArgumentError) as caught:
         _ = Log(data).receipts
     assert caught.value.argument == "data.exposures['cumulative']"
+
+
+@pytest.mark.parametrize(
+    ("step", "contacts", "cumulative", "argument"),
+    [
+        ([1, 4], [1, 2], [1, 2], "data.exposures"),
+        ([1, 2], [1, 2], [1, 3], "data.exposures['contacts']"),
+    ],
+)
+def test_a_record_without_some_decisions_is_refused(
+    step: list[int], contacts: list[int], cumulative: list[int], argument: str
+) -> None:
+    """A third post came at an unknown step, or was overlooked."""
+    rows = {"run": 0, "agent": 1, "outcome": "decline", "step": step, "contacts": contacts}
+    table = pd.DataFrame({**rows, "cumulative": cumulative})
+    data = SpreadData.from_tables(table, info={"n": 10, "k": 3})
+    with pytest.raises(ArgumentError) as caught:
+        fit_ageing(Log(data), SI(0.1), "exponential")
+    assert caught.value.argument == argument
 
 
 @pytest.mark.parametrize("law", ["SI(0.15)", "FirstRepeat(0.3, 0.1)", "SI(0.1, alpha=0.02)"])

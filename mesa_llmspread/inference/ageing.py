@@ -10,8 +10,8 @@ news). Its likelihood, with exact derivatives, is maximised over the rates and `
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from scipy.stats import chi2
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.decisions import Bools, Log
+from mesa_llmspread.inference.findings import Finding
 from mesa_llmspread.inference.likelihood import rates_likelihood
 from mesa_llmspread.inference.maximum import Derivatives, Problem, maximise, peak_of
 from mesa_llmspread.inference.scale import Floats, Scale
@@ -33,13 +34,16 @@ from mesa_llmspread.transmission import (
     Visibility,
 )
 
-__all__ = ["AGEING", "Ageing", "fit_ageing"]
+__all__ = ["AGEING", "Ageing", "about_ageing", "fit_ageing", "rival_ageing"]
 
 #: The ways of fading, and the parameter of each.
 AGEING = {"exponential": "delta", "power": "gamma", "event": "event_ageing"}
 
 # Of a hazard, so that its square has an inverse.
 _LEAST = 1e-100
+
+# Differences in BIC that count as decisive, and the most parameters of a law that is tried.
+_DECISIVE, _FEW = 10.0, 4
 
 # Values of the parameter from which the search starts.
 _STARTS = (0.02, 0.2, 1.0)
@@ -62,6 +66,8 @@ class Ageing:
     p_value : float
         Of the likelihood-ratio test that nothing fades: half chi-square with one degree, as 0 is
         the end of what the parameter can be.
+    alike : mapping of str to float
+        Lowest BIC of each way of fading that was compared.
     """
 
     kind: str
@@ -71,6 +77,19 @@ class Ageing:
     loglik: float
     bic: float
     p_value: float
+    alike: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def cautions(self) -> list[str]:
+        """What may be mistaken for this way of fading, sentence by sentence."""
+        near = [kind for kind, bic in self.alike.items() if 0 < bic - self.bic < _DECISIVE]
+        texts = [f"The way of fading is not certain: {kind} fits nearly as well." for kind in near]
+        if self.kind == "event":
+            texts.append(
+                "News that ages and agents that differ look alike: those who repost readily do so "
+                "first, and the others are left."
+            )
+        return texts
 
     def describe(self) -> str:
         """Return the estimate of the parameter in words."""
@@ -109,6 +128,106 @@ def fit_ageing(log: Log, law: TransmissionLaw, kind: str, level: float = 0.95) -
     ages: compare all of them.
     """
     check_name("kind", kind, AGEING)
+    names, still, problem = _problems(log, law, kind)
+    height = peak_of(still, still.starts())[1]
+    best = maximise(problem, level)
+    columns = dict(zip(("value", "stderr", "low", "high"), best.interval, strict=True))
+    index = pd.Index(problem.scale.names, name="parameter")
+    gain = max(2 * (best.loglik - height), 0.0)
+    found = None
+    if not np.isnan(best.values).any():
+        found = law.replace(dict(zip(names, best.values[:-1].tolist(), strict=True)))
+    return Ageing(
+        kind,
+        found,
+        None if found is None else _visibility(log, kind, float(best.values[-1])),
+        pd.DataFrame(columns, index=index),
+        best.loglik,
+        _bic(log, problem, best.loglik),
+        float(chi2.sf(gain, 1)) / 2 if gain > 0 else 1.0,
+    )
+
+
+def rival_ageing(log: Log, laws: Iterable[TransmissionLaw]) -> Ageing | None:
+    """Fit laws with each way of fading, and return the fit with the lowest BIC.
+
+    Parameters
+    ----------
+    log : Log
+    laws : iterable of TransmissionLaw
+        Those of few rates, whose contacts act independently, are tried.
+
+    Returns
+    -------
+    Ageing or None
+        None where posts are known to age, where it is not recorded when they came, or where there
+        is no law to try.
+    """
+    tried: dict[tuple[str, TransmissionLaw], float] = {}
+    try:
+        known = (
+            any(log.data.info[run].seen.ages for run in log.runs) or not log.receipts.number.any()
+        )
+    except ArgumentError:
+        return None
+    for law in () if known else laws:
+        possible = law.offline or not log.unseen_reposts
+        if possible and law.independent_contacts and len(law.parameters) <= _FEW:
+            for kind in AGEING:
+                _, _, problem = _problems(log, law, kind)
+                top = peak_of(problem, problem.starts())[1]
+                tried[kind, law] = _bic(log, problem, top)
+    if not tried:
+        return None
+    kind, law = min(tried, key=tried.__getitem__)
+    alike = {other: min(bic for (k, _), bic in tried.items() if k == other) for other in AGEING}
+    return replace(fit_ageing(log, law, kind), alike=alike)
+
+
+def about_ageing(aged: Ageing | None, name: str, bics: Mapping[str, float]) -> list[Finding]:
+    """Return whether posts, or the news, lose their effect with age, and what that may explain.
+
+    Parameters
+    ----------
+    aged : Ageing or None
+    name : str
+        The best law without ageing.
+    bics : mapping of str to float
+        BIC of what explains the decisions without ageing, such as that law, by name.
+
+    Returns
+    -------
+    list of Finding
+        Claimed only where ageing is better than all of these.
+    """
+    effect, artefact = "posts or the news lose their effect with age", "ageing may be behind it"
+    if aged is None or aged.law is None:
+        unknown = "not tried: posts are known to age, or when they came is not known"
+        return [Finding(effect, False, unknown), Finding(artefact, False, unknown)]
+    other = min(bics, key=bics.__getitem__)
+    fading = f"{aged.law.name} with {aged.describe()}"
+    evidence = f"{fading}: BIC {aged.bic - bics[other]:+.0f} to {other}"
+    what = "The news loses its effect" if aged.kind == "event" else "Posts lose their effect"
+    claimed = bics[other] - aged.bic > _DECISIVE
+    excess = aged.bic - bics[name]
+    well = "better" if excess < 0 else "nearly as well"
+    doubt = (
+        f"{name} may be an artefact: {'news' if aged.kind == 'event' else 'posts'} that lose their "
+        f"effect with age would explain the decisions {well} ({fading}: BIC {excess:+.0f})."
+    )
+    doubtful = not claimed and excess < _DECISIVE and aged.law.name != name and name != "SI"
+    return [
+        Finding(effect, claimed, evidence, f"{what} with age ({evidence})" if claimed else ""),
+        Finding(artefact, doubtful, evidence, doubt),
+    ]
+
+
+def _bic(log: Log, problem: Problem, loglik: float) -> float:
+    return len(problem.scale) * float(np.log(log.n_obs)) - 2 * loglik
+
+
+def _problems(log: Log, law: TransmissionLaw, kind: str) -> tuple[list[str], Problem, Problem]:
+    """Return the names of the rates, and the likelihoods without and with fading."""
     used = log.seen.contacts > 0
     if law.offline:
         used = used | log.seen.direct
@@ -126,26 +245,11 @@ def fit_ageing(log: Log, law: TransmissionLaw, kind: str, level: float = 0.95) -
     still = rates_likelihood(
         rates, design, number, repost, 1 - repost, direct=direct, rates=one_hot
     )
-    peak, height = peak_of(still, still.starts())
+    peak, _ = peak_of(still, still.starts())
     whole = Scale([*names, AGEING[kind]], [*rates.bounds, (0.0, np.inf)])
     starts = [np.r_[peak, np.log(value)] for value in _STARTS]
-    problem = Problem(whole, _derivatives(design, direct, posts, repost), lambda: starts)
-    best = maximise(problem, level)
-    columns = dict(zip(("value", "stderr", "low", "high"), best.interval, strict=True))
-    estimates = pd.DataFrame(columns, index=pd.Index(whole.names, name="parameter"))
-    gain = max(2 * (best.loglik - height), 0.0)
-    found = None
-    if not np.isnan(best.values).any():
-        found = law.replace(dict(zip(names, best.values[:-1].tolist(), strict=True)))
-    return Ageing(
-        kind,
-        found,
-        None if found is None else _visibility(log, kind, float(best.values[-1])),
-        estimates,
-        best.loglik,
-        len(whole) * float(np.log(log.n_obs)) - 2 * best.loglik,
-        float(chi2.sf(gain, 1)) / 2 if gain > 0 else 1.0,
-    )
+    derivatives = _derivatives(design, direct, posts, repost)
+    return names, still, Problem(whole, derivatives, lambda: starts)
 
 
 class _Posts(NamedTuple):

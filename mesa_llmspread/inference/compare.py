@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import pandas as pd
 from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.ageing import fit_ageing
+from mesa_llmspread.inference.ageing import Ageing, about_ageing, rival_ageing
 from mesa_llmspread.inference.between_runs import DIFFERS, run_factors
 from mesa_llmspread.inference.decisions import Log, decisions_of
 from mesa_llmspread.inference.diagnostics import (
@@ -25,15 +24,7 @@ from mesa_llmspread.inference.diagnostics import (
     nested_tests,
     residuals,
 )
-from mesa_llmspread.inference.findings import (
-    FADING,
-    Contest,
-    Finding,
-    Rival,
-    doubts,
-    findings,
-    misfit,
-)
+from mesa_llmspread.inference.findings import Contest, Finding, Rival, doubts, findings, misfit
 from mesa_llmspread.inference.fit import fit_log
 from mesa_llmspread.inference.result import Criteria, FitResult
 from mesa_llmspread.profiles import Trait
@@ -91,6 +82,9 @@ class Comparison:
         Whether every run has a factor of its own, as the lowest BIC demands where runs differ.
     warnings : tuple of str
         What may have misled the comparison, sentence by sentence.
+    ageing : Ageing or None
+        The best law with posts, or news, that lose their effect with age; None where posts are
+        known to age, or it is not recorded when they came.
 
     Examples
     --------
@@ -114,6 +108,7 @@ class Comparison:
     residuals: pd.DataFrame
     by_run: bool
     warnings: tuple[str, ...]
+    ageing: Ageing | None = None
 
     def __repr__(self) -> str:
         return f"Comparison({len(self.results)} laws, best: {self.best.name}; {self.verdict})"
@@ -225,8 +220,15 @@ def compare(
     table, tests = _table(log, entries), nested_tests(results, criteria)
     rivals = _rivals(log, results, by_run, level)
     contest = Contest(results, criteria, rivals, tests, _fit_p_values(table), by_run)
+    aged = None if by_run else rival_ageing(log, chosen.values())
+    still = {best.name: criteria[next(iter(results))].bic}
+    fading, artefact = about_ageing(
+        aged, best.name, still | {rival.name: rival.bic for rival in rivals}
+    )
     sampling = {info.decider_info.get("sampling") for info in data.info.values()}
-    found, against = findings(contest), doubts(contest, gain_by_run, "pooled" in sampling)
+    found = [fading, *findings(contest)]
+    against = [*doubts(contest, gain_by_run, "pooled" in sampling), artefact]
+    cautions = aged.cautions if aged is not None and fading.claimed else ()
     first, *others = [row.clause for row in found if row.clause]
     return Comparison(
         table,
@@ -238,7 +240,8 @@ def compare(
         _with_delta(rivals, entries),
         residuals(next(iter(entries.values())).laws, log),
         by_run,
-        tuple(row.clause for row in against if row.claimed),
+        (*(row.clause for row in against if row.claimed), *cautions),
+        aged,
     )
 
 
@@ -278,20 +281,6 @@ def _rivals(log: Log, results: dict[str, FitResult], by_run: bool, level: float)
             criteria = run_factors(law, log, fit)[0] if by_run else fit.criteria
             own = criteria.n_params, fit.n_bic, criteria.loglik, criteria.bic
             rivals.append(Rival(law.name, *own))
-    return rivals if by_run else rivals + _fading(log, resolve_law("SI", **options))
-
-
-def _fading(log: Log, law: TransmissionLaw) -> list[Rival]:
-    """Fit one rate with posts, or news, that fade, where the record can tell."""
-    visibilities = {log.data.info[run].seen for run in log.runs}
-    if len(visibilities) > 1 or any(seen.ages or seen.visible_for == 1 for seen in visibilities):
-        return []
-    rivals = []
-    with contextlib.suppress(ArgumentError):  # the record does not say when posts came
-        for kind, name in FADING.items():
-            fit = fit_ageing(log, law, kind)
-            if fit.law is not None:
-                rivals.append(Rival(name, len(fit.estimates), log.n_obs, fit.loglik, fit.bic))
     return rivals
 
 

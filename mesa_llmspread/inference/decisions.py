@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -164,7 +164,9 @@ class Receipts:
         return total * seen.event_weights(last)[self.step - 1]
 
 
-def receipts_of(exposures: pd.DataFrame, kept: pd.Index[int]) -> Receipts:
+def receipts_of(
+    exposures: pd.DataFrame, kept: pd.Index[int], windows: Mapping[int, float]
+) -> Receipts:
     """Return when the posts came that some decisions saw.
 
     An agent that sees a new post decides at that step, so that the numbers of neighbours who have
@@ -176,6 +178,8 @@ def receipts_of(exposures: pd.DataFrame, kept: pd.Index[int]) -> Receipts:
         The table of :class:`~mesa_llmspread.data.SpreadData`.
     kept : Index
         Its rows to return.
+    windows : mapping of int to float
+        For how many steps posts were in view in each run.
 
     Returns
     -------
@@ -184,7 +188,8 @@ def receipts_of(exposures: pd.DataFrame, kept: pd.Index[int]) -> Receipts:
     Raises
     ------
     ArgumentError
-        If the number falls from one decision of an agent to a later one.
+        If the number falls from one decision of an agent to a later one, decisions are missing
+        between them, or an agent saw another number of posts than came.
     """
     table = exposures[["run", "agent", "step", "cumulative"]].sort_values(["run", "agent", "step"])
     of_agent = table.groupby(["run", "agent"])["cumulative"]
@@ -193,16 +198,26 @@ def receipts_of(exposures: pd.DataFrame, kept: pd.Index[int]) -> Receipts:
         first = table[new < 0].iloc[0]
         value = "{cumulative} for agent {agent} at step {step} of run {run}".format(**first)
         raise ArgumentError("data.exposures['cumulative']", value, "not fall from step to step")
+    # While an agent has posts in view it decides at every step.
+    missing = (of_agent.shift(fill_value=0) > 0) & (table["run"].map(windows) == np.inf)
+    missing &= (new > 0) & (table.groupby(["run", "agent"])["step"].diff() > 1)
+    if missing.any():
+        value = "agent {agent} before step {step} of run {run}".format(**table[missing].iloc[0])
+        raise ArgumentError("data.exposures", value, "hold all decisions, where posts age")
     came = table.assign(number=new)[new > 0].rename(columns={"step": "came"})
     rows = exposures.loc[kept, ["run", "agent", "step"]].assign(decision=np.arange(len(kept)))
     pairs = rows.merge(came, on=["run", "agent"])
     pairs = pairs[pairs["came"] <= pairs["step"]]
-    return Receipts(
-        pairs["decision"].to_numpy(),
-        (pairs["step"] - pairs["came"]).to_numpy(),
-        pairs["number"].to_numpy(dtype=float),
-        rows["step"].to_numpy(),
-    )
+    decision, number = pairs["decision"].to_numpy(), pairs["number"].to_numpy(dtype=float)
+    age = (pairs["step"] - pairs["came"]).to_numpy()
+    in_view = age < pairs["run"].map(windows).to_numpy()
+    contacts = np.bincount(decision, number * in_view, minlength=len(rows))
+    if (wrong := contacts != exposures.loc[kept, "contacts"].to_numpy()).any():
+        first = exposures.loc[kept[wrong][0], ["contacts", "agent", "step", "run"]]
+        value = "{contacts} for agent {agent} at step {step} of run {run}".format(**first)
+        wanted = f"be the {contacts[wrong][0]:.0f} that came by 'cumulative', where posts age"
+        raise ArgumentError("data.exposures['contacts']", value, wanted)
+    return Receipts(decision, age, number, rows["step"].to_numpy())
 
 
 @dataclass(frozen=True)
@@ -251,7 +266,8 @@ class Log:
     @cached_property
     def receipts(self) -> Receipts:
         """When the posts came that each decision saw."""
-        return receipts_of(self.data.exposures, self.table.index)
+        windows = {run: self.data.info[run].seen.visible_for or np.inf for run in self.runs}
+        return receipts_of(self.data.exposures, self.table.index, windows)
 
     @cached_property
     def _weight(self) -> Floats:

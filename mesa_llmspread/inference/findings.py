@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from mesa_llmspread._words import described, p_words
+from mesa_llmspread.inference.between_runs import DIFFERS
 from mesa_llmspread.inference.result import Criteria, FitResult
 
-__all__ = ["FADING", "Contest", "Finding", "Rival", "doubts", "findings", "misfit"]
+__all__ = ["Contest", "Finding", "Rival", "doubts", "findings", "misfit"]
 
 # Differences in BIC that count as decisive (Kass & Raftery 1995, doi:10.2307/2291091), and in AIC
 # below which laws have about the same support (Burnham & Anderson 2004,
@@ -44,13 +45,6 @@ def _forms(*laws: str) -> tuple[str, ...]:
 _SEVERAL = ("SingleMultiple", 'SingleMultiple(count="cumulative")')
 _TWO_CLASSES, _PERSONALITY = _forms("TwoClass", "TwoClassKnown"), _forms("ByProfile", "ByTraits")
 _DIFFER = (*_TWO_CLASSES, "Frailty", *_PERSONALITY)
-
-#: Posts that fade, by how: rivals of one rate.
-FADING = {
-    "exponential": "posts that fade exponentially with age",
-    "power": "posts that fade with age by a power law",
-    "event": "news that fades with time",
-}
 
 _REUSED = (
     "Answers to repeated prompts were re-used, which looks like FirstRepeat: later exposures "
@@ -250,15 +244,6 @@ def findings(contest: Contest) -> list[Finding]:
         sentence = f"{wrong}; its estimates: {_values(best)}"
     elif disagree:
         sentence = f"AIC and BIC disagree ({lowest} by AIC, {best.name} by BIC): {sentence}"
-    fading = {name: bic for name, bic in excess.items() if name in FADING.values()}
-    if fading:
-        nearest = min(fading, key=fading.__getitem__)
-        evidence = f"{nearest}: BIC {fading[nearest]:+.0f} against {best.name}"
-        fades = fading[nearest] < -_DECISIVE
-        effects.append(Finding("posts or the news fade", fades, evidence))
-        if fades:
-            better = f"one rate and {nearest} describe the decisions better than every law here"
-            sentence = f"{better} (BIC {fading[nearest]:.0f}); of these, {sentence}"
     fits = f"{best.name}: goodness of fit {p_words(contest.fit_p_values.get(best.name, np.nan))}"
     aic = f"{lowest}: AIC {below:.0f} lower" if below else f"{best.name}: best AIC"
     rows = [

@@ -18,24 +18,37 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import zeta
 
+from mesa_llmspread._validation import checked_number
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
-from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System, contact_chances
+from mesa_llmspread.meanfield.equations import (
+    Degrees,
+    DegreesLike,
+    Floats,
+    Laws,
+    System,
+    contact_chances,
+)
 from mesa_llmspread.transmission import (
     Exponential,
     PowerLaw,
     TransmissionLaw,
     Visibility,
+    as_visibility,
     probability_to_rate,
 )
 
-__all__ = ["ageing_map", "final_size", "first_repeat_map", "transmissibility"]
+__all__ = [
+    "ageing_map",
+    "final_size",
+    "first_repeat_map",
+    "reproduction_number",
+    "transmissibility",
+]
 
 _State = tuple[int, Floats, Floats, Floats, float]
-
-# Where the search for a fixed point ends: near the threshold it moves slowly.
-_MOST_ROUNDS, _SETTLED = 1_000_000, 1e-13
 
 
 def ageing_map(
@@ -203,24 +216,24 @@ def transmissibility(beta: float, visibility: Visibility) -> float:
     return float(1.0 - (1.0 - beta) ** total)
 
 
-def final_size(
-    law: TransmissionLaw,
-    degrees: Degrees,
-    infected: float,
-    visibility: Visibility,
+def reproduction_number(
+    law: TransmissionLaw, k: DegreesLike, visibility: Visibility | str | None = None
 ) -> float:
-    """Return the share of agents that have posted in the end.
+    r"""Return how many agents a post leads to, far from the starters and early in the spread.
+
+    One contact transmits sooner or later with chance
+    :math:`T = 1 - (1 - \beta)^{\sum_a g(a)}`, averaged over the classes of a law. A few starters
+    can reach a finite share of a large network only if :math:`T \langle k (k - 1) \rangle / \langle
+    k \rangle`, which is returned, is above 1.
 
     Parameters
     ----------
     law : TransmissionLaw
-        With one chance per contact and without an offline part, such as ``SI(0.1)``.
-    degrees : Degrees
-        The degree distribution.
-    infected : float
-        Share of agents infected at step 0, more than 0.
-    visibility : Visibility
-        Without ageing of the event.
+        A law without memory, whose contacts act independently, and without an offline part.
+    k : int, mapping of int to float, or sequence of int
+        Neighbours of every agent, or a degree distribution, as for :func:`solve`.
+    visibility : Visibility or str, optional
+        How long posts are visible, and what they weigh as they age; the event does not age.
 
     Returns
     -------
@@ -229,32 +242,80 @@ def final_size(
     Raises
     ------
     ArgumentError
-        If the law or the visibility has no final size in closed form.
-
-    Notes
-    -----
-    With T the :func:`transmissibility`, the chance that an edge never transmits solves
-    ``theta = 1 - T + T s_0 psi_1(theta)``: bond percolation (Newman 2002,
-    doi:10.1103/PhysRevE.66.016128). News reaches a share of all agents from a few starters only if
-    ``T <d (d - 1)> / <d>`` is more than 1.
+        If there is no closed form: simulate, or solve for many steps.
 
     Examples
     --------
-    >>> from mesa_llmspread import SI
-    >>> regular = Degrees(np.array([6]), np.array([1.0]))
-    >>> seen = Visibility(ageing=Exponential(0.5))
-    >>> round(final_size(SI(0.1), regular, 0.01, seen), 4)
-    0.4339
+    >>> from mesa_llmspread import SI, Exponential, Visibility
+    >>> round(reproduction_number(SI(0.1), 6, Visibility(ageing=Exponential(0.5))), 3)
+    1.175
     """
-    classes = law.classes()
-    chances = contact_chances(classes)
-    if chances is None or len(classes) > 1 or law.offline:
-        raise ArgumentError("law", law, "have one chance per contact, and no offline part")
-    reach = transmissibility(float(chances[2, 0]), visibility)
-    theta = 1.0
-    for _ in range(_MOST_ROUNDS):
-        before = theta
-        theta = 1.0 - reach + reach * (1.0 - infected) * float(degrees.edge(np.array(theta)))
-        if abs(theta - before) < _SETTLED:
-            break
-    return float(1.0 - (1.0 - infected) * degrees.node(np.array(theta)))
+    shares, reach = _reach(law, visibility)
+    degrees = Degrees.of(k)
+    others = float(degrees.edge_share @ (degrees.values - 1))
+    return float(shares @ reach) * others
+
+
+def final_size(
+    law: TransmissionLaw,
+    k: DegreesLike,
+    initial_share: float,
+    visibility: Visibility | str | None = None,
+) -> float:
+    r"""Return the share of agents that have posted in the end, of a large random network.
+
+    A contact transmits sooner or later with chance ``T`` (:func:`reproduction_number`), so that
+    posts that age or leave view are bond percolation:
+    :math:`\theta_c = 1 - T_c (1 - \phi)`, :math:`\phi = s_0 \sum_c \pi_c \psi_1(\theta_c)`, and
+    :math:`1 - s_0 \sum_c \pi_c \psi(\theta_c)` have posted (Newman 2002,
+    doi:10.1103/PhysRevE.66.016128). Where the weights of a post have no finite sum (no ageing, or
+    a power law with ``gamma <= 1``) ``T`` is 1: everybody whom a path leads to posts sooner or
+    later, which may take very long.
+
+    Parameters
+    ----------
+    law, k, visibility
+        As for :func:`reproduction_number`.
+    initial_share : float
+        Share of the agents that start infected, above 0.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ArgumentError
+        If there is no closed form.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SI, Exponential, Visibility
+    >>> round(final_size(SI(0.1), 6, 0.01, Visibility(ageing=Exponential(0.2))), 3)
+    0.951
+    """
+    shares, reach = _reach(law, visibility)
+    start = 1.0 - checked_number("initial_share", initial_share, 0, 1)
+    if start == 1.0:
+        raise ArgumentError("initial_share", initial_share, "be above 0")
+    degrees = Degrees.of(k)
+
+    def susceptible(phi: float, generating: Callable[[Floats], Floats]) -> float:
+        return start * float(shares @ generating(1.0 - reach * (1.0 - phi)))
+
+    # Convex, not negative at 0, below 1 at 1: it is its argument at one point.
+    phi = brentq(lambda phi: susceptible(phi, degrees.edge) - phi, 0.0, 1.0, xtol=1e-14)
+    return 1.0 - susceptible(float(phi), degrees.node)
+
+
+def _reach(law: TransmissionLaw, visibility: Visibility | str | None) -> tuple[Floats, Floats]:
+    """Return the share of each class, and the chance that a contact transmits to it at last."""
+    chances = contact_chances(law.classes())
+    if chances is None or law.offline:
+        allowed = (
+            "have contacts that act independently, no memory and no offline part for a closed "
+            "form; else use solve() or simulate() with many steps"
+        )
+        raise ArgumentError("law", law.name, allowed)
+    seen = as_visibility(visibility)
+    return chances[0], np.array([transmissibility(beta, seen) for beta in chances[2]])

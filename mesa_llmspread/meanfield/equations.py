@@ -20,18 +20,21 @@ equation, in shares of all agents.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import gammaln, xlog1py, xlogy
 
+from mesa_llmspread._validation import checked_int, checked_shares
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.transmission import TransmissionLaw, probability_to_rate
 
 __all__ = [
     "Degrees",
+    "DegreesLike",
     "Floats",
     "Kernel",
     "Laws",
@@ -43,6 +46,7 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
+DegreesLike = int | Mapping[int, float] | Sequence[int] | npt.NDArray[Any]
 Laws = Sequence[tuple[float, TransmissionLaw]]
 
 
@@ -85,6 +89,38 @@ class Degrees:
 
     values: npt.NDArray[np.int64]
     share: Floats
+
+    @classmethod
+    def of(cls, k: Any, n: int | None = None) -> Self:
+        """Return the distribution of one degree, shares of degrees, or the degrees of all agents.
+
+        Parameters
+        ----------
+        k : int, mapping of int to float, or sequence of int
+        n : int, optional
+            Number of agents.
+
+        Raises
+        ------
+        ArgumentError, ArgumentTypeError
+            If it is not a distribution of degrees from 0 to n - 1.
+        """
+        if isinstance(k, Mapping):
+            values, shares = np.array(list(k)), np.array([k[degree] for degree in k], dtype=float)
+        elif np.ndim(k) == 0:
+            values, shares = np.array([checked_int("k", k, 0)]), np.ones(1)
+        else:
+            values, counts = np.unique(np.asarray(k), return_counts=True)
+            if n is not None and counts.sum() != n:
+                allowed = f"hold the degrees of all n={n} agents, not of {counts.sum()}"
+                raise ArgumentError("k", k, allowed)
+            shares = counts / counts.sum()
+        if not len(values) or not np.issubdtype(values.dtype, np.integer):
+            raise ArgumentTypeError("k", k, "a whole number, or whole numbers as degrees")
+        if values.min() < 0 or (n is not None and values.max() > n - 1):
+            most = "" if n is None else f" and n - 1 = {n - 1}"
+            raise ArgumentError("k", k, f"have degrees from 0{most}")
+        return cls(values, checked_shares("k", k, shares))
 
     @property
     def edge_share(self) -> Floats:

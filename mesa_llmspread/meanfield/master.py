@@ -26,10 +26,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import product
+from math import comb
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
+from mesa_llmspread.exceptions import UndefinedClosureError
 from mesa_llmspread.meanfield.ageing import ageing_map
 from mesa_llmspread.meanfield.closure import Closure
 from mesa_llmspread.meanfield.equations import (
@@ -45,7 +49,11 @@ from mesa_llmspread.meanfield.equations import (
 )
 from mesa_llmspread.transmission import TransmissionLaw, Visibility, probability_to_rate
 
-__all__ = ["Master", "cavity_map", "cavity_ode", "edge_map", "edge_ode"]
+__all__ = ["Master", "cavity_map", "cavity_ode", "edge_map", "edge_ode", "window_map"]
+
+
+# The most states of an agent's neighbours that a map follows.
+_MOST_STATES = 2000
 
 
 class Master(Closure):
@@ -59,9 +67,11 @@ class Master(Closure):
         """Refuse what only a simulation can follow; see :meth:`Closure.supports`."""
         if visibility.feed is not None or law.independent_contacts:
             return None
+        if not visibility.ages and _states(network, visibility) <= _MOST_STATES:
+            return None
         return (
             f"be left out for {law} with {visibility}: where contacts act together the equations "
-            "would need the age of every post in view; simulate() follows them"
+            "need the age of every post in view, here too many states; simulate() follows them"
         )
 
     def discrete(
@@ -77,13 +87,18 @@ class Master(Closure):
 
         A decision that fails takes all contacts of its step with it, so that they do not act
         independently. Where posts age, or stay in view for some steps, the equations are those
-        of :mod:`~mesa_llmspread.meanfield.ageing`.
+        of :mod:`~mesa_llmspread.meanfield.ageing`, or :func:`window_map`.
         """
+        tabulate = partial(decision_kernel, media_prob=media_prob, failed_share=failed_share)
         if (feed := visibility.feed) is None:
-            return ageing_map(laws, network, infected, visibility, media_prob)
+            if not failed_share and all(law.independent_contacts for _, law in laws):
+                return ageing_map(laws, network, infected, visibility, media_prob)
+            if _states(network, visibility) > _MOST_STATES:
+                allowed = f"be 0 with {visibility}, for which there are no equations: simulate()"
+                raise UndefinedClosureError("failed_share", failed_share, allowed)
+            return window_map(laws, network, infected, visibility.visible_for or 1, tabulate)
         if not failed_share and (chances := contact_chances(laws, media_prob)) is not None:
             return edge_map(chances, network, infected, feed=feed)
-        tabulate = partial(decision_kernel, media_prob=media_prob, failed_share=failed_share)
         return cavity_map(laws, network, infected, feed=feed, tabulate=tabulate)
 
     def continuous(
@@ -260,6 +275,63 @@ def cavity_map(
     return System((unreached, infected), move, susceptible)
 
 
+def window_map(
+    laws: Laws,
+    degrees: Degrees,
+    infected: float,
+    window: int,
+    tabulate: Callable[..., Kernel] = decision_kernel,
+) -> System:
+    r"""Return the cavity equations in discrete time for posts that are visible for some steps.
+
+    As :func:`cavity_map`, with a state that also tells how many neighbours posted in each of the
+    last ``window - 1`` steps: ``U_n[a, s]``, where ``s`` is a list ``(i, j_1, ..., j_{W-1})``. In
+    one step ``j`` of the ``n - i`` others are infected, the agent sees ``m = j + j_1 + ... +
+    j_{W-1}``, and ``s`` becomes ``(i + j, j, j_1, ..., j_{W-2})``.
+
+    Parameters
+    ----------
+    laws, degrees, infected, tabulate
+        As for :func:`cavity_map`.
+    window : int
+        Number of steps in which a post is visible.
+
+    Returns
+    -------
+    System
+        Its state: the arrays ``U_n``, shape (numbers n, types, states s), and ``h``.
+    """
+    sizes, at_agents, at_edges = _cavities(degrees)
+    most = int(sizes[-1])
+    states = [s for s in product(range(most + 1), repeat=window) if sum(s[1:]) <= s[0]]
+    place = {s: at for at, s in enumerate(states)}
+    # All steps there are: from a state, with j more neighbours, to a state.
+    steps = [(s, j) for s in states for j in range(most - s[0] + 1)]
+    total, j = np.array([s[0] for s, _ in steps]), np.array([j for _, j in steps])
+    before = np.array([place[s] for s, _ in steps])
+    after = np.array([place[s[0] + j, *(j, *s[1:])[: window - 1]] for s, j in steps])
+    seen = np.array([j + sum(s[1:]) for s, j in steps])
+    kernel = tabulate(laws, seen, total + j)
+    # Fewer than no neighbours are left where a state does not exist for few of them.
+    chance = [binomial(np.maximum(n - total, 0), np.where(total <= n, j, 1)) for n in sizes]
+    lands = csr_array((np.ones(len(steps)), (np.arange(len(steps)), after)))
+
+    def move(state: tuple[Floats, float]) -> tuple[Floats, float]:
+        branches, hazard = state
+        flows = [
+            np.einsum("as,abs->bs", branch[:, before] * arrive(hazard), kernel.table) @ lands
+            for branch, arrive in zip(branches, chance, strict=True)
+        ]
+        left, new = _total(at_edges, branches), np.array(flows)
+        return new, 1.0 - _total(at_edges, new) / left if left > 0 else 0.0
+
+    def susceptible(state: tuple[Floats, float]) -> float:
+        return (1.0 - infected) * _total(at_agents, state[0])
+
+    unreached = np.outer(kernel.start, np.arange(len(states)) == place[(0,) * window])
+    return System((unreached * np.ones((len(sizes), 1, 1)), infected), move, susceptible)
+
+
 def cavity_ode(
     laws: Laws, degrees: Degrees, infected: float, tabulate: Callable[..., Kernel] = rate_kernel
 ) -> System:
@@ -306,6 +378,12 @@ def cavity_ode(
 
     start = kernel.start[:, None] * binomial(sizes[:, None, None], i)(infected)
     return System(start, move, susceptible)
+
+
+def _states(degrees: Degrees, visibility: Visibility) -> int:
+    """Return how many states :func:`window_map` would follow."""
+    most = int(degrees.values.max())
+    return comb(most + (visibility.visible_for or _MOST_STATES), most)
 
 
 def _cavities(degrees: Degrees) -> tuple[npt.NDArray[np.int64], Floats, Floats]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.integrate import solve_ivp
 
@@ -29,7 +28,7 @@ from mesa_llmspread.exceptions import (
     UndefinedClosureError,
 )
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure, register_closure
-from mesa_llmspread.meanfield.equations import Degrees, Floats, Laws, System
+from mesa_llmspread.meanfield.equations import Degrees, DegreesLike, Floats, Laws, System
 from mesa_llmspread.meanfield.master import Master
 from mesa_llmspread.meanfield.mean_field import MeanField
 from mesa_llmspread.meanfield.on_network import simulated_curve
@@ -46,7 +45,6 @@ from mesa_llmspread.transmission import (
 
 __all__ = [
     "ClosureWarning",
-    "DegreesLike",
     "Feed",
     "integrate",
     "iterate",
@@ -54,7 +52,6 @@ __all__ = [
 ]
 
 Feed = Literal["persistent", "new"]
-DegreesLike = int | Mapping[int, float] | Sequence[int] | npt.NDArray[Any]
 
 
 for _closure in (Master(), Pair(), MeanField()):
@@ -204,7 +201,7 @@ def solve(
         setting["failed_share"] = failed_share
         return simulated_curve(law, graph, initial_infected, steps, profile_shares, rng, **setting)
     n = checked_int("n", n, 2)
-    degrees = _degrees(k, n)
+    degrees = Degrees.of(k, n)
     check_contacts("k", k, int(degrees.values.max()), "alpha", alpha)
     infected = checked_starters(initial_infected, n, "alpha", alpha) / n
     steps = checked_int("steps", steps, 0)
@@ -317,7 +314,7 @@ def _check_defined(
             "be 'persistent' in continuous time, which has no steps in which a post is seen; use "
             "time='discrete'",
         )
-    if visibility.feed is None and "failed_share" in given:
+    if visibility.ages and "failed_share" in given:
         allowed = f"be left out with {visibility}: the equations for it have no failures"
         raise UndefinedClosureError("failed_share", given["failed_share"], allowed)
     for _, law in laws:
@@ -343,25 +340,6 @@ def _check_defined(
                 "have probabilities below 1 in continuous time, where 1 is an infinite rate; "
                 "use time='discrete'",
             )
-
-
-def _degrees(k: Any, n: int) -> Degrees:
-    """Return the distribution of one degree, shares of degrees, or the degrees of all agents."""
-    if isinstance(k, Mapping):
-        values, shares = np.array(list(k)), np.array([k[degree] for degree in k], dtype=float)
-    elif np.ndim(k) == 0:
-        values, shares = np.array([checked_int("k", k, 0)]), np.ones(1)
-    else:
-        values, counts = np.unique(np.asarray(k), return_counts=True)
-        if counts.sum() != n:
-            allowed = f"hold the degrees of all n={n} agents, not of {counts.sum()}"
-            raise ArgumentError("k", k, allowed)
-        shares = counts / n
-    if not len(values) or not np.issubdtype(values.dtype, np.integer):
-        raise ArgumentTypeError("k", k, "a whole number, or whole numbers as degrees")
-    if values.min() < 0 or values.max() > n - 1:
-        raise ArgumentError("k", k, f"have degrees within 0 and n - 1 = {n - 1}")
-    return Degrees(values, checked_shares("k", k, shares))
 
 
 def _profile_shares(given: Any) -> Floats:

@@ -64,7 +64,7 @@ class TransmissionLaw(ABC):
         ``exposure_count`` is 1 or larger; or ``cumulative``, in place of the number of visible
         posts (of which there must be one all the same).
     independent_contacts : bool
-        Whether every contact acts on its own, ``p = 1 - (1 - p_one)**m``.
+        Whether every contact acts on its own, ``p = 1 - (1 - p_one)**seen.weight``.
     uses_profile : bool
         Whether :meth:`prob` depends on ``profile`` or ``traits``.
     uses_traits : bool

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mesa_llmspread._validation import check_name, checked_int, checked_number
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.transmission.exposures import ExposureArrays
 from mesa_llmspread.transmission.law import TransmissionLaw
 
 __all__ = ["FEEDS", "Exponential", "PowerLaw", "Visibility", "as_visibility", "check_ages"]
@@ -103,7 +104,7 @@ class Visibility:
     >>> seen.weights(4).round(3)
     array([1.   , 0.607, 0.   , 0.   ])
     >>> print(seen)
-    Visibility(2, Exponential(0.5), 0)
+    Visibility(2, Exponential(0.5), 0.0)
     """
 
     visible_for: int | None = None
@@ -145,8 +146,8 @@ class Visibility:
         ageing = "None"
         if self.ageing is not None:
             (rate,) = vars(self.ageing).values()
-            ageing = f"{type(self.ageing).__name__}({rate:g})"
-        return f"Visibility({self.visible_for}, {ageing}, {self.event_ageing:g})"
+            ageing = f"{type(self.ageing).__name__}({rate})"
+        return f"Visibility({self.visible_for}, {ageing}, {self.event_ageing})"
 
 
 _NAMED = {"persistent": Visibility(), "new": Visibility(visible_for=1)}
@@ -210,10 +211,15 @@ def _parsed(text: str) -> Any:
 
 def check_ages(law: TransmissionLaw, visibility: Visibility) -> None:
     """Raise ArgumentError if posts age, and a law has no hazard per post that could fade."""
-    if visibility.ages and not all(law.independent_contacts for _, law in law.mixture_components()):
-        raise ArgumentError(
-            "visibility",
-            str(visibility),
-            f"have no ageing with {law.name}: only where contacts act independently has each post "
-            "an effect of its own that can fade; visible_for works with every law",
-        )
+    for _, part in law.mixture_components() if visibility.ages else ():
+        if not part.independent_contacts:
+            raise ArgumentError(
+                "visibility",
+                str(visibility),
+                f"have no ageing with {law.name}: only where contacts act independently has each "
+                "post an effect of its own that can fade; visible_for works with every law",
+            )
+        spared = 1.0 - part.online().prob(ExposureArrays([1, 2], weight=[1.0, 0.5]))
+        if abs(spared[1] - spared[0] ** 0.5) > 1e-9:
+            allowed = "read seen.weight in place of seen.contacts in prob(), where posts age"
+            raise ArgumentError("law", law.name, allowed)
