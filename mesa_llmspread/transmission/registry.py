@@ -58,8 +58,8 @@ def register_law(law: LawType) -> LawType:
     ...     beta: float
     ...     def prob(self, seen):
     ...         return np.where(seen.contacts > 0, self.beta, 0.0)
-    >>> parse_law("Saturating(0.1)")
-    Saturating(beta=0.1)
+    >>> parse_law("Saturating(0.1)").beta
+    0.1
     """
     if not (isinstance(law, type) and issubclass(law, TransmissionLaw)):
         raise ArgumentTypeError("law", law, "a subclass of TransmissionLaw")
