@@ -65,6 +65,7 @@ from .transmission import ByTraits as ByTraits
 from .transmission import Exponential as Exponential
 from .transmission import ExposureArrays as ExposureArrays
 from .transmission import FirstRepeat as FirstRepeat
+from .transmission import Frailty as Frailty
 from .transmission import OnlineOffline as OnlineOffline
 from .transmission import PowerLaw as PowerLaw
 from .transmission import SingleMultiple as SingleMultiple

@@ -29,6 +29,7 @@ from mesa_llmspread.transmission import (
     ByTraits,
     ExposureArrays,
     FirstRepeat,
+    Frailty,
     OnlineOffline,
     SingleMultiple,
     TransmissionLaw,
@@ -57,6 +58,8 @@ LAWS: list[TransmissionLaw] = [
     TwoClass(0.02, 0.2, share_high=0.3, per="occasion"),
     TwoClass(0.02, 0.2, high=HIGH),
     TwoClass(0.02, 0.2, high=HIGH, per="occasion"),
+    Frailty(0.05, 0.8),
+    Frailty(0.05, 0.8, per="occasion"),
     ByProfile(BETAS),
     ByProfile(BETAS, per="occasion"),
     ByTraits(-3.0, *SLOPES),
@@ -117,6 +120,11 @@ def by_definition(law: TransmissionLaw, seen: dict[str, Any]) -> float:
             return share * acts(high) + (1 - share) * acts(low)
         case TwoClass(low, high, _, members):
             return acts(high if codes()[profile] in members else low)
+        case Frailty(beta, variance):
+            if variance == 0 or acts(beta) == 1:
+                return acts(beta)
+            hazard = -math.log(1 - acts(beta))
+            return 1 - (1 + variance * hazard) ** (-1 / variance)
         case ByProfile(betas):
             return acts(betas[profile])
         case ByTraits(intercept):
@@ -216,7 +224,9 @@ def test_a_higher_beta_never_makes_a_repost_less_likely(
     elif isinstance(law, ByTraits):
         higher = dataclasses.replace(law, intercept=law.intercept + data.draw(probability))
     else:
-        name = data.draw(st.sampled_from([n for n in law.parameters if n != "share_high"]))
+        name = data.draw(
+            st.sampled_from([n for n in law.parameters if n.startswith(("alpha", "beta"))])
+        )
         value = data.draw(st.floats(getattr(law, name), 1))
         higher = dataclasses.replace(law, **{name: value})
     assert higher.evaluate(**seen) >= law.evaluate(**seen) - 1e-15
@@ -263,7 +273,8 @@ def test_no_agents_have_no_probabilities(law: TransmissionLaw) -> None:
 def test_parameters_bounds_and_labels_belong_together(law: TransmissionLaw) -> None:
     assert list(law.parameter_bounds) == list(law.parameters)
     limits = (-np.inf, np.inf) if isinstance(law, ByTraits) else (0.0, 1.0)
-    assert set(law.parameter_bounds.values()) == {limits}
+    others = {(0.0, np.inf)} if isinstance(law, Frailty) else set()
+    assert set(law.parameter_bounds.values()) == {limits} | others
     assert all(type(value) is float for value in law.parameters.values())
     if isinstance(law, ByProfile):
         assert law.parameters == dict(zip(codes(), BETAS, strict=True))
@@ -285,6 +296,8 @@ def test_names_tell_options_apart() -> None:
         'TwoClass(per="occasion")',
         "TwoClassKnown",
         'TwoClassKnown(per="occasion")',
+        "Frailty",
+        'Frailty(per="occasion")',
         "ByProfile",
         'ByProfile(per="occasion")',
         "ByTraits",
@@ -330,7 +343,7 @@ def test_classes_together_are_the_law(law: TransmissionLaw, shares: np.ndarray |
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf")])
 def test_a_value_that_is_no_probability_is_named(value: float) -> None:
     for law in LAWS:
-        for name in () if isinstance(law, ByProfile | ByTraits) else law.parameters:
+        for name in () if isinstance(law, ByProfile | ByTraits | Frailty) else law.parameters:
             with pytest.raises(ArgumentError) as caught:
                 dataclasses.replace(law, **{name: value})
             assert caught.value.argument == name
@@ -441,7 +454,7 @@ def test_a_name_stands_for_its_law(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile, ByTraits]
+    "kind", [SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, Frailty, ByProfile, ByTraits]
 )
 def test_a_class_stands_for_its_law(kind: type[TransmissionLaw]) -> None:
     assert resolve_law(kind).name == kind.__name__

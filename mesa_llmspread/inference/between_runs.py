@@ -11,14 +11,15 @@ import numpy.typing as npt
 from scipy.stats import chi2, t
 
 from mesa_llmspread.inference.decisions import Log
-from mesa_llmspread.inference.likelihood import likelihood, rates_likelihood
-from mesa_llmspread.inference.maximum import Estimate, Problem, peak_of
+from mesa_llmspread.inference.likelihood import likelihood
+from mesa_llmspread.inference.maximum import Derivatives, Estimate, Problem, peak_of
+from mesa_llmspread.inference.result import Criteria, FitResult
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["DIFFERS", "Between", "between_runs", "heterogeneity", "mean_interval"]
+__all__ = ["DIFFERS", "Between", "between_runs", "differences", "mean_interval", "run_factors"]
 
-#: Below this p-value of :func:`heterogeneity` runs are taken to differ.
+#: p-value of :func:`differences` below which runs are taken to differ.
 DIFFERS = 0.05
 
 # Spread below which runs agree exactly.
@@ -27,14 +28,17 @@ _EXACT = 1e-12
 # Number of rates from which too few decisions fall on each rate of each run to test them all.
 _MANY = 4
 
+# Smallest eigenvalue of the information of a run above which its parameters are distinguished.
+_ALIKE = 1e-3
+
 
 #: Values, standard errors, and both ends of the intervals, shape (p,) each. NaN, with the bounds as
 #: interval, where the runs contain no information.
 Between = tuple[Floats, Floats, Floats, Floats]
 
 
-def heterogeneity(law: TransmissionLaw, log: Log, pooled: Estimate) -> float:
-    """Test that all runs have the same rates.
+def differences(law: TransmissionLaw, log: Log, pooled: Estimate) -> tuple[float, Floats]:
+    """Test that all runs have the same rates, and estimate how far they differ.
 
     Parameters
     ----------
@@ -45,42 +49,136 @@ def heterogeneity(law: TransmissionLaw, log: Log, pooled: Estimate) -> float:
 
     Returns
     -------
-    float
-        p-value of the likelihood ratio; NaN with one run, or where the law does not fit.
-        With many rates (one per profile) runs are allowed to differ by a factor only.
+    p_value : float
+        Of the likelihood ratio; NaN with one run, or where the law does not fit.
+    covar : ndarray of float, shape (p, p)
+        Covariance of the parameters between runs, on the scale of the fit. A few rates that can be
+        estimated one by one differ each by itself; others by a factor that multiplies all rates.
     """
+    start, size = pooled.peak, len(pooled.peak)
     if len(log.runs) < 2 or not np.isfinite(pooled.loglik):
-        return float("nan")
-    within, start = [log.run == run for run in log.runs], pooled.peak
+        return float("nan"), np.zeros((size, size))
     whole = likelihood(law, log)
-    if whole.separate and len(whole.scale) >= _MANY:
-        runs = [_factor(law, log, whole.scale, start, kept) for kept in within]
-        start = np.zeros(1)
-        together = sum(problem.derivatives(start)[0] for problem in runs)
-    else:
-        runs = [likelihood(law, log, kept) for kept in within]
-        together = pooled.loglik
-    gain = sum(peak_of(problem, [start])[1] for problem in runs) - together
-    informed = np.sum([problem.informed(start) for problem in runs], axis=0)
-    freedom = np.maximum(informed - 1, 0).sum()
-    return float(chi2.sf(2 * gain, freedom)) if freedom > 0 else float("nan")
+    runs = [likelihood(law, log, log.run == run) for run in log.runs]
+    acts = np.eye(size)
+    if not (whole.separate and size < _MANY):
+        acts = _common_factor(law, log, whole.scale)[:, None]
+    moved = [_moved(problem, start, acts) for problem in runs]
+    centre = np.zeros(acts.shape[1])
+    found = [peak_of(problem, [centre]) for problem in moved]
+    gain = sum(height for _, height in found) - pooled.loglik
+    informed = np.array([problem.informed(centre) for problem in moved])
+    freedom = np.maximum(informed.sum(axis=0) - 1, 0).sum()
+    covars = [
+        _inverse(-problem.derivatives(peak)[2], known)
+        for problem, (peak, _), known in zip(moved, found, informed, strict=True)
+    ]
+    spread = _spread(np.array([peak for peak, _ in found]), np.array(covars))
+    p_value = float(chi2.sf(2 * gain, freedom)) if freedom > 0 else float("nan")
+    return p_value, acts @ spread @ acts.T
 
 
-def _factor(
-    law: TransmissionLaw, log: Log, scale: Scale, peak: Floats, kept: npt.NDArray[np.bool_]
-) -> Problem:
-    """Return the likelihood of a factor that multiplies all rates in the decisions kept."""
-    seen, cell = log.cells(law)
-    index, contacts = law.rate_terms(seen) or (np.zeros(len(seen), dtype=int), seen.contacts)
-    # Where nobody or everybody reposted, runs cannot differ.
-    inside = (scale.lower < peak) & (peak < scale.upper)
-    rates = dict.fromkeys(law.parameters, 0.0) | dict(
-        zip(scale.names, np.where(inside, np.exp(peak), 0.0).tolist(), strict=True)
+def run_factors(
+    law: TransmissionLaw, log: Log, result: FitResult
+) -> tuple[Criteria, dict[int, TransmissionLaw]]:
+    """Fit a law whose rates are multiplied by a factor of each run's own.
+
+    Parameters
+    ----------
+    law : TransmissionLaw
+    log : Log
+    result : FitResult
+        Of the fit to all runs.
+
+    Returns
+    -------
+    criteria : Criteria
+    laws : dict of int to TransmissionLaw
+        The law of each run.
+    """
+    runs, best = [likelihood(law, log, log.run == run) for run in log.runs], result.likeliest
+    if best is None:
+        return result.criteria, {}
+    scale, number = runs[0].scale, len(runs)
+    size, factor = len(scale), _common_factor(law, log, scale)
+    # The parameters of a run from those of all: the shared ones, and the runs' factors but one.
+    maps = np.zeros((number, size, size + number - 1))
+    maps[:, :, :size] = np.eye(size)
+    maps[np.arange(1, number), :, size + np.arange(number - 1)] = factor
+
+    def derivatives(theta: Floats) -> Derivatives:
+        each = zip(runs, maps @ theta, strict=True)
+        parts = [problem.derivatives(point) for problem, point in each]
+        loglik, gradient, hessian = zip(*parts, strict=True)
+        return (
+            float(sum(loglik)),
+            np.einsum("rpq,rp->q", maps, gradient),
+            np.einsum("rpq,rps,rst->qt", maps, hessian, maps, optimize=True),
+        )
+
+    start = scale.from_values([best.parameters[name] for name in scale.names])
+    free = [("free", (-np.inf, np.inf))] * (number - 1)
+    names, bounds = zip(*free, strict=True) if free else ((), ())
+    joint = Scale([*scale.names, *names], [*scale.bounds, *bounds])
+    peak, loglik = peak_of(
+        Problem(joint, derivatives, lambda: []), [np.r_[start, np.zeros(number - 1)]]
     )
-    hazard = np.array(list(rates.values()))[index] * contacts
-    counts = log.counts(cell, kept)[:, hazard > 0]
-    hazard = hazard[hazard > 0]
-    return rates_likelihood(Scale(["factor"], [(0, 1)]), np.ones((len(hazard), 1)), hazard, *counts)
+    # Factors of runs count alike beside every law, whatever its own parameters count.
+    own, factors = Criteria.of(size, loglik, result.n_bic), number - 1
+    aic, bic = own.aic + 2 * factors, own.bic + factors * float(np.log(log.n_obs))
+    laws = dict(zip(log.runs, scale.laws(best, maps @ peak), strict=True))
+    return Criteria(size + factors, loglik, aic, bic), laws
+
+
+def _common_factor(law: TransmissionLaw, log: Log, scale: Scale) -> Floats:
+    """Return how a factor that multiplies all rates moves each parameter on its scale."""
+    terms = law.log_rates(log.cells(law)[0])
+    if terms is None:
+        return scale.is_rate.astype(float)
+    names = [name for name in law.parameters if name != "alpha"]
+    online = np.linalg.lstsq(terms[0], np.ones(len(terms[0])))[0]
+    moves = dict(zip(names, online.tolist(), strict=True))
+    return np.array([moves.get(name, 1.0) for name in scale.names])
+
+
+def _moved(problem: Problem, start: Floats, acts: Floats) -> Problem:
+    """Return a likelihood as a function of how far the parameters move along some directions."""
+
+    def derivatives(move: Floats) -> Derivatives:
+        loglik, gradient, hessian = problem.derivatives(start + acts @ move)
+        return loglik, gradient @ acts, acts.T @ hessian @ acts
+
+    number = acts.shape[1]
+    scale = Scale(["move"] * number, [(-np.inf, np.inf)] * number)
+    return Problem(scale, derivatives, lambda: [])
+
+
+def _inverse(information: Floats, known: npt.NDArray[np.bool_]) -> Floats:
+    """Return the covariance of the parameters that are known; NaN for the others, or for all."""
+    covar = np.full_like(information, np.nan)
+    part = information[np.ix_(known, known)]
+    if known.any() and np.linalg.eigvalsh(part)[0] > _ALIKE:
+        covar[np.ix_(known, known)] = np.linalg.inv(part)
+    return covar
+
+
+def _spread(y: Floats, covars: Floats) -> Floats:
+    """Return the covariance of estimates between runs beyond their own, by the method of moments.
+
+    As DerSimonian & Laird (1986) for each parameter, and likewise for each pair.
+    """
+    variance = np.diagonal(covars, axis1=1, axis2=2)
+    weight = np.nan_to_num(1 / np.sqrt(variance[:, :, None] * variance[:, None, :]))
+    total, squares = weight.sum(axis=0), (weight**2).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = (weight * y[:, :, None]).sum(axis=0) / total
+        apart = y[:, :, None] - mean
+        own = weight * (1 - weight / total) * np.nan_to_num(covars)
+        moment = np.sum(weight * apart * apart.transpose(0, 2, 1) - own, axis=0)
+        between = np.nan_to_num(moment / (total - squares / total), posinf=0.0, neginf=0.0)
+    between[:, np.diag(between) <= 0] = 0.0
+    eigenvalues, axes = np.linalg.eigh((between + between.T) / 2)
+    return np.asarray((axes * np.maximum(eigenvalues, 0.0)) @ axes.T)
 
 
 def between_runs(law: TransmissionLaw, log: Log, pooled: Estimate, level: float) -> Between:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,22 +14,37 @@ from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.ageing import Ageing, about_ageing, rival_ageing
+from mesa_llmspread.inference.between_runs import DIFFERS, run_factors
 from mesa_llmspread.inference.decisions import Log, decisions_of
 from mesa_llmspread.inference.diagnostics import (
-    Frailty,
-    frailty,
+    Laws,
     goodness_of_fit,
     held_out,
     like_decisions,
     nested_tests,
-    rate_by_run_bic,
+    residuals,
 )
-from mesa_llmspread.inference.findings import Finding, doubts, findings, misfit
+from mesa_llmspread.inference.findings import Contest, Finding, Rival, doubts, findings, misfit
 from mesa_llmspread.inference.fit import fit_log
-from mesa_llmspread.inference.result import FitResult
+from mesa_llmspread.inference.result import Criteria, FitResult
+from mesa_llmspread.profiles import Trait
 from mesa_llmspread.transmission import TransmissionLaw, resolve_law
 
 __all__ = ["Comparison", "candidates", "compare"]
+
+
+class _Entry(NamedTuple):
+    """A law in a comparison: its options, its fit, what it is compared by, the law of each run."""
+
+    law: TransmissionLaw
+    fit: FitResult
+    criteria: Criteria
+    laws: Laws
+
+    @property
+    def rank(self) -> tuple[bool, float, int]:
+        """Order by BIC; the simpler law first where it is the same but for rounding."""
+        return not self.fit.success, round(self.criteria.bic, 6), self.criteria.n_params
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,8 @@ class Comparison:
         loglik, aic, bic, delta_bic`` (to the best), ``weight`` (of evidence, from BIC),
         ``delta_aic`` (to the lowest), ``akaike_weight``, ``deviance, freedom, fit_p_value``
         (goodness of fit in cells of like decisions), ``held_out`` (log probability of each
-        run predicted from the others, summed).
+        run predicted from the others, summed). With ``by_run``, the numbers are those of laws
+        whose rates are multiplied by a factor of each run's own.
     results : dict of str to FitResult
         The fits, by name.
     best : FitResult
@@ -50,12 +67,19 @@ class Comparison:
     findings : DataFrame
         One row per possible finding: ``finding, claimed`` (bool), ``evidence``.
     verdict : str
-        What was found, in a sentence.
+        What was found, and against which other laws, in two sentences made from the findings.
     tests : DataFrame
         Likelihood-ratio tests of laws against their special cases: ``simple, rich,
         statistic, freedom, boundary, p_value``.
-    frailty : Frailty
-        One rate with differences between agents: no law of the family, but a rival.
+    rivals : DataFrame
+        Explanations that are always tried, where they are not among the laws compared: rates that
+        differ between agents, by traits or hidden. ``name, n_params, n_bic, loglik, bic,
+        delta_bic``.
+    residuals : DataFrame
+        Reposts beside what the best law expects, by contacts, occasion and step; as
+        :func:`~mesa_llmspread.inference.diagnostics.residuals` returns them.
+    by_run : bool
+        Whether every run has a factor of its own, as the lowest BIC demands where runs differ.
     warnings : tuple of str
         What may have misled the comparison, sentence by sentence.
     ageing : Ageing or None
@@ -80,7 +104,9 @@ class Comparison:
     findings: pd.DataFrame
     verdict: str
     tests: pd.DataFrame
-    frailty: Frailty
+    rivals: pd.DataFrame
+    residuals: pd.DataFrame
+    by_run: bool
     warnings: tuple[str, ...]
     ageing: Ageing | None = None
 
@@ -102,9 +128,9 @@ class Comparison:
 def candidates(data: SpreadData) -> list[str]:
     """Return the names of the laws that the decisions can distinguish.
 
-    Latent classes and a rate per profile are always among them: without them, hidden
-    differences between agents pass for social reinforcement. Where agents reposted with no post in
-    view, every law has an offline part.
+    Agents that differ, by class, by a rate of their own, by profile or traits, are always among
+    them: without them, differences between agents pass for social reinforcement. Where agents
+    reposted with no post in view, every law has an offline part.
 
     Parameters
     ----------
@@ -115,15 +141,23 @@ def candidates(data: SpreadData) -> list[str]:
     list of str
     """
     decisions = decisions_of(data.exposures)
-    names = ["FirstRepeat", 'FirstRepeat(per="occasion")', "SingleMultiple", "TwoClass"]
+    names = ["FirstRepeat", 'FirstRepeat(per="occasion")', "SingleMultiple", "TwoClass", "Frailty"]
     if (decisions["cumulative"] != decisions["contacts"]).any():
         names.append('SingleMultiple(count="cumulative")')
     if decisions["profile"].nunique() > 1:
         names.append("ByProfile")
+    if _traits_vary(data):
+        names.append("ByTraits")
     if (decisions["repost"] & (decisions["contacts"] == 0)).any():
         # Without an offline part all these reposts would be impossible.
         return ["OnlineOffline", *(resolve_law(name, offline=True).name for name in names)]
     return ["SI", *names, *(["OnlineOffline"] if decisions["direct"].any() else [])]
+
+
+def _traits_vary(data: SpreadData) -> bool:
+    """Return whether the agents' trait levels are known and differ."""
+    levels = data.agents[[trait.value for trait in Trait]]
+    return bool(levels.notna().all(axis=None) and (levels.nunique() > 1).any())
 
 
 def compare(
@@ -160,6 +194,9 @@ def compare(
     ``exp(-delta / 2)``, scaled to sum to 1. A law with rates that the decisions do not
     identify comes last.
 
+    Where some law finds runs to differ (p < 0.05), all laws are also fitted with a factor per run
+    that multiplies their rates, and are compared in this form if it has the lowest BIC of all.
+
     Examples
     --------
     >>> from mesa_llmspread import SpreadData, SpreadModel
@@ -172,46 +209,85 @@ def compare(
         raise ArgumentError("laws", laws, "be a list of at least one law")
     log = Log(data)
     chosen = _named(candidates(data) if laws is None else laws)
-    fits = [(name, fit_log(log, law, level=level)) for name, law in chosen.items()]
-    results = dict(sorted(fits, key=_rank))
+    entries, gain_by_run = _fitted(log, chosen, level)
+    results = {name: entry.fit for name, entry in entries.items()}
     best = next(iter(results.values()))
     if not best.success:
         message = f"hold a law that the decisions identify: {best.message}"
         raise ArgumentError("laws", list(results), message)
-    table, tests, rival = _table(log, chosen, results), nested_tests(results), frailty(log)
-    aged = rival_ageing(log, chosen.values())
-    still = {best.name: best.bic, "differences between agents (gamma frailty)": rival.bic}
-    fading, artefact = about_ageing(aged, best.name, still)
-    found = [fading, *findings(best, results, tests, _fit_p_values(table))]
-    against = doubts(
-        best,
-        results,
-        frailty_bic=rival.bic,
-        rate_by_run=rate_by_run_bic(log),
-        reused=any(info.decider_info.get("sampling") == "pooled" for info in data.info.values()),
+    by_run = gain_by_run > 0
+    criteria = {name: entry.criteria for name, entry in entries.items()}
+    table, tests = _table(log, entries), nested_tests(results, criteria)
+    rivals = _rivals(log, results, by_run, level)
+    contest = Contest(results, criteria, rivals, tests, _fit_p_values(table), by_run)
+    aged = None if by_run else rival_ageing(log, chosen.values())
+    still = {best.name: criteria[next(iter(results))].bic}
+    fading, artefact = about_ageing(
+        aged, best.name, still | {rival.name: rival.bic for rival in rivals}
     )
+    sampling = {info.decider_info.get("sampling") for info in data.info.values()}
+    found = [fading, *findings(contest)]
+    against = [*doubts(contest, gain_by_run, "pooled" in sampling), artefact]
+    cautions = aged.cautions if aged is not None and fading.claimed else ()
+    first, *others = [row.clause for row in found if row.clause]
     return Comparison(
         table,
         results,
         best,
-        pd.DataFrame(
-            [row[:3] for row in [*found, *against, artefact]], columns=Finding._fields[:3]
-        ),
-        "; ".join(row.clause for row in found if row.clause) + ".",
+        pd.DataFrame([row[:3] for row in found + against], columns=Finding._fields[:3]),
+        " ".join(f"{text[0].upper()}{text[1:]}." for text in (first, "; ".join(others)) if text),
         tests,
-        rival,
-        (
-            *(row.clause for row in (*against, artefact) if row.claimed),
-            *(aged.cautions if aged is not None and fading.claimed else ()),
-        ),
+        _with_delta(rivals, entries),
+        residuals(next(iter(entries.values())).laws, log),
+        by_run,
+        (*(row.clause for row in against if row.claimed), *cautions),
         aged,
     )
 
 
-def _rank(fitted: tuple[str, FitResult]) -> tuple[bool, float, int]:
-    """Order fits by BIC; the simpler law first where it is the same but for rounding."""
-    _, result = fitted
-    return not result.success, round(result.bic, 6), len(result.params)
+def _fitted(
+    log: Log, chosen: dict[str, TransmissionLaw], level: float
+) -> tuple[dict[str, _Entry], float]:
+    """Fit laws; return them best first, and by how much a factor per run lowers the BIC."""
+    entries, gain = {}, float("nan")
+    for name, law in chosen.items():
+        fit = fit_log(log, law, level=level)
+        same = {} if fit.likeliest is None else dict.fromkeys(log.runs, fit.likeliest)
+        entries[name] = _Entry(law, fit, fit.criteria, same)
+    if any(entry.fit.heterogeneity < DIFFERS for entry in entries.values()):
+        apart = {
+            name: _Entry(entry.law, entry.fit, *run_factors(entry.law, log, entry.fit))
+            for name, entry in entries.items()
+        }
+        lowest, lowest_apart = (
+            min(entry.rank for entry in each.values()) for each in (entries, apart)
+        )
+        gain = lowest[1] - lowest_apart[1]
+        entries = apart if gain > 0 else entries
+    return dict(sorted(entries.items(), key=lambda each: each[1].rank)), gain
+
+
+def _rivals(log: Log, results: dict[str, FitResult], by_run: bool, level: float) -> list[Rival]:
+    """Fit what is always tried beside the laws compared."""
+    best = next(iter(results.values()))
+    options = {"offline": True} if best.law is not None and best.law.offline else {}
+    rivals = []
+    for name in ("Frailty", *(["ByTraits"] if _traits_vary(log.data) else [])):
+        law = resolve_law(name, **options)
+        if law.name in results:
+            continue
+        fit = fit_log(log, law, level=level)
+        if fit.success:
+            criteria = run_factors(law, log, fit)[0] if by_run else fit.criteria
+            own = criteria.n_params, fit.n_bic, criteria.loglik, criteria.bic
+            rivals.append(Rival(law.name, *own))
+    return rivals
+
+
+def _with_delta(rivals: list[Rival], entries: dict[str, _Entry]) -> pd.DataFrame:
+    """Return rivals as a table, with their distance from the best law."""
+    table = pd.DataFrame(rivals, columns=Rival._fields)
+    return table.assign(delta_bic=table["bic"] - next(iter(entries.values())).criteria.bic)
 
 
 def _named(
@@ -227,25 +303,20 @@ def _named(
     }
 
 
-def _table(
-    log: Log, laws: dict[str, TransmissionLaw], results: dict[str, FitResult]
-) -> pd.DataFrame:
+def _table(log: Log, entries: dict[str, _Entry]) -> pd.DataFrame:
     """Return all that is known of each law, one row per law."""
     cells, rows = like_decisions(log), []
-    for name, result in results.items():
+    for name, entry in entries.items():
         row = {
             "law": name,
-            "parameters": result.describe(),
-            "n_params": len(result.params),
-            "loglik": result.loglik,
-            "aic": result.aic,
-            "bic": result.bic,
+            "parameters": entry.fit.describe(),
+            **entry.criteria._asdict(),
             **dict.fromkeys(["delta_bic", "weight", "delta_aic", "akaike_weight"], 0.0),
         }
-        quality = goodness_of_fit(result.likeliest, log, cells)
+        quality = goodness_of_fit(entry.laws, log, cells)
         row |= dict(zip(["deviance", "freedom", "fit_p_value"], quality, strict=True))
-        rows.append(row | {"held_out": held_out(laws[name], log, result)})
-    table, usable = pd.DataFrame(rows), np.array([result.success for result in results.values()])
+        rows.append(row | {"held_out": held_out(entry.law, log, entry.fit)})
+    table, usable = pd.DataFrame(rows), np.array([entry.fit.success for entry in entries.values()])
     table["delta_bic"] = table["bic"] - table["bic"].iloc[0]
     table["delta_aic"] = table["aic"] - table.loc[usable, "aic"].min()
     for weight, delta in (("weight", "delta_bic"), ("akaike_weight", "delta_aic")):

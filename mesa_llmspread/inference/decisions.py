@@ -25,6 +25,7 @@ __all__ = [
     "Log",
     "decisions_of",
     "decisions_of_both",
+    "distinct",
     "levels_of",
     "profile_indices",
 ]
@@ -300,7 +301,7 @@ class Log:
     @cached_property
     def agent(self) -> Integers:
         """Number of the agent that decided, counted over all runs from 0."""
-        return _distinct([self.run, self.seen.agent])[1]
+        return distinct([self.run, self.seen.agent])[1]
 
     @cached_property
     def repost(self) -> Floats:
@@ -340,7 +341,7 @@ class Log:
                 "the 32 binary ones, name such a population in info",
             )
         if columns not in self._cells:
-            first, cell = _distinct([getattr(self.seen, name) for name in sorted(columns)])
+            first, cell = distinct([getattr(self.seen, name) for name in sorted(columns)])
             chosen = {
                 "levels" if name == "traits" else name: getattr(self.seen, name)[first]
                 for name in columns
@@ -359,8 +360,19 @@ class Log:
         return {}
 
 
-def _distinct(columns: Iterable[npt.NDArray[Any]]) -> tuple[Integers, Integers]:
-    """Return the first place of each distinct row of some columns, and the number of every row."""
+def distinct(columns: Iterable[npt.NDArray[Any]]) -> tuple[Integers, Integers]:
+    """Return the first place of each distinct row of some columns, and the number of every row.
+
+    Parameters
+    ----------
+    columns : iterable of ndarray
+        Of one length.
+
+    Returns
+    -------
+    first, number : ndarray of int
+        Of the lengths of the distinct rows, and of the columns.
+    """
     ranks = [
         np.unique(values, return_inverse=True, axis=0 if values.ndim > 1 else None)
         for values in columns

@@ -1,42 +1,42 @@
 """What distinguishes laws, besides their likelihoods.
 
 Tests between laws of which one is a special case of the other, the fit to cells of like
-decisions, how well a run is predicted from the other runs, and rivals that look like a law
-without being one.
+decisions, what is left over by contacts, occasion and step, and how well a run is predicted from
+the other runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import permutations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.special import xlogy
 from scipy.stats import chi2
 
-from mesa_llmspread.inference.decisions import Log
-from mesa_llmspread.inference.likelihood import common_rate, likelihood
+from mesa_llmspread.inference.decisions import Bools, Log
+from mesa_llmspread.inference.likelihood import by_contacts, common_rate, likelihood
 from mesa_llmspread.inference.maximum import peak_of
-from mesa_llmspread.inference.result import FitResult
+from mesa_llmspread.inference.result import Criteria, FitResult
 from mesa_llmspread.inference.scale import Floats
-from mesa_llmspread.transmission import SI, TransmissionLaw, probability_to_rate
+from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
 
 __all__ = [
-    "Frailty",
     "GoodnessOfFit",
+    "Laws",
     "chances",
-    "frailty",
     "goodness_of_fit",
     "held_out",
     "like_decisions",
     "nested_tests",
-    "rate_by_run_bic",
+    "residuals",
 ]
+
+#: The law of each run, by number; the same one where runs do not differ.
+Laws = Mapping[int, TransmissionLaw]
 
 # Reposts and declines to be expected in a cell of like decisions.
 _EXPECTED = 5.0
@@ -50,21 +50,22 @@ _NUDGE = 1e-5
 # A probability that is nearly one, so that a decline is not impossible.
 _SURE = 1 - 1e-15
 
-# Gain in log-likelihood below which there is no frailty.
-_NO_GAIN = 1e-6
-
-# Logarithms of the variances of a frailty that are tried first, and the range.
-_VARIANCES = (-3.0, 0.0, 2.0)
-_VARIANCE_RANGE = (-12.0, 6.0)
+# Number of groups into which decisions are split by what was seen, at most.
+_GROUPS = 12
 
 
-def nested_tests(results: Mapping[str, FitResult]) -> pd.DataFrame:
+def nested_tests(
+    results: Mapping[str, FitResult], criteria: Mapping[str, Criteria] | None = None
+) -> pd.DataFrame:
     """Test laws against their special cases, by likelihood ratio.
 
     Parameters
     ----------
     results : mapping of str to FitResult
         Fits to the same decisions, by name.
+    criteria : mapping of str to Criteria, optional
+        Their log-likelihoods and numbers of parameters, if not those of the fits: where every run
+        has a factor of its own.
 
     Returns
     -------
@@ -77,12 +78,13 @@ def nested_tests(results: Mapping[str, FitResult]) -> pd.DataFrame:
     rows = []
     # Laws that succeeded have their fitted law.
     laws = {name: result.law for name, result in results.items() if result.law is not None}
+    found = criteria or {name: result.criteria for name, result in results.items()}
     for (simple, law), (rich, larger) in permutations(laws.items(), 2):
-        freedom = len(results[rich].params) - len(results[simple].params)
+        freedom = found[rich].n_params - found[simple].n_params
         if freedom >= 1 and _is_case(law, larger):
-            # An offline chance of 0 lies on the bound of what it can be.
-            boundary = larger.offline and not law.offline
-            statistic = max(2 * (results[rich].loglik - results[simple].loglik), 0.0)
+            # An offline chance of 0 lies on the bound of what it can be, as does a variance.
+            boundary = (larger.offline and not law.offline) or _is_latent(larger) > _is_latent(law)
+            statistic = max(2 * (found[rich].loglik - found[simple].loglik), 0.0)
             p_value = float(chi2.sf(statistic, freedom))
             if boundary:
                 fewer = chi2.sf(statistic, freedom - 1) if freedom > 1 else float(statistic == 0)
@@ -99,7 +101,12 @@ def _is_case(law: TransmissionLaw, larger: TransmissionLaw) -> bool:
     return same and larger.offline >= law.offline
 
 
-def chances(law: TransmissionLaw, log: Log) -> Floats:
+def _is_latent(law: TransmissionLaw) -> bool:
+    """Return whether a law has latent classes."""
+    return len(law.mixture_components()) > 1
+
+
+def chances(law: TransmissionLaw, log: Log, kept: Bools | None = None) -> Floats:
     """Return the probability of a repost at each decision, given the agent's earlier decisions.
 
     Parameters
@@ -107,24 +114,48 @@ def chances(law: TransmissionLaw, log: Log) -> Floats:
     law : TransmissionLaw
         The law with its values.
     log : Log
+    kept : ndarray of bool, optional
+        The decisions wanted, such as those of one run; all if not given.
 
     Returns
     -------
-    ndarray of float, shape (log.n_obs,)
+    ndarray of float, one per decision
         For latent classes, an agent that has declined is less likely in the high one.
     """
+    seen, agent = (log.seen, log.agent) if kept is None else (log.seen[kept], log.agent[kept])
+    if not _is_latent(law):
+        return law.checked_prob(seen)
+    order = np.lexsort((seen.step, agent))
+
+    def before(columns: Floats) -> Floats:
+        """Sum over what an agent decided before, in each column."""
+        table = pd.DataFrame(columns)
+        sums = table.iloc[order].groupby(agent[order]).cumsum().sort_index() - table
+        return sums.to_numpy()
+
+    if by_contacts(law):
+        declined = before(seen.weight).ravel().clip(min=0.0)
+        stays = 1.0 - law.prob(ExposureArrays(declined))
+        leaves = 1.0 - law.prob(ExposureArrays(declined + seen.weight))
+        return 1.0 - (1.0 - law.alpha * seen.direct) * leaves / np.maximum(stays, 1e-300)
     shares, laws = zip(*law.mixture_components(), strict=True)
-    each = np.array([part.checked_prob(log.seen) for part in laws])
-    if len(laws) == 1:
-        return np.asarray(each[0])
+    each = np.array([part.checked_prob(seen) for part in laws])
     # The chance that an agent of each class would have declined all that it saw before.
-    declined = pd.DataFrame(np.log1p(-np.minimum(each, _SURE)).T)
-    order = np.lexsort((log.seen.step, log.agent))
-    before = declined.iloc[order].groupby(log.agent[order]).cumsum().sort_index() - declined
     with np.errstate(divide="ignore"):
-        weight = np.log(shares)[:, None] + before.to_numpy().T
+        weight = np.log(shares)[:, None] + before(np.log1p(-np.minimum(each, _SURE)).T).T
     weight = np.exp(weight - weight.max(axis=0))
     return np.asarray(np.sum(weight * each, axis=0) / weight.sum(axis=0))
+
+
+def _of_runs(laws: Laws, log: Log) -> list[tuple[TransmissionLaw, Bools]]:
+    """Return each law with the decisions of the runs that have it."""
+    apart: list[tuple[TransmissionLaw, Bools]] = []
+    for run, law in laws.items():
+        if apart and apart[-1][0] is law:
+            apart[-1] = law, apart[-1][1] | (log.run == run)
+        else:
+            apart.append((law, log.run == run))
+    return apart
 
 
 class GoodnessOfFit(NamedTuple):
@@ -163,26 +194,73 @@ def like_decisions(log: Log) -> npt.NDArray[np.int64]:
     table = log.table
     keys = [table["exposure_count"] > 1, table["direct"], table["contacts"], table["profile"]]
     fine = table.groupby(keys).ngroup().to_numpy()
-    rate = table["repost"].mean()
+    return _joined(fine, log.repost.mean(), _EXPECTED)
+
+
+def _joined(fine: npt.NDArray[np.integer[Any]], rate: float, least: float) -> npt.NDArray[np.int64]:
+    """Join neighbouring cells until each can be expected to hold enough reposts and declines."""
     expected = np.cumsum(np.bincount(fine) * min(rate, 1 - rate))
     cells = np.zeros(len(expected), dtype=np.int64)
     cell, start = 0, 0.0
     for i, until in enumerate(expected):
         cells[i] = cell
-        if until - start >= _EXPECTED and expected[-1] - until >= _EXPECTED:
+        if until - start >= least and expected[-1] - until >= least:
             cell, start = cell + 1, until
     return cells[fine]
 
 
-def goodness_of_fit(
-    law: TransmissionLaw | None, log: Log, cells: npt.NDArray[np.int64]
-) -> GoodnessOfFit:
+def residuals(laws: Laws, log: Log) -> pd.DataFrame:
+    """Compare reposts with what a law expects, by what the agents saw and when.
+
+    Parameters
+    ----------
+    laws : mapping of int to TransmissionLaw
+        The law of each run, at the maximum of the likelihood.
+    log : Log
+
+    Returns
+    -------
+    DataFrame
+        ``by`` ("contacts", "occasion" or "step"), ``low, high`` (ends of the group), ``decisions,
+        observed`` (reposts), ``expected`` (reposts), ``error`` (standard deviation of the
+        observed number by chance, binomial) and ``z`` = (observed - expected) / error. Groups of
+        few decisions are joined. As the law was fitted to the same decisions, ``z`` varies a
+        little less than a standard normal number where the law is right.
+    """
+    p = np.empty(log.n_obs)
+    for law, kept in _of_runs(laws, log):
+        p[kept] = chances(law, log, kept)
+    columns = {
+        "contacts": log.seen.contacts,
+        "occasion": log.seen.exposure_count,
+        "step": log.seen.step,
+    }
+    rate, parts = log.repost.mean(), []
+    least = max(_EXPECTED, min(rate, 1 - rate) * log.n_obs / _GROUPS)
+    for by, value in columns.items():
+        group = _joined(np.unique_inverse(value).inverse_indices, rate, least)
+        sums = pd.DataFrame({"observed": log.repost, "expected": p, "variance": p * (1 - p)})
+        table = sums.groupby(group).sum()
+        ends = pd.Series(value).groupby(group)
+        table.insert(0, "decisions", ends.size())
+        table.insert(0, "high", ends.max())
+        table.insert(0, "low", ends.min())
+        table.insert(0, "by", by)
+        parts.append(table)
+    found = pd.concat(parts, ignore_index=True)
+    found["error"] = np.sqrt(found.pop("variance"))
+    found["z"] = (found["observed"] - found["expected"]) / found["error"].where(found["error"] > 0)
+    return found
+
+
+def goodness_of_fit(laws: Laws, log: Log, cells: npt.NDArray[np.int64]) -> GoodnessOfFit:
     """Compare reposts in cells of like decisions with what a law expects.
 
     Parameters
     ----------
-    law : TransmissionLaw or None
-        The law at the maximum of the likelihood; None if it has none.
+    laws : mapping of int to TransmissionLaw
+        The law of each run, at the maximum of the likelihood; empty if there is none. Laws of
+        different runs differ by a factor of all rates.
     log : Log
         The decisions that it was fitted to.
     cells : ndarray of int
@@ -192,9 +270,16 @@ def goodness_of_fit(
     -------
     GoodnessOfFit
     """
-    if law is None:
+    if not laws:
         return GoodnessOfFit(np.nan, np.nan, np.nan)
-    p = np.clip(chances(law, log), 1e-12, 1 - 1e-12)
+    parts = _of_runs(laws, log)
+    p, gradient = np.empty(log.n_obs), np.empty((len(parts[0][0].parameters), log.n_obs))
+    for law, kept in parts:
+        p[kept], gradient[:, kept] = chances(law, log, kept), _gradient(law, log, kept)
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    if len(parts) > 1:
+        factors = np.array([kept * (p - 1) * np.log1p(-p) for _, kept in parts])
+        gradient = np.concatenate([gradient, factors])
     number, reposts, expected, variance = (
         np.bincount(cells, weights) for weights in (None, log.repost, p, p * (1 - p))
     )
@@ -202,7 +287,6 @@ def goodness_of_fit(
     terms = xlogy(reposts, reposts / expected) + xlogy(declines, declines / (number - expected))
     deviance = max(2 * float(terms.sum()), 0.0)
     scale = expected * (number - expected) / number
-    gradient = _gradient(law, log)
     information = (gradient / (p * (1 - p))) @ gradient.T
     slopes = np.array([np.bincount(cells, each) for each in gradient])
     absorbed = np.trace(np.linalg.pinv(information) @ (slopes / scale) @ slopes.T)
@@ -213,13 +297,13 @@ def goodness_of_fit(
     return GoodnessOfFit(deviance, freedom, p_value)
 
 
-def _gradient(law: TransmissionLaw, log: Log) -> Floats:
+def _gradient(law: TransmissionLaw, log: Log, kept: Bools) -> Floats:
     """Differentiate the chance of each decision with respect to each parameter."""
     rows = []
     for name, (lower, upper) in law.parameter_bounds.items():
         value = law.parameters[name]
         ends = max(value - _NUDGE, lower), min(value + _NUDGE, upper)
-        low, high = (chances(law.replace({**law.parameters, name: end}), log) for end in ends)
+        low, high = (chances(law.replace({**law.parameters, name: end}), log, kept) for end in ends)
         rows.append((high - low) / (ends[1] - ends[0]))
     return np.array(rows)
 
@@ -260,101 +344,3 @@ def held_out(law: TransmissionLaw, log: Log, result: FitResult) -> float:
         peak = np.where(scale.is_rate, np.clip(peak, least, np.log(-least)), peak)
         score += likelihood(law, log, inside).derivatives(peak)[0]
     return score
-
-
-def rate_by_run_bic(log: Log) -> float:
-    """Return the BIC of one rate per run: what differences between runs alone explain.
-
-    Parameters
-    ----------
-    log : Log
-
-    Returns
-    -------
-    float
-        Infinite with a single run, and where contacts cannot explain the reposts.
-    """
-    if log.unseen_reposts or len(log.runs) < 2:
-        return float("inf")
-    parts = [likelihood(SI.example(), log, log.run == run) for run in log.runs]
-    loglik = sum(peak_of(problem, problem.starts())[1] for problem in parts)
-    return len(parts) * float(np.log(log.n_obs)) - 2 * loglik
-
-
-@dataclass(frozen=True)
-class Frailty:
-    """One common rate, times a gamma-distributed factor of each agent's own.
-
-    Not a law of the family, but a rival of every law in which earlier or other contacts
-    matter: agents that react readily leave first, so later contacts seem to work less.
-
-    Parameters
-    ----------
-    rate : float
-        Mean rate per contact and step.
-    variance : float
-        Variance of the factor, whose mean is 1; 0 means no frailty.
-    loglik, bic : float
-    p_value : float
-        Of the likelihood-ratio test that the variance is 0, a value on the bound of what it
-        can be: half chi-square with no degree of freedom, half with one.
-    """
-
-    rate: float
-    variance: float
-    loglik: float
-    bic: float
-    p_value: float
-
-
-def frailty(log: Log) -> Frailty:
-    """Fit one rate with gamma frailty between agents.
-
-    An agent declines contacts ``M`` with probability ``(1 + v r M)**(-1 / v)``, where ``r``
-    is the mean rate and ``v`` the variance.
-
-    Parameters
-    ----------
-    log : Log
-
-    Returns
-    -------
-    Frailty
-        With log-likelihood ``-inf`` where contacts cannot explain the reposts.
-    """
-    if log.unseen_reposts:
-        return Frailty(np.nan, np.nan, -np.inf, np.inf, np.nan)
-    penalty, problem = 2 * float(np.log(log.n_obs)), likelihood(SI.example(), log)
-    (log_rate,), alone = peak_of(problem, problem.starts())
-    rate = float(probability_to_rate(problem.scale.to_values([log_rate]))[0])
-    none = Frailty(rate, 0.0, alone, penalty - 2 * alone, 1.0)
-    if not 0 < rate < np.inf:
-        return none
-    # Contacts that an agent declined, and those at which it reposted.
-    declined, posted = (
-        np.bincount(log.agent, log.seen.contacts * chosen).astype(float)
-        for chosen in (1 - log.repost, log.repost)
-    )
-
-    def badness(theta: Floats) -> float:
-        rate, variance = np.exp(theta)
-        # Logarithms of the chances that an agent declines these contacts.
-        stays, leaves = (
-            -np.log1p(variance * rate * contacts) / variance
-            for contacts in (declined, declined + posted)
-        )
-        gone = np.log(-np.expm1(np.minimum(leaves - stays, -1e-300)))
-        return -float(np.sum(stays + np.where(posted > 0, gone, 0.0)))
-
-    bounds = [(log_rate - 5, log_rate + 5), _VARIANCE_RANGE]
-    tried = [
-        minimize(badness, [log_rate, start], bounds=bounds, method="L-BFGS-B")
-        for start in _VARIANCES
-    ]
-    found = min(tried, key=lambda result: float(result.fun))
-    loglik = -float(found.fun)
-    if loglik <= alone + _NO_GAIN:
-        return none
-    mean, variance = np.exp(found.x).tolist()
-    p_value = 0.5 * float(chi2.sf(2 * (loglik - alone), 1))
-    return Frailty(mean, variance, loglik, penalty - 2 * loglik, p_value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +12,14 @@ import pandas as pd
 
 from mesa_llmspread._words import described, p_words
 from mesa_llmspread.inference.between_runs import DIFFERS
-from mesa_llmspread.inference.result import FitResult
+from mesa_llmspread.inference.result import Criteria, FitResult
 
-__all__ = ["Finding", "doubts", "findings", "misfit"]
+__all__ = ["Contest", "Finding", "Rival", "doubts", "findings", "misfit"]
 
-# Differences in BIC that count as decisive (Kass & Raftery 1995, doi:10.2307/2291091).
-_DECISIVE = 10.0
+# Differences in BIC that count as decisive (Kass & Raftery 1995, doi:10.2307/2291091), and in AIC
+# below which laws have about the same support (Burnham & Anderson 2004,
+# doi:10.1177/0049124104268644).
+_DECISIVE, _SAME = 10.0, 2.0
 
 # p-values below which a special case is rejected, and a law does not fit.
 _REJECTED, _MISFIT = 0.05, 0.001
@@ -40,29 +44,25 @@ def _forms(*laws: str) -> tuple[str, ...]:
 
 _SEVERAL = ("SingleMultiple", 'SingleMultiple(count="cumulative")')
 _TWO_CLASSES, _PERSONALITY = _forms("TwoClass", "TwoClassKnown"), _forms("ByProfile", "ByTraits")
-_CLASSES = (*_TWO_CLASSES, *_PERSONALITY)
+_DIFFER = (*_TWO_CLASSES, "Frailty", *_PERSONALITY)
 
 _REUSED = (
     "Answers to repeated prompts were re-used, which looks like FirstRepeat: later exposures "
     "repeat earlier refusals. Ask again with fresh draws, and trust the rate at first exposures "
     "only."
 )
-_DIFFER = "Rates differ between runs; likelihoods and tests assume that they are equal."
+_BY_RUN = "Rates differ between runs; laws are compared with a factor of each run's own."
+_RUNS_DIFFER = "Rates differ between runs; laws are compared, and tested, as if they were the same."
+
+_TWO_RATES = ("Two rates are needed", "Three rates are needed")
 
 # The effects that laws stand for: the finding, its laws, and how a sentence about it begins,
-# without and with an offline part.
+# without and with an offline part. The last one that is claimed is said.
 _EFFECTS = (
     ("one rate is enough", _forms("SI"), ("One rate is enough", "Two rates are needed")),
-    (
-        "first and later exposures differ",
-        _forms("FirstRepeat"),
-        ("Two rates are needed", "Three rates are needed"),
-    ),
-    (
-        "several neighbours act differently from one",
-        _SEVERAL,
-        ("Two rates are needed", "Three rates are needed"),
-    ),
+    ("first and later exposures differ", _forms("FirstRepeat"), _TWO_RATES),
+    ("several neighbours act differently from one", _SEVERAL, _TWO_RATES),
+    ("agents differ", _DIFFER, ("Agents differ", "Agents differ, and the event itself acts")),
     (
         "there are two classes of agents",
         _TWO_CLASSES,
@@ -70,6 +70,26 @@ _EFFECTS = (
     ),
     ("personality matters", _PERSONALITY, ("Personality matters", "Personality matters")),
 )
+
+
+class Rival(NamedTuple):
+    """An explanation that was fitted beside the laws compared.
+
+    Attributes
+    ----------
+    name : str
+        Of a law, or what it is.
+    n_params : int
+    n_bic : int
+        What its BIC counts: decisions, or agents.
+    loglik, bic : float
+    """
+
+    name: str
+    n_params: int
+    n_bic: int
+    loglik: float
+    bic: float
 
 
 class Finding(NamedTuple):
@@ -93,74 +113,211 @@ class Finding(NamedTuple):
     clause: str = ""
 
 
-def findings(
-    best: FitResult,
-    results: Mapping[str, FitResult],
-    tests: pd.DataFrame,
-    fit_p_values: Mapping[str, float],
-) -> list[Finding]:
-    """Return what a comparison found; the clauses in order are its verdict.
+@dataclass(frozen=True)
+class Contest:
+    """Laws and rivals by what they are compared by.
 
     Parameters
     ----------
-    best : FitResult
-        The fit with the lowest BIC.
     results : mapping of str to FitResult
-        All fits, by name.
+        The fits, the best one first.
+    criteria : mapping of str to Criteria
+        Of every law.
+    rivals : sequence of Rival
+        Explanations that were not among the laws compared.
     tests : DataFrame
         As :func:`~mesa_llmspread.inference.diagnostics.nested_tests` returns them.
     fit_p_values : mapping of str to float
         Goodness of fit of each law; NaN if unknown.
+    by_run : bool
+        Whether every run has a factor of its own.
+    """
+
+    results: Mapping[str, FitResult]
+    criteria: Mapping[str, Criteria]
+    rivals: Sequence[Rival]
+    tests: pd.DataFrame
+    fit_p_values: Mapping[str, float]
+    by_run: bool
+
+    @cached_property
+    def best(self) -> FitResult:
+        """The fit with the lowest BIC."""
+        return next(iter(self.results.values()))
+
+    @cached_property
+    def wrong(self) -> str:
+        """A clause that the best law does not fit; "" if it does."""
+        return misfit(self.best.name, self.fit_p_values)
+
+    @cached_property
+    def online(self) -> dict[str, str]:
+        """The name without its offline part of each law that succeeded, and of each rival."""
+        laws = {name: fit.law for name, fit in self.results.items()}
+        names = {name: law.online().name for name, law in laws.items() if law is not None}
+        return names | {rival.name: rival.name.partition("(offline")[0] for rival in self.rivals}
+
+    @cached_property
+    def excess(self) -> dict[str, float]:
+        """By how much the BIC of each is above the best law's."""
+        bics = {name: self.criteria[name].bic for name in self.online if name in self.criteria}
+        bics |= {rival.name: rival.bic for rival in self.rivals}
+        return {name: bic - next(iter(bics.values())) for name, bic in bics.items()}
+
+    @cached_property
+    def one(self) -> str:
+        """The law of one online rate, against which others are held."""
+        return next((name for name in ("SI", "OnlineOffline") if name in self.results), "SI")
+
+    @cached_property
+    def simplest(self) -> bool:
+        """Whether the law of one online rate is the best."""
+        return self.best.name == self.one
+
+    @cached_property
+    def by_aic(self) -> tuple[str, float]:
+        """Which of all has the lowest AIC, and by how much it is below the best law's."""
+        aics = {name: self.criteria[name].aic for name in self.online if name in self.criteria}
+        own = next(iter(aics.values()))
+        aics |= {rival.name: 2 * (rival.n_params - rival.loglik) for rival in self.rivals}
+        lowest = min(aics, key=aics.__getitem__)
+        return lowest, own - aics[lowest]
+
+    @cached_property
+    def close(self) -> list[str]:
+        """Which may be right instead of the best law, the likeliest first."""
+        names = [name for name in self.excess if name not in (next(iter(self.excess)), self.one)]
+        return [name for name in sorted(names, key=self.excess.__getitem__) if self._is_close(name)]
+
+    def _is_close(self, name: str) -> bool:
+        # What contains the best law always fits about as well: does it fit better?
+        excess, p = self.excess[name], self.p_value(self.best.name, name)
+        if excess >= _DECISIVE or not np.isnan(p):
+            return excess < _DECISIVE and p < _REJECTED
+        return excess < _SAME or (self.best.name, name) != ("SI", "TwoClass")
+
+    def p_value(self, simple: str, rich: str) -> float:
+        """Return the p-value of a test; NaN if it was not made."""
+        p_values = self.tests.set_index(["simple", "rich"])["p_value"]
+        return float(p_values.get((simple, rich), np.nan))
+
+    def nearest(self, laws: Sequence[str]) -> dict[str, float]:
+        """Return the excess in BIC of some laws, the best one apart."""
+        others = list(self.excess)[1:]
+        return {name: self.excess[name] for name in others if self.online[name] in laws}
+
+
+def findings(contest: Contest) -> list[Finding]:
+    """Return what a comparison found; of the clauses, the first is the verdict's first sentence.
+
+    Parameters
+    ----------
+    contest : Contest
 
     Returns
     -------
     list of Finding
     """
-    excess = {name: fit.bic - best.bic for name, fit in results.items() if fit.success}
-    online = {name: _online(results[name]) for name in excess}
-    # The law of one online rate, against which others are held.
-    one = next((name for name in ("SI", "OnlineOffline") if name in results), "SI")
-    rivals = {name: bic for name, bic in excess.items() if results[name] is not best}
-    close = [name for name in rivals if name != one and _is_close(name, best, rivals[name], tests)]
-    wrong = misfit(best.name, fit_p_values)
+    best, excess, online = contest.best, contest.excess, contest.online
+    wrong, close, simplest = contest.wrong, contest.close, contest.simplest
+    lowest, below = contest.by_aic
+    disagree = below > _SAME
     # One rate may be enough where more are possible; but what is needed, every law that may be
     # right has to claim.
-    simplest = best.name == one
-    possible = {_online(best)} | ({online[name] for name in close} if not simplest else set())
-    decisive = simplest or excess.get(one, np.inf) > _DECISIVE
+    possible = {online[next(iter(excess))]} | {online[name] for name in close if not simplest}
+    possible |= {online[lowest]} if disagree else set()
+    decisive = simplest or excess.get(contest.one, np.inf) > _DECISIVE
     offline = best.law is not None and best.law.offline
-    opening, effects = f"{best.name} describes the decisions best: {_values(best)}", []
+    opening, effects = f"{best.name} describes the decisions best", []
     for finding, laws, starts in _EFFECTS:
+        bics = {name: bic for name, bic in excess.items() if online[name] in laws}
         claimed = decisive and not wrong and possible <= set(laws)
         if claimed:
-            opening = f"{starts[offline]}: {_values(best)} ({best.name})"
-        if bics := {name: excess[name] for name in excess if online[name] in laws}:
+            opening = starts[offline]
+        if bics:
             effects.append(Finding(finding, claimed, _against(bics)))
-    if offline or any(law.offline for fit in results.values() if (law := fit.law)):
-        alone = {name: excess[name] for name in excess if name == online[name]}
+    if offline or any(fit.law.offline for fit in contest.results.values() if fit.law is not None):
+        alone = {name: bic for name, bic in excess.items() if name == online[name]}
         effects.append(_about_the_event(best, alone))
+    sentence = f"{opening}: {_values(best)} ({best.name}, {_weight(contest)})"
     if wrong:
-        opening = f"{wrong}; its estimates: {_values(best)}"
-    fits = f"{best.name}: goodness of fit {p_words(fit_p_values.get(best.name, np.nan))}"
-    rows = [Finding("the best law fits the decisions", not wrong, fits, opening), *effects]
-    if one in results and results[one] is not best:
-        rows.append(_about_one_rate(one, best, excess, tests))
-    classes = {name: rivals[name] for name in rivals if online[name] in _CLASSES}
-    if _online(best) not in (*_CLASSES, "SI") and classes:
-        as_well, evidence = bool(set(close) & set(classes)), _against(classes)
-        clause = "" if as_well else f"a class model does not explain it better ({evidence})"
-        finding = "classes of agents explain the decisions as well"
-        rows.append(Finding(finding, as_well, evidence, clause))
-    names = " and ".join(close)
+        sentence = f"{wrong}; its estimates: {_values(best)}"
+    elif disagree:
+        sentence = f"AIC and BIC disagree ({lowest} by AIC, {best.name} by BIC): {sentence}"
+    fits = f"{best.name}: goodness of fit {p_words(contest.fit_p_values.get(best.name, np.nan))}"
+    aic = f"{lowest}: AIC {below:.0f} lower" if below else f"{best.name}: best AIC"
+    rows = [
+        Finding("the best law fits the decisions", not wrong, fits, sentence),
+        Finding("AIC and BIC disagree", disagree, aic),
+        *effects,
+    ]
+    if contest.one in contest.results and not simplest:
+        rows.append(_about_one_rate(contest))
+    differ = contest.nearest(_DIFFER)
+    if online[next(iter(excess))] not in (*_DIFFER, "SI") and differ:
+        as_well, evidence = min(differ.values()) < _DECISIVE, _against(differ)
+        clause = "" if as_well else f"differences between agents do not explain it ({evidence})"
+        rows.append(Finding("agents that differ explain it as well", as_well, evidence, clause))
+    clause = "no other law comes close" if set(excess) - {contest.one, next(iter(excess))} else ""
     if close:
         # A law that does not fit is ruled out already.
+        names = " and ".join(close)
         clause = f"next by BIC: {names}" if wrong else f"{names} cannot be ruled out"
-    elif simplest and rivals and not wrong:
+    elif simplest and len(excess) > 1 and not wrong:
         clause = "no second rate adds to it"
-    else:
-        clause = "no other law comes close" if set(rivals) - {one} else ""
-    rows.append(Finding("other laws cannot be ruled out", bool(close), _against(rivals), clause))
+    others = {name: bic for name, bic in excess.items() if name in list(excess)[1:]}
+    rows.append(Finding("other laws cannot be ruled out", bool(close), _against(others), clause))
     return rows
+
+
+def _weight(contest: Contest) -> str:
+    """Return the weight of evidence of the best law, among all that were fitted."""
+    total = np.exp(-np.array(list(contest.excess.values())) / 2).sum()
+    return f"BIC weight {1 / total:.2f}"
+
+
+def doubts(contest: Contest, gain_by_run: float, reused: bool) -> list[Finding]:
+    """Return what may have misled the comparison; the clauses are sentences.
+
+    Parameters
+    ----------
+    contest : Contest
+    gain_by_run : float
+        By how much a factor per run lowers the smallest BIC; NaN if it was not tried.
+    reused : bool
+        Whether answers to repeated prompts were re-used.
+
+    Returns
+    -------
+    list of Finding
+    """
+    best, rows = contest.best, []
+    if contest.online[next(iter(contest.excess))] not in (*_DIFFER, "SI"):
+        for name, bic in contest.nearest(_DIFFER).items():
+            well = "better" if bic < 0 else "nearly as well"
+            clause = f"{best.name} may be an artefact: agents that differ ({name}) would explain"
+            rows.append(
+                Finding(
+                    f"{name} may be behind it",
+                    bic < _DECISIVE,
+                    f"BIC {bic:+.0f}",
+                    f"{clause} the decisions {well} (BIC {bic:+.0f}).",
+                )
+            )
+    same = f"same rates in every run: {p_words(best.heterogeneity)}"
+    if np.isfinite(gain_by_run):
+        same += f"; with a factor per run: BIC {-gain_by_run:+.0f}"
+    source = f"answers to repeated prompts were {'' if reused else 'not '}re-used"
+    return [
+        *rows,
+        Finding("re-used answers may be behind it", reused, source, _REUSED),
+        Finding(
+            "rates differ between runs",
+            contest.by_run or best.heterogeneity < DIFFERS,
+            same,
+            _BY_RUN if contest.by_run else _RUNS_DIFFER,
+        ),
+    ]
 
 
 def misfit(law: str, fit_p_values: Mapping[str, float]) -> str:
@@ -201,7 +358,9 @@ def _against(bics: Mapping[str, float]) -> str:
     if not bics:
         return "no other law was fitted"
     nearest = min(bics, key=bics.__getitem__)
-    return f"{nearest}: BIC {bics[nearest]:.0f} higher" if bics[nearest] else f"{nearest}: best BIC"
+    if bics[nearest] == 0:
+        return f"{nearest}: best BIC"
+    return f"{nearest}: BIC {abs(bics[nearest]):.0f} {'lower' if bics[nearest] < 0 else 'higher'}"
 
 
 def _values(best: FitResult) -> str:
@@ -215,22 +374,16 @@ def _values(best: FitResult) -> str:
     return values.removeprefix("online ") if best.name == "SI" else values
 
 
-def _online(fit: FitResult) -> str:
-    """Return the name of a fitted law without its offline part."""
-    return fit.name if fit.law is None else fit.law.online().name
-
-
-def _about_one_rate(
-    one: str, best: FitResult, excess: Mapping[str, float], tests: pd.DataFrame
-) -> Finding:
+def _about_one_rate(contest: Contest) -> Finding:
     """Return whether one online rate is rejected."""
-    if one not in excess:
-        return Finding("one rate is rejected", True, f"{one} is impossible", f"{one} is impossible")
-    p = _p_value(tests, one, best.name)
-    evidence = f"BIC {excess[one]:.0f} higher{'' if np.isnan(p) else f', {p_words(p)}'}"
-    rejected = excess[one] > _DECISIVE
+    one, finding = contest.one, "one rate is rejected"
+    if one not in contest.excess:
+        return Finding(finding, True, f"{one} is impossible", f"{one} is impossible")
+    p, excess = contest.p_value(one, contest.best.name), contest.excess[one]
+    evidence = f"BIC {excess:.0f} higher{'' if np.isnan(p) else f', {p_words(p)}'}"
+    rejected = excess > _DECISIVE
     clause = f"{one} is {'rejected' if rejected else 'less likely'} ({evidence})"
-    return Finding("one rate is rejected", rejected, evidence, clause)
+    return Finding(finding, rejected, evidence, clause)
 
 
 def _about_the_event(best: FitResult, alone: Mapping[str, float]) -> Finding:
@@ -242,71 +395,3 @@ def _about_the_event(best: FitResult, alone: Mapping[str, float]) -> Finding:
     against = _against(alone) if alone else "without an offline part no law is possible"
     claimed = min(alone.values(), default=np.inf) > _DECISIVE
     return Finding(finding, claimed, f"{evidence}; {against}")
-
-
-def _p_value(tests: pd.DataFrame, simple: str, rich: str) -> float:
-    """Return the p-value of a test; NaN if it was not made."""
-    p_values = tests.set_index(["simple", "rich"])["p_value"]
-    return float(p_values.get((simple, rich), np.nan))
-
-
-def _is_close(name: str, best: FitResult, excess: float, tests: pd.DataFrame) -> bool:
-    """Return whether a law may be the right one instead of the best."""
-    # What contains the best law always fits about as well: does it fit better?
-    p = _p_value(tests, best.name, name)
-    if excess >= _DECISIVE or not np.isnan(p):
-        return excess < _DECISIVE and p < _REJECTED
-    return excess < 2 or (best.name, name) != ("SI", "TwoClass")
-
-
-def doubts(
-    best: FitResult,
-    results: Mapping[str, FitResult],
-    *,
-    frailty_bic: float,
-    rate_by_run: float,
-    reused: bool,
-) -> list[Finding]:
-    """Return what may have misled the comparison; the clauses are sentences.
-
-    Parameters
-    ----------
-    best : FitResult
-        The fit with the lowest BIC.
-    results : mapping of str to FitResult
-        All fits, by name.
-    frailty_bic : float
-        BIC of one rate with differences between agents.
-    rate_by_run : float
-        BIC of one rate per run.
-    reused : bool
-        Whether answers to repeated prompts were re-used.
-
-    Returns
-    -------
-    list of Finding
-    """
-    source = f"answers to repeated prompts were {'' if reused else 'not '}re-used"
-    same = f"same rates in every run: {p_words(best.heterogeneity)}"
-    rows = [
-        Finding("re-used answers may be behind it", reused, source, _REUSED),
-        Finding("rates differ between runs", best.heterogeneity < DIFFERS, same, _DIFFER),
-    ]
-    if _online(best) in (*_CLASSES, "SI"):
-        return rows
-    classes = [name for name, fit in results.items() if fit.success and _online(fit) in _CLASSES]
-    rivals = {
-        "differences between agents (gamma frailty)": frailty_bic,
-        **{f"classes of agents ({name})": results[name].bic for name in classes},
-        "one rate per run": rate_by_run,
-    }
-    artefacts = []
-    for rival, bic in rivals.items():
-        well = "better" if bic < best.bic else "nearly as well"
-        evidence = f"BIC {bic - best.bic:+.0f}"
-        clause = f"{best.name} may be an artefact: {rival} would explain the decisions {well}"
-        claimed = bic - best.bic < _DECISIVE
-        artefacts.append(
-            Finding(f"{rival} may be behind it", claimed, evidence, f"{clause} ({evidence}).")
-        )
-    return artefacts + rows

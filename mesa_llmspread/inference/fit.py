@@ -15,7 +15,7 @@ from mesa_llmspread._validation import check_name, checked_level
 from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.between_runs import DIFFERS, between_runs, heterogeneity
+from mesa_llmspread.inference.between_runs import DIFFERS, between_runs, differences
 from mesa_llmspread.inference.curve_fit import fit_curve
 from mesa_llmspread.inference.decisions import Log
 from mesa_llmspread.inference.likelihood import common_rate, likelihood
@@ -160,7 +160,7 @@ def fit_log(
     else:
         pooled = maximise(problem, level)
 
-    p_value = heterogeneity(law, log, pooled)
+    p_value, between = differences(law, log, pooled)
     differ = p_value < DIFFERS
     enough = differ or len(log.runs) >= _ENOUGH_RUNS
     use_runs = interval == "runs" or (interval == "auto" and enough)
@@ -188,6 +188,7 @@ def fit_log(
         n_failed=log.n_failed,
         n_runs=len(log.data.runs),
         heterogeneity=p_value,
+        between=between,
         success=success,
         nfev=pooled.nfev,
         message=" ".join(_notes(law, log, values, unknown, differ)),

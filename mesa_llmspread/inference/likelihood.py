@@ -3,8 +3,9 @@
 Given what an agent saw, its decision is a coin with the law's probability, so the likelihood is
 a product over decisions, and equal decisions can be counted. An agent of a latent class keeps
 its class, so the likelihood is a product over agents, each a sum over classes of the product of
-its decisions. One general form serves every law, with derivatives of the law's probabilities by
-central differences. Laws made of rates that act on separate decisions
+its decisions; where contacts act one by one, only their sum counts. One general form serves
+every law, with derivatives of the law's probabilities by central differences. Laws made of rates
+that act on separate decisions
 (:meth:`~mesa_llmspread.transmission.TransmissionLaw.rate_terms`) are shorter: each rate by
 itself, with exact derivatives.
 """
@@ -19,17 +20,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from mesa_llmspread.inference.decisions import Bools, Log
+from mesa_llmspread.inference.decisions import Bools, Log, distinct
 from mesa_llmspread.inference.maximum import STEP, Derivatives, Problem, peak_of
 from mesa_llmspread.inference.regression import cloglog
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.profiles import codes
-from mesa_llmspread.transmission import SI, TransmissionLaw
+from mesa_llmspread.transmission import SI, ExposureArrays, TransmissionLaw
 
-__all__ = ["common_rate", "likelihood", "rates_likelihood"]
+__all__ = ["by_contacts", "common_rate", "likelihood", "rates_likelihood"]
 
 # Probabilities are kept this far from 0 and 1, where a decision would be impossible.
 _TINY, _NEARLY_ONE = 1e-300, 1 - 1e-16
+
+# Step of second differences of a log-likelihood, which rounding spoils sooner than first ones.
+_STRIDE = 3e-4
 
 # The smallest share of a latent class, and the distance that is kept from the ends of a scale.
 _FEW, _INSIDE = 1e-12, 1e-6
@@ -72,7 +76,7 @@ def likelihood(
     seen, cell = log.cells(law)
     terms = law.log_rates(seen)
     if terms is None:
-        return _general(law, log, used)
+        return _by_contacts(law, log, used) if by_contacts(law) else _general(law, log, used)
     acting = (terms[1] > 0) | (seen.direct & law.offline)
     design, contacts = (term[acting] for term in terms)
     direct = seen.direct[acting].astype(float) if law.offline else None
@@ -195,6 +199,64 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
 
     def starts() -> Sequence[Floats]:
         return _starts(law, log, scale, loglik)
+
+    return Problem(scale, derivatives, starts)
+
+
+def by_contacts(law: TransmissionLaw) -> bool:
+    """Return whether a law has latent classes in which every contact acts on its own."""
+    parts = [part for _, part in law.mixture_components()]
+    alike = all(part.independent_contacts and not part.uses_profile for part in parts)
+    return len(parts) > 1 and alike and {part.memory for part in parts} == {"none"}
+
+
+def _by_contacts(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
+    """Return the likelihood of latent classes in which every contact acts on its own.
+
+    An agent of unknown class declines M contacts in all with the probability that it declines M at
+    once, S(M) = 1 - prob(M). So one that posts at the next m has S(M) - S(M + m), exactly.
+    """
+    scale, seen = Scale.of(law), log.seen
+    declined, posted = (number * used for number in (1 - log.repost, log.repost))
+    sums = [
+        np.bincount(log.agent, number * each)
+        for each in (seen.weight, seen.direct)
+        for number in (declined, posted)
+    ] + [np.bincount(log.agent, posted)]
+    # Agents of the same history are counted.
+    first, history = distinct(sums)
+    number = np.bincount(history)
+    before, at, sightings, sighted, reposts = (each[first] for each in sums)
+    contacts = ExposureArrays(np.concatenate([before, before + at]))
+
+    def logliks(points: Floats) -> Floats:
+        """Log-likelihood of the agents of each history at each point (points, histories)."""
+        # Never exactly on a bound, where a derivative would jump.
+        inside = np.clip(points, scale.lower + _INSIDE, scale.upper - _INSIDE)
+        found = []
+        for each in scale.laws(law, inside):
+            stays, leaves = np.split(1.0 - each.prob(contacts), 2)
+            chance = stays - reposts * (1.0 - each.alpha) ** sighted * leaves
+            found.append(np.log(chance.clip(_TINY)) + sightings * np.log1p(-each.alpha))
+        return np.array(found)
+
+    def derivatives(theta: Floats) -> Derivatives:
+        steps = _STRIDE * np.eye(len(theta))
+        i, j = np.triu_indices(len(theta), 1)
+        both = steps[i] + steps[j]
+        points = np.concatenate([np.zeros_like(theta)[None], steps, -steps, both, -both])
+        found = logliks(theta + points) @ number
+        (top,), up, down, up_both, down_both = np.split(
+            found, np.cumsum([1, len(steps), len(steps), len(i)])
+        )
+        curvature = np.diag(up + down - 2 * top)
+        curvature[i, j] = curvature[j, i] = (
+            up_both + down_both - up[i] - up[j] - down[i] - down[j] + 2 * top
+        ) / 2
+        return float(top), (up - down) / (2 * _STRIDE), curvature / _STRIDE**2
+
+    def starts() -> Sequence[Floats]:
+        return _starts(law, log, scale, lambda theta: float(logliks(theta[None])[0] @ number))
 
     return Problem(scale, derivatives, starts)
 

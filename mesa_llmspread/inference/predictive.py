@@ -2,7 +2,8 @@
 
 A law can have the best likelihood of all and still not produce curves like those that it was
 fitted to. Here it is simulated on the same networks, from as many starters, with its parameters
-as uncertain as in the fit, and the observed curves are compared with the simulated ones.
+as uncertain as in the fit and as different between runs, and the observed curves are compared
+with the simulated ones.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def predict_runs(
         from each run's seed.
     draws : int, default 100
         How many values of the parameters are tried, with four simulated runs each. They vary
-        together, by their covariance; those without one stay.
+        together, by their covariance and the one between runs; those without one stay.
     level : float, default 0.95
         Share of simulated runs within a band.
     rng : int, numpy.random.Generator or None, default 0
@@ -150,14 +151,16 @@ def predict_runs(
 
 
 def _drawn(result: FitResult, draws: int, rng: np.random.Generator) -> list[TransmissionLaw]:
-    """Draw laws with parameters as uncertain, and as correlated, as in a fit."""
+    """Draw laws of runs: as uncertain, as correlated and as different between runs as in a fit."""
     law = cast(TransmissionLaw, result.law)
     scale = Scale.of(law, list(result.params))
     centre = scale.from_values([law.parameters[name] for name in scale.names])
     # Where there is no error (on a bound, or a profile that saw nothing) the value stays.
     free = np.isfinite(np.diag(result.covar)) & (centre > scale.lower) & (centre < scale.upper)
-    slope = scale.slope(centre)[free]
-    covar = result.covar[np.ix_(free, free)] / np.outer(slope, slope)
+    slope, kept = scale.slope(centre)[free], np.ix_(free, free)
+    covar = result.covar[kept] / np.outer(slope, slope)
+    if result.between is not None:
+        covar = covar + result.between[kept]
     theta = np.tile(centre, (draws, 1))
     if free.any():
         theta[:, free] = rng.multivariate_normal(centre[free], covar, size=draws, method="eigh")

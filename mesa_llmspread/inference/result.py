@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mesa_llmspread._words import counted, described, html_table, p_words
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["FitResult", "by_name"]
+__all__ = ["Criteria", "FitResult", "by_name"]
 
 
 def by_name(names: Sequence[str], *columns: npt.ArrayLike) -> dict[str, Any]:
@@ -23,6 +23,21 @@ def by_name(names: Sequence[str], *columns: npt.ArrayLike) -> dict[str, Any]:
         "stderr": dict(zip(names, stderr, strict=True)),
         "ci": dict(zip(names, zip(low, high, strict=True), strict=True)),
     }
+
+
+class Criteria(NamedTuple):
+    """Log-likelihood of a law, its number of parameters, and the criteria from both."""
+
+    n_params: int
+    loglik: float
+    aic: float
+    bic: float
+
+    @classmethod
+    def of(cls, n_params: int, loglik: float, n_bic: int) -> Criteria:
+        """Return the criteria of a log-likelihood."""
+        bic = n_params * float(np.log(n_bic)) - 2 * loglik
+        return cls(n_params, loglik, 2 * n_params - 2 * loglik, bic)
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,9 @@ class FitResult:
     heterogeneity : float
         p-value of the likelihood-ratio test that all runs have the same rates; NaN where it
         was not tested.
+    between : ndarray of float, shape (p, p)
+        Covariance of the parameters between runs, on the scale of the fit: of the logarithms of
+        rates per contact and step, for probabilities. 0 where runs differ by chance alone.
     success : bool
         Whether the maximum was found and the law can produce the decisions.
     nfev : int
@@ -112,9 +130,15 @@ class FitResult:
     bic: float = float("nan")
     n_bic: int = 0
     heterogeneity: float = float("nan")
+    between: npt.NDArray[np.float64] | None = field(default=None, repr=False)
     method: str = "exposures"
     warnings: tuple[str, ...] = ()
     rmse: float = float("nan")
+
+    @property
+    def criteria(self) -> Criteria:
+        """What laws are compared by."""
+        return Criteria(len(self.params), self.loglik, self.aic, self.bic)
 
     def __repr__(self) -> str:
         return f"FitResult({self.name}: {self.describe()}; {self._fitted_to()})"

@@ -14,7 +14,7 @@ from __future__ import annotations
 from mesa_llmspread.transmission.contract import check_declarations, check_law
 from mesa_llmspread.transmission.conversions import probability_to_rate, rate_to_probability
 from mesa_llmspread.transmission.exposures import ExposureArrays
-from mesa_llmspread.transmission.heterogeneity import ByProfile, ByTraits, TwoClass
+from mesa_llmspread.transmission.heterogeneity import ByProfile, ByTraits, Frailty, TwoClass
 from mesa_llmspread.transmission.law import TransmissionLaw
 from mesa_llmspread.transmission.laws import SI, FirstRepeat, OnlineOffline, SingleMultiple
 from mesa_llmspread.transmission.registry import (
@@ -38,6 +38,7 @@ __all__ = [
     "Exponential",
     "ExposureArrays",
     "FirstRepeat",
+    "Frailty",
     "OnlineOffline",
     "PowerLaw",
     "SingleMultiple",

@@ -1,14 +1,16 @@
-"""The laws in which agents differ: by a class, known or latent, a profile, or their traits."""
+"""The laws in which agents differ: by a class, a rate of their own, a profile, or their traits."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import eigh_tridiagonal
 
 from mesa_llmspread._validation import check_name, checked_probability
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
@@ -18,11 +20,14 @@ from mesa_llmspread.transmission.exposures import ExposureArrays
 from mesa_llmspread.transmission.law import TransmissionLaw
 from mesa_llmspread.transmission.laws import PER_CONTACT, SI, FamilyLaw, Floats, Per, RateLaw, Terms
 
-__all__ = ["ByProfile", "ByTraits", "TwoClass"]
+__all__ = ["ByProfile", "ByTraits", "Frailty", "TwoClass"]
 
 # The largest logarithm of a rate, and logit, that are told apart: beyond it lie probabilities
 # of less than 1e-13, or as near to 1, of which rounding would make 0 and 1.
 _LARGEST = 30.0
+
+# Classes of one rate each by which a gamma distribution is represented.
+_NODES = 24
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,91 @@ class TwoClass(RateLaw):
             for beta in (self.beta_low, self.beta_high)
         )
         return [(1.0 - self.share_high, low), (self.share_high, high)]
+
+
+@dataclass(frozen=True)
+class Frailty(FamilyLaw):
+    """Every agent has a rate of its own: the common one, times a gamma-distributed factor.
+
+    ``p = 1 - exp(-factor * rate * m)``, where ``rate = -log(1 - beta)``; the factor has mean 1,
+    stays the same for an agent, and is not known. Agents that react readily post first, so later
+    contacts seem to act less, as in :class:`FirstRepeat`, though none of them does.
+
+    Parameters
+    ----------
+    beta : float
+        Probability that one posting neighbour makes an agent of the mean rate post in one step.
+    variance : float
+        Variance of the factor, at least 0.
+    per : {"contact", "occasion"}, default "contact"
+        As for :class:`SI`.
+
+    Notes
+    -----
+    An agent declines ``m`` contacts with probability
+    ``(1 + variance * rate * m)**(-1 / variance)``, so the likelihood is exact. Equations and
+    simulations use the nodes and weights of Gauss-Laguerre quadrature as latent classes.
+
+    Examples
+    --------
+    >>> Frailty(0.5, 0.0).evaluate([1, 2]).round(6).tolist()
+    [0.5, 0.75]
+    >>> Frailty(0.5, 1.0).evaluate([1, 2]).round(3).tolist()  # 1 - 1 / (1 + rate * m)
+    [0.409, 0.581]
+    """
+
+    beta: float
+    variance: float
+    per: Per = "contact"
+
+    bounds: ClassVar[Mapping[str, tuple[float, float]]] = {"variance": (0.0, np.inf)}
+    labels: ClassVar[Mapping[str, str]] = {
+        "beta": f"{PER_CONTACT}, at the mean rate",
+        "variance": "variance of the agents' rates, in units of the mean squared",
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._declare(independent_contacts=False)
+
+    def chance(self, seen: ExposureArrays) -> Floats:
+        """Return the chance of one contact, or of the occasion, for an agent of the mean rate."""
+        return np.full(len(seen), self.beta)
+
+    def prob(self, seen: ExposureArrays) -> Floats:
+        """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
+        spared = (1.0 - self.chance(seen)) ** self.acting(seen)
+        with np.errstate(divide="ignore"):
+            hazard = -np.log(spared)
+        if self.variance == 0:
+            return 1.0 - spared
+        return rate_to_probability(np.log1p(self.variance * hazard) / self.variance)
+
+    def mixture_components(self) -> list[tuple[float, TransmissionLaw]]:
+        """Return classes of agents of one rate each; see :meth:`TransmissionLaw.classes`."""
+        factors, shares = _gamma_nodes(self.variance)
+        betas = 1.0 - (1.0 - self.beta) ** factors
+        return [
+            (share, SI(beta, per=self.per, alpha=self.alpha, offline=self.offline))
+            for share, beta in zip(shares, betas.tolist(), strict=True)
+        ]
+
+
+@lru_cache(maxsize=256)
+def _gamma_nodes(variance: float) -> tuple[Floats, list[float]]:
+    """Return factors and shares that represent a gamma distribution of mean 1.
+
+    By the eigenvalues of the Jacobi matrix of Laguerre polynomials (Golub & Welsch 1969,
+    doi:10.1090/S0025-5718-69-99647-1), scaled so that a variance of 0 is no special case.
+    """
+    if variance == 0:
+        return np.ones(1), [1.0]
+    i = np.arange(_NODES)
+    diagonal = 1.0 + 2 * i * variance
+    beside = np.sqrt(i[1:] * variance * (1.0 + (i[1:] - 1) * variance))
+    factors, vectors = eigh_tridiagonal(diagonal, beside)
+    shares = vectors[0] ** 2
+    return np.maximum(factors, 0.0), (shares / shares.sum()).tolist()
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ class SI(RateLaw):
     per: Per = "contact"
 
     labels: ClassVar[Mapping[str, str]] = {"beta": PER_CONTACT}
-    nested_in: ClassVar = ("FirstRepeat", "TwoClassKnown", "ByProfile", "ByTraits")
+    nested_in: ClassVar = ("FirstRepeat", "TwoClassKnown", "Frailty", "ByProfile", "ByTraits")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.plugins import find_part
-from mesa_llmspread.transmission.heterogeneity import ByProfile, ByTraits, TwoClass
+from mesa_llmspread.transmission.heterogeneity import ByProfile, ByTraits, Frailty, TwoClass
 from mesa_llmspread.transmission.law import TransmissionLaw
 from mesa_llmspread.transmission.laws import SI, FirstRepeat, OnlineOffline, SingleMultiple
 
@@ -17,10 +17,10 @@ __all__ = ["law_names", "parse_call", "parse_law", "register_law", "resolve_law"
 
 LawType = TypeVar("LawType", bound=type[TransmissionLaw])
 
-_LAWS: dict[str, type[TransmissionLaw]] = {
-    law.__name__: law
-    for law in (SI, OnlineOffline, FirstRepeat, SingleMultiple, TwoClass, ByProfile, ByTraits)
-}
+_CONTACTS: tuple[type[TransmissionLaw], ...] = (SI, OnlineOffline, FirstRepeat, SingleMultiple)
+_AGENTS: tuple[type[TransmissionLaw], ...] = (TwoClass, Frailty, ByProfile, ByTraits)
+
+_LAWS = {law.__name__: law for law in _CONTACTS + _AGENTS}
 
 _BUILT_IN = frozenset(_LAWS)
 
@@ -58,8 +58,8 @@ def register_law(law: LawType) -> LawType:
     ...     beta: float
     ...     def prob(self, seen):
     ...         return np.where(seen.contacts > 0, self.beta, 0.0)
-    >>> parse_law("Saturating(0.1)")
-    Saturating(beta=0.1)
+    >>> parse_law("Saturating(0.1)").beta
+    0.1
     """
     if not (isinstance(law, type) and issubclass(law, TransmissionLaw)):
         raise ArgumentTypeError("law", law, "a subclass of TransmissionLaw")
