@@ -27,11 +27,11 @@ from mesa_llmspread import (
     TwoClass,
     Visibility,
     compare,
+    fit_ageing,
     simulate,
     solve,
 )
-from mesa_llmspread.inference.ageing import AGEING, fit_ageing
-from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.ageing import AGEING
 from mesa_llmspread.networks import random_regular
 
 N, K, STARTERS, STEPS, RUNS = 200, 8, 10, 60, 5
@@ -198,7 +198,7 @@ def recovery(records: int) -> None:
         fits, verdicts = [], Counter[str]()
         for seed in range(records):
             data = record(law, seen, seed)
-            fits.append(fit_ageing(Log(data), law, kind).estimates)
+            fits.append(fit_ageing(data, law, kind).estimates)
             if seed < compared:
                 verdicts[_verdict(data)] += 1
         for parameter, value in true.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -177,3 +177,24 @@ def check_contacts(argument: str, value: Any, most: int, source: str, chance: fl
         if argument == "k":
             wanted = "be at least 1, or be 0"
         raise ArgumentError(argument, value, f"{wanted} with {source} > 0")
+
+
+def starters_among(
+    nodes: Sequence[Any],
+    initial_infected: int | Sequence[Any],
+    media_prob: float,
+    rng: np.random.Generator,
+) -> list[int]:
+    """Return the indices of the agents who have posted at step 0: so many, or those named."""
+    if isinstance(initial_infected, str) or not isinstance(initial_infected, Iterable):
+        number = checked_starters(initial_infected, len(nodes), "media_prob", media_prob)
+        return sorted(rng.choice(len(nodes), size=number, replace=False).tolist())
+    index = {node: i for i, node in enumerate(nodes)}
+    chosen = list(initial_infected)
+    for node in chosen:
+        if node not in index:
+            raise ArgumentError("initial_infected", node, "hold nodes of the network only")
+    if len(set(chosen)) != len(chosen):
+        raise ArgumentError("initial_infected", chosen, "hold different nodes")
+    checked_starters(len(chosen), len(nodes), "media_prob", media_prob)
+    return sorted(index[node] for node in chosen)

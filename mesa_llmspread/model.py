@@ -20,8 +20,8 @@ from mesa_llmspread._validation import (
     check_contacts,
     checked_int,
     checked_probability,
-    checked_starters,
     renamed,
+    starters_among,
 )
 from mesa_llmspread.agent import SpreadAgent
 from mesa_llmspread.data import RunInfo
@@ -37,7 +37,6 @@ from mesa_llmspread.deciders import (
 from mesa_llmspread.deciders.base import check_decisions
 from mesa_llmspread.events import OfflineEvent, as_event
 from mesa_llmspread.exceptions import (
-    ArgumentError,
     ArgumentTypeError,
     DeciderError,
     StepInProgressError,
@@ -176,7 +175,9 @@ class SpreadModel(mesa.Model):
         check_contacts(argument, value, most, "media_prob", self.media_prob)
         profiles = sample_profiles(self.n, population, self.streams.population)
         self.nodes = node_names(network, self.n)
-        starters = _starters(initial_infected, self.nodes, self.streams, self.media_prob)
+        starters = starters_among(
+            self.nodes, initial_infected, self.media_prob, self.streams.starters
+        )
         self.decider = decider
         self._given: dict[str, Any] = {
             "network": network if named else "given",
@@ -191,8 +192,7 @@ class SpreadModel(mesa.Model):
         self.in_reach, self.direct = set[int](), set[int]()
         self.spreaders: list[SpreadAgent] = []
         self.spreaders += (agent_class(self, i, profile) for i, profile in enumerate(profiles))
-        # An agent that looked at the grid when it was made saw one without the later agents.
-        self.__dict__.pop("grid", None)
+        self.__dict__.pop("grid", None)  # an agent may have looked at it when it was made
         # Agents that see something else than their feed are all asked what they see.
         seen = agent_class.observe, agent_class.visible_posts
         self._asks_all = seen != (SpreadAgent.observe, SpreadAgent.visible_posts)
@@ -377,24 +377,5 @@ class SpreadModel(mesa.Model):
         self.datacollector.collect(self)
 
 
-def _starters(
-    initial_infected: int | Sequence[Any], nodes: Sequence[Any], streams: Streams, media_prob: float
-) -> list[int]:
-    """Return the indices of the agents who have posted at step 0."""
-    if isinstance(initial_infected, str) or not isinstance(initial_infected, Iterable):
-        number = checked_starters(initial_infected, len(nodes), "media_prob", media_prob)
-        return sorted(streams.starters.choice(len(nodes), size=number, replace=False).tolist())
-    index = {node: i for i, node in enumerate(nodes)}
-    chosen = list(initial_infected)
-    for node in chosen:
-        if node not in index:
-            raise ArgumentError("initial_infected", node, "hold nodes of the network only")
-    if len(set(chosen)) != len(chosen):
-        raise ArgumentError("initial_infected", chosen, "hold different nodes")
-    checked_starters(len(chosen), len(nodes), "media_prob", media_prob)
-    return sorted(index[node] for node in chosen)
-
-
 def _counts(values: Iterable[Any]) -> dict[Any, int]:
-    """Count each value, in order."""
     return dict(sorted(Counter(values).items()))

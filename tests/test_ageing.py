@@ -26,6 +26,7 @@ from mesa_llmspread import (
     compare,
     final_size,
     fit,
+    fit_ageing,
     reproduction_number,
     simulate,
     solve,
@@ -33,7 +34,7 @@ from mesa_llmspread import (
 from mesa_llmspread.data import concat
 from mesa_llmspread.deciders import RateDecider
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UndefinedClosureError
-from mesa_llmspread.inference.ageing import AGEING, fit_ageing
+from mesa_llmspread.inference.ageing import AGEING
 from mesa_llmspread.inference.decisions import Log
 from mesa_llmspread.meanfield.ageing import transmissibility
 from mesa_llmspread.meanfield.equations import Degrees

@@ -444,8 +444,14 @@ def test_a_law_that_does_not_fit_is_said_beside_the_curves(visit: Open, address:
 PANELS = ("Curve", "Personalities", "Laws", "Posts", "Export")
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
+VIEWS = [(size, colours) for size in SIZES for colours in ("light", "dark")]
+OFTEN = [((390, 844), "light"), ((1280, 720), "dark")]
+
+
+@pytest.mark.parametrize(
+    ("size", "colours"),
+    [pytest.param(*view, marks=[] if view in OFTEN else pytest.mark.slow) for view in VIEWS],
+)
 def test_every_panel_at_every_size_is_accessible_and_fits(
     size: tuple[int, int], colours: str, visit: Open, address: str
 ) -> None:
@@ -462,7 +468,8 @@ def test_every_panel_at_every_size_is_accessible_and_fits(
         found = axe.run(page).response["violations"]
         serious = [(each["id"], each["nodes"][0]["target"]) for each in found]
         assert serious == [], name
-        assert "infected" not in page.locator(".spread").inner_text().lower()
+        if name != "Export":  # whose lines name the model's arguments
+            assert "infected" not in page.locator(".spread").inner_text().lower()
 
 
 @pytest.mark.parametrize("size", SIZES)

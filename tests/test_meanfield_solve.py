@@ -22,8 +22,9 @@ from mesa_llmspread.exceptions import (
     UnknownNameError,
 )
 from mesa_llmspread.meanfield import ClosureWarning, solve
+from mesa_llmspread.meanfield.edge_based import edge_map, edge_ode
 from mesa_llmspread.meanfield.equations import Degrees, contact_chances
-from mesa_llmspread.meanfield.master import cavity_map, cavity_ode, edge_map, edge_ode
+from mesa_llmspread.meanfield.master import cavity_map, cavity_ode
 from mesa_llmspread.meanfield.solve import integrate, iterate
 from mesa_llmspread.profiles import codes, norm_shares
 from mesa_llmspread.transmission import (

@@ -1,4 +1,4 @@
-"""When the posts came that agents saw, read from the decisions of a record."""
+"""When the posts came that agents saw: what fits need where posts leave view, or fade."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ histories of its neighbours are independent, and do not depend on the agent. So 
 watch a *test agent* that is kept from passing anything on, and follow its neighbours as
 independent copies of one random process. Two forms of this idea are here.
 
-The **edge-based** form (Miller, Slim & Volz 2012, doi:10.1098/rsif.2011.0403) serves laws
-whose contacts act independently: an agent is susceptible if none of its edges has
-transmitted, so the chance ``theta`` of one edge is all that is needed.
+The **edge-based** form (:mod:`~mesa_llmspread.meanfield.edge_based`) serves laws whose contacts
+act independently: an agent is susceptible if none of its edges has transmitted, so the chance
+``theta`` of one edge is all that is needed.
 
 The **cavity** form serves any law: it follows how many neighbours of a susceptible agent are
 infected, as approximate master equations do (Gleeson 2013, doi:10.1103/PhysRevX.3.021004),
@@ -36,6 +36,7 @@ from scipy.sparse import csr_array
 from mesa_llmspread.exceptions import UndefinedClosureError
 from mesa_llmspread.meanfield.ageing import ageing_map
 from mesa_llmspread.meanfield.closure import Closure
+from mesa_llmspread.meanfield.edge_based import edge_map, edge_ode
 from mesa_llmspread.meanfield.equations import (
     Degrees,
     Floats,
@@ -47,9 +48,9 @@ from mesa_llmspread.meanfield.equations import (
     decision_kernel,
     rate_kernel,
 )
-from mesa_llmspread.transmission import TransmissionLaw, Visibility, probability_to_rate
+from mesa_llmspread.transmission import TransmissionLaw, Visibility
 
-__all__ = ["Master", "cavity_map", "cavity_ode", "edge_map", "edge_ode", "window_map"]
+__all__ = ["Master", "cavity_map", "cavity_ode", "window_map"]
 
 
 _MOST_STATES = 2000  # of the neighbours of an agent, in one map
@@ -107,103 +108,6 @@ class Master(Closure):
         if (chances := contact_chances(laws, media_prob)) is not None:
             return edge_ode(chances, network, infected)
         return cavity_ode(laws, network, infected, partial(rate_kernel, media_prob=media_prob))
-
-
-def edge_map(chances: Floats, degrees: Degrees, infected: float, *, feed: str) -> System:
-    r"""Return the edge-based equations in discrete time.
-
-    For a test agent of class ``c``, let ``theta[c]`` be the chance that an edge to it has
-    not transmitted yet, and ``o[c]`` that the event itself has not made it post. With the
-    generating functions of the degrees of agents, :math:`\psi(x) = \sum_d p_d x^d`, and of
-    the other edges of a neighbour, :math:`\psi_1(x) = \psi'(x) / \psi'(1)`, a neighbour is
-    still susceptible with chance
-
-    .. math:: \phi = s_0 \sum_c \pi_c\, o_c\, \psi_1(\theta_c),
-
-    where ``s_0`` is the share of agents that did not start infected. An edge that has not
-    transmitted although its neighbour is infected (chance ``theta - phi``) does so now with
-    chance ``beta``:
-
-    .. math:: \theta_c' = \theta_c - \beta_c (\theta_c - \phi), \qquad
-        o_c' = (1 - \alpha_c)\, o_c.
-
-    Where only new posts are seen an edge has one chance, so that it transmits sooner or
-    later with chance ``beta`` or never: :math:`\theta_c' = 1 - \beta_c (1 - \phi)`, bond
-    percolation. The share susceptible is :math:`s_0 \sum_c \pi_c o_c \psi(\theta_c)`.
-
-    Parameters
-    ----------
-    chances : ndarray of float, shape (3, classes)
-        Share, ``alpha`` and ``beta`` of each class.
-    degrees : Degrees
-        The degree distribution.
-    infected : float
-        Share of agents infected at step 0.
-    feed : {"persistent", "new"}
-        Which posts are seen.
-
-    Returns
-    -------
-    System
-        Its state: ``theta`` and ``o``, shape (2, classes).
-    """
-    _, alpha, beta = chances
-
-    def move(theta: Floats, offline: Floats, phi: Floats) -> tuple[Floats, Floats]:
-        quiet = theta - beta * (theta - phi) if feed == "persistent" else 1.0 - beta * (1.0 - phi)
-        return quiet, offline * (1.0 - alpha)
-
-    return _edge_system(chances, degrees, infected, move)
-
-
-def edge_ode(chances: Floats, degrees: Degrees, infected: float) -> System:
-    r"""Return the edge-based equations in continuous time.
-
-    As :func:`edge_map`, with rates :math:`\lambda = -\log(1 - \beta)` and
-    :math:`a = -\log(1 - \alpha)`:
-
-    .. math:: \dot\theta_c = -\lambda_c (\theta_c - \phi), \qquad \dot o_c = -a_c\, o_c.
-
-    For SI on a k-regular network they solve to
-    :math:`1 - s_0 (s_0 + (1 - s_0) e^{(k-2) \lambda t})^{-k/(k-2)}` infected: early growth at
-    rate :math:`(k - 2) \lambda`, not the mean field's :math:`k \lambda`.
-
-    Parameters
-    ----------
-    chances, degrees, infected
-        As for :func:`edge_map`.
-
-    Returns
-    -------
-    System
-        Its state: ``theta`` and ``o``, shape (2, classes).
-    """
-    offline_rate, contact_rate = probability_to_rate(chances[1:])
-
-    def move(theta: Floats, offline: Floats, phi: Floats) -> tuple[Floats, Floats]:
-        return contact_rate * (phi - theta), -offline_rate * offline
-
-    return _edge_system(chances, degrees, infected, move)
-
-
-def _edge_system(
-    chances: Floats,
-    degrees: Degrees,
-    infected: float,
-    change: Callable[[Floats, Floats, Floats], tuple[Floats, Floats]],
-) -> System:
-    """Return the equations of ``theta`` and ``o`` that follow from how they change with phi."""
-    weight = (1.0 - infected) * chances[0]
-
-    def move(state: Floats) -> Floats:
-        theta, offline = state
-        return np.array(change(theta, offline, weight @ (offline * degrees.edge(theta))))
-
-    def susceptible(state: Floats) -> float:
-        theta, offline = state
-        return float(weight @ (offline * degrees.node(theta)))
-
-    return System(np.ones((2, len(weight))), move, susceptible)
 
 
 def cavity_map(

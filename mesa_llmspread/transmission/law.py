@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from mesa_llmspread._validation import check_name, checked_number
 from mesa_llmspread.exceptions import ArgumentError, RenamedError
-from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission.exposures import ExposureArrays
 
 __all__ = ["MEMORIES", "OFFLINE", "TransmissionLaw"]
@@ -218,19 +217,9 @@ class TransmissionLaw(ABC):
         return None
 
     def log_rates(self, seen: ExposureArrays) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-        """Return the law as a regression of the logarithm of the rate, or None.
+        """Return design and contacts with ``prob = 1 - exp(-contacts * exp(design @ b))``, or None.
 
-        With ``prob = 1 - exp(-contacts * exp(design @ parameters))``, where rates are parameters by
-        their logarithm.
-
-        Parameters
-        ----------
-        seen : ExposureArrays
-
-        Returns
-        -------
-        design, contacts : ndarray, or None
-            Of shapes (n, parameters, without alpha) and (n,).
+        The coefficients ``b`` are the parameters without alpha, rates by their logarithm.
         """
         terms = self.rate_terms(seen)
         if terms is None:
@@ -277,7 +266,9 @@ class TransmissionLaw(ABC):
         -------
         TransmissionLaw
         """
-        return _AtProfile(self, profile) if self.uses_profile else self
+        from mesa_llmspread.transmission.at_profile import AtProfile
+
+        return AtProfile(self, profile) if self.uses_profile else self
 
     def classes(
         self, profile_shares: Sequence[float] | Floats | None = None
@@ -404,33 +395,6 @@ def _as_text(value: Any) -> str:
 
 def _middle(low: float, high: float) -> float:
     """Return a number within limits, of which one or both may be infinite."""
-    if np.isfinite(low) and np.isfinite(high):
+    if np.isfinite(high - low):
         return (low + high) / 2
-    if np.isfinite(low):
-        return low + 1.0
-    return high - 1.0 if np.isfinite(high) else 0.0
-
-
-@dataclass(frozen=True)
-class _AtProfile(TransmissionLaw):
-    """A law that uses profiles, for agents who all have one and the same."""
-
-    law: TransmissionLaw
-    profile: int
-
-    def __post_init__(self) -> None:
-        same = ("memory", "independent_contacts", "alpha", "offline")
-        self._declare(**{name: getattr(self.law, name) for name in same})
-
-    @property
-    def parameters(self) -> dict[str, float]:
-        return self.law.parameters
-
-    def online(self) -> TransmissionLaw:
-        return _AtProfile(self.law.online(), self.profile)
-
-    def prob(self, seen: ExposureArrays) -> Floats:
-        return self.law.prob(dataclasses.replace(seen, profile=self.profile, levels=None))
-
-    def __str__(self) -> str:
-        return f"{self.law}[{codes()[self.profile]}]"
+    return low + 1.0 if np.isfinite(low) else high - 1.0 if np.isfinite(high) else 0.0

@@ -170,7 +170,7 @@ def parse_law(text: str, argument: str = "law") -> TransmissionLaw:
     Examples
     --------
     >>> parse_law("SI(0.05)")
-    SI(beta=0.05, per='contact')
+    SI(alpha=0.0, beta=0.05, per='contact')
     """
     name, args, keywords = parse_call(
         text, argument, "be a law with its values, such as 'SI(0.05)' or 'FirstRepeat(0.2, 0.04)'"
