@@ -81,6 +81,9 @@ class Ageing:
     p_value: float
     alike: Mapping[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Ageing({self.describe()}; {self.kind}, BIC {self.bic:.0f})"
+
     @property
     def cautions(self) -> list[str]:
         """What may be mistaken for this way of fading, sentence by sentence."""
@@ -142,7 +145,7 @@ def fit_ageing(
     >>> model = SpreadModel(n=1000, decider="SI(0.2)", visibility=seen, rng=1).run(40)
     >>> found = fit_ageing(SpreadData.from_model(model), "SI", "exponential")
     >>> found.describe()
-    'delta 0.5 [0.46, 0.54]'
+    'delta 0.47 [0.4, 0.56]'
     """
     check_name("kind", kind, AGEING)
     log = data if isinstance(data, Log) else Log(data)
