@@ -33,6 +33,7 @@ from .inference import Comparison as Comparison
 from .inference import FitResult as FitResult
 from .inference import compare as compare
 from .inference import fit as fit
+from .inference.ageing import fit_ageing as fit_ageing
 from .inference.trait_effects import trait_effects as trait_effects
 from .meanfield import Closure as Closure
 from .meanfield import final_size as final_size

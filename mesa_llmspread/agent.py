@@ -116,7 +116,7 @@ class SpreadAgent(mesa.Agent):
             self.occasions + 1,
             direct,
             tuple(posts),
-            model.weight_of(posts) if model.visibility.ages else None,
+            model.weights(model.clock + 1, posts) if model.visibility.ages else None,
         )
         # Exposure(*seen), in half the time: most of a run's decisions are made of little else.
         return tuple.__new__(Exposure, seen)
@@ -146,6 +146,18 @@ class SpreadAgent(mesa.Agent):
             self.feed += (post,)
             self.cumulative += 1
             self.model.in_reach.add(self.index)
+
+    def hide(self, latest: int) -> None:
+        """Take the posts made until a step out of the feed.
+
+        Parameters
+        ----------
+        latest : int
+        """
+        if self.feed and self.feed[0].step <= latest:
+            self.feed = tuple(post for post in self.feed if post.step > latest)
+            if not self.feed:
+                self.model.in_reach.discard(self.index)
 
     def infect(self, text: str = "") -> None:
         """Post: become infected, for good; the neighbours see it from the next step on.

@@ -14,7 +14,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import mesa
-import numpy as np
 from mesa.datacollection import DataCollector
 
 from mesa_llmspread._validation import (
@@ -33,14 +32,11 @@ from mesa_llmspread.deciders import (
     Decision,
     Exposure,
     Outcome,
-    Post,
-    RateDecider,
     as_decider,
 )
 from mesa_llmspread.deciders.base import check_decisions
 from mesa_llmspread.events import OfflineEvent, as_event
 from mesa_llmspread.exceptions import (
-    ArgumentError,
     ArgumentTypeError,
     DeciderError,
     StepInProgressError,
@@ -56,7 +52,7 @@ from mesa_llmspread.recorder import (
 )
 from mesa_llmspread.rng import RNGLike, Streams, agent_uniforms, as_seed
 from mesa_llmspread.space import NetworkGrid
-from mesa_llmspread.transmission import Visibility, as_visibility, check_ages
+from mesa_llmspread.transmission import Visibility, Weights, as_visibility
 from mesa_llmspread.transmission.visibility import FEEDS
 
 if TYPE_CHECKING:
@@ -164,6 +160,7 @@ class SpreadModel(mesa.Model):
         self.step = self._single_step  # type: ignore[method-assign]
 
         self.visibility = as_visibility(visibility, feed)
+        self.weights = Weights(self.visibility)
         if not (isinstance(agent_class, type) and issubclass(agent_class, SpreadAgent)):
             raise ArgumentTypeError("agent_class", agent_class, "a subclass of SpreadAgent")
         self.media_prob = checked_probability("media_prob", media_prob)
@@ -228,12 +225,9 @@ class SpreadModel(mesa.Model):
 
     @decider.setter
     def decider(self, decider: Any) -> None:
-        self._decider = as_decider(decider)
-        if self.visibility.ages:
-            if not isinstance(self._decider, RateDecider):
-                allowed = f"have no ageing with {self._decider.name}: give a law, such as 'SI(0.1)'"
-                raise ArgumentError("visibility", str(self.visibility), allowed)
-            check_ages(self._decider.law, self.visibility)
+        found = as_decider(decider)
+        found.check_visibility(self.visibility)
+        self._decider = found
         self._answerer = self._decider.for_run(self.n, self.streams.decider)
 
     @property
@@ -262,8 +256,9 @@ class SpreadModel(mesa.Model):
         log_decisions(self.datacollector, exposures, decisions)
         self.exposures = len(exposures)
         self.failed = sum(decision.outcome is _FAILED for decision in decisions)
-        if self.visibility.visible_for is not None:
-            self._hide(self.clock - self.visibility.visible_for)
+        if (window := self.visibility.visible_for) is not None:
+            for index in list(self.in_reach):
+                self.spreaders[index].hide(self.clock - window)
         for agent, decision in zip(audience, decisions, strict=True):
             agent.act(decision)
         self._finish_step()
@@ -364,20 +359,6 @@ class SpreadModel(mesa.Model):
                 audience.append(agent)
                 exposures.append(exposure)
         return audience, exposures
-
-    def weight_of(self, posts: Iterable[Post]) -> float:
-        """Return what posts weigh at the coming step, by their age and that of the news."""
-        weights = self.visibility.weights(self.clock + 1)
-        weight = sum(weights[self.clock - post.step] for post in posts)
-        return float(weight * np.exp(-self.visibility.event_ageing * self.clock))
-
-    def _hide(self, latest: int) -> None:
-        """Take posts made until a step out of the feeds."""
-        for index in list(self.in_reach):
-            agent = self.spreaders[index]
-            agent.feed = tuple(post for post in agent.feed if post.step > latest)
-            if not agent.feed:
-                self.in_reach.remove(index)
 
     def _decide(self, exposures: list[Exposure]) -> list[Decision]:
         """Return one decision per exposure."""

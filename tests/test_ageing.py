@@ -13,7 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesa_llmspread import (
+    Decider,
+    Decision,
     Exponential,
+    MixedDecider,
+    Outcome,
     PowerLaw,
     RunInfo,
     SpreadData,
@@ -22,6 +26,7 @@ from mesa_llmspread import (
     compare,
     final_size,
     fit,
+    fit_ageing,
     reproduction_number,
     simulate,
     solve,
@@ -29,7 +34,7 @@ from mesa_llmspread import (
 from mesa_llmspread.data import concat
 from mesa_llmspread.deciders import RateDecider
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UndefinedClosureError
-from mesa_llmspread.inference.ageing import AGEING, fit_ageing
+from mesa_llmspread.inference.ageing import AGEING
 from mesa_llmspread.inference.decisions import Log
 from mesa_llmspread.meanfield.ageing import transmissibility
 from mesa_llmspread.meanfield.equations import Degrees
@@ -163,6 +168,30 @@ def test_a_law_that_does_not_weigh_posts_is_refused_where_they_age() -> None:
         SpreadModel(decider=CountsAll(0.1), visibility=Visibility(ageing=Exponential(0.1)))
     assert caught.value.argument == "law"
     assert SpreadModel(decider=CountsAll(0.1), visibility=Visibility(3), rng=1).run(2).clock == 2
+
+
+def test_deciders_say_whether_posts_may_age() -> None:
+    seen = Visibility(ageing=Exponential(0.1))
+
+    class Weighing(Decider):
+        """One of a user's own that goes by the weight."""
+
+        def check_visibility(self, visibility: Visibility) -> None:
+            pass
+
+        def decide(self, exposures: Any, rng: Any) -> list[Decision]:
+            return [
+                Decision(Outcome.REPOST if e.weight > 2 else Outcome.DECLINE) for e in exposures
+            ]
+
+    for allowed in (Weighing(), MixedDecider([(0.5, "SI(0.2)"), (0.5, "SI(0.1)")])):
+        assert SpreadModel(decider=allowed, visibility=seen, rng=1).run(3).clock == 3
+    with pytest.raises(ArgumentError):
+        SpreadModel(decider=MixedDecider([(0.5, "SI(0.2)"), (0.5, "traits")]), visibility=seen)
+    model = SpreadModel(decider="SI(0.1)", visibility=seen, rng=1)
+    with pytest.raises(ArgumentError):
+        model.decider = "traits"
+    assert model.run(2).info.decider == "rates"
 
 
 def test_what_has_no_equations_is_refused() -> None:

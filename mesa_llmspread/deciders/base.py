@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mesa_llmspread.events import OfflineEvent
-from mesa_llmspread.exceptions import DeciderError, _short
+from mesa_llmspread.exceptions import ArgumentError, DeciderError, _short
 from mesa_llmspread.profiles import Profile
 from mesa_llmspread.rng import agent_uniforms
+from mesa_llmspread.transmission import Visibility
 
 __all__ = ["Decider", "Decision", "Exposure", "Outcome", "Post", "check_decisions", "coins"]
 
@@ -242,6 +243,27 @@ class Decider(ABC):
         Decider
         """
         return self
+
+    def check_visibility(self, visibility: Visibility) -> None:
+        """Check that it is defined for the decider what posts do that lose their effect with age.
+
+        One of your own that goes by :attr:`Exposure.weight` overrides this.
+
+        Parameters
+        ----------
+        visibility : Visibility
+
+        Raises
+        ------
+        ArgumentError
+            If posts age: a decider takes all posts in view as equal, by default.
+        """
+        if visibility.ages:
+            allowed = (
+                f"have no ageing with {self.name}, which takes all posts in view as equal: give a "
+                "law, such as 'SI(0.1)'"
+            )
+            raise ArgumentError("visibility", str(visibility), allowed)
 
     def check(self) -> None:  # noqa: B027 -- most deciders need nothing
         """Check that decisions can be made, before a long run.

@@ -13,6 +13,7 @@ from mesa_llmspread._validation import check_name, checked_shares
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.profiles import codes
+from mesa_llmspread.transmission import Visibility
 
 __all__ = ["MixedDecider"]
 
@@ -72,6 +73,11 @@ class MixedDecider(Decider):
         run._member = np.searchsorted(np.cumsum(self.shares)[:-1], rng.random(n), side="right")
         run.deciders = [part.for_run(n, rng) for part in self.deciders]
         return run
+
+    def check_visibility(self, visibility: Visibility) -> None:
+        """Check every part; see :meth:`Decider.check_visibility`."""
+        for part in self.deciders:
+            part.check_visibility(visibility)
 
     def check(self) -> None:
         """Check every part; see :meth:`Decider.check`."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, toss
 from mesa_llmspread.exceptions import ArgumentTypeError
-from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw
+from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw, Visibility, check_ages
 
 __all__ = ["RateDecider", "exposure_arrays"]
 
@@ -62,6 +62,10 @@ class RateDecider(Decider):
         run = copy.copy(self)
         run._latent = np.searchsorted(np.cumsum(shares)[:-1], rng.random(n), side="right")
         return run
+
+    def check_visibility(self, visibility: Visibility) -> None:
+        """Check that contacts act independently; see :meth:`Decider.check_visibility`."""
+        check_ages(self.law, visibility)
 
     def manifest(self) -> Mapping[str, Any]:
         """Return the law and its rates; see :meth:`Decider.manifest`."""

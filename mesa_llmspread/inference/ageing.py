@@ -21,6 +21,7 @@ from scipy.special import xlogy
 from scipy.stats import chi2
 
 from mesa_llmspread._validation import check_name
+from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.decisions import Bools, Log
 from mesa_llmspread.inference.findings import Finding
@@ -32,6 +33,7 @@ from mesa_llmspread.transmission import (
     PowerLaw,
     TransmissionLaw,
     Visibility,
+    resolve_law,
 )
 
 __all__ = ["AGEING", "Ageing", "about_ageing", "fit_ageing", "rival_ageing"]
@@ -79,6 +81,9 @@ class Ageing:
     p_value: float
     alike: Mapping[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Ageing({self.describe()}; {self.kind}, BIC {self.bic:.0f})"
+
     @property
     def cautions(self) -> list[str]:
         """What may be mistaken for this way of fading, sentence by sentence."""
@@ -98,16 +103,21 @@ class Ageing:
         return f"{parameter} {row['value']:.2g} [{row['low']:.2g}, {row['high']:.2g}]"
 
 
-def fit_ageing(log: Log, law: TransmissionLaw, kind: str, level: float = 0.95) -> Ageing:
+def fit_ageing(
+    data: SpreadData | Log,
+    law: str | type[TransmissionLaw] | TransmissionLaw,
+    kind: str,
+    level: float = 0.95,
+) -> Ageing:
     """Estimate how fast posts fade, together with a law's rates.
 
     Parameters
     ----------
-    log : Log
-        Of runs in which all posts were in view for good, or for the same number of steps.
-    law : TransmissionLaw
-        Its options count, its values do not. Contacts must act independently, without latent
-        classes.
+    data : SpreadData or Log
+        Runs in which all posts were in view for good, or for the same number of steps.
+    law : str, type of TransmissionLaw or TransmissionLaw
+        As for :func:`fit`: its options count, its values do not. Contacts must act independently,
+        without latent classes.
     kind : {"exponential", "power", "event"}
     level : float, default 0.95
         Coverage of the intervals (profile likelihood).
@@ -119,15 +129,27 @@ def fit_ageing(log: Log, law: TransmissionLaw, kind: str, level: float = 0.95) -
     Raises
     ------
     ArgumentError
-        If the law has no effect per post that could fade.
+        If the law has no effect per post that could fade, or the record does not say when each
+        post came.
 
     Notes
     -----
     Where slow fading is exponential or by a power law can hardly be told. Without ageing in the
     comparison, posts that fade pass for FirstRepeat; differences between agents pass for news that
     ages: compare all of them.
+
+    Examples
+    --------
+    >>> from mesa_llmspread import SpreadData, SpreadModel
+    >>> seen = "Visibility(ageing=Exponential(0.5))"
+    >>> model = SpreadModel(n=1000, decider="SI(0.2)", visibility=seen, rng=1).run(40)
+    >>> found = fit_ageing(SpreadData.from_model(model), "SI", "exponential")
+    >>> found.describe()
+    'delta 0.47 [0.4, 0.56]'
     """
     check_name("kind", kind, AGEING)
+    log = data if isinstance(data, Log) else Log(data)
+    law = resolve_law(law)
     names, still, problem = _problems(log, law, kind)
     height = peak_of(still, still.starts())[1]
     best = maximise(problem, level)

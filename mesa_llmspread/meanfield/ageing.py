@@ -292,7 +292,7 @@ def final_size(
     --------
     >>> from mesa_llmspread import SI, Exponential, Visibility
     >>> round(final_size(SI(0.1), 6, 0.01, Visibility(ageing=Exponential(0.2))), 3)
-    0.951
+    0.958
     """
     shares, reach = _reach(law, visibility)
     start = 1.0 - checked_number("initial_share", initial_share, 0, 1)

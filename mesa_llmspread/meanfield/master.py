@@ -53,8 +53,7 @@ from mesa_llmspread.transmission import TransmissionLaw, Visibility
 __all__ = ["Master", "cavity_map", "cavity_ode", "window_map"]
 
 
-# The most states of an agent's neighbours that a map follows.
-_MOST_STATES = 2000
+_MOST_STATES = 2000  # of the neighbours of an agent, in one map
 
 
 class Master(Closure):
@@ -198,7 +197,7 @@ def window_map(
     laws, degrees, infected, tabulate
         As for :func:`cavity_map`.
     window : int
-        Number of steps in which a post is visible.
+        For how many steps posts are visible.
 
     Returns
     -------
@@ -209,14 +208,12 @@ def window_map(
     most = int(sizes[-1])
     states = [s for s in product(range(most + 1), repeat=window) if sum(s[1:]) <= s[0]]
     place = {s: at for at, s in enumerate(states)}
-    # All steps there are: from a state, with j more neighbours, to a state.
     steps = [(s, j) for s in states for j in range(most - s[0] + 1)]
     total, j = np.array([s[0] for s, _ in steps]), np.array([j for _, j in steps])
     before = np.array([place[s] for s, _ in steps])
     after = np.array([place[s[0] + j, *(j, *s[1:])[: window - 1]] for s, j in steps])
     seen = np.array([j + sum(s[1:]) for s, j in steps])
     kernel = tabulate(laws, seen, total + j)
-    # Fewer than no neighbours are left where a state does not exist for few of them.
     chance = [binomial(np.maximum(n - total, 0), np.where(total <= n, j, 1)) for n in sizes]
     lands = csr_array((np.ones(len(steps)), (np.arange(len(steps)), after)))
 

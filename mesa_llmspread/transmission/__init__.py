@@ -27,6 +27,7 @@ from mesa_llmspread.transmission.visibility import (
     Exponential,
     PowerLaw,
     Visibility,
+    Weights,
     as_visibility,
     check_ages,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "TransmissionLaw",
     "TwoClass",
     "Visibility",
+    "Weights",
     "as_visibility",
     "check_ages",
     "check_declarations",

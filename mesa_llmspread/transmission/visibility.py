@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +21,15 @@ from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.transmission.exposures import ExposureArrays
 from mesa_llmspread.transmission.law import TransmissionLaw
 
-__all__ = ["FEEDS", "Exponential", "PowerLaw", "Visibility", "as_visibility", "check_ages"]
+__all__ = [
+    "FEEDS",
+    "Exponential",
+    "PowerLaw",
+    "Visibility",
+    "Weights",
+    "as_visibility",
+    "check_ages",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -148,6 +157,28 @@ class Visibility:
             (rate,) = vars(self.ageing).values()
             ageing = f"{type(self.ageing).__name__}({rate})"
         return f"Visibility({self.visible_for}, {ageing}, {self.event_ageing})"
+
+
+class Weights:
+    """What posts weigh at a step, from weights that are computed once.
+
+    Parameters
+    ----------
+    visibility : Visibility
+    """
+
+    def __init__(self, visibility: Visibility) -> None:
+        self.visibility = visibility
+        self._posts: list[float] = []
+        self._news: list[float] = []
+
+    def __call__(self, step: int, posts: Iterable[Any]) -> float:
+        """Return what posts, each with the ``step`` at which it was made, weigh at a step."""
+        if len(self._posts) < step:
+            self._posts = self.visibility.weights(2 * step).tolist()
+            self._news = self.visibility.event_weights(2 * step).tolist()
+        weights, last = self._posts, step - 1
+        return self._news[last] * sum(weights[last - post.step] for post in posts)
 
 
 _NAMED = {"persistent": Visibility(), "new": Visibility(visible_for=1)}
