@@ -260,6 +260,15 @@ def _population(form: FormBuilder, settings: Settings, change: Callable[..., Non
             form.control(f"share-{name}", control, settings.shares[name], share, percent=True)
 
 
+def decider_choices() -> dict[Any, str]:
+    """Return what may decide, without live models, and what each is called.
+
+    Own deciders are those of the operator: a visitor's text could make the server import anything.
+    """
+    own = {name: f"registered: {name}" for name in registered_deciders()}
+    return {**CONTROLS["decider"].choices, **own}
+
+
 def _decider(
     form: FormBuilder,
     settings: Settings,
@@ -270,10 +279,7 @@ def _decider(
 ) -> None:
     """Add who decides, and the law's rates."""
     control = CONTROLS["decider"]
-    choices = dict(control.choices)
-    # Those of the operator: a visitor's text could make the server import anything.
-    choices |= {name: f"registered: {name}" for name in registered_deciders()}
-    choices |= {model: f"live model: {model.model}" for model in access.models}
+    choices = decider_choices() | {model: f"live model: {model.model}" for model in access.models}
     if access.free:
         choices[_ANOTHER] = "a live model …"
     now = settings.llm if settings.llm in access.models else _ANOTHER
