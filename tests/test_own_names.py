@@ -284,11 +284,13 @@ print(chosen.make_model().decider.occasions, chosen.decided_by())
 
 
 def test_settings_are_plain_text(parts: str) -> None:
+    from mesa_llmspread.app.export import python_lines
     from mesa_llmspread.app.settings import Settings
 
     settings: Any = Settings(decider=f"{parts}:Stubborn(2)", n=40, k=4)
     assert settings.make_model().decider.occasions == 2
     assert f"{parts}:Stubborn(2)" in settings.decided_by()
+    assert f"decider='{parts}:Stubborn(2)'" in python_lines(settings, 10)
 
 
 def test_a_part_is_found_by_its_path(parts: str) -> None:
