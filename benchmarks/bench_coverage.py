@@ -13,6 +13,7 @@ import time
 from collections import Counter
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from _measure import machine
 
@@ -54,32 +55,53 @@ TRUTHS: tuple[TransmissionLaw, ...] = (
 
 
 def log_of(
-    law: TransmissionLaw, n: int, run: int, rng: np.random.Generator
+    law: TransmissionLaw,
+    n: int,
+    run: int,
+    rng: np.random.Generator,
+    *,
+    neighbours: npt.NDArray[np.int64] | None = None,
+    factors: npt.NDArray[np.float64] | float = 1.0,
+    failed: float = 0.0,
+    fading: float = 0.0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Run the stochastic model in array code, with one row per decision as SpreadModel logs it."""
-    neighbours = random_regular(n, K, rng).indices.reshape(n, K)
+    """Run the stochastic model in array code, with one row per decision as SpreadModel logs it.
+
+    Beyond the law, the rates of agents may be multiplied by ``factors``, decisions may fail with a
+    chance, and the hazard of a post may fade with its age at a rate.
+    """
+    if neighbours is None:
+        neighbours = random_regular(n, K, rng).indices.reshape(n, K)
     profile = rng.integers(0, 32, n)
     latent = isinstance(law, TwoClass)
     parts = [part for _, part in law.classes()] if latent else [law]
     share_high = law.share_high if isinstance(law, TwoClass) else 0.0
     high = (rng.random(n) < share_high).astype(int)
-    media_prob = MEDIA_PROB if isinstance(law, OnlineOffline) else 0.0
-    posted = np.zeros(n, dtype=bool)
-    posted[rng.choice(n, STARTERS, replace=False)] = True
+    media_prob = MEDIA_PROB if law.offline else 0.0
+    posted_at = np.full(n, -1)
+    posted_at[rng.choice(n, STARTERS, replace=False)] = 0
     occasions = np.zeros(n, dtype=np.int64)
     rows, infected = [], [STARTERS]
     for step in range(1, STEPS + 1):
+        posted = posted_at >= 0
         contacts = posted[neighbours].sum(axis=1)
         direct = rng.random(n) < media_prob
         seeing = np.flatnonzero(~posted & ((contacts > 0) | direct))
-        occasions[seeing] += 1
+        fails = rng.random(len(seeing)) < failed
+        occasions[seeing[~fails]] += 1
         seen = {
             "contacts": contacts[seeing],
-            "exposure_count": occasions[seeing],
+            "exposure_count": np.maximum(occasions[seeing], 1),
             "direct": direct[seeing],
         }
         chances = np.array([part.evaluate(profile=profile[seeing], **seen) for part in parts])
-        repost = rng.random(len(seeing)) < chances[high[seeing], np.arange(len(seeing))]
+        chance = chances[high[seeing], np.arange(len(seeing))]
+        power = np.broadcast_to(factors, n)[seeing]
+        if fading:
+            ages = step - 1 - posted_at[neighbours[seeing]]
+            weight = np.where(posted[neighbours[seeing]], np.exp(-fading * ages), 0.0).sum(axis=1)
+            power = power * weight / np.maximum(contacts[seeing], 1)
+        repost = ~fails & (rng.random(len(seeing)) < 1 - (1 - chance) ** power)
         rows.append(
             pd.DataFrame(
                 {
@@ -89,14 +111,14 @@ def log_of(
                     "profile": CODES[profile[seeing]],
                     "event": "synthetic",
                     "cumulative": seen["contacts"],
-                    "outcome": np.where(repost, "repost", "decline"),
+                    "outcome": np.select([fails, repost], ["failed", "repost"], "decline"),
                     **dict.fromkeys(("post", "reason", "key"), ""),
                     **seen,
                 }
             )
         )
-        posted[seeing[repost]] = True
-        infected.append(int(posted.sum()))
+        posted_at[seeing[repost]] = step
+        infected.append(int((posted_at >= 0).sum()))
     count = np.array(infected)
     counts = pd.DataFrame({"run": run, "step": range(len(count)), "infected": count})
     counts = counts.assign(susceptible=n - count, new_infected=0, exposures=0, failed=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -628,3 +629,13 @@ def test_without_fading_none_is_found() -> None:
         assert each.estimates["low"].iloc[-1] == pytest.approx(0.0, abs=0.02)
     with pytest.raises(ArgumentError):
         fit_ageing(Log(records("SI(0.06)", Visibility(), runs=1)), TwoClass(0.1, 0.2), "power")
+
+
+def test_the_page_of_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[1] / "docs" / "ageing.md"
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        exec(block, names)
+    said = capsys.readouterr().out
+    assert "offline 0." in said
+    assert "exponential delta 0.3" in said

@@ -132,7 +132,7 @@ def _headline(view: View) -> str:
         return f"{text} Nobody is left to reach: the run has ended."
     if view.limited:
         most = view.settings.steps
-        return f"{text} The run stopped after {most} steps, the most per run: Run goes on."
+        return f"{text} The run stopped after {most} steps, the most per run. Press Run to go on."
     return text
 
 

@@ -303,6 +303,8 @@ class Session:
         with self._lock:
             view = self._view
             self._refit = not self._fitting.done()
+            if self._refit and view.data is not None:
+                self._show(fitting=True)  # once the fit under way, of an earlier run, is done
             if self._closed or self._refit or view.model is None or view.data is None:
                 return
             self._show(fitting=True)
@@ -313,7 +315,7 @@ class Session:
         """Show a fitted law, unless there is a newer run; start the next fit if one is due."""
         with self._lock:
             error = fit.exception()
-            self._show(fitting=False)
+            self._show(fitting=self._refit)
             if error is not None:  # the page can do without a curve
                 _log.error("unforeseen error in a fit", exc_info=error)
             elif run == self._view.run:
