@@ -360,6 +360,49 @@ def test_the_engine_is_the_model(law: TransmissionLaw, seen: Visibility) -> None
     assert (np.abs(mesa.mean(axis=0) - engine.mean(axis=0)) <= 4.5 * error + 1e-12).all()
 
 
+def plain_loop(law: Any, seen: Visibility, media: float, failed: float, seed: int) -> list[int]:
+    """The model, written down once more without arrays, agents or an engine."""
+    rng = np.random.default_rng(seed)
+    network = random_regular(12, 3, rng=seed)
+    posted_at = {int(i): 0 for i in rng.choice(12, 2, replace=False)}
+    exposed, infected = set[int](), [2]
+    ageing: Any = seen.ageing
+    for step in range(1, 9):
+        new = []
+        for i in set(range(12)) - posted_at.keys():
+            ages = [step - 1 - posted_at[j] for j in network.neighbours(i) if j in posted_at]
+            ages = [age for age in ages if seen.visible_for is None or age < seen.visible_for]
+            direct = rng.random() < media
+            if not (ages or direct) or rng.random() < failed:
+                continue
+            fading = [1.0 if ageing is None else ageing.weight(age) for age in ages]
+            beta = law.beta_repeat if i in exposed else law.beta_first
+            weight = sum(fading) * np.exp(-seen.event_ageing * (step - 1))
+            p = 1 - (1 - law.alpha * direct) * (1 - beta) ** weight
+            exposed.add(i)
+            if rng.random() < p:
+                new.append(i)
+        posted_at |= dict.fromkeys(new, step)
+        infected.append(len(posted_at))
+    return infected
+
+
+@pytest.mark.parametrize("failed", [0.0, 0.3])
+@pytest.mark.parametrize("seen", FADING, ids=str)
+def test_the_engine_is_a_plain_loop(seen: Visibility, failed: float) -> None:
+    law, media = FirstRepeat(0.5, 0.2, alpha=0.2), 0.2
+    plain = np.array([plain_loop(law, seen, media, failed, seed) for seed in range(400)])
+    options: dict[str, Any] = {"visibility": seen, "media_prob": media, "failed_share": failed}
+    engine = np.concatenate(
+        [
+            simulate(law, random_regular(12, 3, rng=seed), 2, 8, 40, rng=seed, **options).infected
+            for seed in range(400)
+        ]
+    )
+    error = np.sqrt(plain.var(axis=0) / 400 + engine.var(axis=0) / 4000)
+    assert (np.abs(plain.mean(axis=0) - engine.mean(axis=0)) <= 4.5 * error + 1e-12).all()
+
+
 @pytest.mark.parametrize("law", [*INDEPENDENT, *OTHERS], ids=str)
 def test_posts_that_do_not_fade_are_the_same_runs(law: TransmissionLaw) -> None:
     """The other compiled core, with the same random numbers."""
