@@ -151,6 +151,14 @@ def stopped(visit: Open, address: str) -> Any:
     eventually(lambda: stop.is_enabled() or over())
     stop.dispatch_event("click")
     eventually(lambda: step.is_enabled() or over())
+
+    def still() -> bool:
+        """Return whether no step that was under way comes any more."""
+        before = counts(page)
+        page.wait_for_timeout(500)
+        return counts(page) == before
+
+    eventually(still)
     if over():
         button(page, "Reset").click()
         eventually(step.is_enabled)
@@ -525,9 +533,15 @@ PINCH = """canvas => {
 
 def test_keys_run_stop_step_and_reset(visit: Open, address: str) -> None:
     page = stopped(visit, address)
+    # Every key is waited for by what it changes.
+    before = counts(page)[0]
+    page.locator("body").press("ArrowRight")
+    eventually(lambda: counts(page)[0] == before + 1)
+    eventually(button(page, "Reset").is_enabled)
     button(page, "Reset").focus()
     page.keyboard.press("Enter")
     eventually(lambda: counts(page) == (0, 10))
+    eventually(button(page, "Step").is_enabled)
     page.locator("body").press("ArrowRight")
     eventually(lambda: counts(page)[0] == 1)
     eventually(button(page, "Run").is_enabled)

@@ -134,9 +134,17 @@ def Form(
     )
     form = FormBuilder([])
     controls = settings.controls()
+    # Two changes may come before the form is drawn again: the second one adds to the first.
+    latest, naming = solara.use_ref(settings), solara.use_ref(asked)
+    latest.current, naming.current = settings, asked
 
     def change(**changes: Any) -> None:
-        on_settings(replace(settings, **changes))
+        latest.current = replace(latest.current, **changes)
+        on_settings(latest.current)
+
+    def ask(**changes: Any) -> None:
+        naming.current = replace(naming.current or asked, **changes)
+        set_asked(naming.current)
 
     def setting(name: str) -> None:
         form.control(
@@ -163,7 +171,7 @@ def Form(
     _population(form, settings, change)
     _decider(form, settings, access, asked, set_asked, change)
     if asked is not None:
-        _live_model(form, settings, access, asked, found, set_asked, change)
+        _live_model(form, settings, access, asked, found, ask, change)
     form.control("event", _events(settings.event, own), settings.event, lambda e: change(event=e))
     label = "Your own events (ACLED, UCDP GED or CSV)"
     form.add("News", upload, kind="file", name="upload", label=label, most=MOST_BYTES)
@@ -312,7 +320,7 @@ def _live_model(
     access: Access,
     asked: LLMSettings,
     found: Any,
-    set_asked: Callable[[LLMSettings], None],
+    ask: Callable[..., None],
     change: Callable[..., None],
 ) -> None:
     """Add the fields that name a live model, and what the server knows of it."""
@@ -320,8 +328,7 @@ def _live_model(
     for name, label in (("model", model), ("api_base", address)):
 
         def put(value: str, name: str = name) -> None:
-            changed: dict[str, Any] = {name: value.strip()}
-            set_asked(replace(asked, **changed))
+            ask(**{name: value.strip()})
 
         form.control(f"llm-{name}", Control("People", label), getattr(asked, name), put)
     refused = access.refusal(asked) if asked.model else "Name a model to use it."
@@ -337,7 +344,7 @@ def _live_model(
     if known is not None and known.priced:
 
         def limit(value: float) -> None:
-            set_asked(replace(asked, max_cost_usd=float(value)))
+            ask(max_cost_usd=float(value))
 
         shown = Control("People", "Spend at most (USD per run; 0: no limit)", least=0)
         form.control("llm-limit", shown, float(asked.max_cost_usd), limit)
