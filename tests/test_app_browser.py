@@ -21,6 +21,9 @@ from waiting import eventually
 
 from mesa_llmspread import all_profiles
 
+# A browser, a server and what else runs share the processors: a test that fails is tried again.
+pytestmark = [pytest.mark.slow, pytest.mark.flaky(reruns=2)]
+
 ROOT = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
@@ -225,6 +225,8 @@ def test_edges_are_edges_and_their_probabilities_sum_to_one(
     network=st.sampled_from(["random_regular", "small_world", "scale_free"]),
     starters=st.integers(1, 40),
 )
+@example(seed=571762917, feed="persistent", media_prob=0.05, network="small_world", starters=39)
+@example(seed=1465597361, feed="new", media_prob=0.05, network="small_world", starters=3)
 def test_any_run_makes_forests(
     seed: int, feed: str, media_prob: float, network: str, starters: int
 ) -> None:

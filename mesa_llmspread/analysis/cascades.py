@@ -313,7 +313,7 @@ def _assortativity(
     names = pd.Index([*(trait.value for trait in Trait), "profile"], name="trait")
     columns = ["observed", "expected", "low", "high", "p_value"]
     pairs = sources[sources["parent"] != NOBODY]
-    if pairs.empty or (spreaders["profile"] == UNKNOWN).any():
+    if not pairs["probability"].sum() > 0 or (spreaders["profile"] == UNKNOWN).any():
         return pd.DataFrame(np.nan, names, columns)
     child, parent, weight = (pairs[name].to_numpy() for name in sources)
     high = np.array([[letter.isupper() for letter in code] for code in spreaders["profile"]])

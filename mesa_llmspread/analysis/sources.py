@@ -20,6 +20,9 @@ from mesa_llmspread.transmission import (
 
 __all__ = ["check_network", "media_shares", "possible_sources"]
 
+# A rate that is as good as infinite.
+_CERTAIN = 1e9
+
 
 def media_shares(
     data: SpreadData, log: pd.DataFrame, law: TransmissionLaw | None
@@ -41,7 +44,9 @@ def media_shares(
             cumulative=saw_both["cumulative"],
         )
     )
-    offline = float(probability_to_rate(law.alpha))
+    # Of two that are certain each may be the source.
+    online = np.minimum(online, _CERTAIN)
+    offline = min(float(probability_to_rate(law.alpha)), _CERTAIN)
     total = offline + online
     shares[saw_both["agent"]] = np.divide(
         offline, total, out=1 / (1 + saw_both["contacts"].to_numpy()), where=total > 0

@@ -292,9 +292,9 @@ class TransmissionLaw(ABC):
             for profile in range(32) if law.uses_profile else (0,):
                 share = weight * float(shares[profile]) if law.uses_profile else weight
                 part = law.at_profile(profile)
-                if share > 0 and part in laws:
+                if share > 1e-15 and part in laws:
                     totals[laws.index(part)] += share
-                elif share > 0:
+                elif share > 1e-15:  # fewer is nobody, and would be divided by
                     laws.append(part)
                     totals.append(share)
         return list(zip(totals, laws, strict=True))
