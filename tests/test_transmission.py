@@ -121,9 +121,10 @@ def by_definition(law: TransmissionLaw, seen: dict[str, Any]) -> float:
         case TwoClass(low, high, _, members):
             return acts(high if codes()[profile] in members else low)
         case Frailty(beta, variance):
-            if variance == 0 or acts(beta) == 1:
+            if variance == 0 or beta == 1:
                 return acts(beta)
-            hazard = -math.log(1 - acts(beta))
+            # Not from the probability, which rounds to one for many contacts.
+            hazard = -math.log1p(-beta) * (min(m, 1) if once else m)
             return 1 - (1 + variance * hazard) ** (-1 / variance)
         case ByProfile(betas):
             return acts(betas[profile])
