@@ -125,7 +125,7 @@ def by_definition(law: TransmissionLaw, seen: dict[str, Any]) -> float:
                 return acts(beta)
             # Not from the probability, which rounds to one for many contacts.
             hazard = -math.log1p(-beta) * (min(m, 1) if once else m)
-            return 1 - (1 + variance * hazard) ** (-1 / variance)
+            return -math.expm1(-math.log1p(variance * hazard) / variance)
         case ByProfile(betas):
             return acts(betas[profile])
         case ByTraits(intercept):
