@@ -220,7 +220,7 @@ def compare(
     table, tests = _table(log, entries), nested_tests(results, criteria)
     rivals = _rivals(log, results, by_run, level)
     contest = Contest(results, criteria, rivals, tests, _fit_p_values(table), by_run)
-    aged = None if by_run else rival_ageing(log, chosen.values())
+    aged = rival_ageing(log, chosen.values())
     still = {best.name: criteria[next(iter(results))].bic}
     fading, artefact = about_ageing(
         aged, best.name, still | {rival.name: rival.bic for rival in rivals}

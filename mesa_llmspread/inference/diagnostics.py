@@ -259,7 +259,7 @@ def goodness_of_fit(laws: Laws, log: Log, cells: npt.NDArray[np.int64]) -> Goodn
     Parameters
     ----------
     laws : mapping of int to TransmissionLaw
-        The law of each run, at the maximum of the likelihood; empty if there is none. Laws of
+        The law of each run, at the maximum of the likelihood; empty if missing. Laws of
         different runs differ by a factor of all rates.
     log : Log
         The decisions that it was fitted to.

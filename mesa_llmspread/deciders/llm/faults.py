@@ -68,7 +68,7 @@ def of_status(
     Parameters
     ----------
     status : int or None
-        Its status; None if there is none.
+        Its status; None if unknown.
     words : str
         The status and the server's own words, as :func:`presentable` returns them.
     retry_after : float or None
