@@ -32,6 +32,8 @@ from mesa_llmspread.analysis.costs import spending
 from mesa_llmspread.analysis.descriptive import GROUPINGS, prevalence, repost_rates
 from mesa_llmspread.analysis.event_analysis import (
     CURVES,
+    Analysis,
+    EventAnalysis,
     analyse,
     closure_curves,
     stochastic_curve,
@@ -240,6 +242,30 @@ def test_a_law_that_does_not_fit_is_said_first(
     printed = capsys.readouterr().out
     assert "does not fit the decisions (goodness of fit: p < 0.001)" in printed
     assert printed.split("Final share")[0].count("p < 0.001") == 2
+
+
+def test_a_law_that_leaves_something_out_is_blamed_for_its_curves(tmp_path: Path) -> None:
+    """Ten events of which the curve starts late, for want of a first exposure that differs."""
+    law = SI(0.04)
+    parts = []
+    for seed in range(10):
+        model = SpreadModel(n=200, decider="FirstRepeat(0.3, 0.03)", rng=seed).run(25)
+        data = SpreadData.from_model(model)
+        stochastic = stochastic_curve(law, data)
+        assert stochastic is not None
+        curves = closure_curves(law, data).join(stochastic.drop(columns="step"))
+        parts.append(
+            EventAnalysis(
+                data.info[0].event, data, compare(data, ["SI"]), prevalence(data), curves, {}, None
+            )
+        )
+    analysis = Analysis(parts[0].data, parts[0].comparison, parts, None)
+    assert analysis.bias.startswith("The master curve lies below the simulated mean in 10 of 10")
+    assert "The law leaves something out" in analysis.bias
+    law_gap, equations_gap = np.mean([part.gaps for part in parts], axis=0)
+    assert law_gap > 0.05 > abs(equations_gap)
+    one = dataclasses.replace(analysis, events=parts[:1])
+    assert one.bias == ""
 
 
 def test_a_law_that_fits_is_not_said_not_to(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from mesa_llmspread._words import counted
 from mesa_llmspread.analysis.descriptive import prevalence
@@ -55,6 +56,9 @@ STOCHASTIC = "stochastic model"
 #: Every curve shown beside a simulation.
 CURVES = (*CLOSURES, STOCHASTIC)
 
+# p-value of equal sides below which curves of several events are said to lie on one side.
+_ONE_SIDED = 0.01
+
 # Replicates of the stochastic model behind its mean curve and band.
 _REPLICATES = 400
 
@@ -96,6 +100,17 @@ class EventAnalysis:
         """Share of agents that have posted at the end, averaged over the runs."""
         return float(self.simulated["mean"].iloc[-1])
 
+    @property
+    def gaps(self) -> tuple[float, float]:
+        """How far the runs lie above the fitted law's own, and those above the master equations.
+
+        Averages over the steps, in shares of agents; NaN where a curve is missing.
+        """
+        curves = self.curves.reindex(columns=["mean", "master equations"]).to_numpy().T
+        stochastic, master = curves
+        law, equations = self.simulated["mean"] - stochastic, stochastic - master
+        return float(np.mean(law)), float(np.mean(equations))
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -129,6 +144,29 @@ class Analysis:
             return self.overall.verdict
         each = "Event by event, the best law does not fit the decisions"
         return f"{self.overall.verdict} {each} of {wrong} of {counted(len(self.events), 'event')}."
+
+    @property
+    def bias(self) -> str:
+        """A sentence on why the master curves lie on one side of the runs; "" if they do not."""
+        gaps = np.array([part.gaps for part in self.events])
+        gaps = gaps[np.isfinite(gaps).all(axis=1)]
+        below = int((gaps.sum(axis=1) > 0).sum())
+        most = max(below, len(gaps) - below)
+        if not len(gaps) or binomtest(most, len(gaps)).pvalue > _ONE_SIDED:
+            return ""
+        law, equations = np.abs(gaps.mean(axis=0))
+        side = "below" if 2 * below > len(gaps) else "above"
+        cause = (
+            "The law leaves something out; the equations follow from it"
+            if law > equations
+            else "The equations are approximate here; the law's own runs are closer"
+        )
+        return (
+            f"The master curve lies {side} the simulated mean in {most} of "
+            f"{counted(len(gaps), 'event')}. Between the simulated mean and runs of the fitted law "
+            f"lie {law:.3f} of the agents on average, between those and the equations "
+            f"{equations:.3f}. {cause}."
+        )
 
     def table(self) -> pd.DataFrame:
         """Return one row per event: chosen law, rates, final prevalence, distance of each curve.

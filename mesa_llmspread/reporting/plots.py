@@ -222,6 +222,34 @@ def plot_comparison(analysis: Analysis, ax: Axes | None = None) -> Figure:
     return figure
 
 
+def plot_residuals(residuals: pd.DataFrame) -> Figure:
+    """Draw reposts less those that a law expects, by contacts, occasion and step.
+
+    Parameters
+    ----------
+    residuals : DataFrame
+        As ``Comparison.residuals``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Bars show two standard errors by chance (binomial): about one in twenty misses 0 where the
+        law is right.
+    """
+    figure, axes = _axes(8.4, 2.9, 1, 3, sharey=True)
+    for axis, (by, part) in zip(axes, residuals.groupby("by", sort=False), strict=True):
+        share = part["observed"].sub(part["expected"]) / part["decisions"]
+        error = 2 * part["error"] / part["decisions"]
+        ends = zip(part["low"], part["high"], strict=True)
+        labels = [f"{low}" if low == high else f"{low}-{high}" for low, high in ends]
+        axis.errorbar(range(len(part)), share, yerr=error, fmt="o", color=_POINT)
+        axis.axhline(0.0, color="#000000", lw=0.8)
+        axis.set_xticks(range(len(part)), labels, rotation=90, fontsize=8)
+        axis.set_xlabel({"contacts": "posts in view", "occasion": "exposure"}.get(str(by), str(by)))
+    axes[0].set_ylabel("observed - expected,\nreposts per decision")
+    return figure
+
+
 def plot_hazard_ratios(effects: TraitEffects, ax: Axes | None = None) -> Figure:
     """Draw the hazard ratio of a repost of each term, with intervals.
 

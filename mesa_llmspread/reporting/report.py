@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
         "spread": plots.plot_spread(analysis),
         "comparison": plots.plot_comparison(analysis),
         "fitted_rates": plots.plot_fitted_rates(analysis),
+        "residuals": plots.plot_residuals(analysis.overall.residuals),
         "traits": plots.plot_traits(analysis.data),
         "profiles": plots.plot_profiles(analysis.data),
         "event_rates": plots.plot_event_rates(analysis.data),
@@ -109,6 +111,7 @@ def write_report(analysis: Analysis, folder: str | Path) -> Path:
         n_failed=int((data.exposures["outcome"] == "failed").sum()),
         events=analysis.table().to_dict("records"),
         laws=analysis.overall.table.to_dict("records"),
+        worst=_worst(analysis.overall.residuals),
         repost_rates={by: repost_rates(data, by).to_dict("records") for by in GROUPINGS},
         spending=_spending(data),
         info=json.dumps(split_shared([info.to_dict() for info in infos])[0], indent=2, default=str),
@@ -116,6 +119,12 @@ def write_report(analysis: Analysis, folder: str | Path) -> Path:
     path = Path(folder, "report.html")
     write_whole(path, page.encode())
     return path
+
+
+def _worst(residuals: pd.DataFrame) -> Mapping[Hashable, Any] | None:
+    """Return the group of decisions that the law is furthest from, in standard errors."""
+    rows = residuals.dropna(subset="z").to_dict("records")
+    return max(rows, key=lambda row: abs(row["z"]), default=None)
 
 
 def _spending(data: SpreadData) -> dict[str, list[dict[Any, Any]]]:

@@ -1,0 +1,77 @@
+"""What a comparison claims where the truth lies inside the family of laws, and outside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mesa_llmspread import SI, ByTraits, SpreadData, SpreadModel, compare, concat
+from mesa_llmspread.deciders import Decider, Decision, Exposure, Outcome, coins
+
+
+class Varied(Decider):
+    """One rate per contact, times a factor of each agent's own."""
+
+    def __init__(self, beta: float, factors: np.ndarray) -> None:
+        self.beta, self.factors = beta, factors
+
+    def decide(self, exposures: list[Exposure], rng: np.random.Generator) -> list[Decision]:
+        tossed = coins(exposures, rng)
+        return [
+            Decision(
+                Outcome.REPOST
+                if coin < 1 - (1 - self.beta) ** (self.factors[each.agent] * each.contacts)
+                else Outcome.DECLINE
+            )
+            for each, coin in zip(exposures, tossed, strict=True)
+        ]
+
+
+def runs(decider: Callable[[int], Any], **settings: Any) -> SpreadData:
+    """Five runs of 200 agents."""
+    models = (SpreadModel(n=200, decider=decider(seed), rng=seed, **settings) for seed in range(5))
+    return concat([SpreadData.from_model(model.run(60)) for model in models])
+
+
+def claimed(data: SpreadData) -> set[str]:
+    return set(compare(data).findings.query("claimed")["finding"])
+
+
+@pytest.mark.parametrize(("ratio", "found"), [(1.0, False), (1.35, True)])
+def test_personality_is_claimed_where_it_has_an_effect(ratio: float, found: bool) -> None:
+    law = ByTraits(-2.8, extraversion=float(np.log(ratio)))
+    said = claimed(runs(lambda seed: law))
+    assert ("personality matters" in said) is found
+    assert ("one rate is enough" in said) is not found
+
+
+@pytest.mark.parametrize("kind", ["gamma", "lognormal"])
+def test_rates_of_ones_own_are_not_taken_for_classes(kind: str) -> None:
+    def decider(seed: int) -> Decider:
+        rng = np.random.default_rng([7, seed])
+        spread = np.sqrt(np.log(2))
+        drawn = {"gamma": rng.gamma(1, 1, 200), "lognormal": rng.lognormal(0, spread, 200)}
+        return Varied(0.08, drawn[kind])
+
+    said = claimed(runs(decider))
+    assert "agents differ" in said
+    assert not said & {"there are two classes of agents", "first and later exposures differ"}
+
+
+def test_runs_that_differ_are_not_taken_for_classes() -> None:
+    betas = 1 - (1 - 0.06) ** np.exp(0.6 * np.array([-1.3, -0.5, 0.0, 0.5, 1.3]))
+    data = runs(lambda seed: SI(float(betas[seed])))
+    comparison = compare(data)
+    assert comparison.by_run
+    assert comparison.best.name == "SI"
+    said = set(comparison.findings.query("claimed")["finding"])
+    assert "rates differ between runs" in said
+    assert not said & {"agents differ", "there are two classes of agents"}
+
+
+def test_the_event_itself_does_not_hide_later_exposures() -> None:
+    said = claimed(runs(lambda seed: "FirstRepeat(0.2, 0.04, alpha=0.05)", media_prob=0.1))
+    assert {"the event itself makes agents post", "first and later exposures differ"} <= said
