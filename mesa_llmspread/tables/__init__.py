@@ -34,7 +34,7 @@ def table_names() -> list[str]:
     Examples
     --------
     >>> table_names()
-    ['qwen2.5-coder-0.5b', 'smollm2-135m']
+    ['qwen2.5-coder-0.5b', 'qwen2.5-coder-1.5b', 'smollm2-135m']
     """
     return sorted(path.parent.name for path in _FOLDER.glob("*/table.parquet"))
 
