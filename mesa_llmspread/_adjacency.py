@@ -1,21 +1,25 @@
-"""Networks in other packages' forms, as compressed rows, for :mod:`mesa_llmspread.networks`."""
+"""Networks in other forms, as compressed rows, for :mod:`mesa_llmspread.networks`."""
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError
+from mesa_llmspread.io import read_text
 
 if TYPE_CHECKING:
     import networkx as nx
     import pandas as pd
 
 Rows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
+Ends = tuple[npt.NDArray[np.int64], tuple[Any, ...]]
 
 _MUTUAL = "here each of two neighbours sees the other's posts"
 
@@ -84,7 +88,7 @@ def _rows_of_counts(matrix: Any, network: Any) -> Rows:
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
 
 
-def ends_of_frame(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], tuple[Any, ...]]:
+def ends_of_frame(frame: pd.DataFrame) -> Ends:
     """Return the edges of a table, shape (rows, 2), and the names of its nodes.
 
     Names stand in its first two columns, or in ``source`` and ``target`` as in networkx; they
@@ -104,6 +108,44 @@ def ends_of_frame(frame: pd.DataFrame) -> tuple[npt.NDArray[np.int64], tuple[Any
         allowed = f"have no self-loops; row {row} joins {names[ends[row, 0]]!r} to itself"
         raise ArgumentError("network", frame, allowed)
     return ends, tuple(names.tolist())
+
+
+def read_ends(path: str | Path) -> Ends:
+    """Read the edges of a file, and number the names in order of first appearance.
+
+    Parameters
+    ----------
+    path : path-like
+        See :func:`mesa_llmspread.networks.read_edgelist`.
+
+    Returns
+    -------
+    ends : ndarray of int, shape (lines with an edge, 2)
+    labels : tuple of str
+    """
+    numbers: dict[str, int] = {}
+    ends: list[tuple[int, int]] = []
+    first_row = 0
+    for row, line in enumerate(io.StringIO(read_text(path), newline=None), start=1):
+        line = line.strip()
+        if not line or line[0] == "#":
+            continue
+        names = [part.strip() for part in line.split(",")] if "," in line else line.split()
+        if len(names) < 2 or not (names[0] and names[1]):
+            raise InputFileError(path, f"an edge needs two names, not {line!r:.60}", row=row)
+        if names[0] == names[1]:
+            raise InputFileError(path, f"self-loop at {names[0]!r}: remove the line", row=row)
+        first_row = first_row or row
+        u = numbers.setdefault(names[0], len(numbers))
+        ends.append((u, numbers.setdefault(names[1], len(numbers))))
+    if not ends:
+        raise InputFileError(path, "holds no edges")
+    labels = tuple(numbers)
+    numeric = [label.isdigit() for label in labels]
+    if not any(numeric[:2]) and numeric[2:] and all(numeric[2:]):
+        problem = f"{labels[0]!r}, {labels[1]!r} looks like a header: begin the line with #"
+        raise InputFileError(path, problem, row=first_row)
+    return np.array(ends), labels
 
 
 def rows_of_edges(n: int, ends: npt.NDArray[np.int64]) -> Rows:

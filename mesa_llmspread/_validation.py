@@ -6,6 +6,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Collection, Iterable, Sequence
+from types import UnionType
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -48,17 +49,23 @@ def renamed(**new_names: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     return decorate
 
 
+def check_kind(argument: str, value: Any, kind: type | UnionType, expected: str) -> None:
+    """Raise ArgumentTypeError unless a value is of a kind, which ``expected`` puts into words."""
+    if not isinstance(value, kind):
+        raise ArgumentTypeError(argument, value, expected)
+
+
 def check_name(argument: str, value: Any, known: Collection[str]) -> None:
     """Raise UnknownNameError unless a value is one of the known names."""
     if not (isinstance(value, str) and value in known):
         raise UnknownNameError(argument, value, known)
 
 
-def checked_int(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """Return a value as an int within limits.
+def checked_int(name: str, value: Any, least: int) -> int:
+    """Return a value as an int that is large enough.
 
     Raises ArgumentTypeError if it is not an integer of Python, NumPy or another library, and
-    ArgumentError if it is outside the limits.
+    ArgumentError if it is less than ``least``.
 
     Examples
     --------
@@ -71,8 +78,6 @@ def checked_int(name: str, value: Any, least: int, most: int | None = None) -> i
         number = operator.index(value)
     except TypeError:
         raise ArgumentTypeError(name, value, "an int") from None
-    if most is not None and not least <= number <= most:
-        raise ArgumentError(name, value, f"lie between {least} and {most}")
     if number < least:
         raise ArgumentError(name, value, f"be at least {least}")
     return number

@@ -148,7 +148,7 @@ class SpreadAgent(mesa.Agent):
             self.model.in_reach.add(self.index)
 
     def hide(self, latest: int) -> None:
-        """Take the posts made until a step out of the feed.
+        """Remove the posts made until a step from the feed.
 
         Parameters
         ----------

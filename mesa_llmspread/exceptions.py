@@ -70,10 +70,10 @@ __all__ = [
 E = TypeVar("E", bound="LLMSpreadError")
 
 
-def _short(value: Any, limit: int = 80) -> str:
+def _short(value: Any) -> str:
     """Return ``repr`` of a value, on one line and short enough for a message."""
     text = " ".join(repr(value).split())
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 @dataclass_transform(eq_default=False)

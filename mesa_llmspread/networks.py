@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread._adjacency import (
-    ends_of_frame,
-    rows_of_edges,
-    rows_of_graph,
-    rows_of_matrix,
-    rows_of_pair,
-)
-from mesa_llmspread._edgelist import read_ends
+from mesa_llmspread import _adjacency
 from mesa_llmspread._random_regular import neighbours
 from mesa_llmspread._validation import checked_int, checked_probability
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
@@ -170,14 +163,14 @@ def as_network(network: Any) -> Network:
     if isinstance(network, EdgeList):
         return network.network
     if isinstance(network, pd.DataFrame):
-        ends, names = ends_of_frame(network)
-        return Network(*rows_of_edges(len(names), ends))
+        ends, names = _adjacency.ends_of_frame(network)
+        return Network(*_adjacency.rows_of_edges(len(names), ends))
     if isinstance(network, nx.Graph):
-        return Network(*rows_of_graph(network))
+        return Network(*_adjacency.rows_of_graph(network))
     if issparse(network) or isinstance(network, np.ndarray):
-        return Network(*rows_of_matrix(network))
+        return Network(*_adjacency.rows_of_matrix(network))
     if isinstance(network, tuple | list) and len(network) == 2:
-        return Network(*rows_of_pair(network))
+        return Network(*_adjacency.rows_of_pair(network))
     allowed = "a graph, a table of edges, an adjacency matrix or a pair (indptr, indices)"
     raise ArgumentTypeError("network", network, allowed)
 
@@ -193,7 +186,7 @@ def node_names(network: Any, n: int) -> Sequence[Any]:
     if isinstance(network, EdgeList):
         return network.labels
     if isinstance(network, pd.DataFrame):
-        return ends_of_frame(network)[1]
+        return _adjacency.ends_of_frame(network)[1]
     return list(network.nodes) if hasattr(network, "nodes") else range(n)
 
 
@@ -392,5 +385,5 @@ def read_edgelist(path: str | Path) -> EdgeList:
     >>> read_edgelist(file).labels
     ('Ana', 'Ben')
     """
-    ends, labels = read_ends(path)
-    return EdgeList(Network(*rows_of_edges(len(labels), ends)), labels)
+    ends, labels = _adjacency.read_ends(path)
+    return EdgeList(Network(*_adjacency.rows_of_edges(len(labels), ends)), labels)

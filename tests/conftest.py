@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test asserts a time: an example may take long on a busy machine.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # Before NumPy is loaded: on small problems a second thread of OpenBLAS only waits actively, which
 # slows all processes where the machine is busy.

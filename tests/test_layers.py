@@ -75,7 +75,7 @@ _words _figures
 exceptions
 rng _validation _watchdog io plugins
 profiles
-networks _adjacency _random_regular _edgelist
+networks _adjacency _random_regular
 events
 transmission
 data

@@ -134,7 +134,7 @@ def test_failed_calls_are_no_data(scripted_server: ScriptedServer) -> None:
 
 def test_an_estimate_asks_nobody(scripted_server: ScriptedServer) -> None:
     arguments = {**SMALL, "profiles": None, "events": None}
-    plan = Experiment.plan(decider(scripted_server), **arguments, draws=5)
+    plan = Experiment(decider(scripted_server), **arguments, draws=5)
     assert plan.estimate().calls == 18 * 32 * 4 * 5
     assert 150 < plan.estimate().prompt_tokens / plan.estimate().calls < 400
     assert not scripted_server.requests

@@ -17,7 +17,8 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders import Decider, Decision, LLMDecider, Outcome
 from mesa_llmspread.deciders.base import Exposure, Post
 from mesa_llmspread.deciders.llm.call import Call
-from mesa_llmspread.deciders.llm.pooling import repost_chance, token_repost_prob
+from mesa_llmspread.deciders.llm.completion import token_repost_prob
+from mesa_llmspread.deciders.llm.pooling import repost_chance
 from mesa_llmspread.events import bundled_events
 from mesa_llmspread.exceptions import (
     ArgumentError,

@@ -414,6 +414,24 @@ def test_a_law_of_known_classes_keeps_the_contract() -> None:
         check_law(TwoClass, high=HIGH, per=per)
 
 
+class Undecorated(TransmissionLaw):
+    low: float
+
+    def prob(self, seen: ExposureArrays) -> Any:
+        return self.low * (seen.contacts > 0)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda: Undecorated(0.1), lambda: resolve_law(Undecorated), lambda: check_law(Undecorated)],
+)
+def test_a_law_that_is_no_dataclass_is_refused_with_the_fix(use: Any) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        use()
+    assert (caught.value.argument, caught.value.value) == ("law", "Undecorated")
+    assert "@dataclass(frozen=True)" in caught.value.allowed
+
+
 def test_special_cases_are_of_the_same_form() -> None:
     assert "ByTraits" in SI(0.1).nested_in
     once = SI(0.1, per="occasion").nested_in

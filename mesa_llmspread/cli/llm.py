@@ -119,7 +119,7 @@ def measure(
     options = given(store=store, template=template, max_calls=max_calls, max_cost_usd=max_cost_usd)
     decider = LLMDecider(model, api_base, **options)
     numbers = (_numbers("contacts", contacts), _numbers("exposure_counts", exposure_counts))
-    experiment = Experiment.plan(decider, profile or None, event or None, *numbers, draws, rng)
+    experiment = Experiment(decider, profile or None, event or None, *numbers, draws, rng)
     if not dry_run:
         shared.check_output(out, force, store)
     cells = counted(len(experiment.exposures), "cell")

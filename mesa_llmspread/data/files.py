@@ -14,14 +14,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mesa_llmspread._validation import check_kind
 from mesa_llmspread.data.run_info import RunInfo, split_shared
 from mesa_llmspread.data.schema import SCHEMA, completed, find_problem
 from mesa_llmspread.data.tables import agents_that_decided
-from mesa_llmspread.exceptions import (
-    ArgumentTypeError,
-    InputFileError,
-    OldFormatWarning,
-)
+from mesa_llmspread.exceptions import InputFileError, OldFormatWarning
 from mesa_llmspread.io import new_folder, write_whole
 
 if TYPE_CHECKING:
@@ -36,14 +33,10 @@ __all__ = [
 #: without a table of agents; the first ones also lacked posts and reasons.
 FORMAT = 3
 
-# The last bytes of every complete Parquet file.
-_PARQUET = b"PAR1"
-
 
 def as_path(folder: Any) -> Path:
     """Return a path, with ``~`` as the home folder."""
-    if not isinstance(folder, str | os.PathLike):
-        raise ArgumentTypeError("folder", folder, "a path")
+    check_kind("folder", folder, str | os.PathLike, "a path")
     return Path(os.path.expanduser(folder))
 
 
@@ -116,13 +109,9 @@ def read_info(folder: Path) -> dict[int, RunInfo]:
     for name in SCHEMA:
         table = folder / f"{name}.parquet"
         try:
-            with table.open("rb") as file:
-                file.seek(-len(_PARQUET), os.SEEK_END)
-                complete = file.read() == _PARQUET
-        except OSError as error:
-            raise InputFileError(table, error.strerror or "cannot be read") from error
-        if not complete:
-            raise InputFileError(table, "is not a complete Parquet table")
+            pq.read_metadata(table)
+        except (OSError, ValueError) as error:
+            raise InputFileError(table, f"is not a complete Parquet table: {error}") from error
     return _infos(path, manifest)
 
 

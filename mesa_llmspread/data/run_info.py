@@ -10,7 +10,13 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, Literal, Self
 
-from mesa_llmspread._validation import check_name, checked_int, checked_number, checked_probability
+from mesa_llmspread._validation import (
+    check_kind,
+    check_name,
+    checked_int,
+    checked_number,
+    checked_probability,
+)
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.transmission.visibility import Visibility, as_visibility
@@ -180,16 +186,13 @@ class RunInfo:
         >>> RunInfo.from_dict({"n": 200, "k": 8}) == RunInfo(n=200, k=8)
         True
         """
-        if not isinstance(values, Mapping):
-            raise ArgumentTypeError("info", values, "a RunInfo or a mapping of its fields")
+        check_kind("info", values, Mapping, "a RunInfo or a mapping of its fields")
         for name in values:
             check_name("info", name, [part.name for part in fields(cls)])
         return cls(**{"n": None, "k": None, **values})
 
 
-def split_shared(
-    runs: Sequence[Mapping[str, Any]],
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def split_shared(runs: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Split what is known of several runs into what all share, and what is each one's own.
 
     Parameters

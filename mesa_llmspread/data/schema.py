@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread._validation import check_kind
+from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.profiles import Trait
 
 __all__ = [
@@ -19,12 +20,12 @@ __all__ = [
     "OUTCOMES",
     "SCHEMA",
     "UNKNOWN",
-    "Problem",
+    "Violation",
     "arrow_table",
     "check_table",
+    "columns_text",
     "completed",
     "count_occasions",
-    "described",
     "find_problem",
 ]
 
@@ -66,7 +67,7 @@ class Column(NamedTuple):
         return (numbers % 1 == 0) & (numbers >= self.least)
 
 
-class Problem(NamedTuple):
+class Violation(NamedTuple):
     """What is wrong with a table: in which column (None: in several), and the rule it breaks."""
 
     column: str | None
@@ -153,14 +154,14 @@ _KEYS = {
 }
 
 
-def described(table: str) -> str:
+def columns_text(table: str) -> str:
     """Return the columns of a table and their meanings, for a docstring."""
     return "\n        ".join(f"``{column.name}``: {column.meaning};" for column in SCHEMA[table])
 
 
 def find_problem(
     name: str, table: pd.DataFrame, *, filled: bool = False, values: bool = True
-) -> Problem | None:
+) -> Violation | None:
     """Return the first thing in a table that its schema does not allow.
 
     Parameters
@@ -175,11 +176,11 @@ def find_problem(
 
     Returns
     -------
-    Problem or None
+    Violation or None
     """
     needed = [column.name for column in SCHEMA[name] if not filled or column.default is None]
     if missing := [column for column in needed if column not in table]:
-        return Problem(missing[0], list(table.columns), f"have columns {', '.join(missing)}")
+        return Violation(missing[0], list(table.columns), f"have columns {', '.join(missing)}")
     if not values:
         return None
     for column in SCHEMA[name]:
@@ -187,18 +188,18 @@ def find_problem(
             cells = table[column.name]
             good = column.allows(cells)
             if not good.all():
-                return Problem(column.name, cells[~good].tolist()[0], column.rule)
+                return Violation(column.name, cells[~good].tolist()[0], column.rule)
     key = [column for column in _KEYS[name] if column in table]
     again = table.duplicated(key)
     if again.any():
         row = table.loc[again, key].iloc[0].to_dict()
-        return Problem(None, row, f"be the only row of its {', '.join(key)}")
+        return Violation(None, row, f"be the only row of its {', '.join(key)}")
     if name == "counts":
         ordered = table.sort_values(key)
         gap = ordered["step"] != ordered.groupby("run").cumcount()
         if gap.any():
             row = ordered.loc[gap, key].iloc[0].to_dict()
-            return Problem("step", row, "follow the step before it: steps are 0, 1, 2, ...")
+            return Violation("step", row, "follow the step before it: steps are 0, 1, 2, ...")
     return None
 
 
@@ -207,8 +208,7 @@ def check_table(name: str, table: Any, *, filled: bool = False, values: bool = T
 
     The arguments are those of :func:`find_problem`.
     """
-    if not isinstance(table, pd.DataFrame):
-        raise ArgumentTypeError(name, table, "a DataFrame")
+    check_kind(name, table, pd.DataFrame, "a DataFrame")
     if name == "exposures" and "exposure" in table and "exposure_count" not in table:
         raise ArgumentError(name, list(table.columns), "call the column 'exposure' exposure_count")
     if problem := find_problem(name, table, filled=filled, values=values):

@@ -16,18 +16,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._figures import axes_for
+from mesa_llmspread._validation import check_kind
 from mesa_llmspread._words import counted, html_table
+from mesa_llmspread.data import schema
 from mesa_llmspread.data.files import as_path, read_record, write_record
 from mesa_llmspread.data.run_info import RunInfo
-from mesa_llmspread.data.schema import (
-    COUNT_COLUMNS,
-    OUTCOMES,
-    SCHEMA,
-    UNKNOWN,
-    check_table,
-    completed,
-    described,
-)
+from mesa_llmspread.data.schema import SCHEMA, UNKNOWN
 from mesa_llmspread.data.tables import RECORD, agents_that_decided, model_tables
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
@@ -78,21 +72,19 @@ class SpreadData:
     agents: pd.DataFrame = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        check_table("exposures", self.exposures, values=False)
-        check_table("counts", self.counts, values=False)
-        strange = set(self.exposures["outcome"].unique()) - set(OUTCOMES)
+        schema.check_table("exposures", self.exposures, values=False)
+        schema.check_table("counts", self.counts, values=False)
+        strange = set(self.exposures["outcome"].unique()) - set(schema.OUTCOMES)
         if strange:
-            allowed = f"be one of {', '.join(OUTCOMES)}"
+            allowed = f"be one of {', '.join(schema.OUTCOMES)}"
             raise ArgumentError("exposures['outcome']", sorted(strange, key=str), allowed)
-        if not isinstance(self.info, Mapping):
-            raise ArgumentTypeError("info", self.info, "a mapping of run to RunInfo")
+        check_kind("info", self.info, Mapping, "a mapping of run to RunInfo")
         for run, known in self.info.items():
-            if not isinstance(known, RunInfo):
-                raise ArgumentTypeError(f"info[{run}]", known, "a RunInfo")
+            check_kind(f"info[{run}]", known, RunInfo, "a RunInfo")
         object.__setattr__(self, "info", {int(run): self.info[run] for run in sorted(self.info)})
         if self.agents is None:
             object.__setattr__(self, "agents", agents_that_decided(self.exposures, self.info))
-        check_table("agents", self.agents, values=False)
+        schema.check_table("agents", self.agents, values=False)
         for name in SCHEMA:
             unknown = set(getattr(self, name)["run"].unique()) - set(self.info)
             if unknown:
@@ -156,8 +148,7 @@ class SpreadData:
             raise ArgumentTypeError("rows", rows, "the rows that batch_run returns")
         records = {}
         for i, row in enumerate(rows):
-            if not isinstance(row, Mapping):
-                raise ArgumentTypeError(f"rows[{i}]", row, "a row that batch_run returns")
+            check_kind(f"rows[{i}]", row, Mapping, "a row that batch_run returns")
             if not hasattr(row.get(RECORD), "data"):
                 raise ArgumentError(
                     f"rows[{i}]", row, f"have a {RECORD!r}, as batch_run writes for a SpreadModel"
@@ -208,11 +199,11 @@ class SpreadData:
         """
         known = info if isinstance(info, RunInfo) else RunInfo.from_dict(info or {})
         event = known.events[0].event_id if len(known.events) == 1 else UNKNOWN
-        series = pd.DataFrame(columns=list(COUNT_COLUMNS)) if counts is None else counts
-        check_table("exposures", exposures, filled=True)
-        check_table("counts", series)
-        whole = completed("exposures", exposures, event=event)
-        series = completed("counts", series.sort_values(["run", "step"]))
+        series = pd.DataFrame(columns=list(schema.COUNT_COLUMNS)) if counts is None else counts
+        schema.check_table("exposures", exposures, filled=True)
+        schema.check_table("counts", series)
+        whole = schema.completed("exposures", exposures, event=event)
+        series = schema.completed("counts", series.sort_values(["run", "step"]))
         runs = set(whole["run"].unique()) | set(series["run"].unique())
         return cls(whole, series, dict.fromkeys(map(int, runs), known))
 
@@ -387,10 +378,11 @@ class SpreadData:
         return cls(**read_record(as_path(folder)))
 
 
-SpreadData.__doc__ = str(SpreadData.__doc__).format_map({name: described(name) for name in SCHEMA})
+SpreadData.__doc__ = str(SpreadData.__doc__).format_map(
+    {name: schema.columns_text(name) for name in SCHEMA}
+)
 
 
 def check_data(data: Any) -> None:
     """Raise ArgumentTypeError unless ``data`` is a SpreadData."""
-    if not isinstance(data, SpreadData):
-        raise ArgumentTypeError("data", data, "a SpreadData")
+    check_kind("data", data, SpreadData, "a SpreadData")

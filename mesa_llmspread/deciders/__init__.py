@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mesa_llmspread._validation import check_kind
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome, Post, coins
 from mesa_llmspread.deciders.llm.decider import LLMDecider
 from mesa_llmspread.deciders.llm.store import DecisionStore
@@ -141,8 +142,7 @@ def as_decider(decider: Any) -> Decider:
             raise ArgumentError("decider", decider, problem) from error
     if isinstance(found, TransmissionLaw):
         return RateDecider(found)
-    if not isinstance(found, Decider):
-        raise ArgumentTypeError("decider", found, "a name, a law or a Decider")
+    check_kind("decider", found, Decider, "a name, a law or a Decider")
     return found
 
 

@@ -135,7 +135,9 @@ def coins(exposures: Sequence[Exposure], rng: np.random.Generator) -> npt.NDArra
 
     A number depends on the step's stream, the event and the agent alone: not on what else is
     in the batch, nor on what was drawn from the stream before. So parts of a batch may be
-    decided apart.
+    decided apart. There is one number per decision: another call with the same stream returns
+    the same numbers. Where a decision needs a second one, spawn another stream:
+    ``coins(exposures, rng.spawn(1)[0])``.
 
     Parameters
     ----------

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mesa_llmspread._validation import check_name, checked_shares
+from mesa_llmspread._validation import check_kind, check_name, checked_shares
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import Visibility
 
@@ -122,8 +122,7 @@ def _parts_by_code(keys: Sequence[Any]) -> dict[str, int]:
     """Return the part that each profile code is in."""
     part_of: dict[str, int] = {}
     for i, key in enumerate(keys):
-        if not isinstance(key, str | tuple):
-            raise ArgumentTypeError("parts", key, "shares of agents, or tuples of profile codes")
+        check_kind("parts", key, str | tuple, "shares of agents, or tuples of profile codes")
         for code in (key,) if isinstance(key, str) else key:
             check_name("parts", code, codes())
             if code in part_of:

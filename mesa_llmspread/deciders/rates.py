@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mesa_llmspread._validation import check_kind
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, toss
-from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw, Visibility, check_ages
 
 __all__ = ["RateDecider", "exposure_arrays"]
@@ -39,8 +39,7 @@ class RateDecider(Decider):
     """
 
     def __init__(self, law: TransmissionLaw) -> None:
-        if not isinstance(law, TransmissionLaw):
-            raise ArgumentTypeError("law", law, "a TransmissionLaw, such as SI(0.05)")
+        check_kind("law", law, TransmissionLaw, "a TransmissionLaw, such as SI(0.05)")
         self.law = law
         self.name = str(law)
         self._latent: npt.NDArray[np.intp] | None = None  # the agents' classes, in one run

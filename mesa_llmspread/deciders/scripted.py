@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from mesa_llmspread._validation import check_kind
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, Outcome
-from mesa_llmspread.exceptions import ArgumentTypeError, DeciderError
+from mesa_llmspread.exceptions import DeciderError
 
 __all__ = ["ScriptedDecider"]
 
-Answer = Decision | Outcome | bool
+Reply = Decision | Outcome | bool
 
 
 class ScriptedDecider(Decider):
@@ -41,7 +42,7 @@ class ScriptedDecider(Decider):
 
     name = "scripted"
 
-    def __init__(self, script: Callable[[Exposure], Answer] | Iterable[Answer]) -> None:
+    def __init__(self, script: Callable[[Exposure], Reply] | Iterable[Reply]) -> None:
         self.history: list[tuple[Exposure, Decision]] = []
         if callable(script):
             self._answer = script
@@ -70,12 +71,11 @@ class ScriptedDecider(Decider):
         return decisions
 
 
-def _as_decision(answer: Answer) -> Decision:
+def _as_decision(answer: Reply) -> Decision:
     """Return an answer as a decision."""
     if isinstance(answer, bool | np.bool_):
         answer = Outcome.REPOST if answer else Outcome.DECLINE
     if isinstance(answer, Outcome):
         answer = Decision(answer)
-    if not isinstance(answer, Decision):
-        raise ArgumentTypeError("script", answer, "made of Decision, Outcome or bool answers")
+    check_kind("script", answer, Decision, "made of Decision, Outcome or bool answers")
     return answer

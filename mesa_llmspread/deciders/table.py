@@ -14,10 +14,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
+from mesa_llmspread._validation import check_name
 from mesa_llmspread._words import counted
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, toss
-from mesa_llmspread.events import OfflineEvent, get_event
-from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
+from mesa_llmspread.deciders.rates import exposure_arrays
+from mesa_llmspread.events import OfflineEvent, as_event
+from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.profiles import all_profiles
 from mesa_llmspread.tables import DEFAULT_TABLE, ResponseTable, load_table
 from mesa_llmspread.tables.response_table import logit
@@ -75,8 +77,7 @@ class TableDecider(Decider):
     def __init__(
         self, table: ResponseTable | str | Path = DEFAULT_TABLE, events: Unmeasured = "nearest"
     ) -> None:
-        if events not in get_args(Unmeasured):
-            raise UnknownNameError("events", events, get_args(Unmeasured))
+        check_name("events", events, get_args(Unmeasured))
         self.table = load_table(table)
         self.events = events
         self.name = f"table({self.table.info.get('model', 'unknown')})"
@@ -87,15 +88,12 @@ class TableDecider(Decider):
         chance = np.empty(len(exposures))
         for event in {exposure.event for exposure in exposures}:
             places = [i for i, exposure in enumerate(exposures) if exposure.event == event]
-            asked = [exposures[i] for i in places]
+            asked, surface = [exposures[i] for i in places], self._surface(event)
             profiles = {exposure.profile for exposure in asked}
-            logits = {profile: self._surface(event).of(profile.levels) for profile in profiles}
-            chance[places] = self._surface(event).probabilities(
-                np.array([logits[exposure.profile] for exposure in asked]),
-                np.array([exposure.contacts for exposure in asked]),
-                np.array([exposure.exposure_count for exposure in asked]),
-                np.array([exposure.direct for exposure in asked]),
-            )
+            logits = {profile: surface.of(profile.levels) for profile in profiles}
+            of_agents = np.array([logits[exposure.profile] for exposure in asked])
+            seen = exposure_arrays(asked, by_profile=False)
+            chance[places] = surface.probabilities(of_agents, seen, seen.exposure_count)
         return toss(exposures, rng, chance)
 
     def law(self, event: OfflineEvent | str) -> TableLaw:
@@ -110,7 +108,7 @@ class TableDecider(Decider):
         -------
         TableLaw
         """
-        return TableLaw(self, get_event(event) if isinstance(event, str) else event)
+        return TableLaw(self, as_event(event))
 
     def manifest(self) -> Mapping[str, Any]:
         """Describe the table; see :meth:`Decider.manifest`."""
@@ -219,13 +217,10 @@ class _Surface:
         return np.array([self.of(profile.levels) for profile in all_profiles()])
 
     def probabilities(
-        self,
-        logits: Floats,
-        contacts: npt.NDArray[Any],
-        exposure_count: npt.NDArray[Any],
-        direct: npt.NDArray[Any],
+        self, logits: Floats, seen: ExposureArrays, exposure_count: npt.NDArray[Any]
     ) -> Floats:
         """Interpolate logits of shape (n, counts, columns) at n exposures."""
+        contacts, direct = seen.contacts, seen.direct
         if (contacts > self.contacts[-1]).any():
             warnings.warn(
                 f"more posts than were measured: the answer to {self.contacts[-1]:g} is used",
@@ -282,12 +277,8 @@ class TableLaw(TransmissionLaw):
     def prob(self, seen: ExposureArrays) -> Floats:
         """Return the probability of posting; see :meth:`TransmissionLaw.prob`."""
         surface = self.decider._surface(self.event)
-        return surface.probabilities(
-            surface.complete[seen.profile],
-            seen.contacts,
-            np.minimum(seen.exposure_count, 2),
-            seen.direct,
-        )
+        count = np.minimum(seen.exposure_count, 2)
+        return surface.probabilities(surface.complete[seen.profile], seen, count)
 
     def __str__(self) -> str:
         return f"{self.name}({self.decider.name}, {self.event.event_id})"

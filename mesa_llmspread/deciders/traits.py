@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from mesa_llmspread._validation import check_name
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, toss
 from mesa_llmspread.deciders.rates import exposure_arrays
 from mesa_llmspread.events import OfflineEvent
-from mesa_llmspread.exceptions import UnknownNameError
 from mesa_llmspread.profiles import Trait
 from mesa_llmspread.transmission import ExposureArrays, TransmissionLaw, rate_to_probability
 
@@ -114,8 +114,7 @@ class TraitDecider(Decider):
     name = "traits"
 
     def __post_init__(self) -> None:
-        if self.link not in LINKS:
-            raise UnknownNameError("link", self.link, LINKS)
+        check_name("link", self.link, LINKS)
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         """Draw one decision per exposure; see :meth:`Decider.decide`."""

@@ -11,9 +11,8 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from mesa_llmspread._validation import check_name
+from mesa_llmspread._validation import check_kind, check_name
 from mesa_llmspread.events.event import OfflineEvent
-from mesa_llmspread.exceptions import ArgumentTypeError
 
 __all__ = ["as_event", "bundled_events", "get_event"]
 
@@ -94,6 +93,5 @@ def as_event(event: str | OfflineEvent | None) -> OfflineEvent:
         return bundled_events()[0]
     if isinstance(event, str):
         return get_event(event)
-    if not isinstance(event, OfflineEvent):
-        raise ArgumentTypeError("event", event, "an OfflineEvent or the id of a bundled one")
+    check_kind("event", event, OfflineEvent, "an OfflineEvent or the id of a bundled one")
     return event

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mesa_llmspread._validation import check_name, checked_int
+from mesa_llmspread._validation import check_kind, check_name, checked_int
 from mesa_llmspread.events.news import EVENT_TYPES, compose_text
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 
@@ -76,8 +76,7 @@ No one was reported killed.'
 
     def __post_init__(self) -> None:
         for name in ("event_id", "event_type", "sub_event_type", "country", "location", "text"):
-            if not isinstance(getattr(self, name), str):
-                raise ArgumentTypeError(name, getattr(self, name), "text")
+            check_kind(name, getattr(self, name), str, "text")
         if not self.event_id.strip():
             raise ArgumentError("event_id", self.event_id, "not be blank")
         # A datetime is a date to isinstance, but two of one day would not be equal.
@@ -90,8 +89,7 @@ No one was reported killed.'
             raise ArgumentTypeError("actors", names, "a tuple of names")
         if not all(name.strip() for name in names):
             raise ArgumentError("actors", names, "hold no blank name")
-        if not isinstance(self.civilian_targeting, bool | np.bool_):
-            raise ArgumentTypeError("civilian_targeting", self.civilian_targeting, "True or False")
+        check_kind("civilian_targeting", self.civilian_targeting, bool | np.bool_, "True or False")
         object.__setattr__(self, "actors", tuple(names))
         object.__setattr__(self, "fatalities", checked_int("fatalities", self.fatalities, 0))
         object.__setattr__(self, "civilian_targeting", bool(self.civilian_targeting))

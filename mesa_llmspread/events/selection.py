@@ -13,10 +13,7 @@ from mesa_llmspread.rng import RNGLike, as_generator
 
 __all__ = ["events_frame", "select_events"]
 
-_COLUMNS = [
-    *("event_id", "date", "event_type", "sub_event_type", "country", "location"),
-    *("actors", "fatalities", "civilian_targeting", "text"),
-]
+_COLUMNS = list(OfflineEvent.__match_args__)
 
 
 def events_frame(events: Iterable[OfflineEvent]) -> pd.DataFrame:

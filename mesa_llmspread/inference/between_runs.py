@@ -117,14 +117,13 @@ def run_factors(
         )
 
     start = scale.from_values([best.parameters[name] for name in scale.names])
-    free = [("free", (-np.inf, np.inf))] * (number - 1)
-    names, bounds = zip(*free, strict=True) if free else ((), ())
-    joint = Scale([*scale.names, *names], [*scale.bounds, *bounds])
-    peak, loglik = peak_of(
-        Problem(joint, derivatives, lambda: []), [np.r_[start, np.zeros(number - 1)]]
-    )
+    factors = number - 1
+    free = ["factor"] * factors, [(-np.inf, np.inf)] * factors
+    joint = Scale([*scale.names, *free[0]], [*scale.bounds, *free[1]])
+    problem = Problem(joint, derivatives, lambda: [])
+    peak, loglik = peak_of(problem, [np.r_[start, np.zeros(factors)]])
     # Factors of runs count alike beside every law, whatever its own parameters count.
-    own, factors = Criteria.of(size, loglik, result.n_bic), number - 1
+    own = Criteria.of(size, loglik, result.n_bic)
     aic, bic = own.aic + 2 * factors, own.bic + factors * float(np.log(log.n_obs))
     laws = dict(zip(log.runs, scale.laws(best, maps @ peak), strict=True))
     return Criteria(size + factors, loglik, aic, bic), laws

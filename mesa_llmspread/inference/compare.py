@@ -13,17 +13,11 @@ import pandas as pd
 from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.inference import diagnostics
 from mesa_llmspread.inference.ageing import Ageing, about_ageing, rival_ageing
 from mesa_llmspread.inference.between_runs import DIFFERS, run_factors
 from mesa_llmspread.inference.decisions import Log, decisions_of
-from mesa_llmspread.inference.diagnostics import (
-    Laws,
-    goodness_of_fit,
-    held_out,
-    like_decisions,
-    nested_tests,
-    residuals,
-)
+from mesa_llmspread.inference.diagnostics import Laws
 from mesa_llmspread.inference.findings import Contest, Finding, Rival, doubts, findings, misfit
 from mesa_llmspread.inference.fit import fit_log
 from mesa_llmspread.inference.result import Criteria, FitResult
@@ -217,7 +211,7 @@ def compare(
         raise ArgumentError("laws", list(results), message)
     by_run = gain_by_run > 0
     criteria = {name: entry.criteria for name, entry in entries.items()}
-    table, tests = _table(log, entries), nested_tests(results, criteria)
+    table, tests = _table(log, entries), diagnostics.nested_tests(results, criteria)
     rivals = _rivals(log, results, by_run, level)
     contest = Contest(results, criteria, rivals, tests, _fit_p_values(table), by_run)
     aged = rival_ageing(log, chosen.values())
@@ -238,7 +232,7 @@ def compare(
         " ".join(f"{text[0].upper()}{text[1:]}." for text in (first, "; ".join(others)) if text),
         tests,
         _with_delta(rivals, entries),
-        residuals(next(iter(entries.values())).laws, log),
+        diagnostics.residuals(next(iter(entries.values())).laws, log),
         by_run,
         (*(row.clause for row in against if row.claimed), *cautions),
         aged,
@@ -305,7 +299,7 @@ def _named(
 
 def _table(log: Log, entries: dict[str, _Entry]) -> pd.DataFrame:
     """Return all that is known of each law, one row per law."""
-    cells, rows = like_decisions(log), []
+    cells, rows = diagnostics.like_decisions(log), []
     for name, entry in entries.items():
         row = {
             "law": name,
@@ -313,9 +307,9 @@ def _table(log: Log, entries: dict[str, _Entry]) -> pd.DataFrame:
             **entry.criteria._asdict(),
             **dict.fromkeys(["delta_bic", "weight", "delta_aic", "akaike_weight"], 0.0),
         }
-        quality = goodness_of_fit(entry.laws, log, cells)
+        quality = diagnostics.goodness_of_fit(entry.laws, log, cells)
         row |= dict(zip(["deviance", "freedom", "fit_p_value"], quality, strict=True))
-        rows.append(row | {"held_out": held_out(entry.law, log, entry.fit)})
+        rows.append(row | {"held_out": diagnostics.held_out(entry.law, log, entry.fit)})
     table, usable = pd.DataFrame(rows), np.array([entry.fit.success for entry in entries.values()])
     table["delta_bic"] = table["bic"] - table["bic"].iloc[0]
     table["delta_aic"] = table["aic"] - table.loc[usable, "aic"].min()

@@ -95,9 +95,7 @@ def fit_curve(
     curves = _curves(data, law)
     if law.offline and not any(info.media_prob for info, *_ in curves):
         raise ArgumentError(
-            "law",
-            law.name,
-            "be fitted to runs in which the event itself was seen (media_prob > 0)",
+            "law", law.name, "be fitted to runs in which the event itself was seen (media_prob > 0)"
         )
     scale = Scale.of(law)
     lower = np.where(scale.is_rate, np.log(_LOWEST_RATE), np.maximum(scale.lower, -_WIDEST_LOGIT))

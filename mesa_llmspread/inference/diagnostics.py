@@ -240,13 +240,9 @@ def residuals(laws: Laws, log: Log) -> pd.DataFrame:
     for by, value in columns.items():
         group = _joined(np.unique_inverse(value).inverse_indices, rate, least)
         sums = pd.DataFrame({"observed": log.repost, "expected": p, "variance": p * (1 - p)})
-        table = sums.groupby(group).sum()
-        ends = pd.Series(value).groupby(group)
-        table.insert(0, "decisions", ends.size())
-        table.insert(0, "high", ends.max())
-        table.insert(0, "low", ends.min())
-        table.insert(0, "by", by)
-        parts.append(table)
+        in_group = pd.Series(value).groupby(group)
+        ends = {"low": in_group.min(), "high": in_group.max(), "decisions": in_group.size()}
+        parts.append(pd.DataFrame({"by": by, **ends}).join(sums.groupby(group).sum()))
     found = pd.concat(parts, ignore_index=True)
     found["error"] = np.sqrt(found.pop("variance"))
     found["z"] = (found["observed"] - found["expected"]) / found["error"].where(found["error"] > 0)

@@ -20,7 +20,7 @@ from mesa_llmspread.inference.curve_fit import fit_curve
 from mesa_llmspread.inference.decisions import Log
 from mesa_llmspread.inference.likelihood import common_rate, likelihood
 from mesa_llmspread.inference.maximum import Estimate, maximise
-from mesa_llmspread.inference.result import FitResult, by_name
+from mesa_llmspread.inference.result import Criteria, FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.meanfield.closure import Closure, Time
 from mesa_llmspread.transmission import TransmissionLaw, rate_to_probability, resolve_law
@@ -174,15 +174,16 @@ def fit_log(
     success = identified and not impossible
     latent = len(law.mixture_components()) > 1
     n_bic = len(np.unique(log.agent)) if latent and bic_n == "auto" else log.n_obs
+    criteria = Criteria.of(len(scale), pooled.loglik, n_bic)
     return FitResult(
         name=law.name,
         **by_name(scale.names, *shown),
         covar=_rescaled(pooled.covar, shown[1]),
         interval="runs" if use_runs else "profile",
         level=level,
-        loglik=pooled.loglik,
-        aic=2 * len(scale) - 2 * pooled.loglik,
-        bic=len(scale) * float(np.log(n_bic)) - 2 * pooled.loglik,
+        loglik=criteria.loglik,
+        aic=criteria.aic,
+        bic=criteria.bic,
         n_obs=log.n_obs,
         n_bic=n_bic,
         n_failed=log.n_failed,

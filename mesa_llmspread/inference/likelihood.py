@@ -154,7 +154,7 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
     )
 
     def components(points: Floats) -> tuple[Floats, Floats]:
-        """Share (points, c) and probabilities of posting (points, c, cells) of each class."""
+        """Return each class's share (points, c) and its chances of posting (points, c, cells)."""
         # Never exactly on a bound, where a derivative would jump.
         inside = np.clip(points, scale.lower + _INSIDE, scale.upper - _INSIDE)
         shares, chances = [], []
@@ -165,7 +165,7 @@ def _general(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
         return np.clip(shares, _FEW, 1.0), np.clip(chances, _TINY, _NEARLY_ONE)
 
     def logliks(shares: Floats, p: Floats) -> Floats:
-        """Log-likelihood of each agent in each class (agents, c)."""
+        """Return the log-likelihood of each agent in each class (agents, c)."""
         return np.asarray(np.log(shares) + declined @ np.log1p(-p).T + posted @ np.log(p).T)
 
     def loglik(theta: Floats) -> float:
@@ -230,7 +230,7 @@ def _by_contacts(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
     contacts = ExposureArrays(np.concatenate([before, before + at]))
 
     def logliks(points: Floats) -> Floats:
-        """Log-likelihood of the agents of each history at each point (points, histories)."""
+        """Return the log-likelihood of an agent of each history (points, histories)."""
         # Never exactly on a bound, where a derivative would jump.
         inside = np.clip(points, scale.lower + _INSIDE, scale.upper - _INSIDE)
         found = []

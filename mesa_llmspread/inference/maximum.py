@@ -223,7 +223,7 @@ def _end_of_interval(
     near = peak.copy()
 
     def beyond(value: float) -> float:
-        """Distance in standard errors, as the profile measures it, beyond the end."""
+        """Return the distance beyond the end, in standard errors as the profile measures it."""
         # A profile of classes has another peak where the two change places, so the last climb
         # may have led away from the first.
         starts = [near] if problem.separate else [near, peak]

@@ -82,12 +82,6 @@ def cloglog(
     return Problem(scale, derivatives, lambda: [start])
 
 
-def _change(hazard: Floats) -> Floats:
-    """Return the derivative of log p with respect to the logarithm of the hazard."""
-    # Above 600 it is 0, and the exponential would overflow.
-    return np.asarray(hazard / np.expm1(np.minimum(hazard, 600)))
-
-
 def terms_of(decisions: pd.DataFrame, data: SpreadData) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what each decision is regressed on.
 
@@ -147,7 +141,7 @@ def coefficients_of(
     -------
     Series of float
     """
-    design, cells, _ = _counted(terms, repost)
+    design, cells, _ = _cells_of(terms, repost)
     precision = np.r_[0.0, np.full(terms.shape[1], prior_sd**-2)]
     return pd.Series(_peak(design, cells, precision)[0], design.columns)
 
@@ -203,7 +197,7 @@ def regress(
     ArgumentError
         If the terms predict every decision perfectly.
     """
-    design, cells, cell = _counted(terms, repost, 0 if cluster is None else cluster)
+    design, cells, cell = _cells_of(terms, repost, 0 if cluster is None else cluster)
     dropped = dependent(design)
     design = design.drop(columns=list(dropped))
     while (separated := _separated(design, cells)).any():
@@ -218,7 +212,8 @@ def regress(
     (coefficients, hessian), x = _peak(design, cells), design.to_numpy()
     reposts, declines = cells["reposts"].to_numpy(), cells["declines"].to_numpy()
     hazard = np.exp(x @ coefficients)
-    change = _change(hazard)
+    # Of log p by the logarithm of the hazard; above 600 it is 0, and the exponential overflows.
+    change = hazard / np.expm1(np.minimum(hazard, 600))
     if cluster is None:
         number = np.inf
         covariance = np.linalg.inv((x.T * ((reposts + declines) * hazard * change)) @ x)
@@ -236,7 +231,7 @@ def regress(
     return Regression(estimates, covariance, number - 1, dropped, score, information)
 
 
-def _counted(
+def _cells_of(
     terms: pd.DataFrame, repost: pd.Series[bool], cluster: pd.Series[int] | int = 0
 ) -> tuple[pd.DataFrame, pd.DataFrame, Integers]:
     """Count equal decisions; return cells' terms, what was counted, and each decision's cell."""

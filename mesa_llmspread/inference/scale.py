@@ -12,11 +12,7 @@ import numpy.typing as npt
 from scipy.special import expit, logit
 from scipy.stats import qmc
 
-from mesa_llmspread.transmission import (
-    TransmissionLaw,
-    probability_to_rate,
-    rate_to_probability,
-)
+from mesa_llmspread.transmission import TransmissionLaw, probability_to_rate, rate_to_probability
 
 __all__ = ["Floats", "Scale"]
 

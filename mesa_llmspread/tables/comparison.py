@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mesa_llmspread._validation import checked_probability
+from mesa_llmspread._validation import check_kind, checked_probability
 from mesa_llmspread._words import counted
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.tables.response_table import CELL, ResponseTable
 
 __all__ = ["TableComparison", "compare_tables"]
@@ -87,8 +87,7 @@ def compare_tables(a: ResponseTable, b: ResponseTable, margin: float = 0.05) -> 
     True
     """
     for name, table in (("a", a), ("b", b)):
-        if not isinstance(table, ResponseTable):
-            raise ArgumentTypeError(name, table, "a ResponseTable")
+        check_kind(name, table, ResponseTable, "a ResponseTable")
     if not checked_probability("margin", margin):
         raise ArgumentError("margin", margin, "be above 0")
     both = a.frame.merge(b.frame, on=CELL, suffixes=("_a", "_b"))

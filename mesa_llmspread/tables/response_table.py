@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mesa_llmspread._validation import check_kind
 from mesa_llmspread._words import counted, html_table
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError
@@ -178,7 +179,9 @@ class ResponseTable:
         frame = self.frame
         occasions = frame.groupby(CELL[2:], sort=False)["p"].mean()
         profiles = frame.groupby("profile")["p"].mean()
-        shares = self.variance()["share"].drop("interactions").sort_values(ascending=False)
+        shares = self.variance()["share"]
+        rest = shares.pop("interactions")
+        shares = shares.sort_values(ascending=False)
         explained = ", ".join(f"{source} {share:.0%}" for source, share in shares.items())
         return "\n".join(
             [
@@ -189,7 +192,7 @@ class ResponseTable:
                 f"{profiles.max():.2f} ({profiles.idxmax()}), standard deviation "
                 f"{profiles.std(ddof=0):.3f}.",
                 f"Of the variance of the logits, these explain: {explained}; "
-                f"the rest, interactions, {self.variance()['share']['interactions']:.0%}.",
+                f"the rest, interactions, {rest:.0%}.",
             ]
         )
 
@@ -222,8 +225,7 @@ def logit(p: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def _check_frame(frame: Any) -> None:
     """Raise unless a frame holds the columns of a table, with allowed values."""
-    if not isinstance(frame, pd.DataFrame):
-        raise ArgumentTypeError("frame", frame, "a DataFrame")
+    check_kind("frame", frame, pd.DataFrame, "a DataFrame")
     for column in COLUMNS:
         if column not in frame:
             raise ArgumentError("frame", list(frame.columns), f"have the column {column!r}")

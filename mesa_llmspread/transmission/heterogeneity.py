@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh_tridiagonal
 
-from mesa_llmspread._validation import check_name, checked_probability
+from mesa_llmspread._validation import check_kind, check_name, checked_probability
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.transmission.conversions import rate_to_probability
 from mesa_llmspread.transmission.exposures import ExposureArrays
-from mesa_llmspread.transmission.law import TransmissionLaw
-from mesa_llmspread.transmission.laws import PER_CONTACT, SI, FamilyLaw, Floats, Per, RateLaw, Terms
+from mesa_llmspread.transmission.law import Floats, TransmissionLaw
+from mesa_llmspread.transmission.laws import PER_CONTACT, FamilyLaw, Per, RateLaw, Terms
 
 __all__ = ["ByProfile", "ByTraits", "Frailty", "TwoClass"]
 
@@ -75,8 +75,7 @@ class TwoClass(RateLaw):
 
     def __post_init__(self) -> None:
         if self.high is not None:
-            if not isinstance(self.high, Iterable):
-                raise ArgumentTypeError("high", self.high, "a collection of profile codes")
+            check_kind("high", self.high, Iterable, "a collection of profile codes")
             high = frozenset([self.high] if isinstance(self.high, str) else self.high)
             for code in high:
                 check_name("high", code, codes())
@@ -121,10 +120,7 @@ class TwoClass(RateLaw):
         """Return the classes, where they are latent; see :meth:`TransmissionLaw.classes`."""
         if self.high is not None:
             return [(1.0, self)]
-        low, high = (
-            SI(beta, per=self.per, alpha=self.alpha, offline=self.offline)
-            for beta in (self.beta_low, self.beta_high)
-        )
+        low, high = self.one_rate(self.beta_low), self.one_rate(self.beta_high)
         return [(1.0 - self.share_high, low), (self.share_high, high)]
 
 
@@ -190,10 +186,7 @@ class Frailty(FamilyLaw):
         """Return classes of agents of one rate each; see :meth:`TransmissionLaw.classes`."""
         factors, shares = _gamma_nodes(self.variance)
         betas = 1.0 - (1.0 - self.beta) ** factors
-        return [
-            (share, SI(beta, per=self.per, alpha=self.alpha, offline=self.offline))
-            for share, beta in zip(shares, betas.tolist(), strict=True)
-        ]
+        return list(zip(shares, map(self.one_rate, betas.tolist()), strict=True))
 
 
 @lru_cache(maxsize=256)

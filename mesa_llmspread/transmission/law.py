@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy.typing as npt
 from mesa_llmspread._validation import check_name, checked_number
 from mesa_llmspread.exceptions import ArgumentError, RenamedError
 from mesa_llmspread.transmission.exposures import ExposureArrays
+from mesa_llmspread.transmission.fields import as_text, middle, parameter_names
 
 __all__ = ["MEMORIES", "OFFLINE", "TransmissionLaw"]
 
@@ -104,8 +103,13 @@ class TransmissionLaw(ABC):
         if "words" in vars(cls):
             raise RenamedError(f"{cls.__name__}.words", vars(cls)["words"], "labels")
 
+    def __new__(cls, *args: Any, **values: Any) -> Self:
+        """Create a law, if its class is a dataclass."""
+        parameter_names(cls)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
-        for name in _parameter_names(type(self)):
+        for name in parameter_names(type(self)):
             limits = self.bounds.get(name, (0.0, 1.0))
             object.__setattr__(self, name, checked_number(name, getattr(self, name), *limits))
         for name, known in self.choices.items():
@@ -142,7 +146,7 @@ class TransmissionLaw(ABC):
     @property
     def parameters(self) -> dict[str, float]:
         """The parameters' values, by name, in order; ``alpha`` where there is an offline part."""
-        names = _parameter_names(type(self))
+        names = parameter_names(type(self))
         return {name: getattr(self, name) for name in names if name != "alpha" or self.offline}
 
     @property
@@ -159,7 +163,7 @@ class TransmissionLaw(ABC):
     def option_names(cls) -> set[str]:
         """Return the names of the fields that are not parameters."""
         given = {field.name for field in dataclasses.fields(cls) if field.init}
-        return given - {*_parameter_names(cls)}
+        return given - {*parameter_names(cls)}
 
     @classmethod
     def example(cls, **options: Any) -> Self:
@@ -175,8 +179,8 @@ class TransmissionLaw(ABC):
         TransmissionLaw
         """
         values: dict[str, Any] = {
-            name: _middle(*cls.bounds.get(name, (0.0, 1.0)))
-            for name in _parameter_names(cls)
+            name: middle(*cls.bounds.get(name, (0.0, 1.0)))
+            for name in parameter_names(cls)
             if name != "alpha" or options.get("offline", cls.offline)
         }
         return cls(**values, **options)
@@ -348,7 +352,7 @@ class TransmissionLaw(ABC):
         Raises
         ------
         ArgumentError
-            If it does not.
+            If the law returns anything but one probability per exposure.
         """
         chance = np.asarray(self.prob(seen), dtype=float)
         if chance.shape != (len(seen),):
@@ -367,7 +371,7 @@ class TransmissionLaw(ABC):
         """Return the options that are not defaults as text that :func:`parse_law` reads."""
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         return [
-            f"{name}={_as_text(value)}"
+            f"{name}={as_text(value)}"
             for name, value in self.options.items()
             if value != defaults[name]
         ]
@@ -379,22 +383,3 @@ class TransmissionLaw(ABC):
             text for text in self._changed_options() if not (self.alpha and "offline" in text)
         ]
         return f"{type(self).__name__}({', '.join([*values, *options])})"
-
-
-@cache
-def _parameter_names(law: type[TransmissionLaw]) -> tuple[str, ...]:
-    """Return the names of the fields annotated ``float``."""
-    return tuple(field.name for field in dataclasses.fields(law) if field.type in (float, "float"))
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    return repr(sorted(value) if isinstance(value, frozenset) else value)
-
-
-def _middle(low: float, high: float) -> float:
-    """Return a number within limits, of which one or both may be infinite."""
-    if np.isfinite(high - low):
-        return (low + high) / 2
-    return low + 1.0 if np.isfinite(low) else high - 1.0 if np.isfinite(high) else 0.0

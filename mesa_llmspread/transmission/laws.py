@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mesa_llmspread.transmission.exposures import ExposureArrays
-from mesa_llmspread.transmission.law import TransmissionLaw
+from mesa_llmspread.transmission.law import Floats, TransmissionLaw
 
 __all__ = [
     "PER_CONTACT",
@@ -29,7 +29,6 @@ __all__ = [
     "Terms",
 ]
 
-Floats = npt.NDArray[np.float64]
 Terms = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 Per = Literal["contact", "occasion"]
 
@@ -75,16 +74,19 @@ class FamilyLaw(TransmissionLaw):
         """Return the law of one profile; see :meth:`TransmissionLaw.at_profile`."""
         if not self.uses_profile:
             return self
-        chance = float(self.chance(ExposureArrays(1, profile=profile))[0])
-        return SI(chance, per=self.per, alpha=self.alpha, offline=self.offline)
+        return self.one_rate(float(self.chance(ExposureArrays(1, profile=profile))[0]))
+
+    def one_rate(self, beta: float) -> SI:
+        """Return the law of agents that all have one rate, such as those of one class."""
+        return SI(beta, per=self.per, alpha=self.alpha, offline=self.offline)
 
 
 class RateLaw(FamilyLaw):
     """A law of which one parameter is the chance at each exposure."""
 
-    @abstractmethod
     def rate_index(self, seen: ExposureArrays) -> npt.NDArray[np.intp]:
-        """Return which parameter acts at each exposure."""
+        """Return which parameter acts at each exposure; the first one by default."""
+        return np.zeros(len(seen), dtype=np.intp)
 
     def chance(self, seen: ExposureArrays) -> Floats:
         """Return the parameter that acts at each exposure."""
@@ -130,10 +132,6 @@ class SI(RateLaw):
             also = ("SingleMultiple", 'SingleMultiple(count="cumulative")')
             self._declare(nested_in=(*self.nested_in, *also))
 
-    def rate_index(self, seen: ExposureArrays) -> npt.NDArray[np.intp]:
-        """Return the one rate for every exposure."""
-        return np.zeros(len(seen), dtype=np.intp)
-
 
 @dataclass(frozen=True)
 class OnlineOffline(RateLaw):
@@ -166,10 +164,6 @@ class OnlineOffline(RateLaw):
     def online(self) -> SI:
         """Return the law without its offline part; see :meth:`TransmissionLaw.online`."""
         return SI(self.beta, per=self.per)
-
-    def rate_index(self, seen: ExposureArrays) -> npt.NDArray[np.intp]:
-        """Return the one online rate for every exposure."""
-        return np.zeros(len(seen), dtype=np.intp)
 
 
 @dataclass(frozen=True)

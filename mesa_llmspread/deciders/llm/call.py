@@ -8,19 +8,26 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 
 from mesa_llmspread.deciders.base import Decision, Outcome
 from mesa_llmspread.deciders.llm.prompts import MAX_POST_LENGTH, Messages
 
-__all__ = ["ANSWER_VERSIONS", "Answer", "AnswerAlone", "Call", "fingerprint"]
+__all__ = ["Answer", "AnswerAlone", "Call", "Form", "fingerprint"]
 
 
-class AnswerAlone(pydantic.BaseModel):
+class Form(pydantic.BaseModel):
+    """The fields of an answer; change the version whenever they change."""
+
+    version: ClassVar[str]
+
+
+class AnswerAlone(Form):
     """What a model must answer where nobody reads its words; more fields are ignored."""
 
+    version = "alone-1"
     model_config = pydantic.ConfigDict(extra="ignore", strict=True)
 
     repost: bool
@@ -29,14 +36,11 @@ class AnswerAlone(pydantic.BaseModel):
 class Answer(AnswerAlone):
     """What a model must answer where others read its words: JSON with exactly these fields."""
 
+    version = "1"
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
     post: str = pydantic.Field(max_length=MAX_POST_LENGTH)
     reason: str = pydantic.Field(max_length=MAX_POST_LENGTH)
-
-
-#: Change whenever the fields do.
-ANSWER_VERSIONS = {Answer: "1", AnswerAlone: "alone-1"}
 
 
 def fingerprint(content: Any) -> str:

@@ -114,7 +114,7 @@ class Caller:
         client = self.client
         # Two runs never share an answer, unless they have the same seed.
         run = hashlib.sha256(b"run" + self.secret).hexdigest()[:16]
-        known = dict[str, Any](model=client.model, schema=client.schema, draw=draw, run=run)
+        known = dict[str, Any](model=client.model, schema=client.form.version, draw=draw, run=run)
         key = fingerprint({**known, "parameters": client.parameters, "prompt": messages})
         codes = (marker_for(self.secret, marked) for marked in (key, f"{run} {event}"))
         known["parameters"] = json.dumps(client.parameters, sort_keys=True)
@@ -215,12 +215,10 @@ class Caller:
         async with self.limits.place():
             # Also before the call: another one may just have ended the run.
             self.stop_beyond()
-            start = time.monotonic()
             try:
                 call = await self._tried(call)
             except BudgetExceededError as error:
                 return error
-            call = replace(call, latency=time.monotonic() - start)
             call = call if self.store is None else self.store.keep(call)
             self._count(call, decided, kept=False)
             self.stop_beyond()
@@ -228,10 +226,11 @@ class Caller:
 
     async def _tried(self, call: Call) -> Call:
         """Send a call as often as it takes, and return it with its answer or its last fault."""
-        retrying = self.client.retrying()
+        retrying, start = self.client.retrying(), time.monotonic()
         back: Call | Fault = await retrying(self._attempt, call)
         answered = self.client.failed(call, back) if isinstance(back, Fault) else back
-        return replace(answered, attempts=int(retrying.statistics["attempt_number"]))
+        attempts = int(retrying.statistics["attempt_number"])
+        return replace(answered, attempts=attempts, latency=time.monotonic() - start)
 
     async def _attempt(self, call: Call) -> Call | Fault:
         """Send one request within the limits."""

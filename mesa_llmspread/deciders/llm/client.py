@@ -19,11 +19,10 @@ import tenacity
 
 from mesa_llmspread.deciders.base import Outcome
 from mesa_llmspread.deciders.llm import openai_server, providers, via_litellm
-from mesa_llmspread.deciders.llm.call import ANSWER_VERSIONS, Answer, AnswerAlone, Call
-from mesa_llmspread.deciders.llm.completion import Completion
+from mesa_llmspread.deciders.llm.call import Answer, AnswerAlone, Call, Form
+from mesa_llmspread.deciders.llm.completion import Completion, token_repost_prob
 from mesa_llmspread.deciders.llm.faults import Fault, presentable
 from mesa_llmspread.deciders.llm.local import LocalModel
-from mesa_llmspread.deciders.llm.pooling import token_repost_prob
 from mesa_llmspread.deciders.llm.prompts import Messages
 from mesa_llmspread.exceptions import (
     DeciderError,
@@ -66,10 +65,8 @@ class Client:
         Whether to ask for the probability of the answer.
     key_variable : str or None
         Environment variable that holds the key; None for the provider's own.
-    form : type of pydantic.BaseModel
+    form : type of Form
         The form of the answer.
-    schema : str
-        The form's version.
     local : LocalModel or None
         The file, of a model that runs in this process.
     sleep : coroutine function
@@ -84,8 +81,7 @@ class Client:
     max_attempts: int
     logprobs: bool = False
     key_variable: str | None = None
-    form: type[pydantic.BaseModel] = Answer
-    schema: str = ANSWER_VERSIONS[Answer]
+    form: type[Form] = Answer
     local: LocalModel | None = None
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Sequence
+
 import pydantic
 
-__all__ = ["Completion", "Token"]
+__all__ = ["Completion", "token_repost_prob"]
+
+_REPOST_VALUE = re.compile(r'"repost"\s*:\s*(?=true|false)')
 
 
 class _Part(pydantic.BaseModel):
@@ -40,7 +46,7 @@ class _Choice(_Part):
     logprobs: _Logprobs | None = None
 
 
-class _Usage(_Part):
+class _Tokens(_Part):
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -62,5 +68,40 @@ class Completion(_Part):
 
     choices: list[_Choice]
     model: str | None = None
-    usage: _Usage | None = None
+    usage: _Tokens | None = None
     cost: float | None = None
+
+
+def token_repost_prob(tokens: Sequence[Token]) -> float | None:
+    """Return P(repost) from the log-probabilities of an answer's tokens.
+
+    Parameters
+    ----------
+    tokens : sequence of Token
+
+    Returns
+    -------
+    float or None
+        P(true) / (P(true) + P(false)) where the value of "repost" begins; None if neither is
+        among the alternatives.
+
+    Notes
+    -----
+    A token may hold what comes before the value, or only its first letters.
+    """
+    match = _REPOST_VALUE.search("".join(token.token for token in tokens))
+    if match is None:
+        return None
+    end = 0
+    for token in tokens:
+        end += len(token.token)
+        if end > match.end():
+            break
+    weights = {"true": 0.0, "false": 0.0}
+    for other in token.top_logprobs:
+        word = other.token.lstrip('": \n\t')
+        for value in weights:
+            if word and (value.startswith(word) or word.startswith(value)):
+                weights[value] += math.exp(other.logprob)
+    total = sum(weights.values())
+    return weights["true"] / total if total else None

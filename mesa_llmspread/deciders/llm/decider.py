@@ -17,10 +17,10 @@ from typing import Any, get_args
 
 import numpy as np
 
-from mesa_llmspread._validation import check_name, checked_int, checked_number
+from mesa_llmspread._validation import check_kind, check_name, checked_int, checked_number
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure
 from mesa_llmspread.deciders.llm import prompts
-from mesa_llmspread.deciders.llm.call import ANSWER_VERSIONS, Answer, AnswerAlone, Call
+from mesa_llmspread.deciders.llm.call import Answer, AnswerAlone, Call
 from mesa_llmspread.deciders.llm.caller import Caller, Mode
 from mesa_llmspread.deciders.llm.client import Client
 from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate, estimate
@@ -151,12 +151,10 @@ class LLMDecider(Decider):
         template: PromptTemplate | str | os.PathLike[str] = "standard",
         key_variable: str | None = None,
     ) -> None:
-        if not isinstance(model, str):
-            raise ArgumentTypeError("model", model, "a str such as 'openai/gpt-4o-mini'")
+        check_kind("model", model, str, "a str such as 'openai/gpt-4o-mini'")
         if not model.strip():
             raise ArgumentError("model", model, "be a name such as 'openai/gpt-4o-mini'")
-        if not isinstance(api_base, str | None):
-            raise ArgumentTypeError("api_base", api_base, "a str or None")
+        check_kind("api_base", api_base, str | None, "a str or None")
         if api_base is not None:
             public_address(api_base)
         check_name("sampling", sampling, ("independent", "pooled", "logprobs"))
@@ -187,7 +185,6 @@ class LLMDecider(Decider):
             model=local.name if local else model,
             local=local,
             form=form,
-            schema=ANSWER_VERSIONS[form],
             api_base=api_base,
             temperature=checked_number("temperature", temperature, 0, 2),
             max_tokens=checked_int("max_tokens", max_tokens, 1),
@@ -352,6 +349,6 @@ class LLMDecider(Decider):
             "template": self.template.name,
             "template_version": self.template.version,
             "template_hash": self.template.hash,
-            "schema": client.schema,
+            "schema": client.form.version,
             **self.caller.usage.manifest(),
         }

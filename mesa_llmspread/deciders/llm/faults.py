@@ -22,6 +22,8 @@ _FATAL = {
 }
 # The same request would fail again, but another prompt may do better.
 _REFUSED_WHOLE = frozenset({400, 403, 413, 422})
+# Longest text of others that is shown, in characters.
+_LONGEST = 200
 _KEY_LIKE = re.compile(r"\bsk-\S+|[\w*+=-]{32,}")
 
 
@@ -120,15 +122,13 @@ def seconds_to_wait(asked: str) -> float | None:
     return None
 
 
-def presentable(text: str, limit: int = 200) -> str:
+def presentable(text: str) -> str:
     r"""Return foreign words as one short line without anything that looks like a key.
 
     Parameters
     ----------
     text : str
         Text of a server or a model.
-    limit : int
-        Longest text, in characters.
 
     Returns
     -------
@@ -141,4 +141,4 @@ def presentable(text: str, limit: int = 200) -> str:
     """
     visible = "".join(sign if sign.isprintable() else " " for sign in text)
     line = " ".join(_KEY_LIKE.sub("[...]", visible).split())
-    return line if len(line) <= limit else line[: limit - 3] + "..."
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,16 @@ import pandas as pd
 from scipy.stats import beta
 from tqdm import tqdm
 
-from mesa_llmspread._validation import checked_int
+from mesa_llmspread._validation import check_kind, checked_int
 from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.deciders.base import Exposure
-from mesa_llmspread.deciders.llm.call import ANSWER_VERSIONS, AnswerAlone, Call
+from mesa_llmspread.deciders.llm.call import AnswerAlone, Call
 from mesa_llmspread.deciders.llm.caller import Caller
 from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate, price_of
 from mesa_llmspread.deciders.llm.decider import LLMDecider
 from mesa_llmspread.deciders.llm.pooling import repost_chance
-from mesa_llmspread.deciders.llm.prompts import build_messages
 from mesa_llmspread.events import OfflineEvent, as_event, bundled_events
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, NoLogprobsError
+from mesa_llmspread.exceptions import ArgumentError, NoLogprobsError
 from mesa_llmspread.profiles import Profile, all_profiles
 from mesa_llmspread.tables import ResponseTable
 from mesa_llmspread.tables.response_table import COLUMNS
@@ -89,33 +89,24 @@ def measure(
     >>> model = LLMDecider("openai/gpt-4o-mini", max_cost_usd=1)
     >>> table = measure(model, ["OCEAN"], ["riots-40"], contacts=(1, 4))  # doctest: +SKIP
     """
-    experiment = Experiment.plan(decider, profiles, events, contacts, exposure_counts, draws, rng)
+    experiment = Experiment(decider, profiles, events, contacts, exposure_counts, draws, rng)
     return experiment.run(progress)
 
 
-@dataclass(frozen=True)
 class Experiment:
-    """What :func:`measure` will ask.
+    """What :func:`measure` will ask; the parameters are those of that function.
 
-    Parameters
+    Attributes
     ----------
-    decider : LLMDecider
-    exposures : sequence of Exposure
+    exposures : list of Exposure
         One per cell, in the order (event, profile, occasion), so that a server keeps what
         prompts have in common.
     draws : int or None
         Answers per cell; None: by log-probabilities, if the server returns them.
-    rng : int
     """
 
-    decider: LLMDecider
-    exposures: Sequence[Exposure]
-    draws: int | None
-    rng: int
-
-    @classmethod
-    def plan(
-        cls,
+    def __init__(
+        self,
         decider: LLMDecider,
         profiles: Iterable[Profile | str] | None,
         events: Iterable[OfflineEvent | str] | None,
@@ -123,10 +114,8 @@ class Experiment:
         exposure_counts: Iterable[int],
         draws: int | None = None,
         rng: int = 0,
-    ) -> Experiment:
-        """Return the experiment that the arguments of :func:`measure` describe."""
-        if not isinstance(decider, LLMDecider):
-            raise ArgumentTypeError("decider", decider, "an LLMDecider")
+    ) -> None:
+        check_kind("decider", decider, LLMDecider, "an LLMDecider")
         if draws is not None:
             checked_int("draws", draws, least=1)
         who = all_profiles() if profiles is None else [_as_profile(one) for one in profiles]
@@ -137,7 +126,7 @@ class Experiment:
         )
         _distinct("profiles", who)
         _distinct("events", [event.event_id for event in what])
-        exposures = [
+        self.exposures = [
             Exposure(
                 step=count,
                 agent=0,
@@ -152,7 +141,8 @@ class Experiment:
         ]
         if draws is None and decider.client.temperature != 1:
             draws = DRAWS
-        return cls(decider, exposures, draws, checked_int("rng", rng, least=0))
+        self.decider, self.draws = decider, draws
+        self.rng = checked_int("rng", rng, least=0)
 
     def estimate(self) -> CostEstimate:
         """Return what the experiment will take, without asking the model.
@@ -162,8 +152,9 @@ class Experiment:
         CostEstimate
         """
         calls = len(self.exposures) * (self.draws or 1)
-        prompts = [self._prompt(seen) for seen in (self.exposures[0], self.exposures[-1])]
-        return price_of(self._caller(self.draws).client, calls, prompts)
+        asking = self._asking(self.draws)
+        prompts = [asking.prompt(seen) for seen in (self.exposures[0], self.exposures[-1])]
+        return price_of(asking.client, calls, prompts)
 
     def run(self, progress: bool | None = None) -> ResponseTable:
         """Ask the model, and return the table; see :func:`measure`."""
@@ -177,23 +168,18 @@ class Experiment:
         frame = pd.DataFrame(rows, columns=COLUMNS)
         return ResponseTable(frame, events, self._info(draws, caller))
 
-    def _prompt(self, seen: Exposure) -> list[dict[str, str]]:
-        return build_messages(seen, self.decider.template, words=False)
-
-    def _caller(self, draws: int | None) -> Caller:
-        """Return a caller that asks for a decision alone, and for its probability or not."""
-        caller = self.decider.caller
-        client = replace(
-            caller.client,
-            form=AnswerAlone,
-            schema=ANSWER_VERSIONS[AnswerAlone],
-            logprobs=draws is None,
-        )
-        return caller.for_run(np.random.default_rng(self.rng).bytes(16), client=client)
+    def _asking(self, draws: int | None) -> LLMDecider:
+        """Return the decider, asking for a decision alone, and for its probability or not."""
+        asking, caller = copy.copy(self.decider), self.decider.caller
+        client = replace(caller.client, form=AnswerAlone, logprobs=draws is None)
+        secret = np.random.default_rng(self.rng).bytes(16)
+        asking.caller = caller.for_run(secret, client=client)
+        return asking
 
     def _ask(self, draws: int | None, progress: bool | None) -> tuple[list[Any], Caller]:
         """Return one row of the table per cell that was answered."""
-        caller, rows = self._caller(draws), []
+        asking, rows = self._asking(draws), []
+        caller = asking.caller
         number = draws or 1
         cells = max(1, _CALLS_PER_PLACE * caller.limits.max_concurrency // number)
         disable = None if progress is None else not progress
@@ -204,13 +190,10 @@ class Experiment:
             for start in range(0, len(self.exposures), cells):
                 part = self.exposures[start : start + cells]
                 calls = [
-                    caller.call(
-                        seen.step, seen.agent, seen.profile.code, seen.event.event_id,
-                        self._prompt(seen), f"measure:{draw}",
-                    )
+                    asking.call(seen, asking.prompt(seen), f"measure:{draw}")
                     for seen in part
                     for draw in range(number)
-                ]  # fmt: skip
+                ]
                 with caller.step(len(calls), calls):
                     answered = caller.ask(calls)
                 bar.update(len(calls))
@@ -242,8 +225,7 @@ class Experiment:
 def _as_profile(profile: Profile | str) -> Profile:
     """Return the binary profile that a code stands for."""
     found = Profile.from_code(profile) if isinstance(profile, str) else profile
-    if not isinstance(found, Profile):
-        raise ArgumentTypeError("profiles", found, "profiles or codes such as 'OceAn'")
+    check_kind("profiles", found, Profile, "profiles or codes such as 'OceAn'")
     if found not in all_profiles():
         raise ArgumentError("profiles", found, "be binary profiles, as in all_profiles()")
     return found

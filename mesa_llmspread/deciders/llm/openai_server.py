@@ -15,15 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from mesa_llmspread.deciders.llm import event_loop
+from mesa_llmspread.deciders.llm import event_loop, faults
 from mesa_llmspread.deciders.llm.completion import Completion
-from mesa_llmspread.deciders.llm.faults import (
-    TIMEOUT,
-    Fault,
-    of_status,
-    presentable,
-    seconds_to_wait,
-)
+from mesa_llmspread.deciders.llm.faults import Fault
 
 if TYPE_CHECKING:
     import aiohttp
@@ -75,7 +69,7 @@ async def complete(
         ):
             body = await response.read()
     except TimeoutError:
-        return TIMEOUT
+        return faults.TIMEOUT
     except aiohttp.ClientConnectorError:
         return Fault("unreachable")
     except aiohttp.ClientError as error:
@@ -83,8 +77,8 @@ async def complete(
     if response.status != 200:
         words = f"HTTP {response.status}{_message(body)}"
         policy = any(sign in body for sign in _POLICY)
-        asked = seconds_to_wait(response.headers.get("Retry-After", ""))
-        return of_status(response.status, presentable(words), asked, policy)
+        asked = faults.seconds_to_wait(response.headers.get("Retry-After", ""))
+        return faults.of_status(response.status, faults.presentable(words), asked, policy)
     with contextlib.suppress(pydantic.ValidationError):
         return Completion.model_validate_json(body)
     with contextlib.suppress(ValueError, RecursionError):

@@ -18,6 +18,7 @@ import pandas as pd
 import pydantic
 
 from mesa_llmspread._validation import checked_int
+from mesa_llmspread.deciders.llm.call import Form
 from mesa_llmspread.exceptions import ArgumentError, DeciderError
 from mesa_llmspread.profiles import Trait, all_profiles
 from mesa_llmspread.rng import RNGLike, as_generator
@@ -39,9 +40,10 @@ _FORM = "mini-ipip-1"
 _RELIABLE, _LARGE = 0.7, 0.8
 
 
-class _Ratings(pydantic.BaseModel):
+class _Ratings(Form):
     """One filled-in questionnaire."""
 
+    version = _FORM
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
     ratings: list[Annotated[int, pydantic.Field(ge=1, le=5)]]
@@ -127,7 +129,7 @@ def check_personas(decider: LLMDecider, repeats: int = 1, rng: RNGLike = 0) -> P
     template, profiles = decider.template, all_profiles()
     if template.words["persona"] is False:
         raise ArgumentError("template", template.name, "be one that has personalities to check")
-    client = replace(decider.client, form=_Ratings, schema=_FORM, logprobs=False)
+    client = replace(decider.client, form=_Ratings, logprobs=False)
     caller = decider.caller.for_run(as_generator(rng).bytes(16), client=client, max_failed=1.0)
     numbered = "\n".join(f"{i}. {words}." for i, (words, _, _) in enumerate(ITEMS, start=1))
     user = _WORDS["user"].format(items=numbered, number=len(ITEMS))

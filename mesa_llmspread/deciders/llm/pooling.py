@@ -8,12 +8,10 @@ model: results from them are no more certain than the calls behind them.
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,9 +21,7 @@ from mesa_llmspread.deciders.llm.call import Call, fingerprint
 if TYPE_CHECKING:
     from mesa_llmspread.deciders.llm.decider import LLMDecider
 
-__all__ = ["Pool", "repost_chance", "token_repost_prob"]
-
-_REPOST_VALUE = re.compile(r'"repost"\s*:\s*(?=true|false)')
+__all__ = ["Pool", "repost_chance"]
 
 
 @dataclass
@@ -112,39 +108,3 @@ def _drawn(answers: Sequence[Call], coin: float) -> Decision:
     # Given the outcome, the coin is uniform on its side of the chance.
     pick = coin / chance if repost else (coin - chance) / (1 - chance)
     return alike[int(pick * len(alike)) % len(alike)].decision() if alike else Decision(outcome)
-
-
-def token_repost_prob(tokens: Sequence[Any]) -> float | None:
-    """Return P(repost) from the log-probabilities of an answer's tokens.
-
-    Parameters
-    ----------
-    tokens : sequence
-        Tokens of the OpenAI protocol, each with ``token`` and ``top_logprobs``.
-
-    Returns
-    -------
-    float or None
-        P(true) / (P(true) + P(false)) where the value of "repost" begins; None if neither is
-        among the alternatives.
-
-    Notes
-    -----
-    A token may hold what comes before the value, or only its first letters.
-    """
-    match = _REPOST_VALUE.search("".join(token.token for token in tokens))
-    if match is None:
-        return None
-    end = 0
-    for token in tokens:
-        end += len(token.token)
-        if end > match.end():
-            break
-    weights = {"true": 0.0, "false": 0.0}
-    for other in token.top_logprobs:
-        word = other.token.lstrip('": \n\t')
-        for value in weights:
-            if word and (value.startswith(word) or word.startswith(value)):
-                weights[value] += math.exp(other.logprob)
-    total = sum(weights.values())
-    return weights["true"] / total if total else None

@@ -20,8 +20,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mesa_llmspread._validation import check_kind
 from mesa_llmspread.deciders.llm.call import Call
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, InputFileError, OutputError
+from mesa_llmspread.exceptions import ArgumentError, InputFileError, OutputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,8 +82,7 @@ class DecisionStore:
     """
 
     def __init__(self, path: str | os.PathLike[str], store_prompts: bool = False) -> None:
-        if not isinstance(path, str | os.PathLike):
-            raise ArgumentTypeError("path", path, "a path such as 'calls.sqlite'")
+        check_kind("path", path, str | os.PathLike, "a path such as 'calls.sqlite'")
         self.path = Path(path)
         self.store_prompts = store_prompts
         self._begin()

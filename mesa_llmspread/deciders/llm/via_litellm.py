@@ -8,14 +8,9 @@ from typing import Any
 
 import pydantic
 
+from mesa_llmspread.deciders.llm import faults
 from mesa_llmspread.deciders.llm.completion import Completion
-from mesa_llmspread.deciders.llm.faults import (
-    TIMEOUT,
-    Fault,
-    of_status,
-    presentable,
-    seconds_to_wait,
-)
+from mesa_llmspread.deciders.llm.faults import Fault, presentable
 from mesa_llmspread.deciders.llm.providers import load_litellm
 
 __all__ = ["complete"]
@@ -106,12 +101,12 @@ def _diagnosed(error: Exception) -> Fault:
     if any(isinstance(link, httpx.ConnectError) for link in chain):
         return Fault("unreachable")
     if isinstance(error, TimeoutError | known.Timeout):
-        return TIMEOUT
+        return faults.TIMEOUT
     if isinstance(error, known.UnsupportedParamsError):
         return Fault("fatal", presentable(error.message))
     status = getattr(error, "status_code", None)
     policy = isinstance(error, known.ContentPolicyViolationError)
-    return of_status(status, _server_words(chain, status), _retry_after(chain), policy)
+    return faults.of_status(status, _server_words(chain, status), _retry_after(chain), policy)
 
 
 def _server_words(chain: list[BaseException], status: int | None) -> str:
@@ -129,6 +124,6 @@ def _retry_after(chain: list[BaseException]) -> float | None:
     """Return the seconds to wait that a reply in the chain asks for."""
     for link in chain:
         headers = getattr(getattr(link, "response", None), "headers", {})
-        if (seconds := seconds_to_wait(headers.get("retry-after", ""))) is not None:
+        if (seconds := faults.seconds_to_wait(headers.get("retry-after", ""))) is not None:
             return seconds
     return None
