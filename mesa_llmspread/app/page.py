@@ -56,7 +56,7 @@ def Page() -> None:
     def pause(seconds: float) -> None:
         session.pause = seconds
 
-    solara.Style(Path(__file__).with_name("page.css"))
+    solara.Style(Path(__file__).with_name("browser") / "page.css")
     with Section("div", classes="spread"):
         Header(title="How news spreads", event_lesson=lambda _: set_touring(not touring))
         if touring:

@@ -50,7 +50,8 @@ def _Verdict(view: View) -> None:
     """Show in words which law was found, and what may mislead."""
     law = view.law
     if law.rows:
-        text = law.verdict if view.ended else f"So far, up to step {law.step}: {law.verdict}"
+        whole = view.ended and law.step == view.clock
+        text = law.verdict if whole else f"So far, up to step {law.step}: {law.verdict}"
     else:
         text = "Fitting the laws to the decisions so far …" if view.fitting else law.verdict
     with Section("div"):
@@ -129,7 +130,8 @@ def Profiles(view: View) -> None:
     view : View
         What there is to see.
     """
-    ProfileGrid(by_trait=view.law.by_trait, by_profile=view.law.by_profile)
+    law = view.law
+    ProfileGrid(step=law.step, by_trait=law.by_trait, by_profile=law.by_profile)
 
 
 @solara.component

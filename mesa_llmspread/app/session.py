@@ -377,16 +377,17 @@ def explained(error: BaseException, otherwise: str = "Something went wrong in th
 def prepare() -> None:
     """Make a server ready for visitors.
 
-    Import, in a thread, the modules that a model needs, and tell the operator if the page's scripts
-    are not installed.
+    Import, in a thread, the modules that a model needs. Tell the operator if the page's scripts are
+    not installed; a page that does not get them either says so itself.
     """
     module = "mesa_llmspread.app.layout"
     threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
     from solara.server.settings import assets
 
+    assets.extra_locations.append(str(Path(__file__).with_name("browser")))
     if not (assets.proxy_cache_dir / "@widgetti").is_dir():
         print(
-            "The page's scripts are not installed, so browsers fetch them from the internet and "
-            "show a white page without it. To install them: pip install 'mesa_llmspread[offline]'",
+            "The page's scripts are not installed, so this server gets them from the internet. "
+            "To install them: pip install 'mesa_llmspread[offline]'",
             file=sys.stderr,
         )
