@@ -200,22 +200,30 @@ class Visitor:
         async with self._changed:
             await self._changed.wait_for(lambda: self._posted() != [0])
         await self._press("stop")
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._may_press("step"))
+        await self._ready()
 
     async def steps(self, times: int, least: float, most: float) -> list[float]:
         """Step several times, with a pause before each; return the seconds of each step."""
         taken = []
         for _ in range(times):
             await asyncio.sleep(random.uniform(least, most))
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._may_press("step"))
+            await self._ready()
             before, start = self._posted(), time.perf_counter()
             await self._press("step")
             async with self._changed:
                 await self._changed.wait_for(lambda: self._posted() != before)  # noqa: B023
             taken.append(time.perf_counter() - start)
         return taken
+
+    async def _ready(self) -> None:
+        """Wait until a step can be taken; where the run has ended, start it again."""
+        may = self._may_press
+        async with self._changed:
+            await self._changed.wait_for(lambda: may("step") or not may("stop"))
+        if not may("step"):
+            await self._press("reset")
+            async with self._changed:
+                await self._changed.wait_for(lambda: may("step") and self._posted() == [0])
 
     async def close(self) -> None:
         """Close the tab."""

@@ -110,7 +110,7 @@ def visit(browser: Any) -> Iterator[Open]:
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
-        page.on("request", lambda r: None if _own(r.url) else troubles.append(r.url))
+        page.on("request", lambda r: None if is_own(r.url) else troubles.append(r.url))
         page.goto(address)
         return page
 
@@ -120,7 +120,7 @@ def visit(browser: Any) -> Iterator[Open]:
     assert troubles == []
 
 
-def _own(url: str) -> bool:
+def is_own(url: str) -> bool:
     return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
 
 
