@@ -63,7 +63,8 @@ def firefox(tmp_path: Path) -> Iterator[Firefox]:
     if FIREFOX is None:
         pytest.skip("Firefox is not installed on this machine")
     command = [FIREFOX, "--headless", "--remote-debugging-port=0", "--profile", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    output = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, **output)
     try:
         lines = iter(process.stderr.readline, "")
         found = next(filter(None, (re.search(r"ws://\S+", line) for line in lines)))
@@ -85,8 +86,8 @@ def test_the_page_runs_in_firefox(firefox: Firefox, address: str) -> None:
     eventually(lambda: "after 1 step." in firefox.evaluate(headline))
     for panel in ("Personalities", "Laws", "Posts", "Export", "Curve"):
         firefox.evaluate(PRESS.format(panel))
-        current = "document.querySelector('button[aria-current]').innerText"
-        eventually(lambda panel=panel: firefox.evaluate(current) == panel)
+        current = f"document.querySelector('button[aria-current]').innerText === '{panel}'"
+        eventually(lambda current=current: firefox.evaluate(current))
     assert firefox.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0
     assert firefox.errors == []
     assert [url for url in firefox.requests if not is_own(url)] == []
