@@ -69,6 +69,19 @@ def test_the_page_says_who_decides(visit: Open, address: str, scripted_server: A
     assert unused.count() == 0
 
 
+def test_a_model_whose_server_does_not_answer_is_not_in_use(visit: Open, address: str) -> None:
+    page = stopped(visit, address)
+    choose(page, "Who decides", "a live model …")
+    fill(page, ADDRESS, "http://127.0.0.1:9/v1")
+    fill(page, MODEL, "openai/tiny")
+    button(page, "Use this model").click()
+    page.get_by_text("No server answers at").wait_for()
+    page.get_by_text("is not in use yet").wait_for()
+    # It can be tried again.
+    eventually(button(page, "Use this model").is_enabled)
+    assert "No model runs now" in page.locator(".spread-decider").inner_text()
+
+
 def test_a_model_without_its_key_cannot_be_used(visit: Open, address: str) -> None:
     page = stopped(visit, address)
     before = counts(page)
