@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +37,10 @@ def Curve(view: View) -> None:
     """
     if view.model is None:
         return
-    law = {each.name: getattr(view.law, each.name) for each in dataclasses.fields(view.law)}
     shown = ("drawn", "best", "rates", "equation", "curves", "missing")
+    law = {name: getattr(view.law, name) for name in shown}
     with Section("div"):
-        Chart(n=view.model.n, posted=view.infected, law={name: law[name] for name in shown})
+        Chart(n=view.model.n, posted=view.infected, law=law)
         _Verdict(view)
 
 

@@ -113,8 +113,6 @@ class Session:
     ----------
     settings : Settings, optional
         The first model's.
-    running : bool, default False
-        Whether the first model runs at once.
     access : Access, optional
         Which live language models the visitor may call; none if not given.
     pause : float, default 0.25
@@ -129,7 +127,6 @@ class Session:
     def __init__(
         self,
         settings: Settings | None = None,
-        running: bool = False,
         access: Access | None = None,
         pause: float = 0.25,
     ) -> None:
@@ -145,7 +142,7 @@ class Session:
         self.access = access or Access()
         self.wanted_law = ""
         self.pause = pause
-        self.apply(self._view.settings, running)
+        self.apply(self._view.settings)
 
     @property
     def view(self) -> View:
