@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from test_app_browser import FLAGS, served  # noqa: E402
+from browsing import FLAGS, served  # noqa: E402
 
 # Stop while some agents have not posted yet, and wait for the fit of the steps so far.
 SOON = "/have shared this news after [5-9] steps/.test(document.body.innerText)"

@@ -16,7 +16,7 @@ hypothesis.settings.load_profile("any machine")
 # slows all processes where the machine is busy.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-pytest_plugins = ["servers"]
+pytest_plugins = ["servers", "browsing"]
 
 
 @pytest.fixture(scope="session")

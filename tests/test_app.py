@@ -29,10 +29,11 @@ from mesa_llmspread import (
 )
 from mesa_llmspread.app import page
 from mesa_llmspread.app.export import python_lines, report, zipped
-from mesa_llmspread.app.fits import fit_law
+from mesa_llmspread.app.fits import Law, fit_law
 from mesa_llmspread.app.form import MOST_BYTES, read_upload
 from mesa_llmspread.app.layout import layout
 from mesa_llmspread.app.lesson import LESSONS
+from mesa_llmspread.app.panels import Curve
 from mesa_llmspread.app.session import THREADS, Session, View
 from mesa_llmspread.app.settings import CONTROLS, LAWS, Settings
 from mesa_llmspread.exceptions import InputFileError
@@ -284,6 +285,16 @@ def test_the_export_can_be_read_back(tmp_path: Path) -> None:
     zipfile.ZipFile(io.BytesIO(zipped(data))).extractall(tmp_path)
     assert SpreadData.load(tmp_path / "spread").exposures.equals(data.exposures)
     assert report(data).lstrip().lower().startswith(b"<!doctype html>")
+
+
+@pytest.mark.parametrize(("step", "so_far"), [(3, True), (9, False)])
+def test_a_verdict_of_an_earlier_step_says_so(step: int, so_far: bool) -> None:
+    law = Law(step=step, rows=[{"law": "SI"}], verdict="SI describes the decisions best.")
+    view = View(model=SpreadModel(n=20, rng=1), clock=9, infected=[10] * 10, ended=True, law=law)
+    box, context = solara.render(Curve(view), handle_error=False)
+    assert law.verdict in shown(box)
+    assert (f"So far, up to step {step}:" in shown(box)) is so_far
+    context.close()
 
 
 def test_the_page_renders() -> None:

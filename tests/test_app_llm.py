@@ -123,9 +123,8 @@ def test_progress_is_exact_while_a_step_is_under_way(scripted_server: ScriptedSe
 def test_a_closed_session_stops_its_calls(scripted_server: ScriptedServer) -> None:
     scripted_server.script = slow(300.0)
     llm = LLMSettings("openai/tiny", scripted_server.api_base, max_cost_usd=0.0)
-    session = Session(
-        Settings(n=60, decider="llm", llm=llm), running=True, access=Access(free=True)
-    )
+    session = Session(Settings(n=60, decider="llm", llm=llm), access=Access(free=True))
+    session.run()
     eventually(lambda: scripted_server.in_flight > 5)
     session.close()
     eventually(lambda: scripted_server.in_flight == 0)
@@ -135,9 +134,8 @@ def test_a_closed_session_stops_its_calls(scripted_server: ScriptedServer) -> No
 def test_a_stopped_step_of_a_session_never_was(scripted_server: ScriptedServer) -> None:
     scripted_server.script = slow(300.0)
     llm = LLMSettings("openai/tiny", scripted_server.api_base, max_cost_usd=0.0)
-    session = Session(
-        Settings(n=60, decider="llm", llm=llm), running=True, access=Access(free=True)
-    )
+    session = Session(Settings(n=60, decider="llm", llm=llm), access=Access(free=True))
+    session.run()
     try:
         eventually(lambda: scripted_server.in_flight > 5)
         assert session.progress is not None
@@ -164,7 +162,8 @@ def test_the_spending_limit_is_the_deciders(scripted_server: ScriptedServer) -> 
         settings.make_model(Watched(decider)).step()
     assert (caught.value.argument, caught.value.limit) == ("max_cost_usd", 0.02)
     assert 0 < decider.client.price(100, 10) * len(scripted_server.requests) <= 0.02
-    session = Session(settings, running=True, access=Access(free=True))
+    session = Session(settings, access=Access(free=True))
+    session.run()
     try:
         eventually(lambda: bool(session.view.problem))
         assert "spending limit of 0.02 USD is reached" in session.view.problem
@@ -310,9 +309,9 @@ def test_a_session_calls_only_what_its_visitor_may(scripted_server: ScriptedServ
 
 def test_what_the_form_shows_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert look_up(LLMSettings("openai/gpt-4o")) == LookUp((), ("OPENAI_API_KEY",), True)
+    assert look_up(LLMSettings("openai/gpt-4o")) == LookUp(priced=True)
     monkeypatch.delenv("OPENAI_API_KEY")
-    assert look_up(LLMSettings("openai/gpt-4o")) == LookUp(("OPENAI_API_KEY",), (), True)
+    assert look_up(LLMSettings("openai/gpt-4o")) == LookUp(("OPENAI_API_KEY",), True)
     assert look_up(LLMSettings("openai/tiny", "http://127.0.0.1:8080/v1")) == LookUp()
     with pytest.raises(ArgumentError) as caught:
         look_up(LLMSettings("no-such-provider"))

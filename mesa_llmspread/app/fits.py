@@ -128,10 +128,10 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
     rows = [
         {
             "law": row["law"],
-            "rates with 95 % intervals (probability per contact or decision)": row["parameters"],
             "BIC above the best": f"{row['delta_bic']:.0f}",
             "weight": f"{row['weight']:.2f}",
             "goodness of fit": p_words(row["fit_p_value"]),
+            "parameters with 95 % intervals": row["parameters"],
         }
         for row in comparison.table.to_dict("records")
     ]

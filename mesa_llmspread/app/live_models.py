@@ -143,14 +143,11 @@ class LookUp:
     ----------
     missing : tuple of str
         Environment variables that the model needs and that are not set.
-    keys : tuple of str
-        Those that are set.
     priced : bool
         Whether the model's price is known.
     """
 
     missing: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
     priced: bool = False
 
 
@@ -180,11 +177,8 @@ def look_up(llm: LLMSettings) -> LookUp:
     keys = key_variables(llm.model, address)
     if llm.key_variable:
         keys = {llm.key_variable: bool(os.environ.get(llm.key_variable))}
-    return LookUp(_named(keys, False), _named(keys, True), decider.client.price(1, 1) is not None)
-
-
-def _named(keys: Mapping[str, bool], are_set: bool) -> tuple[str, ...]:
-    return tuple(name for name, is_set in keys.items() if is_set is are_set)
+    missing = tuple(name for name, is_set in keys.items() if not is_set)
+    return LookUp(missing, decider.client.price(1, 1) is not None)
 
 
 @dataclass(frozen=True)

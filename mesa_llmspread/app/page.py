@@ -42,21 +42,26 @@ def Page() -> None:
 
     def follow(cancelled: threading.Event) -> None:
         # What a quick step changes comes piece by piece and is drawn together.
+        drawn = session.view
         while not cancelled.wait(_REDRAW_SECONDS):
+            now = session.view
+            if now is not drawn and now.problem and not now.busy:
+                set_settings(now.settings)  # those of the model that stays
+            drawn = now
             progress.set(session.progress)
-            view.set(session.view)
+            view.set(now)
 
     solara.use_thread(follow, dependencies=[session], intrusive_cancel=False)
     solara.use_effect(lambda: session.close, [session])
 
     def apply(chosen: Settings, run: bool | None = None) -> None:
-        set_settings(chosen.possible())
         session.apply(chosen, run)
+        set_settings(chosen.possible())
 
     def pause(seconds: float) -> None:
         session.pause = seconds
 
-    solara.Style(Path(__file__).with_name("page.css"))
+    solara.Style(Path(__file__).with_name("browser") / "page.css")
     with Section("div", classes="spread"):
         Header(title="How news spreads", event_lesson=lambda _: set_touring(not touring))
         if touring:

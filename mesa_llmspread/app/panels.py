@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +37,10 @@ def Curve(view: View) -> None:
     """
     if view.model is None:
         return
-    law = {each.name: getattr(view.law, each.name) for each in dataclasses.fields(view.law)}
     shown = ("drawn", "best", "rates", "equation", "curves", "missing")
+    law = {name: getattr(view.law, name) for name in shown}
     with Section("div"):
-        Chart(n=view.model.n, posted=view.infected, law={name: law[name] for name in shown})
+        Chart(n=view.model.n, posted=view.infected, law=law)
         _Verdict(view)
 
 
@@ -50,7 +49,8 @@ def _Verdict(view: View) -> None:
     """Show in words which law was found, and what may mislead."""
     law = view.law
     if law.rows:
-        text = law.verdict if view.ended else f"So far, up to step {law.step}: {law.verdict}"
+        whole = view.ended and law.step == view.clock
+        text = law.verdict if whole else f"So far, up to step {law.step}: {law.verdict}"
     else:
         text = "Fitting the laws to the decisions so far …" if view.fitting else law.verdict
     with Section("div"):
@@ -129,7 +129,8 @@ def Profiles(view: View) -> None:
     view : View
         What there is to see.
     """
-    ProfileGrid(by_trait=view.law.by_trait, by_profile=view.law.by_profile)
+    law = view.law
+    ProfileGrid(step=law.step, by_trait=law.by_trait, by_profile=law.by_profile)
 
 
 @solara.component

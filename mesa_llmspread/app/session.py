@@ -113,8 +113,6 @@ class Session:
     ----------
     settings : Settings, optional
         The first model's.
-    running : bool, default False
-        Whether the first model runs at once.
     access : Access, optional
         Which live language models the visitor may call; none if not given.
     pause : float, default 0.25
@@ -129,7 +127,6 @@ class Session:
     def __init__(
         self,
         settings: Settings | None = None,
-        running: bool = False,
         access: Access | None = None,
         pause: float = 0.25,
     ) -> None:
@@ -145,7 +142,7 @@ class Session:
         self.access = access or Access()
         self.wanted_law = ""
         self.pause = pause
-        self.apply(self._view.settings, running)
+        self.apply(self._view.settings)
 
     @property
     def view(self) -> View:
@@ -377,16 +374,17 @@ def explained(error: BaseException, otherwise: str = "Something went wrong in th
 def prepare() -> None:
     """Make a server ready for visitors.
 
-    Import, in a thread, the modules that a model needs, and tell the operator if the page's scripts
-    are not installed.
+    Import, in a thread, the modules that a model needs. Tell the operator if the page's scripts are
+    not installed; a page that does not get them either says so itself.
     """
     module = "mesa_llmspread.app.layout"
     threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
     from solara.server.settings import assets
 
+    assets.extra_locations.append(str(Path(__file__).with_name("browser")))
     if not (assets.proxy_cache_dir / "@widgetti").is_dir():
         print(
-            "The page's scripts are not installed, so browsers fetch them from the internet and "
-            "show a white page without it. To install them: pip install 'mesa_llmspread[offline]'",
+            "The page's scripts are not installed, so this server gets them from the internet. "
+            "To install them: pip install 'mesa_llmspread[offline]'",
             file=sys.stderr,
         )

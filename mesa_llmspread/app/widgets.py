@@ -27,12 +27,12 @@ Rows = Sequence[Mapping[str, Any]]
 Handler = Callable[[Any], None] | None
 
 
-@solara.component_vue("header.vue")
+@solara.component_vue("browser/header.vue")
 def Header(title: str, event_lesson: Handler = None) -> None:
     """Show the title and the buttons of the page, and set up the browser's document."""
 
 
-@solara.component_vue("buttons.vue")
+@solara.component_vue("browser/buttons.vue")
 def Buttons(label: str, items: Rows, event_press: Handler = None) -> None:
     """Show a row of buttons.
 
@@ -41,7 +41,7 @@ def Buttons(label: str, items: Rows, event_press: Handler = None) -> None:
     """
 
 
-@solara.component_vue("fields.vue")
+@solara.component_vue("browser/fields.vue")
 def Fields(groups: Rows, event_change: Handler = None) -> None:
     """Show a form in groups; Python gets the ``name`` and the ``value`` of what is changed.
 
@@ -51,7 +51,7 @@ def Fields(groups: Rows, event_change: Handler = None) -> None:
     """
 
 
-@solara.component_vue("network.vue")
+@solara.component_vue("browser/network.vue")
 def NetworkCanvas(
     picture: Mapping[str, Any],
     posted: Sequence[int],
@@ -64,22 +64,22 @@ def NetworkCanvas(
     """Draw a network: which agents have posted, and one way the news may have travelled."""
 
 
-@solara.component_vue("chart.vue")
+@solara.component_vue("browser/chart.vue")
 def Chart(n: int, posted: Sequence[int], law: Mapping[str, Any]) -> None:
     """Draw how many of the agents have posted at each step, with the fitted law's curves."""
 
 
-@solara.component_vue("table.vue")
+@solara.component_vue("browser/table.vue")
 def Table(rows: Rows, marked: int = -1) -> None:
     """Show a table of text, the keys of a row as headings, one row marked."""
 
 
-@solara.component_vue("profiles.vue")
-def ProfileGrid(by_trait: Mapping[str, Any], by_profile: Mapping[str, Any]) -> None:
-    """Show repost rates by trait and by profile."""
+@solara.component_vue("browser/profiles.vue")
+def ProfileGrid(step: int, by_trait: Mapping[str, Any], by_profile: Mapping[str, Any]) -> None:
+    """Show repost rates up to a step, by trait and by profile."""
 
 
-@solara.component_vue("feed.vue")
+@solara.component_vue("browser/feed.vue")
 def FeedList(
     posted: Sequence[int],
     profiles: Sequence[str],
