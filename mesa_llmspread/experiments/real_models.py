@@ -29,7 +29,7 @@ from mesa_llmspread.profiles import Trait
 from mesa_llmspread.rng import spawn_seeds
 from mesa_llmspread.tables import ResponseTable, load_table
 
-__all__ = ["LAWS", "Study", "account_shares", "study", "two_rates"]
+__all__ = ["LAWS", "TWO_RATES", "Study", "account_shares", "study", "two_rates"]
 
 #: The laws that are compared; a language model decides once per occasion, whatever it sees.
 LAWS = (
@@ -43,13 +43,14 @@ LAWS = (
 )
 # Of these, the laws of one or two rates without classes of agents, for parts of the decisions.
 _SIMPLE = LAWS[:5]
-_TWO_RATES = 'FirstRepeat(per="occasion")'
+#: Two rates per occasion.
+TWO_RATES = 'FirstRepeat(per="occasion")'
 
 # Equations that are fitted to curves: as the abstract says, and beside them those that are exact.
 _EQUATIONS: dict[str, tuple[str, str, Time]] = {
     "mean-field ODE, one rate": ("SI", "mean_field", "continuous"),
     "mean-field ODE, two rates": ("FirstRepeat", "mean_field", "continuous"),
-    "master equations, two rates": (_TWO_RATES, "master", "discrete"),
+    "master equations, two rates": (TWO_RATES, "master", "discrete"),
 }
 # Two rates are enough if the law predicts at least this share of the curves' points, and one rate
 # is not if its BIC is higher by more than this (Kass & Raftery 1995).
@@ -119,7 +120,7 @@ class Study:
 def _one_and_two(results: Mapping[str, FitResult]) -> tuple[FitResult, FitResult]:
     """Return the better fit of one rate, and that of two rates per occasion."""
     single = [result for law, result in results.items() if law.startswith("SI")]
-    return min(single, key=lambda result: result.bic), results[_TWO_RATES]
+    return min(single, key=lambda result: result.bic), results[TWO_RATES]
 
 
 def study(
