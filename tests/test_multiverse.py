@@ -178,3 +178,14 @@ def test_shipped_answers_give_the_numbers_of_the_page(tmp_path: Path, model: str
         means = control["without"].head(4) if template == "no_persona" else frame["mean"]
         text = ", ".join(f"{p:.3f}".lstrip("0") for p in means)
         assert text in row, template
+
+
+def test_the_examples_of_the_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "real_models.md").read_text("utf-8")
+    for block in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(compile(block, "real_models.md", "exec"), {})
+    assert "12 universes" in capsys.readouterr().out
+    assert (tmp_path / "results" / "difference.png").is_file()

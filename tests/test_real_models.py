@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from mesa_llmspread.tables import ResponseTable, load_table, table_names
 from mesa_llmspread.tables.response_table import COLUMNS
 
 DATA = Path(__file__).parent / "data"
+DOCS = Path(__file__).parents[1] / "docs"
 EVENTS = bundled_events()[::9]
 
 
@@ -130,6 +132,22 @@ def test_a_model_that_always_reposts_is_seen_not_to_be_the_table(
     assert "0 of 2 steps" in done.stdout
     assert "calls" in done.stderr
     assert len(scripted_server.requests) == 95
+
+
+def test_the_numbers_of_the_page_are_those_of_the_report() -> None:
+    page = (DOCS / "real_models.md").read_text("utf-8")
+    report = (DOCS / "real_models" / "report.md").read_text("utf-8")
+    page = page[: page.index("## Do the models hold their personalities?")]
+    numbers = re.findall(r"\d[\d.]* (?:\[[\d., ]+\]|\(SD [\d.]+\))|[\d.]+%", page)
+    assert len(numbers) > 60
+    assert [number for number in numbers if number not in report] == []
+
+
+@pytest.mark.slow
+def test_the_report_in_the_docs_is_what_the_command_writes(tmp_path: Path) -> None:
+    command("--out", tmp_path)
+    written = (tmp_path / "report.md").read_text("utf-8")
+    assert written == (DOCS / "real_models" / "report.md").read_text("utf-8")
 
 
 @pytest.mark.slow

@@ -164,7 +164,7 @@ def write_report(studies: Sequence[Study], measured: pd.DataFrame, folder: Path)
         "accounts": plot_accounts(measured),
     }
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=150)
+        figure.savefig(folder / f"{name}.png", dpi=100)
     report = "\n".join([*map(_described, studies), _accounts(measured)])
     pictures = "".join(f"\n![{name}]({name}.png)\n" for name in figures)
     head = "# Real models\n\nWritten by `python -m models.real_models`."

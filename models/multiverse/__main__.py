@@ -84,10 +84,12 @@ def main(
         steps=30,
     )
     found.frame.to_csv(folder / "universes.csv", index=False)
+    verdicts = pd.crosstab(found.frame["model"], [found.frame["template"], found.frame["verdict"]])
     with pd.option_context("display.width", 200, "display.max_columns", None):
         for estimate in ESTIMATES:
             typer.echo(f"{found.describe(estimate)}\n{found.spread(estimate).round(3)}\n")
-            found.plot(estimate).savefig(folder / f"{estimate}.png", dpi=150)
+            found.plot(estimate).savefig(folder / f"{estimate}.png", dpi=100)
+        typer.echo(f"{verdicts}\n")
     typer.echo(f"universes.csv and figures are in {folder}/.")
 
 
