@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import itertools
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.formula.api import ols
 
 from mesa_llmspread import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, DesignError, UnknownNameError
@@ -92,6 +95,35 @@ def test_effects_that_add_up_are_found_exactly(a: list[float], b: list[float]) -
     assert found.loc["the rest", "sd"] == pytest.approx(0, abs=1e-7)
     assert found.loc["sampling", "sd"] == pytest.approx(0.05, rel=1e-4)
     assert found.loc["a", "highest"] == pytest.approx(max(a) + np.mean(b), abs=1e-9)
+
+
+def test_a_sample_is_fitted_as_statsmodels_does() -> None:
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"a": rng.choice(list("uvw"), 60), "b": rng.choice(list("xy"), 60)})
+    value = frame["a"].map({"u": 0.1, "v": 0.3, "w": 0.2}) + 0.05 * rng.normal(size=60)
+    frame = frame.assign(x=value, x_low=value, x_high=value, verdict="yes")
+    found = Multiverse(frame, ["a", "b"]).spread("x").set_index("choice")
+    reference = ols("x ~ C(a) + C(b)", frame).fit()
+    assert found.loc["the rest", "sd"] == pytest.approx(np.sqrt(reference.scale))
+    effects = frame["a"].map({"u": 0.0, **{x: reference.params[f"C(a)[T.{x}]"] for x in "vw"}})
+    assert found.loc["a", "sd"] == pytest.approx(effects.std(ddof=0))
+    top = found.loc["a"]
+    assert top["highest"] - top["lowest"] == pytest.approx(effects.max() - effects.min())
+
+
+def test_the_spread_by_chance_is_that_of_a_choice_without_effect() -> None:
+    rng = np.random.default_rng(2)
+    cells = pd.DataFrame(itertools.product("uvw", "xyz", range(4)), columns=["a", "b", "c"])
+    squares = []
+    for _ in range(300):
+        value = rng.normal(size=len(cells))
+        frame = cells.assign(x=value, x_low=value, x_high=value, verdict="yes")
+        found = Multiverse(frame, ["a", "b"]).spread("x").set_index("choice")
+        squares.append(found.loc["a", ["sd", "by_chance"]].to_numpy(dtype=float) ** 2)
+    measured, expected = np.mean(squares, axis=0)
+    # Of chi-square with two degrees of freedom, the mean of 300 has a standard error of 6 %.
+    assert measured == pytest.approx(expected, rel=0.2)
+    assert expected == pytest.approx(2 / 36, rel=0.05)
 
 
 def fails_for(k: int) -> Callable[[SpreadData], dict[str, Any]]:
@@ -189,3 +221,25 @@ def test_the_examples_of_the_page_run(
         exec(compile(block, "real_models.md", "exec"), {})
     assert "12 universes" in capsys.readouterr().out
     assert (tmp_path / "results" / "difference.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_command_prints_the_numbers_of_the_page(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "models.multiverse", "--out", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=True,
+    )
+    assert "one rate in 192 (75%), two rates in 64 (25%)" in done.stdout
+    first, again, difference = re.split(r"\n\n(?=256 universes)", done.stdout)[1:]
+    page = (ROOT / "docs" / "real_models.md").read_text("utf-8")
+    names = {"personality": "population", "degree": "k"}
+    for choice in ("model", "template", "personality", "temperature", "degree", "network", "feed"):
+        (row,) = re.findall(rf"^\| {choice} \| (0.*) \|$", page, re.M)
+        for cell, printed in zip(row.split(" | "), (first, again, difference), strict=True):
+            sd, chance = re.findall(r"[\d.]+", cell)
+            assert re.search(rf" {names.get(choice, choice)} +{sd} +{chance} ", printed), cell
+    assert (tmp_path / "difference.png").is_file()
