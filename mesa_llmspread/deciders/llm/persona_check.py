@@ -33,7 +33,7 @@ _WORDS = tomllib.loads(Path(__file__).with_name("mini_ipip.toml").read_text(enco
 
 #: The items: the words, the trait's letter, and 1, or -1 if agreement means less of it.
 ITEMS: tuple[tuple[str, str, int], ...] = tuple(map(tuple, _WORDS["items"]))
-_FORM = "mini-ipip-2"
+_FORM = "mini-ipip-1"
 
 # Common rules of thumb: reliability (Nunnally), and a large difference (Cohen).
 _RELIABLE, _LARGE = 0.7, 0.8
