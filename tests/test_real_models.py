@@ -106,6 +106,7 @@ FILES = {"qwen2.5-coder-0.5b": "qwen05", "smollm2-135m": "smollm2"}
 LIVE = [
     ("qwen2.5-coder-0.5b", "counts", "protests-0", 1, 15, 94, 288),
     ("qwen2.5-coder-0.5b", "counts", "riots-40", 1, 15, 94, 337),
+    ("qwen2.5-coder-0.5b", "counts", "civilians-40", 1, 4, 68, 179),
     ("qwen2.5-coder-0.5b", "posts", "protests-0", 1, 2, 44, 106),
     ("smollm2-135m", "counts", "protests-0", 1, 15, 95, 128),
     ("smollm2-135m", "posts", "protests-0", 1, 2, 71, 87),
