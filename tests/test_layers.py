@@ -89,8 +89,8 @@ analysis.distill
 space
 agent model recorder
 reporting
-experiments
 sweep
+experiments
 app
 cli
 __main__

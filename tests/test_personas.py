@@ -75,6 +75,22 @@ def test_a_reversed_player_is_told(scripted_server: ScriptedServer) -> None:
     assert (table["low"] > table["high"]).all()
 
 
+def test_a_server_is_told_how_many_ratings_there_are(scripted_server: ScriptedServer) -> None:
+    """A small local model that is held to the schema cannot rate on without end."""
+    scripted_server.script = player(0.5)
+    check = check_personas(decider(scripted_server))
+    form = scripted_server.requests[0]["response_format"]["json_schema"]["schema"]
+    ratings = form["properties"]["ratings"]
+    assert ratings["minItems"] == ratings["maxItems"] == len(ITEMS)
+    assert check.table["stderr"].gt(np.sqrt(2 / 16)).all()
+
+
+def test_a_small_difference_is_neither_played_nor_reversed(scripted_server: ScriptedServer) -> None:
+    scripted_server.script = player(3.0, flat="OCEAN")
+    check = check_personas(decider(scripted_server), repeats=4)
+    assert set(check.table["verdict"]) == {"not played"}
+
+
 def test_answers_are_kept_and_replayed(
     scripted_server: ScriptedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,7 +141,7 @@ def test_why_questionnaires_failed_is_said(
     with pytest.raises(DeciderError, match="32 of 32 questionnaires were not answered") as caught:
         check_personas(decider(scripted_server))
     assert re.search(
-        r"\(malformed 24: .*2 ratings of 20; truncated 8: the answer reached max_tokens\)",
+        r"\(malformed 24: ratings: .*; truncated 8: the answer reached max_tokens\)",
         str(caught.value),
     )
     good = player(0.5)

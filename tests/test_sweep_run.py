@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -37,6 +38,22 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
 
 def test_results_do_not_depend_on_the_backend(small: Sweep, tmp_path: Path) -> None:
     assert_same_results(small, run(small_design(), tmp_path, n_jobs=2))
+
+
+def test_one_process_is_the_own_one_and_lives_on(tmp_path: Path) -> None:
+    script = (
+        "import sys; from mesa_llmspread.sweep import Design, run\n"
+        "design = Design({'n': 20, 'k': 4, 'decider': ['SI(0.1)', 'SI(0.2)']}, rng=1)\n"
+        "print(run(design, sys.argv[1], n_jobs=1, steps=3))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "sweep"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
+    assert "2 done" in done.stdout
 
 
 def test_the_garbage_collector_is_left_as_it_was(small: Sweep, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.deciders.table import TableDecider
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.decisions import Log
-from mesa_llmspread.inference.setting import simulated_share
+from mesa_llmspread.inference.setting import failed_share
+from mesa_llmspread.profiles import codes
 from mesa_llmspread.simulation.rebuild import network_of
 from mesa_llmspread.tables import ResponseTable
 
@@ -26,7 +27,8 @@ class Agreement:
     ----------
     band : DataFrame
         ``step, observed, low, median, high`` (shares of agents that have posted, 95 % of the runs
-        that the table decides on the same network) and ``inside`` (bool), from step 1.
+        that the table decides on the same network, from the same starters, with the same
+        personalities) and ``inside`` (bool), from step 1.
     decisions : DataFrame
         One row per kind of exposure (first, later, all): ``decisions, reposts, expected`` (sum of
         the table's probabilities at what was seen) and ``z``, their distance in standard errors of
@@ -54,7 +56,7 @@ def against_table(
     Parameters
     ----------
     data : SpreadData
-        One run about one event of the table, on a named network.
+        One run of the model about one event of the table, on a named network.
     table : ResponseTable or str
         The table, or the name or folder of one.
     replicates : int, default 1000
@@ -69,16 +71,33 @@ def against_table(
     Raises
     ------
     ArgumentError
-        If the network was given as a graph.
+        If the network was given as a graph, or the starters are unknown.
     """
+    from mesa_llmspread.simulation.ensemble import simulate
+
     (run,) = data.runs
     info = data.info[run]
     network = network_of(info)
-    if network is None:
-        raise ArgumentError("data", info.network, "be a run on a named network")
+    if network is None or info.starters is None:
+        raise ArgumentError("data", info.network, "be a run of the model on a named network")
     law = TableDecider(table, events="strict").law(info.event)
-    observed = data.counts_of(run)["infected"].to_numpy() / info.known("n")
-    share = simulated_share(law, data, run, network, len(observed) - 1, rng, replicates=replicates)
+    observed = data.counts_of(run)["infected"].to_numpy() / network.n
+    agents = data.agents[data.agents["run"] == run].sort_values("agent")
+    share = (
+        simulate(
+            law,
+            network,
+            initial_infected=list(info.starters),
+            steps=len(observed) - 1,
+            visibility=info.seen,
+            media_prob=info.media_prob,
+            failed_share=failed_share(data, run),
+            profiles=[codes().index(code) for code in agents["profile"]],
+            replicates=replicates,
+            rng=rng,
+        ).infected
+        / network.n
+    )
     low, median, high = np.quantile(share, (0.025, 0.5, 0.975), axis=0)
     band = pd.DataFrame(
         {"step": range(len(observed)), "observed": observed}

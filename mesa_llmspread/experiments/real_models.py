@@ -7,11 +7,13 @@ enough, as the abstract of arXiv 2602.23437 says? And which equations follow the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from mesa_llmspread.analysis.descriptive import prevalence
 from mesa_llmspread.data import SpreadData, concat
@@ -27,7 +29,7 @@ from mesa_llmspread.profiles import Trait
 from mesa_llmspread.rng import spawn_seeds
 from mesa_llmspread.tables import ResponseTable, load_table
 
-__all__ = ["LAWS", "Study", "account_shares", "study"]
+__all__ = ["LAWS", "TWO_RATES", "Study", "account_shares", "study", "two_rates"]
 
 #: The laws that are compared; a language model decides once per occasion, whatever it sees.
 LAWS = (
@@ -41,13 +43,14 @@ LAWS = (
 )
 # Of these, the laws of one or two rates without classes of agents, for parts of the decisions.
 _SIMPLE = LAWS[:5]
-_TWO_RATES = 'FirstRepeat(per="occasion")'
+#: Two rates per occasion.
+TWO_RATES = 'FirstRepeat(per="occasion")'
 
 # Equations that are fitted to curves: as the abstract says, and beside them those that are exact.
 _EQUATIONS: dict[str, tuple[str, str, Time]] = {
     "mean-field ODE, one rate": ("SI", "mean_field", "continuous"),
     "mean-field ODE, two rates": ("FirstRepeat", "mean_field", "continuous"),
-    "master equations, two rates": (_TWO_RATES, "master", "discrete"),
+    "master equations, two rates": (TWO_RATES, "master", "discrete"),
 }
 # Two rates are enough if the law predicts at least this share of the curves' points, and one rate
 # is not if its BIC is higher by more than this (Kass & Raftery 1995).
@@ -69,9 +72,8 @@ class Study:
     overall : Comparison
         The laws, fitted to all decisions.
     groups : DataFrame
-        One row per type of event and per level of each trait: ``kind, group, law`` (lowest BIC),
-        and the two rates per occasion, ``first, first_low, first_high, again, again_low,
-        again_high`` (95 % intervals).
+        One row per type of event and per level of each trait: ``kind, group``, and what
+        :func:`two_rates` finds.
     equations : DataFrame
         One row per system of equations: ``equations, rates`` (fitted to curves, with intervals
         between runs), ``direct`` (the same law's rates, fitted to the decisions of these runs),
@@ -95,7 +97,7 @@ class Study:
 
     def verdict(self) -> str:
         """Return whether the study agrees with the abstract, with the figures behind it."""
-        one, two = _one_and_two(self.overall)
+        one, two = _one_and_two(self.overall.results)
         excess = one.bic - two.bic
         share = {name: found.coverage for name, found in self.predictions.items()}
         said = {
@@ -115,10 +117,10 @@ class Study:
         )
 
 
-def _one_and_two(overall: Comparison) -> tuple[FitResult, FitResult]:
+def _one_and_two(results: Mapping[str, FitResult]) -> tuple[FitResult, FitResult]:
     """Return the better fit of one rate, and that of two rates per occasion."""
-    single = [overall.results[law] for law in LAWS if law.startswith("SI")]
-    return min(single, key=lambda result: result.bic), overall.results[_TWO_RATES]
+    single = [result for law, result in results.items() if law.startswith("SI")]
+    return min(single, key=lambda result: result.bic), results[TWO_RATES]
 
 
 def study(
@@ -160,11 +162,13 @@ def study(
         table,
         data,
         overall,
-        pd.DataFrame(_group(*part) for part in _parts(data)),
+        pd.DataFrame(
+            {"kind": kind, "group": group, **two_rates(part)} for kind, group, part in _parts(data)
+        ),
         *_equations(data, concat(records[:: 3 * runs])),
         {
             name: predict_runs(law, data)
-            for name, law in zip(names, _one_and_two(overall), strict=True)
+            for name, law in zip(names, _one_and_two(overall.results), strict=True)
         },
     )
 
@@ -180,15 +184,45 @@ def _parts(data: SpreadData) -> Iterator[tuple[str, str, SpreadData]]:
             yield trait.value, level, replace(data, exposures=data.exposures[chosen])
 
 
-def _group(kind: str, group: str, data: SpreadData) -> dict[str, object]:
-    """Return the law with the lowest BIC, and the two rates per occasion, of some decisions."""
+def two_rates(data: SpreadData) -> dict[str, Any]:
+    """Estimate the two rates per occasion, and whether two are needed.
+
+    Parameters
+    ----------
+    data : SpreadData
+        Runs.
+
+    Returns
+    -------
+    dict
+        ``law`` (lowest BIC of five laws with one or two rates); ``first``, ``again`` and their
+        ``difference`` (probabilities per occasion), each with the ends of its 95 % interval, as
+        ``first_low`` and ``first_high``; ``excess``, the BIC of the better law of one rate minus
+        that of two rates per occasion; ``verdict``: ``"two rates"`` if the excess is above 10,
+        else ``"one rate"``.
+
+    Examples
+    --------
+    >>> model = SpreadModel(n=200, decider='FirstRepeat(0.4, 0.1, per="occasion")', rng=1)
+    >>> two_rates(SpreadData.from_model(model.run(20)))["verdict"]
+    'two rates'
+    """
     fits = {law: fit(data, law) for law in _SIMPLE}
-    row: dict[str, object] = {"kind": kind, "group": group}
-    row["law"] = min(fits, key=lambda law: fits[law].bic)
-    for short, rate in (("first", "beta_first"), ("again", "beta_repeat")):
-        low, high = fits[_TWO_RATES].ci[rate]
-        row |= {short: fits[_TWO_RATES].params[rate], f"{short}_low": low, f"{short}_high": high}
-    return row
+    one, two = _one_and_two(fits)
+    first, again = two.params.values()
+    ends = dict(zip(("first", "again"), two.ci.values(), strict=True))
+    margin = float(norm.ppf(0.975) * np.sqrt(np.array([1, -1]) @ two.covar @ np.array([1, -1])))
+    difference = first - again
+    ends["difference"] = (difference - margin, difference + margin)
+    row: dict[str, Any] = {"law": min(fits, key=lambda law: fits[law].bic)}
+    for name, value in (("first", first), ("again", again), ("difference", difference)):
+        low, high = ends[name]
+        row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    excess = one.bic - two.bic
+    return row | {
+        "excess": excess,
+        "verdict": "two rates" if excess > _DECISIVE else "one rate",
+    }
 
 
 def _equations(data: SpreadData, some: SpreadData) -> tuple[pd.DataFrame, pd.DataFrame]:

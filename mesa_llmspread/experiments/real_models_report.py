@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from mesa_llmspread.experiments.real_models import Study
+from mesa_llmspread.experiments.real_models import TWO_RATES, Study
 from mesa_llmspread.reporting.plots import COLOURS
 
 if TYPE_CHECKING:
@@ -164,10 +164,11 @@ def write_report(studies: Sequence[Study], measured: pd.DataFrame, folder: Path)
         "accounts": plot_accounts(measured),
     }
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=150)
+        figure.savefig(folder / f"{name}.png", dpi=100)
     report = "\n".join([*map(_described, studies), _accounts(measured)])
     pictures = "".join(f"\n![{name}]({name}.png)\n" for name in figures)
-    (folder / "report.md").write_text(f"# Real models\n\n{report}\n{pictures}", encoding="utf-8")
+    head = "# Real models\n\nWritten by `python -m models.real_models`."
+    (folder / "report.md").write_text(f"{head}\n\n{report}\n{pictures}", encoding="utf-8")
     return report
 
 
@@ -182,12 +183,20 @@ def _described(found: Study) -> str:
             for rate in ("first", "again")
         }
     )[["kind", "group", "law", "first", "again"]]
+    laws = found.overall.table.assign(
+        delta_bic=found.overall.table["delta_bic"].map("{:,.0f}".format),
+        fit_p_value=found.overall.table["fit_p_value"].map("{:.2g}".format),
+    )[["law", "parameters", "delta_bic", "fit_p_value"]]
+    lowest = int(groups["law"].eq(TWO_RATES).sum())
     shares = found.table.variance()["share"].map("{:.1%}".format).rename("share of variance")
     return (
         "\n\n".join(
             [
                 f"## {found.name}",
                 found.verdict(),
+                _table(laws),
+                f"{TWO_RATES} has the lowest BIC in {lowest} of {len(groups)} groups. P(repost) "
+                "per occasion, with 95 % intervals:",
                 _table(groups),
                 _table(found.equations.assign(rmse=found.equations["rmse"].map("{:.4f}".format))),
                 _table(shares.rename_axis("source").reset_index()),

@@ -133,7 +133,8 @@ def _perform_elsewhere(
     sweep: int | None, parts: bytes, job: Job, llm: Mapping[str, Any]
 ) -> Outcome:
     """Do a run in a worker; one of this machine ends with the process of its sweep."""
-    if sweep is not None:
+    # With one job, joblib runs it in the process of the sweep itself.
+    if sweep not in (None, os.getpid()):
         end_with(sweep)
     try:
         model = _unpacked(parts)

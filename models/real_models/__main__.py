@@ -35,6 +35,7 @@ def main(
     table: Annotated[str, Option(help="The table of that model.")] = DEFAULT_TABLE,
     event: Annotated[str, Option(help="The event of that run.")] = "protests-0",
     n: Annotated[int, Option(min=20, help="Agents of that run.")] = 100,
+    steps: Annotated[int, Option(min=1, help="Most steps of that run.")] = 15,
     posts: Annotated[
         bool, Option(help="Quote posts and ask for words, where the table asked for neither.")
     ] = False,
@@ -46,9 +47,9 @@ def main(
         detail = "posts" if posts else "counts"
         store = folder / f"{table}-{detail}.sqlite"
         decider = LLMDecider(live, api_base, feed_detail=detail, store=store, max_calls=max_calls)
-        typer.echo(str(decider.estimate(n, 15, event=get_event(event))), err=True)
+        typer.echo(str(decider.estimate(n, steps, event=get_event(event))), err=True)
         run = SpreadModel(n=n, initial_infected=n // 20, event=event, decider=decider, rng=rng)
-        data = SpreadData.from_model(run.run(15))
+        data = SpreadData.from_model(run.run(steps))
         typer.echo(str(against_table(data, table)))
         return
     studies, accounts = [], []

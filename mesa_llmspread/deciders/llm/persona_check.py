@@ -46,14 +46,11 @@ class _Ratings(Form):
     version = _FORM
     model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
-    ratings: list[Annotated[int, pydantic.Field(ge=1, le=5)]]
-
-    @pydantic.field_validator("ratings")
-    @classmethod
-    def _one_per_item(cls, ratings: list[int]) -> list[int]:
-        if len(ratings) != len(ITEMS):
-            raise ValueError(f"{len(ratings)} ratings of {len(ITEMS)}")
-        return ratings
+    # The schema tells the number of items too: small models otherwise rate on without end.
+    ratings: Annotated[
+        list[Annotated[int, pydantic.Field(ge=1, le=5)]],
+        pydantic.Field(min_length=len(ITEMS), max_length=len(ITEMS)),
+    ]
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,9 @@ class PersonaCheck:
         ``intended`` (-1 or 1), ``measured`` (mean of four items, 1 to 5).
     table : DataFrame
         One row per trait: ``low`` and ``high``, the mean scores of the profiles with low and
-        high levels; ``cohens_d`` between them (infinite if scores do not vary within them);
-        ``alpha``, Cronbach's, over all questionnaires; ``verdict``.
+        high levels; ``cohens_d`` between them (infinite if scores do not vary within them) and
+        its standard error ``stderr``; ``alpha``, Cronbach's, over all questionnaires;
+        ``verdict``: played or reversed where the effect is large.
     failed : int
         Questionnaires without an answer.
     failures : DataFrame
@@ -182,6 +180,8 @@ def _summary(frame: pd.DataFrame, items: npt.NDArray[np.float64]) -> dict[str, A
     total, n = items.sum(axis=1).var(ddof=1), items.shape[1]
     alpha = n / (n - 1) * (1 - items.var(axis=0, ddof=1).sum() / total) if total else np.nan
     played = "played" if alpha >= _RELIABLE else "played, unreliably"
-    verdict = "reversed" if d < 0 else "not played" if d < _LARGE else played
+    verdict = "not played" if abs(d) < _LARGE else played if d > 0 else "reversed"
+    # Hedges & Olkin (1985): from the sizes of the two groups.
+    error = np.sqrt(1 / len(low) + 1 / len(high) + d**2 / (2 * len(frame)))
     means = {"low": low.mean(), "high": high.mean()}
-    return {**means, "cohens_d": float(d), "alpha": alpha, "verdict": verdict}
+    return {**means, "cohens_d": float(d), "stderr": error, "alpha": alpha, "verdict": verdict}

@@ -1,0 +1,1 @@
+"""A multiverse: the same analysis over models, templates, networks, feeds and personalities."""
