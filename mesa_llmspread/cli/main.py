@@ -13,6 +13,7 @@ from typer import Argument, Option
 from mesa_llmspread.cli import shared
 from mesa_llmspread.cli.demo import demo
 from mesa_llmspread.cli.llm import measure, personas, prompt, store_app
+from mesa_llmspread.cli.plan import plan
 from mesa_llmspread.cli.shared import Force, NetworkFile, OnlyEstimate, given, read_decisions
 from mesa_llmspread.cli.sweep import sweep_command
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
@@ -240,6 +241,7 @@ def profiles(
 
 
 app.command("sweep")(sweep_command)
+app.command()(plan)
 app.command()(measure)
 app.command()(personas)
 app.command()(prompt)
