@@ -23,7 +23,7 @@ from mesa_llmspread.inference import fit
 from mesa_llmspread.inference.power import smallest_ratio
 from mesa_llmspread.model import SpreadModel
 from mesa_llmspread.rng import spawn_seeds
-from mesa_llmspread.transmission import TransmissionLaw, parse_law, resolve_law
+from mesa_llmspread.transmission import TransmissionLaw, law_of, resolve_law
 
 __all__ = ["Plan", "plan"]
 
@@ -202,9 +202,7 @@ def plan(
     steps = checked_int("steps", steps, 1)
     if isinstance(effect, bool) or not isinstance(effect, int | float | str | TransmissionLaw):
         raise ArgumentTypeError("effect", effect, "a hazard ratio, or a law with its rates")
-    argument, truth = ("law", law) if isinstance(effect, int | float) else ("effect", effect)
-    truth = parse_law(truth, argument) if isinstance(truth, str) else truth
-
+    truth = law_of(law) if isinstance(effect, int | float) else law_of(effect, "effect")
     models = (SpreadModel(**settings, decider=truth, rng=seed) for seed in spawn_seeds(rng, _MOST))
     records = (SpreadData.from_model(model.run(steps)) for model in models)
     data = concat(list(islice(records, _FEWEST)))
