@@ -28,7 +28,7 @@ PRINTED = {
     "plan.md": "with a power of 0.8",
     "real_models.md": "reach_40",
     "report.md": "report.html",
-    "sweeps.md": "FirstRepeat",
+    "sweeps.md": "One rate is enough",
     "traits.md": "extraversion",
 }
 SLOW = {"real_models.md", "sweeps.md"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -39,23 +40,10 @@ def plan(
     The answer rests on simulated runs of the design, and says how sure it is. No
     language model is called.
     """
+    settings = locals()
     from mesa_llmspread.experiments.plan import plan as planned
 
-    try:
-        wanted: float | str = float(effect)
-    except ValueError:
-        wanted = effect
-    design = planned(
-        wanted,
-        law=law,
-        against=against,
-        power=power,
-        alpha=alpha,
-        steps=steps,
-        rng=rng,
-        n=n,
-        k=k,
-        initial_infected=initial_infected,
-        feed=feed,
-    )
-    typer.echo(design.summary(runs))
+    wanted, shown = settings.pop("effect"), settings.pop("runs")
+    with contextlib.suppress(ValueError):
+        wanted = float(wanted)
+    typer.echo(planned(wanted, **settings).summary(shown))

@@ -210,17 +210,11 @@ def plan(
         ratio = checked_number("effect", effect, np.nextafter(0, 1))
         if ratio == 1:
             raise ArgumentError("effect", effect, "differ from 1, the ratio of no effect")
-        reposts = _reposts(data)
-        return Plan(
-            question=f"a hazard ratio of {ratio:g} per standard deviation of a trait",
-            power=power,
-            reposts=float(reposts.mean()),
-            signal=float(np.log(ratio) ** 2 * reposts.mean()),
-            stderr=float(np.log(ratio) ** 2 * reposts.std(ddof=1) / np.sqrt(len(reposts))),
-            df=1,
-            critical=lambda runs: float(chi2.isf(alpha, 1)),
-            alpha=alpha,
-        )
+        question = f"a hazard ratio of {ratio:g} per standard deviation of a trait"
+        reposts, square = _reposts(data), np.log(ratio) ** 2
+        signal, stderr = square * reposts.mean(), square * reposts.sem()
+        limit = float(chi2.isf(alpha, 1))
+        return Plan(question, power, reposts.mean(), signal, stderr, 1, lambda runs: limit, alpha)
     simple = resolve_law(against)
     while True:
         runs = len(data.runs)
@@ -241,16 +235,10 @@ def plan(
         counts = [result.n_bic / runs * number for result in (full, less)]
         return float(np.log(counts) @ [len(full.params), -len(less.params)])
 
-    return Plan(
-        question=f"{truth}, rather than {less.name}",
-        power=power,
-        reposts=float(_reposts(data).mean()),
-        signal=total / runs,
-        stderr=float(np.sqrt(2 * (df + 2 * total))) / runs,
-        df=df,
-        critical=critical,
-        alpha=alpha,
-    )
+    question = f"{truth}, rather than {less.name}"
+    stderr = float(np.sqrt(2 * (df + 2 * total))) / runs
+    reposts = _reposts(data).mean()
+    return Plan(question, power, reposts, total / runs, stderr, df, critical, alpha)
 
 
 def _reposts(data: SpreadData) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -46,8 +46,8 @@ class Table:
 
     frame: pd.DataFrame
     headings: Mapping[str, str]
-    texts: Mapping[str, list[str]]
-    digits: Mapping[str, int]
+    texts: Mapping[str, list[str]] = field(default_factory=dict)
+    digits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def columns(self) -> list[tuple[str, str]]:
@@ -122,15 +122,10 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
     fits = [part.comparison.best for part in parts]
     wrong = ["\ndoes not fit" if part.comparison.misfit else "" for part in parts]
     news = events_frame([part.event for part in parts])
+    shown = ["event_id", "event_type", "date", "location", "country", "fatalities", "text"]
     found = {
-        "news": _table(
-            news.assign(
-                place=[f"{e.location}, {e.country}".strip(", ") for e in news.itertuples()]
-            ),
-            {"event_id": "event", "event_type": "type", "date": "date", "place": "place"}
-            | {"fatalities": "people killed", "text": "news"},
-        ),
-        "spread": _table(
+        "news": Table(news, _spaced(news[shown])),
+        "spread": Table(
             analysis.table(),
             {"event": "event", "law": "law", "rates": "rates per step with 95 % intervals"}
             | {"final": "final share", **{name: name for name in CURVES}, "in band": "in band"},
@@ -141,7 +136,7 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
             },
             {"final": 2, "in band": 2},
         ),
-        "laws": _table(
+        "laws": Table(
             overall.table,
             {"law": "law", "rates": "rates per step with 95 % intervals", "n_params": "parameters"}
             | {"loglik": "log-likelihood", "aic": "AIC", "bic": "BIC", "delta_bic": "ΔBIC"}
@@ -149,20 +144,20 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
             {"rates": [_rates(overall.results[law]) for law in overall.table["law"]]},
             dict.fromkeys(("loglik", "aic", "bic", "delta_bic"), 1),
         ),
-        "formulas": _table(
+        "formulas": Table(
             pd.DataFrame(
                 {"law": name, "formula": formula(fit), "words": in_words(fit)}
                 for name, fit in overall.results.items()
             ),
             {"law": "law", "formula": "chance q, and chance p of a post", "words": "in words"},
         ),
-        "runs": _table(_runs(data), _spaced(_runs(data))),
+        "runs": Table(_runs(data), _spaced(_runs(data))),
     }
     cascades = _cascades(analysis, network)
     if len(cascades):
         measured = {name: (f"{name}_low", f"{name}_high") for name in MEASURES}
         ends = {end for both in measured.values() for end in both}
-        found["cascades"] = _table(
+        found["cascades"] = Table(
             cascades,
             _spaced(cascades.drop(columns=list(ends))),
             {
@@ -171,38 +166,17 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
             },
         )
     if analysis.traits is not None:
-        found["tests"] = _table(
-            analysis.traits.tests,
-            {"trait": "trait", "test": "test", "event_type": "event type", "statistic": "χ²"}
-            | {"p_value": "p", "p_holm": "p, Holm"},
-            digits={"statistic": 2},
-        )
+        tests = analysis.traits.tests.rename(columns={"statistic": "χ²"})
+        found["tests"] = Table(tests, _spaced(tests), digits={"χ²": 2})
     for by in GROUPINGS:
-        found[f"reposts by {by.replace('_', ' ')}"] = _table(
-            repost_rates(data, by),
-            {"group": by.replace("_", " "), "decisions": "decisions", "reposts": "reposts"}
-            | {"rate": "reposts per decision", "low": "95 % interval from", "high": "to"}
-            | {"failed": "failed"},
-        )
+        rates = repost_rates(data, by)
+        found[f"reposts by {by.replace('_', ' ')}"] = Table(rates, _spaced(rates))
     # Costs, where a language model made all decisions.
     for by in SPENDERS if all("calls" in info.decider_info for info in data.info.values()) else ():
-        found[f"costs by {by}"] = _table(
-            spending(data, by),
-            {"group": by, "decisions": "decisions", "failed": "failed", "calls": "calls"}
-            | {"prompt_tokens": "prompt tokens", "completion_tokens": "answer tokens"}
-            | {"cost_usd": "US dollars"},
-            digits={"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 4},
-        )
+        costs = spending(data, by).infer_objects()
+        digits = {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 4}
+        found[f"costs by {by}"] = Table(costs, _spaced(costs), digits=digits)
     return found
-
-
-def _table(
-    frame: pd.DataFrame,
-    headings: Mapping[str, str],
-    texts: Mapping[str, list[str]] | None = None,
-    digits: Mapping[str, int] | None = None,
-) -> Table:
-    return Table(frame, headings, texts or {}, digits or {})
 
 
 def _spaced(frame: pd.DataFrame) -> dict[str, str]:
@@ -214,14 +188,10 @@ def _rates(fit: FitResult) -> str:
     """Return the rates of a law line by line, and why one is missing."""
     text = fit.describe()
     if len(fit.params) <= 3:
-        text = "\n".join(described(name, *ends) for name, ends in _ends(fit))
+        lines = (described(name, value, *fit.ci[name]) for name, value in fit.params.items())
+        text = "\n".join(lines)
     doubtful = not fit.success or "not estimable" in text
     return f"{text}\n{fit.message}" if fit.message and doubtful else text
-
-
-def _ends(fit: FitResult) -> Iterator[tuple[str, tuple[float, float, float]]]:
-    for name, value in fit.params.items():
-        yield name, (value, *fit.ci[name])
 
 
 def _runs(data: SpreadData) -> pd.DataFrame:
@@ -230,18 +200,13 @@ def _runs(data: SpreadData) -> pd.DataFrame:
     for run in data.runs:
         info, counts = data.info[run], data.counts_of(run).iloc[-1]
         outcomes = data.exposures.loc[data.exposures["run"] == run, "outcome"]
-        rows.append(
-            {
-                "run": run,
-                "event": ", ".join(event.event_id for event in info.events),
-                "seed": None if info.rng is None else str(info.rng),
-                "steps": int(counts["step"]),
-                "decisions": len(outcomes),
-                "failed": int((outcomes == "failed").sum()),
-                "posted": int(counts["infected"]),
-            }
-        )
-    return pd.DataFrame(rows)
+        events = ", ".join(event.event_id for event in info.events)
+        seed = None if info.rng is None else str(info.rng)
+        failed = int((outcomes == "failed").sum())
+        found = int(counts["step"]), len(outcomes), failed, int(counts["infected"])
+        rows.append((run, events, seed, *found))
+    names = ["run", "event", "seed", "steps", "decisions", "failed", "posted"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def _cascades(analysis: Analysis, network: Network | None) -> pd.DataFrame:
