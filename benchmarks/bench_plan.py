@@ -28,7 +28,6 @@ EFFECTS: dict[str, tuple[float | str, str]] = {
     "FirstRepeat(0.04, 0.06)": ("FirstRepeat(0.04, 0.06)", "SI"),
     "TwoClass(0.04, 0.12, 0.3)": ("TwoClass(0.04, 0.12, 0.3)", "SI"),
     "TwoClass(0.04, 0.09, 0.5)": ("TwoClass(0.04, 0.09, 0.5)", "SI"),
-    "TwoClass(0.05, 0.4, 0.1)": ("TwoClass(0.05, 0.4, 0.1)", "SI"),
 }
 
 
