@@ -29,6 +29,7 @@ from .events import read_acled as read_acled
 from .events import read_events as read_events
 from .events import read_ucdp as read_ucdp
 from .exceptions import LLMSpreadError as LLMSpreadError
+from .experiments.plan import plan as plan
 from .inference import Comparison as Comparison
 from .inference import FitResult as FitResult
 from .inference import compare as compare

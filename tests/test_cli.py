@@ -44,6 +44,9 @@ def test_run_fit_and_report(tmp_path: Path) -> None:
     assert data.info[0].rng == 3
     assert "beta_repeat" in call("fit", out, "--law", "FirstRepeat")
     assert "FirstRepeat" in call("fit", out)
+    some = call("fit", out, "--law", "SI", "--law", "FirstRepeat")
+    assert "FirstRepeat" in some
+    assert "TwoClass" not in some.split("\n\n")[0]
     assert "structural virality" in call("cascade", out)
     assert "run=7" in call("cascade", out, "--run", 7, code=2)
     assert call("report", out).strip() == str(out / "report.html")

@@ -395,7 +395,6 @@ def test_values_that_are_not_allowed(argument: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("argument", "value"),
     [
-        ("law", "SI"),
         ("law", SI),
         ("network", 5),
         ("initial_infected", 1.5),

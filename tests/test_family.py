@@ -17,7 +17,7 @@ from mesa_llmspread import (
     solve,
 )
 from mesa_llmspread.analysis.event_analysis import closure_curves, stochastic_curve
-from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.inference.predictive import predict_runs
 from mesa_llmspread.networks import random_regular
 from mesa_llmspread.profiles import Profile, Trait, codes, sample_profiles
@@ -192,3 +192,18 @@ def test_curves_of_trait_levels_come_from_simulation_only() -> None:
     with pytest.raises(ArgumentError) as caught:
         fit(people, "ByTraits", method="curve")
     assert caught.value.argument == "law"
+
+
+def test_a_law_is_also_text_for_engine_and_equations() -> None:
+    network = random_regular(60, 4, rng=1)
+    text, law = "FirstRepeat(0.2, 0.05)", FirstRepeat(0.2, 0.05)
+    for use in (
+        lambda law: simulate(law, network, 5, 10, rng=1).infected,
+        lambda law: solve(law, n=60, k=4, initial_infected=5, steps=10).to_numpy(),
+    ):
+        assert np.array_equal(use(text), use(law))
+        with pytest.raises(ArgumentError) as caught:
+            use("FirstRepeat")
+        assert (caught.value.argument, caught.value.value) == ("law", "FirstRepeat")
+        with pytest.raises(ArgumentTypeError):
+            use(FirstRepeat)

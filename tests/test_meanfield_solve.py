@@ -613,6 +613,6 @@ def test_what_is_not_defined_for_a_law(
 
 
 def test_a_law_needs_values() -> None:
-    with pytest.raises(ArgumentTypeError) as caught:
-        solve("SI", n=100, k=4, initial_infected=1, steps=1)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError) as caught:
+        solve("SI", n=100, k=4, initial_infected=1, steps=1)
     assert (caught.value.argument, caught.value.value) == ("law", "SI")

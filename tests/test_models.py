@@ -32,6 +32,7 @@ FILES = {
     "profiles.png",
     "event_rates.png",
     "hazard_ratios.png",
+    "residuals.png",
 }
 
 
@@ -63,7 +64,7 @@ def test_the_main_job(tmp_path: Path) -> None:
     assert len(data.runs) == 12
     assert data.exposures["profile"].nunique() == 32
     page = (out / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 7
+    assert page.count("data:image/png;base64,") == 7 + 6
     assert not re.findall(r"(?:src|href)=[\"']https?://", page)
     assert "draws from what Qwen2.5-Coder-0.5B-Instruct" in page
     assert "no model runs now" in page

@@ -170,7 +170,7 @@ def test_arguments_that_do_not_fit(name: str, options: dict[str, Any]) -> None:
 
 def test_it_wants_a_law() -> None:
     with pytest.raises(ArgumentTypeError) as caught:
-        node_risk("SI(0.1)", TREE, 1, 3)  # type: ignore[arg-type]
+        node_risk(0.1, TREE, 1, 3)  # type: ignore[arg-type]
     assert caught.value.argument == "law"
 
 

@@ -27,11 +27,12 @@ from mesa_llmspread.transmission import (
     TransmissionLaw,
 )
 
-__all__ = ["Cascade", "cascade"]
+__all__ = ["MEASURES", "Cascade", "cascade"]
 
 _PERMUTATIONS = 999
 
-_MEASURES = ("trees", "largest_tree", "depth", "breadth", "structural_virality")
+#: The measures of a cascade's shape.
+MEASURES = ("trees", "largest_tree", "depth", "breadth", "structural_virality")
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def cascade(
     spreaders["sources"] = np.where(spreaders["step"] > 0, number, 0)
     generator = as_generator(rng)
     forests = [_sample(sources, generator) for _ in range(draws)]
-    values = [[getattr(forest, name) for name in _MEASURES] for forest in forests]
+    values = [[getattr(forest, name) for name in MEASURES] for forest in forests]
     deepest = max(forest.depth for forest in forests)
     counts = [np.bincount(forest.depths, minlength=deepest + 1) for forest in forests]
     return Cascade(
@@ -258,7 +259,7 @@ def cascade(
         found.n,
         spreaders,
         sources,
-        pd.DataFrame(_interval(values, level), pd.Index(_MEASURES, name="measure")),
+        pd.DataFrame(_interval(values, level), pd.Index(MEASURES, name="measure")),
         pd.DataFrame({"depth": range(deepest + 1), **_interval(counts, level)}),
         _assortativity(spreaders, sources, level, generator),
         level,

@@ -140,9 +140,7 @@ def report(data: SpreadData) -> bytes:
     bytes
         One self-contained HTML page.
     """
-    from mesa_llmspread.analysis.event_analysis import analyse
     from mesa_llmspread.reporting.report import write_report
 
-    analysis = analyse(data)
     with tempfile.TemporaryDirectory() as folder:
-        return write_report(analysis, folder).read_bytes()
+        return write_report(data, folder).read_bytes()

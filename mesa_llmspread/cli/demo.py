@@ -132,7 +132,7 @@ def demo(
             analyses.append(analyse(data, graph, progress=fitted))
         with new_folder(out, force) as new:
             data.save(new)
-            write_report(analyses[0], new)
+            write_report(analyses[0], new, network=graph, command=shared.command_line())
 
     shared.record_runs(study.models(), len(study), steps, finish, out=out, rng=rng)
     show(analyses[0])

@@ -13,6 +13,7 @@ from typer import Argument, Option
 from mesa_llmspread.cli import shared
 from mesa_llmspread.cli.demo import demo
 from mesa_llmspread.cli.llm import measure, personas, prompt, store_app
+from mesa_llmspread.cli.plan import plan
 from mesa_llmspread.cli.shared import Force, NetworkFile, OnlyEstimate, given, read_decisions
 from mesa_llmspread.cli.sweep import sweep_command
 from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
@@ -152,17 +153,20 @@ def run(
 @app.command()
 def fit(
     folders: Annotated[list[Path], Argument(help="Folders of saved runs, fitted together.")],
-    law: Annotated[str | None, Option(help="Only this law, such as FirstRepeat.")] = None,
+    law: Annotated[
+        list[str] | None,
+        Option(help="Only this law, such as FirstRepeat; may be repeated, to compare some."),
+    ] = None,
 ) -> None:
     """Fit the laws to one or several records and print the table."""
     from mesa_llmspread.inference import compare
     from mesa_llmspread.inference import fit as fit_one
 
     data = read_decisions(*folders)
-    if law is not None:
-        typer.echo(fit_one(data, law).summary())
+    if law and len(law) == 1:
+        typer.echo(fit_one(data, law[0]).summary())
         return
-    comparison = compare(data)
+    comparison = compare(data, law) if law else compare(data)
     table = comparison.table[["law", "parameters", "loglik", "bic", "delta_bic", "weight"]]
     table = table.assign(weight=table["weight"].map("{:.3f}".format))
     table = table.rename(columns={"loglik": "log L", "bic": "BIC", "delta_bic": "ΔBIC"})
@@ -187,11 +191,11 @@ def page(context: typer.Context) -> None:
 @app.command()
 def report(folder: Folder, network: NetworkFile = None) -> None:
     """Write figures and report.html beside a record."""
-    from mesa_llmspread.analysis.event_analysis import analyse
     from mesa_llmspread.reporting.report import write_report
 
-    analysis = analyse(read_decisions(folder), shared.read_network(network))
-    typer.echo(str(write_report(analysis, folder)))
+    graph, command = shared.read_network(network), shared.command_line()
+    page = write_report(read_decisions(folder), folder, network=graph, command=command)
+    typer.echo(str(page))
 
 
 @app.command()
@@ -240,6 +244,7 @@ def profiles(
 
 
 app.command("sweep")(sweep_command)
+app.command()(plan)
 app.command()(measure)
 app.command()(personas)
 app.command()(prompt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -40,7 +41,8 @@ __all__ = [
         "MaxEvents",
         "NetworkFile",
     ),
-    *("OnlyEstimate", "Seed", "Steps", "StoreFile", "Template", "check_output", "given"),
+    *("OnlyEstimate", "Seed", "Steps", "StoreFile", "Template", "check_output"),
+    *("command_line", "given"),
     *("print_table", "progress", "read_decisions", "read_network", "read_study", "record_runs"),
     *("run_app", "show_estimate"),
 ]
@@ -92,6 +94,13 @@ def check_output(out: Path, force: bool, store: Path | None) -> None:
     target = check_new_folder(out, force)
     if store is not None and store.resolve().is_relative_to(target):
         raise ArgumentError("--store", str(store), f"be outside {out}, which is written as a whole")
+
+
+def command_line() -> str:
+    """Return the command of this process, as it can be typed again."""
+    spec = sys.modules["__main__"].__spec__
+    name = f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+    return f"{name} {shlex.join(sys.argv[1:])}".rstrip()
 
 
 def read_study(file: Path | None, limit: int, rng: int) -> tuple[OfflineEvent, ...]:

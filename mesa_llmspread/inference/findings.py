@@ -259,6 +259,8 @@ def findings(contest: Contest) -> list[Finding]:
         clause = "" if as_well else f"differences between agents do not explain it ({evidence})"
         rows.append(Finding("agents that differ explain it as well", as_well, evidence, clause))
     clause = "no other law comes close" if set(excess) - {contest.one, next(iter(excess))} else ""
+    if disagree and clause:
+        clause = f"{clause} by BIC, but {lowest} is better by AIC, by {below:.0f}"
     if close:
         # A law that does not fit is ruled out already.
         names = " and ".join(close)

@@ -21,18 +21,18 @@ from mesa_llmspread._validation import (
     checked_int,
     checked_starters,
 )
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UndefinedClosureError
+from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.meanfield.equations import Floats
 from mesa_llmspread.networks import Network, as_network, node_names
 from mesa_llmspread.profiles import trait_levels
 from mesa_llmspread.simulation.ensemble import people_of
-from mesa_llmspread.transmission import TransmissionLaw
+from mesa_llmspread.transmission import TransmissionLaw, law_of
 
 __all__ = ["node_risk"]
 
 
 def node_risk(
-    law: TransmissionLaw,
+    law: TransmissionLaw | str,
     network: Any,
     initial_infected: int | npt.ArrayLike,
     steps: int,
@@ -44,7 +44,7 @@ def node_risk(
 
     Parameters
     ----------
-    law : TransmissionLaw
+    law : TransmissionLaw or str
         A law of independent contacts without memory, such as ``SI``, ``OnlineOffline``,
         ``TwoClass``, ``ByProfile`` or ``ByTraits``. With ``alpha > 0`` the event itself is seen
         in every step.
@@ -89,8 +89,7 @@ def node_risk(
     1     1         0.75       1.333333
     2     2         0.25       2.000000
     """
-    if not isinstance(law, TransmissionLaw):
-        raise ArgumentTypeError("law", law, "a law with its values, such as SI(0.05)")
+    law = law_of(law)
     graph = as_network(network)
     alpha = law.parameters.get("alpha", 0.0)
     check_contacts("network", network, int(graph.degrees.max()), "alpha", alpha)

@@ -41,6 +41,7 @@ from mesa_llmspread.transmission import (
     as_visibility,
     check_ages,
     check_declarations,
+    law_of,
 )
 
 __all__ = [
@@ -63,7 +64,7 @@ class ClosureWarning(UserWarning):
 
 
 def solve(
-    law: TransmissionLaw,
+    law: TransmissionLaw | str,
     *,
     n: int | None = None,
     k: DegreesLike | None = None,
@@ -96,8 +97,8 @@ def solve(
 
     Parameters
     ----------
-    law : TransmissionLaw
-        The law, with its parameters' values.
+    law : TransmissionLaw or str
+        The law, with its parameters' values; text such as ``"SI(0.05)"`` will do.
     n : int
         Number of agents, at least 2.
     k : int, mapping of int to float, or sequence of int
@@ -181,8 +182,7 @@ def solve(
     1     1      970.348    29.652
     2     2      932.347    67.653
     """
-    if not isinstance(law, TransmissionLaw):
-        raise ArgumentTypeError("law", law, "a law with its values, such as SI(0.05)")
+    law = law_of(law)
     direct = float(law.offline)
     if media_prob is not None:
         direct = media_prob = checked_probability("media_prob", media_prob)

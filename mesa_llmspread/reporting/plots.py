@@ -1,13 +1,13 @@
 """Figures of an analysis, in Matplotlib.
 
 Each function draws a new figure without global state, so figures can be drawn in any thread;
-those of one panel also draw on axes that are given.
+those of one panel also draw on axes that are given. All but the overview are as wide as a phone.
 Colours are those of Okabe & Ito, which colour-blind readers can distinguish.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,7 @@ __all__ = [
     "COLOURS",
     "plot_cascade",
     "plot_comparison",
+    "plot_event",
     "plot_event_rates",
     "plot_fitted_rates",
     "plot_hazard_ratios",
@@ -56,6 +57,9 @@ _STYLES: dict[str, Any] = {
 }
 _POINT = "#0072B2"
 
+# Inches: text of 8 points can still be read where a phone makes the figure fit.
+_WIDTH = 4.4
+
 
 def plot_spread(analysis: Analysis) -> Figure:
     """Draw the simulated and fitted curves of every event, one panel per event.
@@ -75,19 +79,37 @@ def plot_spread(analysis: Analysis) -> Figure:
     figure, axes = _axes(width, height, rows, columns, sharex=True, sharey=True, squeeze=False)
     for axis, part in zip(axes.flat, analysis.events, strict=False):
         _draw_curves(axis, part)
-        law = part.comparison.best.name
-        wrong = " (does not fit)" if part.comparison.misfit else ""
-        axis.set_title(f"{part.event.event_id}: {law}{wrong}", fontsize=9)
     for axis in axes.flat[len(analysis.events) :]:
         axis.set_axis_off()
     for axis in axes[-1]:
         axis.set_xlabel("step")
     for axis in axes[:, 0]:
         axis.set_ylabel("share that has posted")
-    # An event's law may lack a curve that another's has.
-    lines = {line.get_label(): line for axis in axes.flat for line in axis.get_lines()}
-    handles = [lines[name] for name in COLOURS if name in lines]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    _draw_legend(figure, axes.flat, 3)
+    return figure
+
+
+def plot_event(part: EventAnalysis, ax: Axes | None = None) -> Figure:
+    """Draw the runs about one event, their mean and band, and the fitted curves.
+
+    Parameters
+    ----------
+    part : EventAnalysis
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure, with a legend, if not given.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure, axis = axes_for(ax, _WIDTH, 3.3)
+    part.data.plot(ax=axis)
+    for line in axis.get_lines():
+        line.set(color=COLOURS[SIMULATED], alpha=0.3, lw=0.6, label="_run")
+    _draw_curves(axis, part)
+    axis.set(xlabel="step", ylabel="share that has posted")
+    if ax is None:
+        _draw_legend(figure, [axis], 2)
     return figure
 
 
@@ -106,15 +128,17 @@ def plot_fitted_rates(analysis: Analysis) -> Figure:
     fits = [part.comparison.results[name] for part in analysis.events]
     labels = [part.event.event_id for part in analysis.events]
     parameters = list(analysis.overall.best.params)[:3]
-    width, height = 3.2 * len(parameters) + 1.2, 0.24 * len(labels) + 1.3
-    figure, axes = _axes(width, height, 1, len(parameters), sharey=True, squeeze=False)
+    height = 0.2 * len(labels) + 1.2
+    figure, axes = _axes(_WIDTH, height, 1, len(parameters), sharey=True, squeeze=False)
     for axis, parameter in zip(axes[0], parameters, strict=True):
         rates = [fit.params.get(parameter, np.nan) for fit in fits]
         ends = [fit.ci.get(parameter, (np.nan, np.nan)) for fit in fits]
         table = pd.DataFrame(ends, columns=["low", "high"]).assign(group=labels, rate=rates)
         _draw_points(axis, table)
         unit = "share of agents" if parameter.startswith("share") else "probability per step"
-        axis.set(title=f"{name}: {parameter}", xlabel=unit)
+        axis.set_title(parameter, fontsize=9)
+        axis.set_xlabel(unit, fontsize=8)
+    figure.suptitle(name, fontsize=9)
     return figure
 
 
@@ -132,7 +156,7 @@ def plot_traits(data: SpreadData, ax: Axes | None = None) -> Figure:
     matplotlib.figure.Figure
     """
     table = repost_rates(data, "trait")
-    figure, axis = axes_for(ax)
+    figure, axis = axes_for(ax, _WIDTH, 3.2)
     for level, colour, shift in (("low", "#56B4E9", -0.12), ("high", "#D55E00", 0.12)):
         part = table[table["group"].str.endswith(f" {level}")]
         places = [
@@ -141,7 +165,8 @@ def plot_traits(data: SpreadData, ax: Axes | None = None) -> Figure:
         ]
         error = [part["rate"] - part["low"], part["high"] - part["rate"]]
         axis.errorbar(places, part["rate"], yerr=error, fmt="o", color=colour, label=level)
-    axis.set_xticks(range(5), [trait.value for trait in Trait], fontsize=9)
+    names = [trait.value for trait in Trait]
+    axis.set_xticks(range(5), names, fontsize=8, rotation=20, ha="right", rotation_mode="anchor")
     axis.set(ylabel="reposts per decision", ylim=(0, None))
     axis.legend(title="trait level", frameon=False)
     return figure
@@ -161,18 +186,18 @@ def plot_profiles(data: SpreadData, ax: Axes | None = None) -> Figure:
     matplotlib.figure.Figure
     """
     table = repost_rates(data, "profile").set_index("group").reindex(codes())
-    rates = table["rate"].to_numpy().reshape(4, 8)
-    figure, axis = axes_for(ax, 8.4, 3.2)
+    rates = table["rate"].to_numpy().reshape(8, 4)
+    figure, axis = axes_for(ax, _WIDTH, 5.4)
     image = axis.imshow(rates, cmap="cividis", aspect="auto")
     middle = np.nanmean([np.nanmin(rates), np.nanmax(rates)])
     for index, code in enumerate(codes()):
-        row, column = divmod(index, 8)
+        row, column = divmod(index, 4)
         if np.isnan(rates[row, column]):
             continue
         half = (table["high"].iloc[index] - table["low"].iloc[index]) / 2
         text = f"{code}\n{rates[row, column]:.3f}\n±{half:.3f}"
         colour = "white" if rates[row, column] < middle else "black"
-        axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+        axis.text(column, row, text, ha="center", va="center", fontsize=8, color=colour)
     axis.set_xticks([])
     axis.set_yticks([])
     figure.colorbar(image, ax=axis, label="reposts per decision")
@@ -192,10 +217,12 @@ def plot_event_rates(data: SpreadData) -> Figure:
     """
     tables = [repost_rates(data, "event_type"), repost_rates(data, "fatalities")]
     heights = [len(table) + 1 for table in tables]
-    figure, axes = _axes(6.4, 0.3 * sum(heights) + 1.2, 2, 1, sharex=True, height_ratios=heights)
+    figure, axes = _axes(
+        _WIDTH, 0.25 * sum(heights) + 1.2, 2, 1, sharex=True, height_ratios=heights
+    )
     for axis, table, title in zip(axes, tables, ("event type", "people killed"), strict=True):
         _draw_points(axis, table)
-        axis.set_title(title)
+        axis.set_title(title, fontsize=9)
     axes[-1].set_xlabel("reposts per decision")
     return figure
 
@@ -215,10 +242,12 @@ def plot_comparison(analysis: Analysis, ax: Axes | None = None) -> Figure:
     """
     table = analysis.overall.table
     table = table[np.isfinite(table["delta_bic"])].iloc[::-1]
-    figure, axis = axes_for(ax, 6.4, 0.35 * len(table) + 1.0)
+    figure, axis = axes_for(ax, _WIDTH, 0.28 * len(table) + 1.0)
     bars = axis.barh(table["law"], table["delta_bic"], color=_POINT)
     axis.bar_label(bars, [f"{delta:,.0f}" for delta in table["delta_bic"]], padding=3, fontsize=8)
-    axis.set(xlabel="BIC above the best law's", xlim=(0, 1.15 * table["delta_bic"].max() + 1))
+    axis.tick_params(labelsize=8)
+    axis.locator_params(axis="x", nbins=4)
+    axis.set(xlabel="BIC above the best law's", xlim=(0, 1.3 * table["delta_bic"].max() + 1))
     return figure
 
 
@@ -236,17 +265,17 @@ def plot_residuals(residuals: pd.DataFrame) -> Figure:
         Bars show two standard errors by chance (binomial): about one in twenty misses 0 where the
         law is right.
     """
-    figure, axes = _axes(8.4, 2.9, 1, 3, sharey=True)
+    figure, axes = _axes(_WIDTH, 6.2, 3, 1, sharey=True)
     for axis, (by, part) in zip(axes, residuals.groupby("by", sort=False), strict=True):
         share = part["observed"].sub(part["expected"]) / part["decisions"]
         error = 2 * part["error"] / part["decisions"]
         ends = zip(part["low"], part["high"], strict=True)
-        labels = [f"{low}" if low == high else f"{low}-{high}" for low, high in ends]
+        labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in ends]
         axis.errorbar(range(len(part)), share, yerr=error, fmt="o", color=_POINT)
         axis.axhline(0.0, color="#000000", lw=0.8)
-        axis.set_xticks(range(len(part)), labels, rotation=90, fontsize=8)
+        axis.set_xticks(range(len(part)), labels, rotation=45, fontsize=8)
         axis.set_xlabel({"contacts": "posts in view", "occasion": "exposure"}.get(str(by), str(by)))
-    axes[0].set_ylabel("observed - expected,\nreposts per decision")
+    axes[1].set_ylabel("observed − expected, reposts per decision")
     return figure
 
 
@@ -266,14 +295,14 @@ def plot_hazard_ratios(effects: TraitEffects, ax: Axes | None = None) -> Figure:
     from matplotlib.ticker import LogLocator, NullLocator
 
     table = effects.table.rename(columns={"term": "group", "hazard_ratio": "rate"})
-    figure, axis = axes_for(ax, 7.4, 0.3 * len(table) + 1.0)
+    figure, axis = axes_for(ax, _WIDTH, 0.25 * len(table) + 1.0)
     axis.set_xscale("log")
     _draw_points(axis, table)
     axis.axvline(1.0, color="#000000", lw=0.8)
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xlabel("hazard ratio (traits: one standard deviation more)")
+    axis.set_xlabel("hazard ratio (traits: per SD)")
     return figure
 
 
@@ -327,6 +356,17 @@ def _draw_curves(axis: Axes, part: EventAnalysis) -> None:
             axis.plot(curves["step"], curves[label], linestyle=style, color=colour, label=label)
     axis.plot(steps, part.simulated["mean"], color=COLOURS[SIMULATED], lw=1.6, label=SIMULATED)
     axis.set_ylim(0, 1.02)
+    wrong = " (does not fit)" if part.comparison.misfit else ""
+    title = f"{part.event.event_id}: {part.comparison.best.name}{wrong}"
+    axis.set_title(title, fontsize=9)
+
+
+def _draw_legend(figure: Any, axes: Iterable[Axes], columns: int) -> None:
+    """Draw one legend for several axes: an event's law may lack a curve that another's has."""
+    lines = {line.get_label(): line for axis in axes for line in axis.get_lines()}
+    handles = [lines[name] for name in COLOURS if name in lines]
+    place = "outside lower center"
+    figure.legend(handles=handles, loc=place, ncols=columns, frameon=False, fontsize=8)
 
 
 def _draw_points(axis: Axes, table: pd.DataFrame) -> None:

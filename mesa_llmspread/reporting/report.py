@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import io
 import json
 from collections.abc import Hashable, Mapping
@@ -11,20 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from mesa_llmspread._words import counted, described, p_number
-from mesa_llmspread.analysis.costs import SPENDERS, spending
-from mesa_llmspread.analysis.descriptive import GROUPINGS, repost_rates
-from mesa_llmspread.analysis.event_analysis import CURVES, Analysis
+from mesa_llmspread._words import counted
+from mesa_llmspread.analysis.event_analysis import Analysis, analyse
+from mesa_llmspread.data import SpreadData
 from mesa_llmspread.data.run_info import split_shared
 from mesa_llmspread.deciders.table import drawn_from
+from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.io import write_whole
+from mesa_llmspread.networks import Network
+from mesa_llmspread.reporting import sentences
+from mesa_llmspread.reporting.tables import cell, tables, typeset
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mesa_llmspread.data import SpreadData
-
 __all__ = ["figures", "write_report"]
+
+# Dots per inch of the figures: sharp on a phone and in print.
+_DPI = 180
 
 
 def figures(analysis: Analysis) -> dict[str, Figure]:
@@ -55,14 +60,25 @@ def figures(analysis: Analysis) -> dict[str, Figure]:
     return drawn
 
 
-def write_report(analysis: Analysis, folder: str | Path) -> Path:
+def write_report(
+    analysis: Analysis | SpreadData,
+    folder: str | Path,
+    *,
+    network: Network | None = None,
+    command: str | None = None,
+) -> Path:
     """Write the figures of an analysis (PNG) and the page about it, ``report.html``.
 
     Parameters
     ----------
-    analysis : Analysis
+    analysis : Analysis or SpreadData
+        A record is analysed first.
     folder : path-like
         An existing folder.
+    network : Network, optional
+        The network, where it was given to the model as a graph.
+    command : str, optional
+        The command that made the page, which names it.
 
     Returns
     -------
@@ -71,71 +87,69 @@ def write_report(analysis: Analysis, folder: str | Path) -> Path:
 
     Raises
     ------
+    ArgumentTypeError
+        If ``analysis`` is something else.
     OutputError
         If a file cannot be written.
 
     Examples
     --------
     >>> import tempfile
-    >>> from mesa_llmspread import SpreadData, SpreadModel, analyse
+    >>> from mesa_llmspread import SpreadData, SpreadModel
     >>> model = SpreadModel(n=100, k=4, decider="SI(0.2)", rng=1).run(20)
-    >>> write_report(analyse(SpreadData.from_model(model)), tempfile.mkdtemp()).name
+    >>> write_report(SpreadData.from_model(model), tempfile.mkdtemp()).name
     'report.html'
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from mesa_llmspread.reporting.plots import plot_event
+
+    if isinstance(analysis, SpreadData):
+        analysis = analyse(analysis, network)
+    if not isinstance(analysis, Analysis):
+        raise ArgumentTypeError("analysis", analysis, "an Analysis, or a SpreadData to analyse")
     environment = Environment(
         loader=PackageLoader("mesa_llmspread", "reporting"),
         autoescape=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"counted": counted, "number": _number, "p_value": p_number}
-    data, infos = analysis.data, analysis.data.info.values()
+    environment.filters |= {"counted": counted, "cell": cell, "typeset": typeset}
+    data = analysis.data
+    infos = list(data.info.values())
+    shared = split_shared([info.to_dict() for info in infos])[0]
     told = split_shared([info.decider_info for info in infos])[0]
-    images = {}
-    for name, figure in figures(analysis).items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=130)
-        write_whole(Path(folder, f"{name}.png"), buffer.getvalue())
-        images[name] = base64.b64encode(buffer.getvalue()).decode()
+    pictures = {name: _png(figure) for name, figure in figures(analysis).items()}
+    for name, picture in pictures.items():
+        write_whole(Path(folder, f"{name}.png"), picture)
+    images = {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
     page = environment.get_template("report.html").render(
         analysis=analysis,
-        curves=CURVES,
-        described=described,
+        sentences=sentences,
+        written=f"{datetime.datetime.now().astimezone():%-d %B %Y}",
+        command=command,
         deciders=sorted({info.decider for info in infos}),
         told=told,
         drawn_from=drawn_from(told),
         images=images,
-        n_runs=len(data.runs),
-        n_decisions=len(data.exposures),
+        panels=[base64.b64encode(_png(plot_event(part))).decode() for part in analysis.events],
         n_failed=int((data.exposures["outcome"] == "failed").sum()),
-        events=analysis.table().to_dict("records"),
-        laws=analysis.overall.table.to_dict("records"),
+        tables=tables(analysis, network),
         worst=_worst(analysis.overall.residuals),
-        repost_rates={by: repost_rates(data, by).to_dict("records") for by in GROUPINGS},
-        spending=_spending(data),
-        info=json.dumps(split_shared([info.to_dict() for info in infos])[0], indent=2, default=str),
+        info=json.dumps(shared, indent=2, default=str),
     )
     path = Path(folder, "report.html")
     write_whole(path, page.encode())
     return path
 
 
+def _png(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI)
+    return buffer.getvalue()
+
+
 def _worst(residuals: pd.DataFrame) -> Mapping[Hashable, Any] | None:
     """Return the group of decisions that the law is furthest from, in standard errors."""
     rows = residuals.dropna(subset="z").to_dict("records")
     return max(rows, key=lambda row: abs(row["z"]), default=None)
-
-
-def _spending(data: SpreadData) -> dict[str, list[dict[Any, Any]]]:
-    """Return the costs of the decisions, where a language model made them all."""
-    if not all("calls" in info.decider_info for info in data.info.values()):
-        return {}
-    return {by: spending(data, by).to_dict("records") for by in SPENDERS}
-
-
-def _number(value: Any, digits: int = 3) -> str:
-    """Format a number for a table; missing numbers are a dash."""
-    if value is None or pd.isna(value):
-        return "–"
-    return f"{value:,.{digits}f}"

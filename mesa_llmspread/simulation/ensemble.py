@@ -25,7 +25,7 @@ from mesa_llmspread._validation import (
     checked_probability,
     checked_starters,
 )
-from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.profiles import trait_levels
 from mesa_llmspread.rng import RNGLike, as_seed
@@ -35,6 +35,7 @@ from mesa_llmspread.transmission import (
     as_visibility,
     check_ages,
     check_declarations,
+    law_of,
     probability_to_rate,
 )
 
@@ -129,7 +130,7 @@ class Ensemble:
 
 
 def simulate(
-    law: TransmissionLaw,
+    law: TransmissionLaw | str,
     network: Network | nx.Graph[Any] | tuple[npt.ArrayLike, npt.ArrayLike],
     initial_infected: int | Sequence[int] | npt.NDArray[np.integer[Any]] = 10,
     steps: int = 50,
@@ -149,8 +150,8 @@ def simulate(
 
     Parameters
     ----------
-    law : TransmissionLaw
-        The law, with its parameters' values.
+    law : TransmissionLaw or str
+        The law, with its parameters' values; text such as ``"SI(0.05)"`` will do.
     network : Network, networkx.Graph or pair of array_like (indptr, indices)
         Who sees whose posts; see :func:`~mesa_llmspread.networks.as_network`.
     initial_infected : int or sequence of int, default 10
@@ -205,8 +206,7 @@ def simulate(
     """
     from joblib import cpu_count
 
-    if not isinstance(law, TransmissionLaw):
-        raise ArgumentTypeError("law", law, "a law with values, such as SI(0.05)")
+    law = law_of(law)
     direct = float(law.offline)
     if media_prob is not None:
         direct = checked_probability("media_prob", media_prob)

@@ -19,6 +19,7 @@ from mesa_llmspread.transmission.law import TransmissionLaw
 from mesa_llmspread.transmission.laws import SI, FirstRepeat, OnlineOffline, SingleMultiple
 from mesa_llmspread.transmission.registry import (
     law_names,
+    law_of,
     parse_law,
     register_law,
     resolve_law,
@@ -52,6 +53,7 @@ __all__ = [
     "check_declarations",
     "check_law",
     "law_names",
+    "law_of",
     "parse_law",
     "probability_to_rate",
     "rate_to_probability",

@@ -13,7 +13,7 @@ from mesa_llmspread.transmission.heterogeneity import ByProfile, ByTraits, Frail
 from mesa_llmspread.transmission.law import TransmissionLaw
 from mesa_llmspread.transmission.laws import SI, FirstRepeat, OnlineOffline, SingleMultiple
 
-__all__ = ["law_names", "parse_call", "parse_law", "register_law", "resolve_law"]
+__all__ = ["law_names", "law_of", "parse_call", "parse_law", "register_law", "resolve_law"]
 
 LawType = TypeVar("LawType", bound=type[TransmissionLaw])
 
@@ -186,6 +186,36 @@ def parse_law(text: str, argument: str = "law") -> TransmissionLaw:
         )
         raise ArgumentError(argument, text, f"be {name}({wanted}): {error}") from error
     return kind(*args, **keywords)
+
+
+def law_of(law: str | TransmissionLaw, argument: str = "law") -> TransmissionLaw:
+    """Return a law with its values, given as such or as text.
+
+    Parameters
+    ----------
+    law : str or TransmissionLaw
+    argument : str, default "law"
+        What to call it in an error.
+
+    Returns
+    -------
+    TransmissionLaw
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If the text is not of a law with its values, or it is something else.
+
+    Examples
+    --------
+    >>> law_of("SI(0.05)") == law_of(SI(0.05))
+    True
+    """
+    if isinstance(law, str):
+        return parse_law(law, argument)
+    if not isinstance(law, TransmissionLaw):
+        raise ArgumentTypeError(argument, law, "a law with its values, such as SI(0.05)")
+    return law
 
 
 def parse_call(text: str, argument: str, wanted: str) -> tuple[str, list[Any], dict[str, Any]]:

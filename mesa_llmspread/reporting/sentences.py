@@ -1,0 +1,100 @@
+"""The sentences of the report that depend on its numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mesa_llmspread._words import counted
+from mesa_llmspread.analysis.event_analysis import CLOSURES, Analysis
+from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data.run_info import package_versions
+from mesa_llmspread.events import bundled_events
+
+__all__ = ["CITATION", "about_network", "about_news", "methods", "nearest", "who_decides"]
+
+CITATION = (
+    "M. Tian, G. Mohler, P. J. Brantingham, N. Rodríguez. Learning dynamics from online-offline "
+    "systems of LLM agents. arXiv 2602.23437 (2026)."
+)
+
+_DECIDERS = {
+    "traits": "the trait policy (a stand-in, not a language model)",
+    "rates": "a law",
+    "table": "a response table",
+}
+
+
+def who_decides(data: SpreadData) -> str:
+    """Return who made the decisions, in words."""
+    infos = list(data.info.values())
+    deciders = {info.decider for info in infos}
+    if deciders == {"llm"}:
+        models = {str(info.decider_info.get("model")) for info in infos}
+        return f"the language model {models.pop()}" if len(models) == 1 else "language models"
+    if len(deciders) > 1:
+        return "several deciders"
+    (decider,) = deciders
+    return _DECIDERS.get(decider, decider)
+
+
+def about_news(data: SpreadData) -> str:
+    """Return where the events come from, in words."""
+    events = {event for info in data.info.values() for event in info.events}
+    own = events.difference(bundled_events())
+    if not own:
+        return "invented, and come with the package"
+    return "given by the user" if own == events else "partly given by the user, partly invented"
+
+
+def about_network(data: SpreadData) -> str:
+    """Return the network of the runs, and how posts stay in view, in words."""
+    infos = list(data.info.values())
+    if len({(info.n, info.k, info.network, str(info.seen)) for info in infos}) > 1:
+        return "on networks that differ between runs (see the table of runs)"
+    info = infos[0]
+    kind = info.network.replace("_", " ")
+    k = "an unknown number of" if info.k is None else f"{info.k:.3g}"
+    agents = "an unknown number of agents" if info.n is None else counted(info.n, "agent")
+    seen = {"persistent": "posts stay in view", "new": "posts are in view for one step"}
+    view = seen.get(info.seen.feed or "", f"posts are in view by {info.seen}")
+    return f"among {agents} on a network ({kind}, {k} neighbours per agent on average); {view}"
+
+
+def nearest(analysis: Analysis) -> str:
+    """Return which of the equations lie nearest to the runs, and for how many events."""
+    distances = [
+        {name: part.distances[name] for name in CLOSURES if name in part.distances}
+        for part in analysis.events
+    ]
+    best = Counter(min(each, key=each.__getitem__) for each in distances if each)
+    if not best:
+        return ""
+    parts = ", ".join(f"{name} in {number}" for name, number in best.most_common())
+    events = counted(best.total(), "event")
+    return f"Nearest to the simulated mean, of the equations: {parts} of {events}."
+
+
+def methods(analysis: Analysis) -> str:
+    """Return a paragraph on what was done, for a paper."""
+    data, overall = analysis.data, analysis.overall
+    failed = int((data.exposures["outcome"] == "failed").sum())
+    versions = package_versions() | dict(data.info[data.runs[0]].versions)
+    source = {"profile": "the profile likelihood", "runs": "the differences between runs"}
+    text = (
+        f"News of {counted(len(analysis.events), 'event')} ({about_news(data)}) spread "
+        f"{about_network(data)}. We made {counted(len(data.runs), 'run')} of up to "
+        f"{counted(int(data.counts['step'].max()), 'step')} with mesa_llmspread "
+        f"{versions['mesa_llmspread']} (Mesa {versions['mesa']}, Python {versions['python']}). Of "
+        f"{counted(len(data.exposures), 'decision')} by {who_decides(data)}, {failed:,} failed and "
+        f"were left out. {len(overall.results)} laws were fitted by maximum likelihood to what "
+        "each agent saw when it decided, and compared by BIC; 95 % intervals of the selected law "
+        f"({overall.best.name}) come from {source[overall.best.interval]}. Its equations were "
+        "solved with the fitted rates."
+    )
+    if analysis.traits is not None:
+        number = int(analysis.traits.tests["p_value"].count())
+        text += (
+            " Effects of personality were tested by permuting profiles among the agents of each "
+            f"run, with Holm's allowance for {counted(number, 'test')}."
+        )
+    return text

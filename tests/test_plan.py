@@ -1,0 +1,85 @@
+"""How many runs an experiment needs; benchmarks/bench_plan.py asks simulated experiments."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from command_line import call
+from scipy.stats import norm
+
+from mesa_llmspread import SpreadData, SpreadModel, compare, concat, plan
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+
+SMALL = {"n": 100, "k": 6, "initial_infected": 5, "steps": 40}
+
+
+@pytest.mark.parametrize("ratio", [1.05, 1.2, 0.8])
+def test_runs_for_a_trait_follow_from_the_reposts(ratio: float) -> None:
+    """All 95 others post in the end; Schoenfeld's formula for the number of events."""
+    design = plan(ratio, law="SI(0.2)", **SMALL)
+    events = ((norm.isf(0.025) + norm.isf(0.2)) / math.log(ratio)) ** 2
+    assert design.reposts == 95
+    assert design.runs == math.ceil(events / 95)
+    # The other tail adds nothing to the power, so the smallest ratio is the one planned for.
+    exact = events / 95
+    assert design.smallest_ratio(design.runs) == pytest.approx(
+        math.exp(abs(math.log(ratio)) * math.sqrt(exact / design.runs)), rel=1e-6
+    )
+
+
+def test_laws_are_told_apart_by_as_many_runs() -> None:
+    """With the runs of the plan `compare` decides for the true law; it is sure of twice."""
+    design = plan("FirstRepeat(0.2, 0.1)", **SMALL)
+    low, high = design.interval
+    assert low <= design.runs <= high
+    assert design.power_of(design.runs) >= 0.8
+    assert design.runs == 1 or design.power_of(design.runs - 1) < 0.8
+    runs = 2 * high
+    models = [
+        SpreadModel(**_model(), decider="FirstRepeat(0.2, 0.1)", rng=1000 + i) for i in range(runs)
+    ]
+    data = concat([SpreadData.from_model(model.run(40)) for model in models])
+    assert compare(data, ["SI", "FirstRepeat"]).best.name == "FirstRepeat"
+
+
+def test_power_grows_with_runs_and_with_the_effect() -> None:
+    designs = [plan(f"FirstRepeat(0.2, {repeat})", **SMALL) for repeat in (0.1, 0.05)]
+    for design in designs:
+        powers = [design.power_of(runs) for runs in (1, 5, 20, 80)]
+        assert np.all(np.diff(powers) >= 0)
+    assert designs[0].runs > designs[1].runs
+
+
+@pytest.mark.parametrize(
+    ("effect", "options", "argument"),
+    [
+        (1.0, {}, "effect"),
+        (-1.2, {}, "effect"),
+        ("SI(0.1", {}, "effect"),
+        ("SI(0.1)", {}, "against"),
+        ("FirstRepeat(0.1, 0.1)", {"against": "TwoClass"}, "against"),
+        (1.1, {"power": 1.0}, "power"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(
+    effect: float | str, options: dict[str, object], argument: str
+) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        plan(effect, **SMALL, **options)  # type: ignore[arg-type]
+    assert caught.value.argument == argument
+
+
+def test_an_effect_is_a_number_or_a_law() -> None:
+    with pytest.raises(ArgumentTypeError):
+        plan(True)
+
+
+def test_the_command_prints_the_plan() -> None:
+    printed = call("plan", 1.2, "--n", 100, "--k", 6, "--runs", 3, "--steps", 80)
+    assert printed == plan(1.2, n=100, k=6, steps=80).summary(3) + "\n"
+
+
+def _model() -> dict[str, int]:
+    return {name: value for name, value in SMALL.items() if name != "steps"}
