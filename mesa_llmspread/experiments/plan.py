@@ -19,7 +19,7 @@ from mesa_llmspread._validation import checked_int, checked_level, checked_numbe
 from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData, concat
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.inference import fit
+from mesa_llmspread.inference.fit import fit
 from mesa_llmspread.inference.power import smallest_ratio
 from mesa_llmspread.model import SpreadModel
 from mesa_llmspread.rng import spawn_seeds
