@@ -8,10 +8,9 @@ that ``p = 1 - exp(-rate * h(t) * sum of g(a) over the posts in view)``.
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -57,11 +56,6 @@ class Exponential:
     def __post_init__(self) -> None:
         object.__setattr__(self, "delta", checked_number("delta", self.delta, 0.0))
 
-    @property
-    def factor(self) -> float:
-        """By which the weight of every post changes per step."""
-        return math.exp(-self.delta)
-
     def weight(self, age: Floats) -> Floats:
         """Return what posts of some ages weigh."""
         return np.exp(-self.delta * age)
@@ -83,7 +77,6 @@ class PowerLaw:
     """
 
     gamma: float
-    factor: ClassVar[float] = -1.0  # It depends on the age.
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gamma", checked_number("gamma", self.gamma, 0.0))
