@@ -88,7 +88,7 @@ def spread_fading(indptr, indices, law, fading, codes, starters, n_starters, see
             if forgets:
                 n_deciding = _forget(see, law, fading, code, deciding, n_deciding)
             n_fresh = 0
-            alpha = fading.alpha
+            alpha = 1.0 - (1.0 - fading.alpha) ** fading.news[step - 1]
             if law.media > 0.0:
                 media, offline = heard * fading.direct, np.uint64(alpha * 2.0**53)
                 if not law.remembered:

@@ -2,12 +2,14 @@
 
 A post made at step ``s`` has at step ``t`` the age ``a = t - 1 - s``: 0 in the first step in which
 it can be seen. One contact acts with a hazard (not a probability) of ``rate * g(a) * h(t)``, so
-that ``p = 1 - exp(-rate * h(t) * sum of g(a) over the posts in view)``.
+that ``p = 1 - exp(-rate * h(t) * sum of g(a) over the posts in view)``. Seeing the event itself
+adds the hazard ``-log(1 - alpha) * h(t)``.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -97,8 +99,8 @@ class Visibility:
     ageing : Exponential or PowerLaw, optional
         How the effect of a post fades with its age.
     event_ageing : float, default 0
-        Rate at which the effect of all posts fades with the age of the news, per step:
-        ``h(t) = exp(-event_ageing * (t - 1))``. It acts on posts, not on the event itself.
+        Rate at which the effect of all posts, and of seeing the event itself, fades with the age
+        of the news, per step: ``h(t) = exp(-event_ageing * (t - 1))``.
 
     Examples
     --------
@@ -163,15 +165,17 @@ class Weights:
     def __init__(self, visibility: Visibility) -> None:
         self.visibility = visibility
         self._posts: list[float] = []
-        self._news: list[float] = []
+
+    def news(self, step: int) -> float:
+        """Return what the event itself weighs at a step."""
+        return math.exp(-self.visibility.event_ageing * (step - 1))
 
     def __call__(self, step: int, posts: Iterable[Any]) -> float:
         """Return what posts, each with the ``step`` at which it was made, weigh at a step."""
         if len(self._posts) < step:
             self._posts = self.visibility.weights(2 * step).tolist()
-            self._news = self.visibility.event_weights(2 * step).tolist()
         weights, last = self._posts, step - 1
-        return self._news[last] * sum(weights[last - post.step] for post in posts)
+        return self.news(step) * sum(weights[last - post.step] for post in posts)
 
 
 _NAMED = {"persistent": Visibility(), "new": Visibility(visible_for=1)}
