@@ -24,6 +24,7 @@ from mesa_llmspread import (
     SpreadData,
     SpreadModel,
     Visibility,
+    analyse,
     compare,
     final_size,
     fit,
@@ -37,6 +38,7 @@ from mesa_llmspread.deciders import RateDecider
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UndefinedClosureError
 from mesa_llmspread.inference.ageing import AGEING
 from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.predictive import predict_runs
 from mesa_llmspread.meanfield.ageing import transmissibility
 from mesa_llmspread.meanfield.equations import Degrees
 from mesa_llmspread.meanfield.master import Master, window_map
@@ -130,6 +132,8 @@ def test_a_feed_is_a_visibility() -> None:
     with pytest.raises(ArgumentError) as caught:
         as_visibility("Visibility(2)", "new")
     assert caught.value.argument == "feed"
+    # What sets no limit contradicts none.
+    assert as_visibility("Visibility(2)", "persistent") == Visibility(2)
     info = RunInfo(n=10, k=2, visibility=Visibility(1))
     assert (info.feed, info.visibility) == ("new", None)
     info = RunInfo(n=10, k=2, visibility=Visibility(3, PowerLaw(1)))
@@ -517,6 +521,25 @@ def test_comparisons_find_no_ageing_where_there_is_none(law: str) -> None:
     assert not claimed["posts or the news lose their effect with age"]
     assert not claimed["ageing may be behind it"]
     assert law.startswith(comparison.best.name)
+
+
+def test_what_is_predicted_fades_as_found() -> None:
+    """Bands and curves of an analysis, of a record that does not say that posts fade."""
+    data = records("SI(0.15)", Visibility(None, Exponential(0.4)), runs=2)
+    part = analyse(data).events[0]
+    found = part.comparison.fading
+    assert found is not None
+    assert found.law is not None
+    assert part.law.startswith("SI, delta 0.")
+    assert part.distances["master equations"] < 0.1
+    blind = fit(data, "SI")
+    assert predict_runs(blind, data, draws=20).coverage < 0.6
+    seen = predict_runs(found, data, draws=20)
+    assert seen.coverage > 0.75
+    assert part.prediction is not None
+    assert part.prediction.coverage > 0.75
+    known = predict_runs(fit(found.applied(data), found.law), found.applied(data), draws=20)
+    assert known.bands.equals(seen.bands)
 
 
 def test_known_ageing_is_no_candidate() -> None:

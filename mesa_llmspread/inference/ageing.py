@@ -37,10 +37,13 @@ from mesa_llmspread.transmission import (
     resolve_law,
 )
 
-__all__ = ["AGEING", "Ageing", "about_ageing", "fit_ageing", "rival_ageing"]
+__all__ = ["AGEING", "FADING", "Ageing", "about_ageing", "fit_ageing", "rival_ageing"]
 
 #: The ways of fading, and the parameter of each.
 AGEING = {"exponential": "delta", "power": "gamma", "event": "event_ageing"}
+
+#: The finding that there is ageing.
+FADING = "posts or the news lose their effect with age"
 
 # Of a hazard, so that its square has an inverse.
 _LEAST = 1e-100
@@ -96,6 +99,22 @@ class Ageing:
                 "first, and the others are left."
             )
         return texts
+
+    def applied(self, data: SpreadData) -> SpreadData:
+        """Return a record whose posts are known to fade as estimated.
+
+        Parameters
+        ----------
+        data : SpreadData
+            The runs that were fitted.
+
+        Returns
+        -------
+        SpreadData
+            Fits to it, and curves and bands for it, go by the weights of its posts.
+        """
+        info = {run: replace(each, visibility=self.visibility) for run, each in data.info.items()}
+        return SpreadData(data.exposures, data.counts, info, data.agents)
 
     def describe(self) -> str:
         """Return the estimate of the parameter in words."""
@@ -223,10 +242,10 @@ def about_ageing(aged: Ageing | None, name: str, bics: Mapping[str, float]) -> l
     list of Finding
         Claimed only where ageing is better than all of these.
     """
-    effect, artefact = "posts or the news lose their effect with age", "ageing may be behind it"
+    artefact = "ageing may be behind it"
     if aged is None or aged.law is None:
         unknown = "not tried: posts are known to age, or when they came is not known"
-        return [Finding(effect, False, unknown), Finding(artefact, False, unknown)]
+        return [Finding(FADING, False, unknown), Finding(artefact, False, unknown)]
     other = min(bics, key=bics.__getitem__)
     fading = f"{aged.law.name} with {aged.describe()}"
     evidence = f"{fading}: BIC {aged.bic - bics[other]:+.0f} to {other}"
@@ -240,7 +259,7 @@ def about_ageing(aged: Ageing | None, name: str, bics: Mapping[str, float]) -> l
     )
     doubtful = not claimed and excess < _DECISIVE and aged.law.name != name and name != "SI"
     return [
-        Finding(effect, claimed, evidence, f"{what} with age ({evidence})" if claimed else ""),
+        Finding(FADING, claimed, evidence, f"{what} with age ({evidence})" if claimed else ""),
         Finding(artefact, doubtful, evidence, doubt),
     ]
 

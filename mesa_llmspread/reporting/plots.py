@@ -75,9 +75,8 @@ def plot_spread(analysis: Analysis) -> Figure:
     figure, axes = _axes(width, height, rows, columns, sharex=True, sharey=True, squeeze=False)
     for axis, part in zip(axes.flat, analysis.events, strict=False):
         _draw_curves(axis, part)
-        law = part.comparison.best.name
         wrong = " (does not fit)" if part.comparison.misfit else ""
-        axis.set_title(f"{part.event.event_id}: {law}{wrong}", fontsize=9)
+        axis.set_title(f"{part.event.event_id}: {part.law}{wrong}", fontsize=9)
     for axis in axes.flat[len(analysis.events) :]:
         axis.set_axis_off()
     for axis in axes[-1]:

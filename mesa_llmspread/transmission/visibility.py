@@ -191,7 +191,8 @@ def as_visibility(visibility: Any = None, feed: str = "persistent") -> Visibilit
     visibility : Visibility or str, optional
         Also text such as ``"Visibility(3, Exponential(0.1))"``.
     feed : {"persistent", "new"}, default "persistent"
-        Used where no visibility is given.
+        Used where no visibility is given. "persistent" sets no limit, and may stand beside any
+        visibility.
 
     Returns
     -------
@@ -200,7 +201,7 @@ def as_visibility(visibility: Any = None, feed: str = "persistent") -> Visibilit
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If it is not a visibility, or both are given.
+        If it is not a visibility, or stands beside the feed "new".
 
     Examples
     --------
