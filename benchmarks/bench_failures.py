@@ -1,6 +1,6 @@
 """How often 95 % bands of a fitted law cover runs that differ, and in which decisions fail.
 
-``python benchmarks/bench_failures.py`` takes half an hour per law, and prints the tables of
+``python benchmarks/bench_failures.py`` takes ten minutes per law, and prints the tables of
 ``docs/coverage.md``; ``--records``, ``--laws`` and ``--failed`` choose parts of them.
 """
 

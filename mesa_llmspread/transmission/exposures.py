@@ -76,6 +76,26 @@ class ExposureArrays:
         """The agents' trait levels, shape (n, 5), in the order O C E A N."""
         return trait_levels()[self.profile] if self.levels is None else self.levels
 
+    def offline_prob(self, alpha: float) -> npt.NDArray[np.float64]:
+        """Return the probability that the event itself makes agents post, where they saw it.
+
+        Parameters
+        ----------
+        alpha : float
+            That probability while the news is new; its hazard fades as the news ages.
+
+        Returns
+        -------
+        ndarray of float, shape (n,)
+
+        Examples
+        --------
+        >>> ExposureArrays(0, direct=[True, True, False], news=[1.0, 0.5, 1.0]).offline_prob(0.36)
+        array([0.36, 0.2 , 0.  ])
+        """
+        faded = np.where(self.news == 1.0, alpha, 1.0 - (1.0 - alpha) ** self.news)
+        return np.asarray(self.direct * faded)
+
     def __len__(self) -> int:
         return len(self.contacts)
 

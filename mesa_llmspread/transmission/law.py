@@ -361,22 +361,7 @@ class TransmissionLaw(ABC):
                 f"{self}.prob(seen)", chance[wrong][0], "return probabilities between 0 and 1"
             )
         chance = chance.clip(0.0, 1.0)
-        return self.offline_prob(seen) * (1.0 - chance) + chance if self.offline else chance
-
-    def offline_prob(self, seen: ExposureArrays) -> Floats:
-        """Return the probability that the event itself makes agents post, where they saw it.
-
-        Parameters
-        ----------
-        seen : ExposureArrays
-
-        Returns
-        -------
-        ndarray of float
-            ``direct * (1 - (1 - alpha)**news)``: its hazard fades as the news ages.
-        """
-        faded = np.where(seen.news == 1.0, self.alpha, 1.0 - (1.0 - self.alpha) ** seen.news)
-        return np.asarray(seen.direct * faded)
+        return seen.offline_prob(self.alpha) * (1.0 - chance) + chance if self.offline else chance
 
     def _changed_options(self) -> list[str]:
         """Return the options that are not defaults as text that :func:`parse_law` reads."""
