@@ -1,14 +1,16 @@
-"""How often 95 % bands of a fitted law cover runs in which decisions fail.
+"""How often 95 % bands of a fitted law cover runs that differ, and in which decisions fail.
 
-``python benchmarks/bench_failures.py`` takes about ten minutes, and prints the table of
-``docs/coverage.md``.
+``python benchmarks/bench_failures.py`` takes ten minutes per law, and prints the tables of
+``docs/coverage.md``; ``--records``, ``--laws`` and ``--failed`` choose parts of them.
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
 import numpy as np
+from _measure import machine, table
 
 from mesa_llmspread import (
     Decision,
@@ -16,29 +18,26 @@ from mesa_llmspread import (
     Outcome,
     SpreadData,
     SpreadModel,
+    TransmissionLaw,
     concat,
     fit,
 )
 from mesa_llmspread.deciders import RateDecider
 from mesa_llmspread.inference.predictive import predict_runs
-from mesa_llmspread.transmission import parse_law
+from mesa_llmspread.transmission import parse_law, probability_to_rate, rate_to_probability
 
-FAILED = (0.0, 0.05, 0.2, 0.4)
-RECORDS, RUNS = 12, 5
+LAWS = ("SI(0.05)", "FirstRepeat(0.2, 0.04)")
+FAILED, SPREADS, RUNS, STEPS = (0.0, 0.05, 0.2, 0.4), (0.0, 0.3), (1, 5, 10), 40
 
-CASES = (
-    ("SI(0.05)", {}),
-    ("FirstRepeat(0.2, 0.04)", {}),
-    ("FirstRepeat(0.2, 0.04, alpha=0.02)", {"media_prob": 0.2}),
-    ("SI(0.25)", {"feed": "new"}),
-)
+# Runs of a record for which bands are drawn, and values of the parameters that are tried.
+_SHOWN, _DRAWS = 2, 50
 
 
 class Unreliable(RateDecider):
     """A law of which a share of the decisions fails."""
 
-    def __init__(self, law: str, failed_share: float) -> None:
-        super().__init__(parse_law(law))
+    def __init__(self, law: TransmissionLaw, failed_share: float) -> None:
+        super().__init__(law)
         self.failed_share = failed_share
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
@@ -51,28 +50,59 @@ class Unreliable(RateDecider):
         ]
 
 
-def coverage(law: str, failed_share: float, seed: int, **settings: object) -> float:
-    """Return the share of the points of some runs that lie within the bands of their fit."""
-    models = [
-        SpreadModel(decider=Unreliable(law, failed_share), rng=100 * seed + run, **settings)
-        for run in range(RUNS)
-    ]
-    data = concat([SpreadData.from_model(model.run(40)) for model in models])
-    result = fit(data, parse_law(law))
-    return predict_runs(result, data, draws=50, rng=seed).coverage
+def recorded(law: TransmissionLaw, failed_share: float, spread: float, seed: int) -> SpreadData:
+    """Return a run whose rates are multiplied by a lognormal factor of its own."""
+    factor = np.exp(np.random.default_rng([seed, 1]).normal(0.0, spread))
+    rates = {
+        name: float(rate_to_probability(factor * probability_to_rate(value)))
+        for name, value in law.parameters.items()
+    }
+    decider = Unreliable(law.replace(rates), failed_share)
+    return SpreadData.from_model(SpreadModel(decider=decider, rng=seed).run(STEPS))
+
+
+def coverage(
+    law: TransmissionLaw, failed_share: float, spread: float, seed: int
+) -> list[tuple[float, float]]:
+    """Return by number of runs the share of points within bands: of runs fitted, and of a new one.
+
+    Records of fewer runs are parts of those of more.
+    """
+    runs = [recorded(law, failed_share, spread, 100 * seed + run) for run in range(max(RUNS) + 1)]
+    found = []
+    for number in RUNS:
+        data = concat(runs[:number])
+        result = fit(data, law)
+        options = {"draws": _DRAWS, "rng": seed}
+        own = predict_runs(result, data.select(data.runs[:_SHOWN]), **options)
+        other = predict_runs(result, runs[-1], new=True, **options)
+        found.append((own.coverage, other.coverage))
+    return found
 
 
 def main() -> None:
-    """Print the table."""
-    print(f"| law | settings | {' | '.join(f'failed {share:g}' for share in FAILED)} |")
-    print(f"|---|---|{'---|' * len(FAILED)}")
-    for law, settings in CASES:
-        shares = [
-            np.mean([coverage(law, share, seed, **settings) for seed in range(RECORDS)])
-            for share in FAILED
-        ]
-        shown = ", ".join(f"{name}={value}" for name, value in settings.items())
-        print(f"| {law} | {shown} | {' | '.join(f'{share:.2f}' for share in shares)} |", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=100)
+    parser.add_argument("--laws", nargs="*", default=LAWS)
+    parser.add_argument("--failed", nargs="*", type=float, default=FAILED)
+    arguments = parser.parse_args()
+    print(machine(), flush=True)
+    for name in arguments.laws:
+        rows = []
+        for spread in SPREADS:
+            for failed_share in arguments.failed:
+                each = np.array(
+                    [
+                        coverage(parse_law(name), failed_share, spread, seed)
+                        for seed in range(arguments.records)
+                    ]
+                )
+                cells = [f"{share:.3f}" for share in each.mean(axis=0).T.ravel()]
+                errors = each.std(axis=0).max() / np.sqrt(arguments.records)
+                rows.append([f"{spread:g}", f"{failed_share:g}", *cells, f"{errors:.3f}"])
+                print(*rows[-1], flush=True)
+        header = ["between runs", "failed", *(f"{who} {r}" for who in ("own", "new") for r in RUNS)]
+        table(f"{name}: share of points within 95 % bands", [*header, "largest error"], rows)
 
 
 if __name__ == "__main__":

@@ -117,6 +117,7 @@ class SpreadAgent(mesa.Agent):
             direct,
             tuple(posts),
             model.weights(model.clock + 1, posts) if model.visibility.ages else None,
+            model.weights.news(model.clock + 1) if model.visibility.ages else 1.0,
         )
         # Exposure(*seen), in half the time: most of a run's decisions are made of little else.
         return tuple.__new__(Exposure, seen)

@@ -24,6 +24,7 @@ from mesa_llmspread import (
     SpreadData,
     SpreadModel,
     Visibility,
+    analyse,
     compare,
     final_size,
     fit,
@@ -37,6 +38,7 @@ from mesa_llmspread.deciders import RateDecider
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UndefinedClosureError
 from mesa_llmspread.inference.ageing import AGEING
 from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.predictive import predict_runs
 from mesa_llmspread.meanfield.ageing import transmissibility
 from mesa_llmspread.meanfield.equations import Degrees
 from mesa_llmspread.meanfield.master import Master, window_map
@@ -130,6 +132,8 @@ def test_a_feed_is_a_visibility() -> None:
     with pytest.raises(ArgumentError) as caught:
         as_visibility("Visibility(2)", "new")
     assert caught.value.argument == "feed"
+    # What sets no limit contradicts none.
+    assert as_visibility("Visibility(2)", "persistent") == Visibility(2)
     info = RunInfo(n=10, k=2, visibility=Visibility(1))
     assert (info.feed, info.visibility) == ("new", None)
     info = RunInfo(n=10, k=2, visibility=Visibility(3, PowerLaw(1)))
@@ -377,8 +381,8 @@ def plain_loop(law: Any, seen: Visibility, media: float, failed: float, seed: in
                 continue
             fading = [1.0 if ageing is None else ageing.weight(age) for age in ages]
             beta = law.beta_repeat if i in exposed else law.beta_first
-            weight = sum(fading) * np.exp(-seen.event_ageing * (step - 1))
-            p = 1 - (1 - law.alpha * direct) * (1 - beta) ** weight
+            news = np.exp(-seen.event_ageing * (step - 1))
+            p = 1 - ((1 - law.alpha) ** direct * (1 - beta) ** sum(fading)) ** news
             exposed.add(i)
             if rng.random() < p:
                 new.append(i)
@@ -390,7 +394,7 @@ def plain_loop(law: Any, seen: Visibility, media: float, failed: float, seed: in
 @pytest.mark.parametrize("failed", [0.0, 0.3])
 @pytest.mark.parametrize("seen", FADING, ids=str)
 def test_the_engine_is_a_plain_loop(seen: Visibility, failed: float) -> None:
-    law, media = FirstRepeat(0.5, 0.2, alpha=0.2), 0.2
+    law, media = FirstRepeat(0.5, 0.2, alpha=0.4), 0.2
     plain = np.array([plain_loop(law, seen, media, failed, seed) for seed in range(400)])
     options: dict[str, Any] = {"visibility": seen, "media_prob": media, "failed_share": failed}
     engine = np.concatenate(
@@ -451,6 +455,27 @@ def test_a_window_of_one_step_is_the_feed_of_new_posts(law: TransmissionLaw) -> 
     pd.testing.assert_frame_equal(first, second)
 
 
+@pytest.mark.parametrize(
+    "law", [SI(0.1, alpha=0.5), FirstRepeat(0.2, 0.05, alpha=0.5), TwoClass(0.05, 0.4, alpha=0.5)]
+)
+def test_news_that_ages_fades_for_those_who_see_the_event_itself(law: TransmissionLaw) -> None:
+    """Model, engine and equations, where most posts come of the event itself."""
+    seen = Visibility(event_ageing=0.4)
+    options: dict[str, Any] = {"visibility": seen, "media_prob": 0.2}
+    n, steps, start = 40_000, 12, {"initial_infected": 400}
+    engine = simulate(law, random_regular(n, 4, rng=3), 400, steps, 10, rng=1, **options).mean()
+    equations = curve(law, n=n, k=4, steps=steps, **start, **options)
+    model = SpreadModel(n=4000, k=4, decider=str(law), initial_infected=40, rng=1, **options)
+    counts = SpreadData.from_model(model.run(steps)).counts["infected"] / 4000
+    assert engine.to_numpy() == pytest.approx(equations, abs=0.002)
+    assert counts.iloc[-1] == pytest.approx(equations[-1], abs=0.03)
+    still = curve(law, n=n, k=4, steps=steps, **start, media_prob=0.2)
+    assert equations[-1] < still[-1] - 0.2
+    alone = curve(law, n=n, k=0, steps=steps, **start, **options)
+    spared = 1 - 0.2 * (1 - 0.5 ** np.exp(-0.4 * np.arange(steps)))
+    assert 1 - alone[1:] == pytest.approx(0.99 * np.cumprod(spared))
+
+
 # Fits
 
 
@@ -496,6 +521,25 @@ def test_comparisons_find_no_ageing_where_there_is_none(law: str) -> None:
     assert not claimed["posts or the news lose their effect with age"]
     assert not claimed["ageing may be behind it"]
     assert law.startswith(comparison.best.name)
+
+
+def test_what_is_predicted_fades_as_found() -> None:
+    """Bands and curves of an analysis, of a record that does not say that posts fade."""
+    data = records("SI(0.15)", Visibility(None, Exponential(0.4)), runs=2)
+    part = analyse(data).events[0]
+    found = part.comparison.fading
+    assert found is not None
+    assert found.law is not None
+    assert part.law.startswith("SI, delta 0.")
+    assert part.distances["master equations"] < 0.1
+    blind = fit(data, "SI")
+    assert predict_runs(blind, data, draws=20).coverage < 0.6
+    seen = predict_runs(found, data, draws=20)
+    assert seen.coverage > 0.75
+    assert part.prediction is not None
+    assert part.prediction.coverage > 0.75
+    known = predict_runs(fit(found.applied(data), found.law), found.applied(data), draws=20)
+    assert known.bands.equals(seen.bands)
 
 
 def test_known_ageing_is_no_candidate() -> None:
@@ -550,9 +594,17 @@ def test_a_record_without_some_decisions_is_refused(
     assert caught.value.argument == argument
 
 
-@pytest.mark.parametrize("law", ["SI(0.15)", "FirstRepeat(0.3, 0.1)", "SI(0.1, alpha=0.02)"])
+@pytest.mark.parametrize(
+    "law",
+    [
+        "SI(0.15)",
+        "FirstRepeat(0.3, 0.1)",
+        "SI(0.1, alpha=0.3)",
+        "TwoClass(0.05, 0.5, 0.4, alpha=0.3)",
+    ],
+)
 def test_a_fit_goes_by_what_posts_weighed(law: str) -> None:
-    seen = Visibility(None, Exponential(0.3), 0.02)
+    seen = Visibility(None, Exponential(0.3), 0.1)
     models = [
         SpreadModel(n=300, k=8, decider=law, visibility=seen, media_prob=0.1, rng=seed).run(40)
         for seed in range(3)
@@ -596,16 +648,23 @@ def test_fading_is_estimated(law: str, seen: Visibility, kind: str, value: float
         assert min(others, key=others.__getitem__) == kind
 
 
-def test_derivatives_are_exact() -> None:
+@pytest.mark.parametrize("kind", AGEING)
+def test_derivatives_are_exact(kind: str) -> None:
     """Against the likelihood written out, and its differences."""
+    faded: dict[str, Any] = {
+        "exponential": lambda s: Visibility(ageing=Exponential(s)),
+        "power": lambda s: Visibility(ageing=PowerLaw(s)),
+        "event": lambda s: Visibility(event_ageing=s),
+    }
     data = records("FirstRepeat(0.3, 0.1, alpha=0.03)", Visibility(), runs=1, media_prob=0.2)
     log = Log(data)
-    found = fit_ageing(log, resolve_law("FirstRepeat", offline=True), "power")
+    found = fit_ageing(log, resolve_law("FirstRepeat", offline=True), kind)
 
-    def loglik(alpha: float, first: float, later: float, gamma: float) -> float:
-        weight = log.receipts.weight(Visibility(ageing=PowerLaw(gamma)))
+    def loglik(alpha: float, first: float, later: float, s: float) -> float:
+        seen = faded[kind](s)
         beta = np.where(log.seen.exposure_count > 1, later, first)
-        spared = (1 - beta) ** weight * np.where(log.seen.direct, 1 - alpha, 1.0)
+        news = seen.event_weights(40)[log.seen.step - 1]
+        spared = (1 - beta) ** log.receipts.weight(seen) * (1 - alpha) ** (log.seen.direct * news)
         return float(np.log(np.where(log.repost > 0, 1 - spared, spared)).sum())
 
     values = found.estimates["value"].to_numpy()

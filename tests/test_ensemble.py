@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -327,6 +327,7 @@ def test_profiles_are_used_as_given() -> None:
     assert (result.infected[:, 1] == 7).all()
 
 
+@settings(deadline=None)
 @given(
     n=st.integers(2, 30),
     starters=st.integers(1, 30),

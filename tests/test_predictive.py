@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from mesa_llmspread import SpreadData, SpreadModel, concat, fit
+from mesa_llmspread import FitResult, SpreadData, SpreadModel, concat, fit
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.inference.predictive import predict_runs
 from mesa_llmspread.networks import random_regular
@@ -92,3 +94,35 @@ def test_bad_arguments() -> None:
             call()
         assert wrong_type.value.argument == argument
     assert np.isfinite(predict_runs(certain, data, draws=1).coverage)
+
+
+def widths(result: FitResult, data: SpreadData, **options: bool) -> float:
+    bands = predict_runs(result, data, draws=150, **options).bands
+    return float((bands["high"] - bands["low"]).mean())
+
+
+def test_bands_of_new_runs_are_wider() -> None:
+    """By the error of the estimate, whose sign changes for runs that are part of it."""
+    data = simulated("SI(0.05)", runs=6)
+    result = fit(data, "SI")
+    scale = (0.05 * 0.95) ** 2  # about the square of the derivative of the rate by its logarithm
+    same = replace(result, between=np.zeros((1, 1)), covar=np.array([[0.0001]]) * scale)
+    apart = replace(result, between=np.array([[0.16]]), covar=np.array([[0.04]]) * scale)
+    run = data.select([0])
+    # Where runs do not differ, those that were fitted vary by chance alone.
+    exact = replace(same, covar=np.zeros((1, 1)))
+    alike = [widths(same, run), widths(exact, run), widths(exact, run, new=True)]
+    assert alike == pytest.approx([alike[0]] * 3, rel=0.1)
+    assert 1.2 * alike[0] < widths(apart, run) < widths(apart, run, new=True)
+
+
+def test_runs_of_their_own_rates_are_covered_whether_fitted_or_new() -> None:
+    factors = np.exp(np.random.default_rng(3).normal(0, 0.4, 16))
+    runs = [
+        SpreadData.from_model(SpreadModel(n=300, decider=f"SI({0.05 * f})", rng=seed).run(40))
+        for seed, f in enumerate(factors)
+    ]
+    data, others = concat(runs[:8]), concat(runs[8:])
+    result = fit(data, "SI")
+    for shown, new in ((data, False), (others, True)):
+        assert predict_runs(result, shown, draws=40, new=new).coverage > 0.8

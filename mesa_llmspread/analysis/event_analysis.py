@@ -79,11 +79,12 @@ class EventAnalysis:
         ``step, mean, low, high``: share of agents that have posted, over the runs.
     curves : DataFrame
         ``step`` and one column per closure, and the stochastic model's ``mean, low, high``, of
-        the best law.
+        the best law; of the one with fading, where posts or the news are found to lose their
+        effect with age.
     distances : dict of str to float
         Root mean square distance of each curve from the simulated mean, in shares.
     prediction : Prediction or None
-        The runs beside the bands that the best law predicts for them; None where the
+        The runs beside the bands that the same law predicts for them; None where the
         network was a graph and is not given.
     """
 
@@ -94,6 +95,14 @@ class EventAnalysis:
     curves: pd.DataFrame
     distances: dict[str, float]
     prediction: Prediction | None
+
+    @property
+    def law(self) -> str:
+        """The law whose curves these are, with its fading if that was found."""
+        aged = self.comparison.fading
+        if aged is None or aged.law is None:
+            return self.comparison.best.name
+        return f"{aged.law.name}, {aged.describe()}"
 
     @property
     def final_prevalence(self) -> float:
@@ -244,12 +253,14 @@ def analyse(
 def _analyse_event(event: OfflineEvent, data: SpreadData, network: Network | None) -> EventAnalysis:
     comparison, simulated = compare(data), prevalence(data)
     curves, prediction = simulated[["step"]], None
-    if (law := comparison.best.law) is not None:
-        curves = closure_curves(law, data)
-        stochastic = stochastic_curve(law, data, network)
+    best = comparison.fading or comparison.best
+    if (law := best.law) is not None:
+        seen = data if comparison.fading is None else comparison.fading.applied(data)
+        curves = closure_curves(law, seen)
+        stochastic = stochastic_curve(law, seen, network)
         if stochastic is not None:
             curves = curves.join(stochastic.drop(columns="step"))
-            prediction = predict_runs(comparison.best, data, network)
+            prediction = predict_runs(best, data, network)
     shown = curves.rename(columns={"mean": STOCHASTIC})
     distances = {
         name: float(np.sqrt(((shown[name] - simulated["mean"]) ** 2).mean()))

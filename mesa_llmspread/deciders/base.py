@@ -80,6 +80,8 @@ class Exposure(NamedTuple):
         The posts it sees now, oldest first.
     weight : float or None
         What these posts weigh, where they age; None where each weighs 1.
+    news : float
+        What the event itself weighs, where the news ages.
 
     Examples
     --------
@@ -102,6 +104,7 @@ class Exposure(NamedTuple):
     direct: bool = False
     posts: tuple[Post, ...] = ()
     weight: float | None = None
+    news: float = 1.0
 
 
 class Decision(NamedTuple):

@@ -94,6 +94,7 @@ def exposure_arrays(exposures: Sequence[Exposure], by_profile: bool) -> Exposure
         # Posts age for all agents or for none.
         np.array([seen.weight for seen in exposures]) if exposures[0].weight is not None else None,
         step=exposures[0].step,
+        news=exposures[0].news,
         agent=np.array([seen.agent for seen in exposures]),
         levels=np.array([seen.profile.levels for seen in exposures]) if by_profile else None,
     )

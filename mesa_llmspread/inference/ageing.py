@@ -2,10 +2,11 @@ r"""News that ages: fit how the effect of a post fades with its age, or that of 
 
 Each way of fading has one parameter ``s``, and the hazard of a decision is
 
-.. math:: e^{x b} \sum_j e^{-s u_j} \; (+ a \text{ where the event itself was seen})
+.. math:: e^{x b} \sum_j e^{-s u_j} \; (+ a\, e^{-s u} \text{ where the event itself was seen})
 
 with ``u`` the age of a post (exponential), ``log(1 + age)`` (power law) or the step less one (the
-news). Its likelihood, with exact derivatives, is maximised over the rates and ``s`` together.
+news); of the event itself, 0 or, where the news ages, the step less one. Its likelihood, with exact
+derivatives, is maximised over the rates and ``s`` together.
 """
 
 from __future__ import annotations
@@ -36,10 +37,13 @@ from mesa_llmspread.transmission import (
     resolve_law,
 )
 
-__all__ = ["AGEING", "Ageing", "about_ageing", "fit_ageing", "rival_ageing"]
+__all__ = ["AGEING", "FADING", "Ageing", "about_ageing", "fit_ageing", "rival_ageing"]
 
 #: The ways of fading, and the parameter of each.
 AGEING = {"exponential": "delta", "power": "gamma", "event": "event_ageing"}
+
+#: The finding that there is ageing.
+FADING = "posts or the news lose their effect with age"
 
 # Of a hazard, so that its square has an inverse.
 _LEAST = 1e-100
@@ -95,6 +99,22 @@ class Ageing:
                 "first, and the others are left."
             )
         return texts
+
+    def applied(self, data: SpreadData) -> SpreadData:
+        """Return a record whose posts are known to fade as estimated.
+
+        Parameters
+        ----------
+        data : SpreadData
+            The runs that were fitted.
+
+        Returns
+        -------
+        SpreadData
+            Fits to it, and curves and bands for it, go by the weights of its posts.
+        """
+        info = {run: replace(each, visibility=self.visibility) for run, each in data.info.items()}
+        return SpreadData(data.exposures, data.counts, info, data.agents)
 
     def describe(self) -> str:
         """Return the estimate of the parameter in words."""
@@ -222,10 +242,10 @@ def about_ageing(aged: Ageing | None, name: str, bics: Mapping[str, float]) -> l
     list of Finding
         Claimed only where ageing is better than all of these.
     """
-    effect, artefact = "posts or the news lose their effect with age", "ageing may be behind it"
+    artefact = "ageing may be behind it"
     if aged is None or aged.law is None:
         unknown = "not tried: posts are known to age, or when they came is not known"
-        return [Finding(effect, False, unknown), Finding(artefact, False, unknown)]
+        return [Finding(FADING, False, unknown), Finding(artefact, False, unknown)]
     other = min(bics, key=bics.__getitem__)
     fading = f"{aged.law.name} with {aged.describe()}"
     evidence = f"{fading}: BIC {aged.bic - bics[other]:+.0f} to {other}"
@@ -239,7 +259,7 @@ def about_ageing(aged: Ageing | None, name: str, bics: Mapping[str, float]) -> l
     )
     doubtful = not claimed and excess < _DECISIVE and aged.law.name != name and name != "SI"
     return [
-        Finding(effect, claimed, evidence, f"{what} with age ({evidence})" if claimed else ""),
+        Finding(FADING, claimed, evidence, f"{what} with age ({evidence})" if claimed else ""),
         Finding(artefact, doubtful, evidence, doubt),
     ]
 
@@ -270,7 +290,8 @@ def _problems(log: Log, law: TransmissionLaw, kind: str) -> tuple[list[str], Pro
     peak, _ = peak_of(still, still.starts())
     whole = Scale([*names, AGEING[kind]], [*rates.bounds, (0.0, np.inf)])
     starts = [np.r_[peak, np.log(value)] for value in _STARTS]
-    derivatives = _derivatives(design, direct, posts, repost)
+    late = (seen.step - 1.0) * (kind == "event")
+    derivatives = _derivatives(design, direct, late, posts, repost)
     return names, still, Problem(whole, derivatives, lambda: starts)
 
 
@@ -302,7 +323,7 @@ def _posts(log: Log, used: Bools, kind: str) -> _Posts:
 
 
 def _derivatives(
-    design: Floats, direct: Floats | None, posts: _Posts, repost: Floats
+    design: Floats, direct: Floats | None, late: Floats, posts: _Posts, repost: Floats
 ) -> Callable[[Floats], Derivatives]:
     """Return the log-likelihood with its derivatives, by log rates and the log of the parameter."""
     aside = 0 if direct is None else 1
@@ -315,19 +336,21 @@ def _derivatives(
         )
         rate = np.exp(np.clip(design @ theta[aside:-1], -100, 100))
         online, fading = rate * total, -s * rate * first
-        offline = 0.0 if direct is None else direct * np.exp(theta[0])
+        offline = np.zeros(1) if direct is None else direct * np.exp(theta[0] - s * late)
+        lost = -s * late * offline
         hazard = np.maximum(online + offline, _LEAST)
         gain = 1 / np.expm1(np.minimum(hazard, 600))
         slope, bend = repost * gain - (1 - repost), -repost * gain * (1 + gain)
-        moves = np.column_stack([online[:, None] * design, fading])
+        moves = np.column_stack([online[:, None] * design, fading + lost])
         hessian = np.zeros((len(theta), len(theta)))
         rates = slice(aside, -1)
         hessian[rates, rates] = (design.T * (slope * online)) @ design
         hessian[rates, -1] = hessian[-1, rates] = design.T @ (slope * fading)
-        hessian[-1, -1] = slope @ (fading + s**2 * rate * second)
+        hessian[-1, -1] = slope @ (fading + lost + s**2 * (rate * second + late**2 * offline))
         if direct is not None:
             moves = np.column_stack([offline, moves])
             hessian[0, 0] = slope @ offline
+            hessian[0, -1] = hessian[-1, 0] = slope @ lost
         loglik = np.sum(xlogy(repost, -np.expm1(-hazard)) - (1 - repost) * hazard)
         return float(loglik), moves.T @ slope, hessian + (moves.T * bend) @ moves
 

@@ -14,7 +14,7 @@ from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference import diagnostics
-from mesa_llmspread.inference.ageing import Ageing, about_ageing, rival_ageing
+from mesa_llmspread.inference.ageing import FADING, Ageing, about_ageing, rival_ageing
 from mesa_llmspread.inference.between_runs import DIFFERS, run_factors
 from mesa_llmspread.inference.decisions import Log, decisions_of
 from mesa_llmspread.inference.diagnostics import Laws
@@ -112,6 +112,12 @@ class Comparison:
         table = self.table[shown].to_html(index=False, float_format="{:.3g}".format)
         notes = "".join(f"<p>{html.escape(text)}</p>" for text in (self.verdict, *self.warnings))
         return table + notes
+
+    @property
+    def fading(self) -> Ageing | None:
+        """The law and the visibility, where posts or the news are found to lose their effect."""
+        claimed = self.findings.loc[self.findings["claimed"], "finding"]
+        return self.ageing if FADING in set(claimed) else None
 
     @property
     def misfit(self) -> str:

@@ -172,8 +172,10 @@ class Log:
         columns = ("contacts", "exposure_count", "direct", "cumulative", "step", "agent")
         profile = profile_indices(self.table, unknown_too=True)
         infos = [self.data.info[run] for run in self.runs]
+        news = np.array([info.seen.event_ageing for info in infos])
         return ExposureArrays(
             profile=profile,
+            news=np.exp(-news[np.searchsorted(self.runs, self.run)] * (self.table["step"] - 1)),
             levels=levels_of(self.table, self.data),
             weight=self._weight if any(info.seen.ages for info in infos) else None,
             **{name: self.table[name].to_numpy() for name in columns},
@@ -244,7 +246,7 @@ class Log:
             The cell of each decision.
         """
         columns = _columns_read(law, self.seen[:_TRIED]) | {"contacts"}
-        columns |= {"direct"} if law.offline else set()
+        columns |= {"direct", "news"} if law.offline else set()
         if "profile" in columns and (self.seen.profile < 0).any():
             raise ArgumentError(
                 "law", law.name, "not use profiles, which are unknown for these decisions"

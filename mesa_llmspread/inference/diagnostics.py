@@ -137,7 +137,7 @@ def chances(law: TransmissionLaw, log: Log, kept: Bools | None = None) -> Floats
         declined = before(seen.weight).ravel().clip(min=0.0)
         stays = 1.0 - law.prob(ExposureArrays(declined))
         leaves = 1.0 - law.prob(ExposureArrays(declined + seen.weight))
-        return 1.0 - (1.0 - law.alpha * seen.direct) * leaves / np.maximum(stays, 1e-300)
+        return 1.0 - (1.0 - seen.offline_prob(law.alpha)) * leaves / np.maximum(stays, 1e-300)
     shares, laws = zip(*law.mixture_components(), strict=True)
     each = np.array([part.checked_prob(seen) for part in laws])
     # The chance that an agent of each class would have declined all that it saw before.

@@ -79,7 +79,7 @@ def likelihood(
         return _by_contacts(law, log, used) if by_contacts(law) else _general(law, log, used)
     acting = (terms[1] > 0) | (seen.direct & law.offline)
     design, contacts = (term[acting] for term in terms)
-    direct = seen.direct[acting].astype(float) if law.offline else None
+    direct = (seen.direct * seen.news)[acting] if law.offline else None
     counts = log.counts(cell, used)[:, acting]
     names = [name for name in law.parameters if name != "alpha"]
     if names == list(codes()):
@@ -117,7 +117,7 @@ def rates_likelihood(
     reposts, declines : ndarray of float, shape (cells,)
         Number of decisions of each kind.
     direct : ndarray of float, shape (cells,), optional
-        1 where agents saw the event itself, for laws with an offline part.
+        What the event itself weighed where agents saw it, else 0; for laws with an offline part.
     rates : bool, default True
         Whether the columns of the design are rates, of which one acts at a time.
 
@@ -220,7 +220,7 @@ def _by_contacts(law: TransmissionLaw, log: Log, used: Bools) -> Problem:
     declined, posted = (number * used for number in (1 - log.repost, log.repost))
     sums = [
         np.bincount(log.agent, number * each)
-        for each in (seen.weight, seen.direct)
+        for each in (seen.weight, seen.direct * seen.news)
         for number in (declined, posted)
     ] + [np.bincount(log.agent, posted)]
     # Agents of the same history are counted.

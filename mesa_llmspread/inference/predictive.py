@@ -2,8 +2,16 @@
 
 A law can have the best likelihood of all and still not produce curves like those that it was
 fitted to. Here it is simulated on the same networks, from as many starters, with its parameters
-as uncertain as in the fit and as different between runs, and the observed curves are compared
-with the simulated ones.
+as different between runs as in the fit, and the observed curves are compared with the simulated
+ones.
+
+How far the parameters of a run are from their estimate depends on whether the run was part of it.
+Let ``B`` be the covariance of the parameters between runs, and ``V`` that of the error of the
+estimate from ``R`` runs, which is ``(B + W) / R`` with ``W`` the error of the estimate of one run.
+The parameters of a new run are independent of that error: their distance has the covariance
+``B + V``. The estimate of a run that is part of the mean is at a distance of covariance
+``(1 - 1/R) (B + W) = B + W - V``. The chance of a run, simulated anew, contains ``W``, which leaves
+``B - V``, and 0 where that is negative.
 """
 
 from __future__ import annotations
@@ -18,6 +26,9 @@ from mesa_llmspread._validation import checked_int, checked_level
 from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.inference.ageing import Ageing
+from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.fit import fit_log
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Scale
 from mesa_llmspread.inference.setting import simulated_share
@@ -67,20 +78,22 @@ class Prediction:
 
 
 def predict_runs(
-    result: FitResult,
+    result: FitResult | Ageing,
     data: SpreadData,
     network: Network | None = None,
     *,
     draws: int = 100,
     level: float = 0.95,
+    new: bool = False,
     rng: RNGLike = 0,
 ) -> Prediction:
     """Simulate a fitted law on the networks of some runs, and compare the runs with it.
 
     Parameters
     ----------
-    result : FitResult
-        A fit with a law, such as ``compare(data).best``.
+    result : FitResult or Ageing
+        A fit with a law, such as ``compare(data).best``. Posts fade as the record says; as
+        estimated where the fit is one of :func:`~mesa_llmspread.fit_ageing`.
     data : SpreadData
         The runs.
     network : Network, optional
@@ -88,9 +101,12 @@ def predict_runs(
         from each run's seed.
     draws : int, default 100
         How many values of the parameters are tried, with four simulated runs each. They vary
-        together, by their covariance and the one between runs; those without one stay.
+        together, by their covariance between runs and that of their error; those without one stay.
     level : float, default 0.95
         Share of simulated runs within a band.
+    new : bool, default False
+        Whether the fit has not used these runs. Bands of new runs are wider: they contain the error
+        of the estimate, and allow for few runs by Student's t.
     rng : int, numpy.random.Generator or None, default 0
         Randomness.
 
@@ -104,7 +120,7 @@ def predict_runs(
         If the fit has no law, draws < 1, the level is not between 0 and 1, a run's network
         is unknown, or the runs made no step.
     ArgumentTypeError
-        If the result is not a FitResult, or the data are not a SpreadData.
+        If the result is not a fit, or the data are not a SpreadData.
 
     Examples
     --------
@@ -113,9 +129,12 @@ def predict_runs(
     >>> predict_runs(fit(data, "SI"), data, draws=20).coverage > 0.5
     True
     """
-    if not isinstance(result, FitResult):
-        raise ArgumentTypeError("result", result, "a FitResult")
     check_data(data)
+    if isinstance(result, Ageing) and result.law is not None:
+        data = result.applied(data)
+        result = fit_log(Log(data), result.law)
+    if not isinstance(result, FitResult):
+        raise ArgumentTypeError("result", result, "a FitResult, or an Ageing with a law")
     if result.law is None:
         raise ArgumentError("result", result.name, f"have a law: {result.message}")
     checked_level(level)
@@ -135,7 +154,7 @@ def predict_runs(
                 simulated_share(
                     law, data, run, graph, steps, generator, replicates=_RUNS_PER_DRAW, threads=1
                 )
-                for law in _drawn(result, draws, generator)
+                for law in _drawn(result, draws, new, generator)
             ]
         )
         low, median, high = np.quantile(share, tails, axis=0)[:, 1:]
@@ -150,18 +169,23 @@ def predict_runs(
     return Prediction(table, level, float(table["inside"].mean()))
 
 
-def _drawn(result: FitResult, draws: int, rng: np.random.Generator) -> list[TransmissionLaw]:
-    """Draw laws of runs: as uncertain, as correlated and as different between runs as in a fit."""
+def _drawn(
+    result: FitResult, draws: int, new: bool, rng: np.random.Generator
+) -> list[TransmissionLaw]:
+    """Draw laws of runs: as correlated and as different from the estimate as those of a fit."""
     law = cast(TransmissionLaw, result.law)
     scale = Scale.of(law, list(result.params))
     centre = scale.from_values([law.parameters[name] for name in scale.names])
     # Where there is no error (on a bound, or a profile that saw nothing) the value stays.
     free = np.isfinite(np.diag(result.covar)) & (centre > scale.lower) & (centre < scale.upper)
     slope, kept = scale.slope(centre)[free], np.ix_(free, free)
-    covar = result.covar[kept] / np.outer(slope, slope)
-    if result.between is not None:
-        covar = covar + result.between[kept]
+    error = result.covar[kept] / np.outer(slope, slope)
+    between = np.zeros_like(error) if result.between is None else result.between[kept]
+    variances, axes = np.linalg.eigh(between + error if new else between - error)
+    distance = rng.normal(size=(draws, len(variances))) * np.sqrt(variances.clip(min=0.0))
+    if new and result.interval == "runs":
+        freedom = result.n_runs - 1
+        distance *= np.sqrt(freedom / rng.chisquare(freedom, size=(draws, 1)))
     theta = np.tile(centre, (draws, 1))
-    if free.any():
-        theta[:, free] = rng.multivariate_normal(centre[free], covar, size=draws, method="eigh")
+    theta[:, free] += distance @ axes.T
     return scale.laws(law, theta)

@@ -30,6 +30,7 @@ from mesa_llmspread.meanfield.equations import (
     Laws,
     System,
     contact_chances,
+    seen_directly,
 )
 from mesa_llmspread.transmission import (
     Exponential,
@@ -90,8 +91,9 @@ def ageing_map(
                 "visibility", str(visibility), "be 'persistent' or 'new' for classes with memory"
             )
         return first_repeat_map(laws[0][1], degrees, infected, visibility, media_prob)
-    share, alpha, beta = chances
+    share, direct, beta = chances[0], seen_directly(laws, media_prob), chances[2]
     rate, weight = probability_to_rate(beta), (1.0 - infected) * share
+    spared = 1.0 - np.array([law.alpha for _, law in laws])
 
     def move(state: _State) -> _State:
         step, theta, offline, phi, susceptible = state
@@ -99,7 +101,7 @@ def ageing_map(
         news = np.exp(-visibility.event_ageing * step)
         hit = -np.expm1(-news * np.outer(rate, ages)) * phi
         theta = theta - hit.sum(axis=1)
-        offline = offline * (1.0 - alpha)
+        offline = offline * (1.0 - direct * (1.0 - spared**news))
         left = float(weight @ (offline * degrees.edge(theta)))
         fresh = np.full((len(rate), 1), susceptible - left)
         return step + 1, theta, offline, np.hstack([fresh, phi - hit]), left
@@ -142,8 +144,7 @@ def first_repeat_map(
         chances of neighbours and of agents to be susceptible.
     """
     first, later = probability_to_rate(law.evaluate(1, [1, 2]))
-    c = float(law.offline) if media_prob is None else media_prob
-    spared = 1.0 - law.alpha * c
+    (c,) = seen_directly([(1.0, law)], media_prob)
 
     def move(state: tuple[Floats, Floats, float, float]) -> tuple[Floats, Floats, float, float]:
         f, total, left, _ = state
@@ -156,13 +157,16 @@ def first_repeat_map(
         # Nobody has posted up to tau, and those after it have not made the agent post.
         after = 1.0 - f.sum() + np.append(np.cumsum(met_later[::-1])[::-1][1:], 0.0)
         tau = np.arange(t)
-        weight = (1.0 - c) ** tau * spared ** (t - tau - 1.0)
+        # The event itself has not made the agent post after its first occasion, nor at it.
+        passed = (1.0 - law.alpha) ** news
+        spared = np.cumprod(np.append(1.0, (1.0 - c * (1.0 - passed))[:0:-1]))[::-1]
+        weight = (1.0 - c) ** tau * spared
 
         def susceptible(chance: Callable[[Floats], Floats]) -> float:
             """Chance that an agent is susceptible, from that of something on all its edges."""
             by_posts = chance(after + met_first) - chance(after)
             # Or the event itself, which has failed to make the agent post.
-            both = (1.0 - c) * by_posts + c * (1.0 - law.alpha) * chance(after + met_first)
+            both = (1.0 - c) * by_posts + c * passed * chance(after + met_first)
             return float(weight @ both + (1.0 - c) ** t * chance(np.array(1.0 - f.sum())))
 
         at_edges = susceptible(degrees.edge)

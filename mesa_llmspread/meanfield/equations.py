@@ -43,6 +43,7 @@ __all__ = [
     "contact_chances",
     "decision_kernel",
     "rate_kernel",
+    "seen_directly",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -288,6 +289,11 @@ def rate_kernel(laws: Laws, contacts: npt.NDArray[Any], media_prob: float | None
         return np.array([[-rate]])
 
     return _assemble([(share, block(law)) for share, law in laws])
+
+
+def seen_directly(laws: Laws, media_prob: float | None) -> Floats:
+    """Return the probability per step that an agent of each class sees the event itself."""
+    return np.array([_direct(law, media_prob) for _, law in laws])
 
 
 def _direct(law: TransmissionLaw, media_prob: float | None) -> float:

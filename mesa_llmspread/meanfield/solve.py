@@ -218,7 +218,9 @@ def solve(
         warnings.warn(message, ClosureWarning, stacklevel=2)
     if degrees.values.max() == 0:
         # Nobody sees a post: what the event itself does to each agent alone.
-        share = (1 - infected) * (1 - alpha * (1 - failed_share)) ** np.arange(steps + 1)
+        posts = 1 - (1 - law.alpha) ** seen.event_weights(steps)
+        spared = 1 - direct * (1 - failed_share) * posts
+        share = (1 - infected) * np.cumprod(np.append(1.0, spared))
     elif time == "discrete":
         share = iterate(chosen.discrete(laws, degrees, infected, seen, **given), steps)
     else:
@@ -315,7 +317,11 @@ def _check_defined(
             "time='discrete'",
         )
     if visibility.ages and "failed_share" in given:
-        allowed = f"be left out with {visibility}: the equations for it have no failures"
+        allowed = (
+            f"be left out with {visibility}: a decision that fails takes all posts of its step "
+            "with it, so that posts of different ages no longer act independently, and there are "
+            "no equations; simulate() follows them"
+        )
         raise UndefinedClosureError("failed_share", given["failed_share"], allowed)
     for _, law in laws:
         if reason := closure.supports(law, time, visibility, degrees):

@@ -39,7 +39,7 @@ class Law(NamedTuple):
     kept : int
         Bits of a code that outlast a decision.
     remembered : int
-        Bits of a code that a decision sets.
+        Bits of a code that a decision sets that is no post.
     stays : int
         1 if an agent that declines decides again at the next step, else 0.
     class_shift : int
@@ -137,7 +137,7 @@ def spread(indptr, indices, law, codes, starters, n_starters, seeds, infected):
             n_deciding = _show(indptr, indices, law, code, fresh, n_fresh, deciding, n_deciding)
             n_fresh = 0
             if law.media > 0.0:
-                n_fresh, random = _show_event(law, code, fresh, random)
+                n_fresh, random = _show_event(law, law.media, law.offline, code, fresh, random)
             n_fresh, n_deciding, random = _decide(
                 law, code, deciding, n_deciding, fresh, n_fresh, random
             )
@@ -200,14 +200,14 @@ def _show(indptr, indices, law, code, fresh, n_fresh, deciding, n_deciding):
 
 
 @_compiled
-def _show_event(law, code, fresh, random):
+def _show_event(law, media, offline, code, fresh, random):
     """Show the event itself to agents that see no post; list who posts.
 
     What it does to those that see posts is part of their decision. Of all agents, skip
     geometrically many to the next that it changes.
     """
     unavailable = law.listed | law.posted
-    scale = 1.0 / np.log1p(-law.media) if law.media < 1.0 else -0.0
+    scale = 1.0 / np.log1p(-media) if media < 1.0 else -0.0
     n_fresh = 0
     agent = -1.0
     while True:
@@ -220,7 +220,7 @@ def _show_event(law, code, fresh, random):
         if c & unavailable:
             continue
         x, random = _draw(random)
-        if x < law.offline:
+        if x < offline:
             n_fresh = _post(law, code, fresh, n_fresh, i)
         else:
             code[i] = c | law.remembered
@@ -239,7 +239,7 @@ def _decide(law, code, deciding, n_deciding, fresh, n_before, random):
         x, random = _draw(random)
         posts = x < law.thresholds[_at(c & in_table)]
         if changes:
-            code[i] = (c & law.kept) | (law.remembered if x < law.heard else 0)
+            code[i] = (c & law.kept) | (law.remembered if (x < law.heard) & (not posts) else 0)
         fresh[_at(n_fresh)] = i
         n_fresh += posts
         deciding[_at(n_staying)] = i

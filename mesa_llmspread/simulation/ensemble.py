@@ -241,14 +241,18 @@ def simulate(
             from mesa_llmspread.simulation._kernels import spread
 
             return spread(graph.indptr, graph.indices, coded, *rest)
-        from mesa_llmspread.simulation._ageing import Fading, spread_ageing
+        links, window = (graph.indptr, graph.indices), seen.visible_for
+        if not seen.ages:
+            from mesa_llmspread.simulation._windows import spread_windows
 
-        rates = probability_to_rate(tables) if seen.ages else np.empty(0)
-        cumulative = any(part.memory == "cumulative" for _, part in law.mixture_components())
+            cumulative = any(part.memory == "cumulative" for _, part in law.mixture_components())
+            return spread_windows(*links, coded, (window, count_bits, cumulative), *rest)
+        from mesa_llmspread.simulation._fading import Fading, spread_fading
+
         weights = np.r_[0.0, seen.weights(steps)], seen.event_weights(steps + 1)
-        factor = 1.0 if seen.ageing is None else seen.ageing.factor
-        fading = Fading(*weights, rates, alpha, cumulative, seen.visible_for or 0, factor)
-        return spread_ageing(graph.indptr, graph.indices, coded, fading, count_bits, *rest)
+        rates = probability_to_rate(tables)
+        fading = Fading(*weights, rates, count_bits, window or 0, law.alpha, direct)
+        return spread_fading(*links, coded, fading, *rest)
 
     workers = min(workers, replicates)
     # Several parts per thread, so that none waits long for the slowest.
@@ -336,7 +340,7 @@ def _coded(
         posted=2 * listed,
         kept=(4 * listed - 1) & ~forgotten,
         remembered=remembered,
-        stays=int(seen.feed == "persistent"),
+        stays=int(seen.feed != "new"),
         class_shift=class_shift,
         class_cuts=_in_53_bits(cuts),
         heard=_in_53_bits(heard),

@@ -13,7 +13,7 @@ from mesa_llmspread.profiles import trait_levels
 __all__ = ["ExposureArrays"]
 
 # Columns of one type whatever they are given as.
-_TYPES: dict[str, type] = {"direct": bool, "profile": np.intp, "weight": float}
+_TYPES: dict[str, type] = {"direct": bool, "profile": np.intp, "weight": float, "news": float}
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -38,6 +38,8 @@ class ExposureArrays:
         Visible posts, each weighted by its age; ``contacts`` if not given.
     step, agent : array_like of int, default 0
         When, and who.
+    news : array_like of float, default 1
+        What the event itself weighs by its age, as ``weight`` says of the posts.
     levels : array_like of float, shape (n, 5), optional
         The agents' trait levels in standard deviations, in the order O C E A N; those of the
         profiles if not given. Laws read them as :attr:`traits`.
@@ -56,6 +58,7 @@ class ExposureArrays:
     weight: Any = None
     step: Any = 0
     agent: Any = 0
+    news: Any = 1.0
     levels: Any = None
 
     def __post_init__(self) -> None:
@@ -72,6 +75,26 @@ class ExposureArrays:
     def traits(self) -> npt.NDArray[np.float64]:
         """The agents' trait levels, shape (n, 5), in the order O C E A N."""
         return trait_levels()[self.profile] if self.levels is None else self.levels
+
+    def offline_prob(self, alpha: float) -> npt.NDArray[np.float64]:
+        """Return the probability that the event itself makes agents post, where they saw it.
+
+        Parameters
+        ----------
+        alpha : float
+            That probability while the news is new; its hazard fades as the news ages.
+
+        Returns
+        -------
+        ndarray of float, shape (n,)
+
+        Examples
+        --------
+        >>> ExposureArrays(0, direct=[True, True, False], news=[1.0, 0.5, 1.0]).offline_prob(0.36)
+        array([0.36, 0.2 , 0.  ])
+        """
+        faded = np.where(self.news == 1.0, alpha, 1.0 - (1.0 - alpha) ** self.news)
+        return np.asarray(self.direct * faded)
 
     def __len__(self) -> int:
         return len(self.contacts)

@@ -365,7 +365,7 @@ class TransmissionLaw(ABC):
                 f"{self}.prob(seen)", chance[wrong][0], "return probabilities between 0 and 1"
             )
         chance = chance.clip(0.0, 1.0)
-        return self.alpha * seen.direct * (1.0 - chance) + chance if self.offline else chance
+        return seen.offline_prob(self.alpha) * (1.0 - chance) + chance if self.offline else chance
 
     def _changed_options(self) -> list[str]:
         """Return the options that are not defaults as text that :func:`parse_law` reads."""

@@ -2,7 +2,8 @@
 
 A post made at step ``s`` has at step ``t`` the age ``a = t - 1 - s``: 0 in the first step in which
 it can be seen. One contact acts with a hazard (not a probability) of ``rate * g(a) * h(t)``, so
-that ``p = 1 - exp(-rate * h(t) * sum of g(a) over the posts in view)``.
+that ``p = 1 - exp(-rate * h(t) * sum of g(a) over the posts in view)``. Seeing the event itself
+adds the hazard ``-log(1 - alpha) * h(t)``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ast
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -57,11 +58,6 @@ class Exponential:
     def __post_init__(self) -> None:
         object.__setattr__(self, "delta", checked_number("delta", self.delta, 0.0))
 
-    @property
-    def factor(self) -> float:
-        """By which the weight of every post changes per step."""
-        return math.exp(-self.delta)
-
     def weight(self, age: Floats) -> Floats:
         """Return what posts of some ages weigh."""
         return np.exp(-self.delta * age)
@@ -83,7 +79,6 @@ class PowerLaw:
     """
 
     gamma: float
-    factor: ClassVar[float] = -1.0  # It depends on the age.
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gamma", checked_number("gamma", self.gamma, 0.0))
@@ -104,8 +99,8 @@ class Visibility:
     ageing : Exponential or PowerLaw, optional
         How the effect of a post fades with its age.
     event_ageing : float, default 0
-        Rate at which the effect of all posts fades with the age of the news, per step:
-        ``h(t) = exp(-event_ageing * (t - 1))``. It acts on posts, not on the event itself.
+        Rate at which the effect of all posts, and of seeing the event itself, fades with the age
+        of the news, per step: ``h(t) = exp(-event_ageing * (t - 1))``.
 
     Examples
     --------
@@ -170,15 +165,17 @@ class Weights:
     def __init__(self, visibility: Visibility) -> None:
         self.visibility = visibility
         self._posts: list[float] = []
-        self._news: list[float] = []
+
+    def news(self, step: int) -> float:
+        """Return what the event itself weighs at a step."""
+        return math.exp(-self.visibility.event_ageing * (step - 1))
 
     def __call__(self, step: int, posts: Iterable[Any]) -> float:
         """Return what posts, each with the ``step`` at which it was made, weigh at a step."""
         if len(self._posts) < step:
             self._posts = self.visibility.weights(2 * step).tolist()
-            self._news = self.visibility.event_weights(2 * step).tolist()
         weights, last = self._posts, step - 1
-        return self._news[last] * sum(weights[last - post.step] for post in posts)
+        return self.news(step) * sum(weights[last - post.step] for post in posts)
 
 
 _NAMED = {"persistent": Visibility(), "new": Visibility(visible_for=1)}
@@ -194,7 +191,8 @@ def as_visibility(visibility: Any = None, feed: str = "persistent") -> Visibilit
     visibility : Visibility or str, optional
         Also text such as ``"Visibility(3, Exponential(0.1))"``.
     feed : {"persistent", "new"}, default "persistent"
-        Used where no visibility is given.
+        Used where no visibility is given. "persistent" sets no limit, and may stand beside any
+        visibility.
 
     Returns
     -------
@@ -203,7 +201,7 @@ def as_visibility(visibility: Any = None, feed: str = "persistent") -> Visibilit
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If it is not a visibility, or both are given.
+        If it is not a visibility, or stands beside the feed "new".
 
     Examples
     --------
