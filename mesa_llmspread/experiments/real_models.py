@@ -39,6 +39,7 @@ LAWS = (
     'FirstRepeat(per="occasion")',
     "SingleMultiple",
     "TwoClass",
+    'ByTraits(per="occasion")',
     'ByProfile(per="occasion")',
 )
 # Of these, the laws of one or two rates without classes of agents, for parts of the decisions.
@@ -109,6 +110,10 @@ class Study:
         }[excess > _DECISIVE, share["two rates"] >= _ENOUGH]
         if excess > _DECISIVE and share["one rate"] >= _ENOUGH:
             said += "; for the curves alone, one rate is enough too"
+        best = self.overall.best
+        if best.law.uses_profile and excess > _DECISIVE:
+            lower = f"{two.bic - best.bic:.0f} lower"
+            said += f", but personalities explain the decisions better ({best.name}: BIC {lower})"
         gap = f"{abs(excess):.0f} {'higher' if excess > 0 else 'lower'}"
         within = ", ".join(f"{name} {part:.0%}" for name, part in share.items())
         return (
