@@ -29,6 +29,7 @@ from mesa_llmspread import (
     final_size,
     fit,
     fit_ageing,
+    random_regular,
     reproduction_number,
     simulate,
     solve,
@@ -540,6 +541,22 @@ def test_what_is_predicted_fades_as_found() -> None:
     assert part.prediction.coverage > 0.75
     known = predict_runs(fit(found.applied(data), found.law), found.applied(data), draws=20)
     assert known.bands.equals(seen.bands)
+
+
+def test_runs_that_were_not_fitted_are_predicted_by_the_rates_that_were() -> None:
+    """Whose posts fade as much, but persuade four times as well."""
+    seen = Visibility(None, Exponential(0.3))
+    found = fit_ageing(records("SI(0.1)", seen, runs=2), "SI", "exponential")
+    other = records("SI(0.4)", seen, runs=2)
+    assert predict_runs(found, other, draws=20, new=True).coverage < 0.2
+
+
+def test_nothing_is_left_of_news_that_is_old_enough() -> None:
+    """The chance that the event itself makes an agent post becomes too small for a float."""
+    network = random_regular(100, 8, rng=1)
+    for law in ("OnlineOffline(0.05, 0.1)", "SI(1.0)"):
+        found = simulate(law, network, 5, 60, visibility="Visibility(event_ageing=1.0)", rng=1)
+        assert found.infected[0, -1] == found.infected[0, -20]
 
 
 def test_known_ageing_is_no_candidate() -> None:

@@ -267,6 +267,11 @@ def test_a_law_that_leaves_something_out_is_blamed_for_its_curves(tmp_path: Path
     assert law_gap > 0.05 > abs(equations_gap)
     one = dataclasses.replace(analysis, events=parts[:1])
     assert one.bias == ""
+    flat = [
+        dataclasses.replace(part, curves=part.curves * 0, simulated=0 * part.simulated)
+        for part in parts
+    ]
+    assert dataclasses.replace(analysis, events=flat).bias == ""
 
 
 def test_a_law_that_fits_is_not_said_not_to(tmp_path: Path) -> None:

@@ -392,6 +392,20 @@ def test_the_media_are_weighed_by_the_law() -> None:
     assert (1 / (1 + log.loc[log["contacts"] > 0, "contacts"])).sum() > 100
 
 
+def test_posts_that_have_faded_weigh_less_than_the_media() -> None:
+    """A neighbour's rate is that of the media, times what its posts still weigh."""
+    law, seen = "SI(0.05, alpha=0.05)", "Visibility(ageing=Exponential(1.0))"
+    model = SpreadModel(n=500, k=8, media_prob=1.0, decider=law, visibility=seen, rng=1).run(40)
+    result = cascade(SpreadData.from_model(model), law=parse_law(law), rng=1)
+    posted = result.spreaders["step"].to_numpy()
+    sources = result.sources.assign(step=posted[result.sources["child"]])
+    edges = sources[sources["parent"] >= 0]
+    weight = np.exp(posted[edges["parent"]] - edges["step"] + 1.0).groupby(edges["child"]).sum()
+    media = sources[(sources["parent"] < 0) & (sources["step"] > 0)].set_index("child")
+    expected = 1 / (1 + weight.reindex(media.index, fill_value=0.0))
+    assert media["probability"].to_numpy() == pytest.approx(expected.to_numpy())
+
+
 def test_a_window_limits_the_sources() -> None:
     model = SpreadModel(n=200, k=6, visibility="Visibility(2)", decider="SI(0.3)", rng=1).run(40)
     result = cascade(SpreadData.from_model(model), rng=1)

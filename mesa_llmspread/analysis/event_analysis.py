@@ -58,6 +58,8 @@ CURVES = (*CLOSURES, STOCHASTIC)
 
 # p-value of equal sides below which curves of several events are said to lie on one side.
 _ONE_SIDED = 0.01
+# Gaps that are smaller, in shares of the agents, are rounding.
+_NO_GAP = 1e-9
 
 # Replicates of the stochastic model behind its mean curve and band.
 _REPLICATES = 400
@@ -158,7 +160,8 @@ class Analysis:
     def bias(self) -> str:
         """A sentence on why the master curves lie on one side of the runs; "" if they do not."""
         gaps = np.array([part.gaps for part in self.events])
-        gaps = gaps[np.isfinite(gaps).all(axis=1)]
+        # Where nobody posts, there is no gap.
+        gaps = gaps[np.isfinite(gaps).all(axis=1) & (np.abs(gaps.sum(axis=1)) > _NO_GAP)]
         below = int((gaps.sum(axis=1) > 0).sum())
         most = max(below, len(gaps) - below)
         if not len(gaps) or binomtest(most, len(gaps)).pvalue > _ONE_SIDED:

@@ -8,7 +8,7 @@ import pandas as pd
 from mesa_llmspread.analysis.trees import NOBODY, Ints
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.decisions import Log, profile_indices
+from mesa_llmspread.inference.decisions import Log
 from mesa_llmspread.inference.fit import fit_log
 from mesa_llmspread.networks import Network
 from mesa_llmspread.transmission import (
@@ -34,19 +34,13 @@ def media_shares(
     shares = (shares == 0).astype(float)
     if saw_both.empty:
         return shares
+    decisions = Log(data)
     if law is None:
-        law = fit_log(Log(data), OnlineOffline.example()).likeliest or OnlineOffline(0.0, 0.0)
-    online = probability_to_rate(
-        law.online().evaluate(
-            saw_both["contacts"],
-            saw_both["exposure_count"],
-            profile=profile_indices(saw_both, unknown_too=True),
-            cumulative=saw_both["cumulative"],
-        )
-    )
+        law = fit_log(decisions, OnlineOffline.example()).likeliest or OnlineOffline(0.0, 0.0)
+    seen = decisions.seen[decisions.table.index.get_indexer(saw_both.index)]
+    chances = law.online().checked_prob(seen), seen.offline_prob(law.alpha)
     # Of two that are certain each may be the source.
-    online = np.minimum(online, _CERTAIN)
-    offline = min(float(probability_to_rate(law.alpha)), _CERTAIN)
+    online, offline = (np.minimum(probability_to_rate(each), _CERTAIN) for each in chances)
     total = offline + online
     shares[saw_both["agent"]] = np.divide(
         offline, total, out=1 / (1 + saw_both["contacts"].to_numpy()), where=total > 0

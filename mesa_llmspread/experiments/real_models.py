@@ -111,7 +111,7 @@ class Study:
         if excess > _DECISIVE and share["one rate"] >= _ENOUGH:
             said += "; for the curves alone, one rate is enough too"
         best = self.overall.best
-        if best.law.uses_profile and excess > _DECISIVE:
+        if best.law is not None and best.law.uses_profile and excess > _DECISIVE:
             lower = f"{two.bic - best.bic:.0f} lower"
             said += f", but personalities explain the decisions better ({best.name}: BIC {lower})"
         gap = f"{abs(excess):.0f} {'higher' if excess > 0 else 'lower'}"

@@ -26,8 +26,10 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.decisions import Bools, Log
 from mesa_llmspread.inference.findings import Finding
+from mesa_llmspread.inference.fit import fit_log
 from mesa_llmspread.inference.likelihood import rates_likelihood
 from mesa_llmspread.inference.maximum import Derivatives, Problem, maximise, peak_of
+from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Floats, Scale
 from mesa_llmspread.transmission import (
     Exponential,
@@ -74,6 +76,8 @@ class Ageing:
         the end of what the parameter can be.
     alike : mapping of str to float
         Lowest BIC of each way of fading that was compared.
+    fit : FitResult or None
+        The law, fitted to the same decisions as if the fading were known to be that estimated.
     """
 
     kind: str
@@ -84,6 +88,7 @@ class Ageing:
     bic: float
     p_value: float
     alike: Mapping[str, float] = field(default_factory=dict)
+    fit: FitResult | None = None
 
     def __repr__(self) -> str:
         return f"Ageing({self.describe()}; {self.kind}, BIC {self.bic:.0f})"
@@ -179,7 +184,7 @@ def fit_ageing(
     found = None
     if not np.isnan(best.values).any():
         found = law.replace(dict(zip(names, best.values[:-1].tolist(), strict=True)))
-    return Ageing(
+    aged = Ageing(
         kind,
         found,
         None if found is None else _visibility(log, kind, float(best.values[-1])),
@@ -188,6 +193,9 @@ def fit_ageing(
         _bic(log, problem, best.loglik),
         float(chi2.sf(gain, 1)) / 2 if gain > 0 else 1.0,
     )
+    if found is None:
+        return aged
+    return replace(aged, fit=fit_log(Log(aged.applied(log.data)), found, level=level))
 
 
 def rival_ageing(log: Log, laws: Iterable[TransmissionLaw]) -> Ageing | None:

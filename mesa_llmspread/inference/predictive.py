@@ -27,8 +27,6 @@ from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.inference.ageing import Ageing
-from mesa_llmspread.inference.decisions import Log
-from mesa_llmspread.inference.fit import fit_log
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Scale
 from mesa_llmspread.inference.setting import simulated_share
@@ -130,9 +128,8 @@ def predict_runs(
     True
     """
     check_data(data)
-    if isinstance(result, Ageing) and result.law is not None:
-        data = result.applied(data)
-        result = fit_log(Log(data), result.law)
+    if isinstance(result, Ageing) and result.fit is not None:
+        data, result = result.applied(data), result.fit
     if not isinstance(result, FitResult):
         raise ArgumentTypeError("result", result, "a FitResult, or an Ageing with a law")
     if result.law is None:

@@ -89,10 +89,11 @@ def spread_fading(indptr, indices, law, fading, codes, starters, n_starters, see
                 n_deciding = _forget(see, law, fading, code, deciding, n_deciding)
             n_fresh = 0
             alpha = 1.0 - (1.0 - fading.alpha) ** fading.news[step - 1]
-            if law.media > 0.0:
-                media, offline = heard * fading.direct, np.uint64(alpha * 2.0**53)
-                if not law.remembered:
-                    media, offline = media * alpha, law.offline
+            media, offline = heard * fading.direct, np.uint64(alpha * 2.0**53)
+            if not law.remembered:
+                media, offline = media * alpha, law.offline
+            # Of old news nothing may be left.
+            if media > 0.0:
                 n_fresh, random = _show_event(law, media, offline, code, fresh, random)
             n_shown = n_fresh
             n_fresh, n_deciding, random = _decide(
@@ -123,7 +124,7 @@ def _thin(see, law, fading, alpha, code, deciding, n_deciding, fresh, n_before, 
         weight = _weight(see, fading, i)
         if weight < c & of_count or news < 1.0:
             hazard = 0.0
-            if weight > 0.0:
+            if weight * news > 0.0:
                 hazard = fading.rates[_at((c & in_table) >> fading.count_bits)] * news * weight
             chance = heard * (1.0 - spared * np.exp(-hazard))
             x, random = _draw(random)
