@@ -29,7 +29,6 @@ from mesa_llmspread import (
     final_size,
     fit,
     fit_ageing,
-    random_regular,
     reproduction_number,
     simulate,
     solve,
