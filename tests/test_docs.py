@@ -64,7 +64,7 @@ OTHER_COMMANDS = {
     "results/table": "takes the result of the line before it",
     "results/real": "takes the result of the line before it",
     "openai/": "takes a key or a server: test_models.py has both",
-    "llmspread app": "a server: test_app_browser.py",
+    "llmspread app": "a server: test_app_run.py",
     "pytest": "this",
     "ruff": "a step of .ci/run",
     "bash .ci/run": "this",
