@@ -206,8 +206,8 @@ def plan(
     if "decider" in settings:
         allowed = "be given as law, or as effect if this law is to be told from a simpler one"
         raise ArgumentError("decider", settings["decider"], allowed)
-    given = "law" if isinstance(effect, int | float) else "effect"
-    truth = law_of(law if given == "law" else effect, given)
+    given, decides = ("law", law) if isinstance(effect, int | float) else ("effect", effect)
+    truth = law_of(decides, given)
     models = (SpreadModel(**settings, decider=truth, rng=seed) for seed in spawn_seeds(rng, _MOST))
     records = (SpreadData.from_model(model.run(steps)) for model in models)
     data = concat(list(islice(records, _FEWEST)))
