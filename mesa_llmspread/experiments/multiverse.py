@@ -172,13 +172,10 @@ class Multiverse:
     def _drawn(self, estimate: str) -> pd.DataFrame:
         """Return the universes that have an estimate."""
         if not self.estimates:
-            reasons = [] if "message" not in self.frame else self.frame["message"].dropna()
-            why = " ".join(
-                next(iter(reasons), "the analysis returns no x, x_low and x_high").split()
-            )
-            raise ArgumentError(
-                "estimate", estimate, f"be known in a universe; in the first, {why}"
-            )
+            reasons = self.frame.get("message", pd.Series(dtype=object)).dropna()
+            why = next(iter(reasons), "the analysis returns no x with x_low and x_high")
+            allowed = f"be known in a universe; none is, as {' '.join(why.split())}"
+            raise ArgumentError("estimate", estimate, allowed)
         check_name("estimate", estimate, self.estimates)
         rows = self.frame.dropna(subset=[estimate])
         if rows.empty:
