@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import itertools
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from errors import refused
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.formula.api import ols
@@ -76,6 +78,41 @@ def test_every_universe_is_drawn_with_its_choices(laws: Multiverse) -> None:
     ]
     # Every universe has one mark per choice.
     assert sum(len(line.get_xdata()) for line in below.get_lines()) == 8 * 3
+
+
+def test_more_verdicts_than_colours_are_all_drawn() -> None:
+    value = np.arange(30.0)
+    frame = pd.DataFrame({"a": list("uvw") * 10, "x": value, "x_low": value, "x_high": value})
+    above, _ = Multiverse(frame.assign(verdict=value.astype(str)), ["a"]).plot("x").axes
+    lines = above.get_lines()
+    assert len(lines) == 30
+    looks = {(line.get_color(), line.get_marker()) for line in lines}
+    assert len(looks) == 21
+
+
+def test_a_missing_level_is_a_level() -> None:
+    value = np.arange(8.0)
+    frame = pd.DataFrame({"a": [None, "u"] * 4, "b": [1.5, np.nan] * 4, "x": value})
+    found = Multiverse(frame.assign(x_low=value, x_high=value, verdict="yes"), ["a", "b"])
+    _, below = found.plot("x").axes
+    labels = [text.get_text() for text in below.get_yticklabels()]
+    assert labels == ["a: None", "a: u", "b: 1.5", "b: None"]
+    assert [len(line.get_xdata()) for line in below.get_lines()] == [4] * 4
+    ends = found.spread("x").set_index("choice").loc[["a", "b"], ["lowest_at", "highest_at"]]
+    assert ends.to_numpy().tolist() == [["None", "u"], ["1.5", "None"]]
+
+
+def test_what_no_universe_is_left_to_tell_is_unknown() -> None:
+    value = np.array([0.1, 0.3, 0.2])
+    frame = pd.DataFrame(
+        {"a": list("uvw"), "x": value, "x_low": value - 0.1, "x_high": value + 0.1}
+    )
+    found = Multiverse(frame.assign(verdict="yes"), ["a"])
+    spread = found.spread("x").set_index("choice")
+    assert spread.loc["a", "sd"] == pytest.approx(value.std())
+    assert np.isnan(spread.loc["a", "by_chance"])
+    assert np.isnan(spread.loc["the rest", "sd"])
+    assert "the rest unknown, where sampling alone gives 0.051" in found.describe("x")
 
 
 @given(
@@ -165,6 +202,38 @@ def test_what_cannot_vary_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DesignError):
         multiverse({"wording": ["a", "b"]}, tmp_path / "b", **QUICK)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_choice_cannot_have_the_name_of_a_result(laws: Multiverse, tmp_path: Path) -> None:
+    """Nor is anything run before that is said."""
+    for name in {*laws.frame, "message"} - {*laws.choices, "n"}:
+        choices = {"decider": f"FirstRepeat({{{name}}}, 0.1)", name: [0.2, 0.4], "n": 40}
+        attempt = functools.partial(multiverse, choices, tmp_path / "runs", **QUICK)
+        refused(attempt, "choices", name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_analysis_of_ones_own_can_return_no_choice(tmp_path: Path) -> None:
+    choices = {"k": [4, 6], "decider": "SI({reach})", "reach": [0.1, 0.2], "n": 40}
+    refused(lambda: multiverse(choices, tmp_path, fails_for(8), **QUICK), "choices", "reach")
+
+
+def test_where_nothing_could_be_done_the_reason_is_shown(tmp_path: Path) -> None:
+    def fails(data: SpreadData) -> dict[str, Any]:
+        raise ArgumentError("data", len(data.runs), "be more")
+
+    found = multiverse({"k": [4, 6], "decider": "SI(0.1)", "n": 40}, tmp_path, fails, **QUICK)
+    for attempt in (found.describe, found.spread, found.plot):
+        error = refused(functools.partial(attempt, "first"), "estimate", "first")
+        assert "data=1: must be more" in error.allowed
+    unknown = Multiverse(found.frame.assign(x=np.nan, x_low=0.0, x_high=1.0), ["k"])
+    refused(lambda: unknown.describe("x"), "estimate", "x")
+
+
+@pytest.mark.parametrize("templates", [["standard"], ["no_persona"], []])
+def test_a_control_needs_both(templates: list[str]) -> None:
+    tables = dict.fromkeys(templates, load_table("smollm2-135m"))
+    refused(lambda: persona_control(tables), "tables", templates)
 
 
 def test_a_temperature_divides_the_logits() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import networkx as nx
 import numpy as np
 import pytest
 from command_line import call
+from errors import refused
 from scipy.stats import norm
 
 from mesa_llmspread import SpreadData, SpreadModel, compare, concat, plan
@@ -50,6 +52,36 @@ def test_power_grows_with_runs_and_with_the_effect() -> None:
         powers = [design.power_of(runs) for runs in (1, 5, 20, 80)]
         assert np.all(np.diff(powers) >= 0)
     assert designs[0].runs > designs[1].runs
+
+
+def test_runs_in_which_nobody_sees_a_post_count_too() -> None:
+    """One starter among ten connected agents and fifteen without neighbours."""
+    graph = nx.disjoint_union(nx.complete_graph(10), nx.empty_graph(15))
+    design = plan(1.2, law="SI(0.5)", network=graph, initial_infected=1, steps=30)
+    # Nine reposts in two of five runs; the mean of ten has a standard error of 1.4.
+    assert 0 < design.reposts < 8
+
+
+def test_at_the_limit_more_runs_are_needed() -> None:
+    design = plan(1.0001, **SMALL)
+    assert design.runs == 1_000_000
+    assert "takes more than 1,000,000 runs" in design.summary()
+    assert f"1,000,000 runs: power {design.power_of(design.runs):.2f}" in design.summary()
+    assert "takes 1 run," in plan(2, **SMALL).summary()
+
+
+@pytest.mark.parametrize("options", [{"steps": 1}, {"initial_infected": 20}])
+@pytest.mark.parametrize("given", ["law", "effect"])
+def test_a_design_without_reposts_is_refused(options: dict[str, int], given: str) -> None:
+    design = {"n": 20, "k": 2, "initial_infected": 1, "steps": 5, **options}
+    rare = {"law": "SI(1e-9)"} if given == "law" else {}
+    effect = 1.2 if given == "law" else "FirstRepeat(1e-9, 1e-10)"
+    refused(lambda: plan(effect, **rare, **design), given)  # type: ignore[arg-type]
+
+
+def test_who_decides_is_given_as_a_law() -> None:
+    error = refused(lambda: plan(1.2, decider="SI(0.2)", **SMALL), "decider", "SI(0.2)")
+    assert "law" in error.allowed
 
 
 @pytest.mark.parametrize(

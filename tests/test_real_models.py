@@ -18,6 +18,7 @@ from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, bundled_events
 from mesa_llmspread.deciders.llm.persona_check import check_personas
 from mesa_llmspread.experiments.agent_by_agent import against_table
 from mesa_llmspread.experiments.real_models import Study, account_shares, study
+from mesa_llmspread.experiments.real_models import two_rates as estimated
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.tables import ResponseTable, load_table, table_names
 from mesa_llmspread.tables.response_table import COLUMNS
@@ -76,6 +77,16 @@ def test_the_master_equations_follow_the_curves_and_one_rate_does_not(two_rates:
 def test_one_rate_is_a_disagreement() -> None:
     found = study(table(0.2, 0.2), runs=2, steps=15)
     assert found.verdict().startswith("Disagrees: one rate is enough")
+
+
+@pytest.mark.parametrize("law", ["SI(0.3)", "SI(1e-9)"])
+def test_a_record_that_tells_nothing_is_not_said_to_have_one_rate(law: str) -> None:
+    """One step has first occasions only, and a rare law no reposts."""
+    steps = 1 if law == "SI(0.3)" else 5
+    data = SpreadData.from_model(SpreadModel(n=40, k=4, decider=law, rng=1).run(steps))
+    found = estimated(data)
+    assert found["verdict"] == "not estimable"
+    assert found["first"] == pytest.approx(data.exposures["outcome"].eq("repost").mean(), abs=1e-6)
 
 
 def test_more_accounts_that_repost_at_once_make_people_post_sooner() -> None:

@@ -24,7 +24,7 @@ def plan(
     ] = "SI(0.05)",
     against: Annotated[str, Option(help="The simpler law, where EFFECT is a law.")] = "SI",
     runs: Annotated[
-        int | None, Option(min=1, help="Describe so many runs, not only those needed.")
+        int | None, Option(min=1, help="Describe this number of runs, not only those needed.")
     ] = None,
     power: Annotated[float, Option(help="Probability of finding the effect.")] = 0.8,
     alpha: Annotated[float, Option(help="Size of a trait's test.")] = 0.05,

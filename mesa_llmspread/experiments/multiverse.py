@@ -7,7 +7,8 @@ specification curve (Simonsohn, Simmons & Nelson 2020, doi:10.1038/s41562-020-09
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from mesa_llmspread._validation import check_name
 from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError
-from mesa_llmspread.experiments.real_models import two_rates
+from mesa_llmspread.experiments.real_models import ESTIMATES, two_rates
 from mesa_llmspread.sweep import Design, Sweep, run
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Multiverse", "multiverse"]
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# What two_rates returns.
+_KNOWN = ("law", "excess", *(x + end for x in ESTIMATES for end in ("", "_low", "_high")))
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,15 @@ class Multiverse:
             ``highest``, the mean estimate at the levels with the smallest and largest effect,
             ``lowest_at`` and ``highest_at``. Below them ``the rest`` (interactions and sampling)
             and ``sampling`` (root mean square of the standard errors that the intervals imply).
+            The rest, and with it ``by_chance``, is NaN where no universe is left to tell it.
         """
         rows = self._drawn(estimate)
         value = rows[estimate].to_numpy(dtype=float)
-        levels = {name: pd.get_dummies(rows[name].astype(str)) for name in self.choices}
+        levels = {name: pd.get_dummies(_as_text(rows[name])) for name in self.choices}
         design = np.column_stack([np.ones(len(rows)), *levels.values()]).astype(float)
         solved, _, rank, _ = np.linalg.lstsq(design, value, rcond=None)
-        rest = ((value - design @ solved) ** 2).sum() / max(len(rows) - int(rank), 1)
+        left = len(rows) - int(rank)
+        rest = ((value - design @ solved) ** 2).sum() / left if left else np.nan
         found, start = [], 1
         for name, columns in levels.items():
             effects = solved[start : start + columns.shape[1]]
@@ -119,8 +124,8 @@ class Multiverse:
         return (
             f"{counted(len(self.frame), 'universe')}: {said}. {estimate} lies between {low:.3f} "
             f"and {high:.3f}, median {middle:.3f}. Standard deviations over choices: {moved}; "
-            f"the rest {spread['the rest']:.3f}, where sampling alone gives "
-            f"{spread['sampling']:.3f}."
+            f"the rest {_digits(spread['the rest'])}, where sampling alone gives "
+            f"{_digits(spread['sampling'])}."
         )
 
     def plot(self, estimate: str) -> Figure:
@@ -134,29 +139,29 @@ class Multiverse:
         Returns
         -------
         Figure
-            Estimates in order of size with their intervals, one colour per verdict; below them
-            the choices of each universe.
+            Estimates in order of size with their intervals, one colour per verdict (from the
+            eighth on also another marker); below them the choices of each universe.
         """
         from matplotlib.figure import Figure
 
         rows = self._drawn(estimate).sort_values(estimate, ignore_index=True)
-        marks = [
-            (name, level) for name in self.choices for level in sorted(rows[name].unique(), key=str)
-        ]
+        levels = {name: _as_text(rows[name]) for name in self.choices}
+        marks = [(name, level) for name in levels for level in sorted(levels[name].unique())]
         figure = Figure(figsize=(9, 3.5 + 0.18 * len(marks)), layout="constrained")
         above, below = figure.subplots(
             2, 1, sharex=True, height_ratios=[3.5, 0.2 + 0.18 * len(marks)]
         )
-        for verdict, colour in zip(rows["verdict"].unique(), _COLOURS, strict=False):
+        looks = itertools.cycle(itertools.product(".x+", _COLOURS))
+        for verdict, (marker, colour) in zip(rows["verdict"].unique(), looks, strict=False):
             part = rows[rows["verdict"] == verdict]
             ends = part[f"{estimate}_low"], part[f"{estimate}_high"]
             above.vlines(part.index, *ends, color=colour, alpha=0.4, lw=1)
-            above.plot(part.index, part[estimate], ".", color=colour, ms=4, label=verdict)
+            above.plot(part.index, part[estimate], marker, color=colour, ms=4, label=verdict)
         above.set_ylabel(estimate)
         above.legend(frameon=False)
         for place, (name, level) in enumerate(marks):
             colour = "black" if self.choices.index(name) % 2 else "#777777"
-            chosen = np.flatnonzero(rows[name] == level)
+            chosen = np.flatnonzero(levels[name] == level)
             below.plot(chosen, np.full(len(chosen), place), "|", color=colour, ms=5)
         below.set_yticks(range(len(marks)), [f"{name}: {level}" for name, level in marks])
         below.tick_params(axis="y", labelsize=7)
@@ -166,8 +171,17 @@ class Multiverse:
 
     def _drawn(self, estimate: str) -> pd.DataFrame:
         """Return the universes that have an estimate."""
+        if not self.estimates:
+            reasons = self.frame.get("message", pd.Series(dtype=object)).dropna()
+            why = next(iter(reasons), "the analysis returns no x with x_low and x_high")
+            allowed = f"be known in a universe; none is, as {' '.join(why.split())}"
+            raise ArgumentError("estimate", estimate, allowed)
         check_name("estimate", estimate, self.estimates)
-        return self.frame.dropna(subset=[estimate])
+        rows = self.frame.dropna(subset=[estimate])
+        if rows.empty:
+            allowed = "be known in a universe, which it is not; use more steps, runs or agents"
+            raise ArgumentError("estimate", estimate, allowed)
+        return rows
 
 
 def multiverse(
@@ -192,7 +206,7 @@ def multiverse(
         Called with the runs of a universe, it returns a mapping with estimates (``x``, and the
         ends of its interval, ``x_low`` and ``x_high``) and a ``verdict`` in words.
     sample : int, optional
-        So many universes, spread evenly over the values of each choice (Latin hypercube);
+        Number of universes, spread evenly over the values of each choice (Latin hypercube);
         by default all combinations.
     runs : int, default 1
         Runs per universe, each with a seed of its own.
@@ -210,7 +224,7 @@ def multiverse(
     DesignError
         If a choice is not allowed.
     ArgumentError
-        If nothing varies.
+        If nothing varies, or a choice has the name of a result.
 
     Examples
     --------
@@ -226,11 +240,31 @@ def multiverse(
     varied = [name for name in design.parameters if design.cells[name].nunique() > 1]
     if not varied:
         raise ArgumentError("choices", dict(choices), "have an argument with several values")
+    _check_results(design, ("verdict", "message", *(_KNOWN if analysis is two_rates else ())))
     sweep = run(design, out, **options)
     found = Parallel(n_jobs=options.get("n_jobs", -1))(
         delayed(_universe)(sweep, part, analysis) for _, part in sweep.runs.groupby("cell")
     )
-    return Multiverse(design.cells.join(pd.DataFrame(found)), varied)
+    results = pd.DataFrame(found)
+    _check_results(design, map(str, results))
+    return Multiverse(design.cells.join(results), varied)
+
+
+def _check_results(design: Design, results: Iterable[str]) -> None:
+    """Raise ArgumentError if a choice has the name of a result."""
+    taken = {*results}
+    if both := [name for name in design.parameters if name in taken]:
+        allowed = "not have the name of a result; rename it, or what the analysis returns"
+        raise ArgumentError("choices", ", ".join(both), allowed)
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    """Return the levels of a choice as text, a missing one too."""
+    return values.map(str).astype(object).where(values.notna(), "None")
+
+
+def _digits(value: float) -> str:
+    return "unknown" if np.isnan(value) else f"{value:.3f}"
 
 
 def _universe(

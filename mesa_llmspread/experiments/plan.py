@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def runs(self) -> int:
-        """Runs needed for the power."""
+        """Runs needed for the power; 1,000,000 where more are."""
         return self._needed(self.signal)
 
     @property
@@ -121,11 +121,11 @@ class Plan:
         """
         low, high = self.interval
         shown = self.runs if runs is None else runs
-        upper = "more than 1,000,000" if high >= _LIMIT else f"{high:,}"
-        error = "" if low == high else f" (simulation error: {low:,} to {upper})"
+        needed = f"{_limited(self.runs)} run{'' if self.runs == 1 else 's'}"
+        error = "" if low == high else f" (simulation error: {low:,} to {_limited(high)})"
         return (
             f"To find {self.question} with a power of {self.power:g} takes "
-            f"{counted(self.runs, 'run')}{error}, with {self.reposts:,.0f} reposts per run.\n"
+            f"{needed}{error}, with {self.reposts:,.0f} reposts per run.\n"
             f"{counted(shown, 'run')}: power {self.power_of(shown):.2f}; the smallest hazard ratio "
             f"per standard deviation of a trait that a test of size {self.alpha:g} finds is "
             f"{self.smallest_ratio(shown):.3f}."
@@ -189,8 +189,9 @@ def plan(
     Raises
     ------
     ArgumentError
-        If the ratio is 1, if ``against`` has as many parameters, or if 160 simulated runs of
-        the law show nothing that ``against`` does not explain.
+        If the ratio is 1, if ``against`` has as many parameters, if nobody reposts in 10 simulated
+        runs, if 160 runs of the law show nothing that ``against`` does not explain, or if
+        ``decider`` is given instead of ``law``.
 
     Examples
     --------
@@ -202,10 +203,17 @@ def plan(
     steps = checked_int("steps", steps, 1)
     if isinstance(effect, bool) or not isinstance(effect, int | float | str | TransmissionLaw):
         raise ArgumentTypeError("effect", effect, "a hazard ratio, or a law with its rates")
-    truth = law_of(law) if isinstance(effect, int | float) else law_of(effect, "effect")
+    if "decider" in settings:
+        allowed = "be given as law, or as effect if this law is to be told from a simpler one"
+        raise ArgumentError("decider", settings["decider"], allowed)
+    given, decides = ("law", law) if isinstance(effect, int | float) else ("effect", effect)
+    truth = law_of(decides, given)
     models = (SpreadModel(**settings, decider=truth, rng=seed) for seed in spawn_seeds(rng, _MOST))
     records = (SpreadData.from_model(model.run(steps)) for model in models)
     data = concat(list(islice(records, _FEWEST)))
+    if not _reposts(data).any():
+        allowed = f"lead to reposts, which {_FEWEST} simulated runs do not have: raise its rate, "
+        raise ArgumentError(given, truth, f"{allowed}steps or n, or lower initial_infected")
     if isinstance(effect, int | float):
         ratio = checked_number("effect", effect, np.nextafter(0, 1))
         if ratio == 1:
@@ -244,4 +252,9 @@ def plan(
 def _reposts(data: SpreadData) -> Any:
     """Count the reposts of each run."""
     reposted = data.exposures["outcome"] == "repost"
-    return reposted.groupby(data.exposures["run"]).sum()
+    return reposted.groupby(data.exposures["run"]).sum().reindex(data.runs, fill_value=0)
+
+
+def _limited(runs: int) -> str:
+    """Write a number of runs; there may be more at the limit."""
+    return f"{runs:,}" if runs < _LIMIT else f"more than {_LIMIT:,}"

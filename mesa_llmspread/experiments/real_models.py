@@ -29,7 +29,7 @@ from mesa_llmspread.profiles import Trait
 from mesa_llmspread.rng import spawn_seeds
 from mesa_llmspread.tables import ResponseTable, load_table
 
-__all__ = ["LAWS", "TWO_RATES", "Study", "account_shares", "study", "two_rates"]
+__all__ = ["ESTIMATES", "LAWS", "TWO_RATES", "Study", "account_shares", "study", "two_rates"]
 
 #: The laws that are compared; a language model decides once per occasion, whatever it sees.
 LAWS = (
@@ -46,6 +46,8 @@ LAWS = (
 _SIMPLE = LAWS[:5]
 #: Two rates per occasion.
 TWO_RATES = 'FirstRepeat(per="occasion")'
+#: What :func:`two_rates` estimates.
+ESTIMATES = ("first", "again", "difference")
 
 # Equations that are fitted to curves: as the abstract says, and beside them those that are exact.
 _EQUATIONS: dict[str, tuple[str, str, Time]] = {
@@ -204,7 +206,7 @@ def two_rates(data: SpreadData) -> dict[str, Any]:
         ``difference`` (probabilities per occasion), each with the ends of its 95 % interval, as
         ``first_low`` and ``first_high``; ``excess``, the BIC of the better law of one rate minus
         that of two rates per occasion; ``verdict``: ``"two rates"`` if the excess is above 10,
-        else ``"one rate"``.
+        else ``"one rate"``; ``"not estimable"`` without reposts, or if a rate is not known.
 
     Examples
     --------
@@ -215,19 +217,19 @@ def two_rates(data: SpreadData) -> dict[str, Any]:
     fits = {law: fit(data, law) for law in _SIMPLE}
     one, two = _one_and_two(fits)
     first, again = two.params.values()
-    ends = dict(zip(("first", "again"), two.ci.values(), strict=True))
+    ends = dict(zip(ESTIMATES[:2], two.ci.values(), strict=True))
     margin = float(norm.ppf(0.975) * np.sqrt(np.array([1, -1]) @ two.covar @ np.array([1, -1])))
     difference = first - again
     ends["difference"] = (difference - margin, difference + margin)
     row: dict[str, Any] = {"law": min(fits, key=lambda law: fits[law].bic)}
-    for name, value in (("first", first), ("again", again), ("difference", difference)):
+    for name, value in zip(ESTIMATES, (first, again, difference), strict=True):
         low, high = ends[name]
         row |= {name: value, f"{name}_low": low, f"{name}_high": high}
     excess = one.bic - two.bic
-    return row | {
-        "excess": excess,
-        "verdict": "two rates" if excess > _DECISIVE else "one rate",
-    }
+    verdict = "two rates" if excess > _DECISIVE else "one rate"
+    if np.isnan(difference) or not data.exposures["outcome"].eq("repost").any():
+        verdict = "not estimable"
+    return row | {"excess": excess, "verdict": verdict}
 
 
 def _equations(data: SpreadData, some: SpreadData) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -69,9 +69,9 @@ def at_temperature(table: ResponseTable, temperature: float) -> ResponseTable:
     """
     if not temperature > 0:
         raise ArgumentError("temperature", temperature, "be above 0")
-    told = table.info.get("sampling"), table.info.get("temperature")
-    if told != ("logprobs", 1.0):
-        raise ArgumentError("table", told, "be measured by log-probabilities at temperature 1")
+    measured = table.info.get("sampling"), table.info.get("temperature")
+    if measured != ("logprobs", 1.0):
+        raise ArgumentError("table", measured, "be measured by log-probabilities at temperature 1")
     columns = {name: expit(logit(table.frame[name]) / temperature) for name in ("p", "low", "high")}
     return replace(
         table,
@@ -94,7 +94,15 @@ def persona_control(tables: Mapping[str, ResponseTable]) -> pd.DataFrame:
         One row per template and occasion: ``template, event, direct, contacts, exposure_count``,
         ``mean`` and ``sd`` of P(repost) over profiles, ``without`` (P of the control), and
         ``difference`` (mean minus without).
+
+    Raises
+    ------
+    ArgumentError
+        If ``"no_persona"``, or any other template, is missing.
     """
+    if len(tables) < 2 or "no_persona" not in tables:
+        allowed = "hold 'no_persona', the control, and another template; measure both"
+        raise ArgumentError("tables", list(tables), allowed)
     occasion = CELL[1:]
     parts = {
         template: table.frame.groupby(occasion, sort=False)["p"].agg(["mean", "std"])
