@@ -18,10 +18,12 @@ from command_line import call
 
 from mesa_llmspread import (
     SI,
+    Exponential,
     Network,
     OfflineEvent,
     SpreadData,
     SpreadModel,
+    Visibility,
     analyse,
     bundled_events,
     concat,
@@ -113,6 +115,32 @@ def test_the_methods_are_those_of_the_record(analysis: Analysis) -> None:
     without = methods(dataclasses.replace(analysis, traits=None))
     assert "permuting" in text
     assert "permuting" not in without
+
+
+def test_a_law_with_fading_is_named_beside_its_own_curves(tmp_path: Path) -> None:
+    seen = Visibility(ageing=Exponential(0.5))
+    model = SpreadModel(
+        n=1000, k=8, decider="SI(0.12)", visibility=seen, initial_infected=20, rng=1
+    )
+    data = SpreadData.from_model(model.run(25))
+    info = {run: dataclasses.replace(known, visibility=None) for run, known in data.info.items()}
+    analysis = analyse(SpreadData(data.exposures, data.counts, info, data.agents))
+    (part,) = analysis.events
+    aged = part.comparison.fading
+    assert aged is not None
+    assert part.comparison.best.name not in part.law
+    # The best law without fading does not fit; the one with it does.
+    assert part.comparison.misfit
+    assert part.fit_p_value > 0.001
+    assert not part.misfit
+    row = analysis.table().iloc[0]
+    assert (row["law"], row["rates"]) == (part.law, part.rates)
+    assert part.law.startswith("SI, delta 0.")
+    assert part.rates.startswith(f"beta {aged.estimates.loc['beta', 'value']:.3g} [")
+    shown = next(tables(analysis, None)["spread"].rows)
+    assert [text for text, _ in shown[1:3]] == [typeset(part.law), typeset(part.rates)]
+    assert "For 1 of 1 event this law has posts" in methods(analysis)
+    assert "has that fading" in write_report(analysis, tmp_path).read_text()
 
 
 def test_the_network_and_the_news_are_described() -> None:

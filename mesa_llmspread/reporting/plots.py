@@ -356,7 +356,7 @@ def _draw_curves(axis: Axes, part: EventAnalysis) -> None:
             axis.plot(curves["step"], curves[label], linestyle=style, color=colour, label=label)
     axis.plot(steps, part.simulated["mean"], color=COLOURS[SIMULATED], lw=1.6, label=SIMULATED)
     axis.set_ylim(0, 1.02)
-    wrong = " (does not fit)" if part.comparison.misfit else ""
+    wrong = " (does not fit)" if part.misfit else ""
     title = f"{part.event.event_id}: {part.law}{wrong}"
     axis.set_title(title, fontsize=9)
 

@@ -88,9 +88,14 @@ def methods(analysis: Analysis) -> str:
         f"{counted(len(data.exposures), 'decision')} by {who_decides(data)}, {failed:,} failed and "
         f"were left out. {len(overall.results)} laws were fitted by maximum likelihood to what "
         "each agent saw when it decided, and compared by BIC; 95 % intervals of the selected law "
-        f"({overall.best.name}) come from {source[overall.best.interval]}. Its equations were "
-        "solved with the fitted rates."
+        f"({overall.best.name}) come from {source[overall.best.interval]}. The equations of the law "
+        "selected for each event were solved with its fitted rates."
     )
+    if fading := sum(part.comparison.fading is not None for part in analysis.events):
+        text += (
+            f" For {fading} of {counted(len(analysis.events), 'event')} this law has posts or "
+            "news that lose their effect with age, at a rate fitted together with the others."
+        )
     if analysis.traits is not None:
         number = int(analysis.traits.tests["p_value"].count())
         text += (

@@ -119,8 +119,6 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
     """
     data, overall = analysis.data, analysis.overall
     parts = analysis.events
-    fits = [part.comparison.best for part in parts]
-    wrong = ["\ndoes not fit" if part.comparison.misfit else "" for part in parts]
     news = events_frame([part.event for part in parts])
     shown = ["event_id", "event_type", "date", "location", "country", "fatalities", "text"]
     found = {
@@ -131,8 +129,11 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
             | {"final": "final share", **{name: name for name in CURVES}, "in band": "in band"},
             {
                 "event": [f"{part.event.event_id}\n{part.event.event_type}" for part in parts],
-                "law": [fit.name + text for fit, text in zip(fits, wrong, strict=True)],
-                "rates": [_rates(fit) for fit in fits],
+                "law": [part.law + "\ndoes not fit" * part.misfit for part in parts],
+                "rates": [
+                    part.rates if part.comparison.fading else _rates(part.comparison.best)
+                    for part in parts
+                ],
             },
             {"final": 2, "in band": 2},
         ),
