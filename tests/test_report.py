@@ -35,7 +35,7 @@ from mesa_llmspread.analysis.event_analysis import Analysis
 from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.experiments.event_study import EventStudy
 from mesa_llmspread.reporting.law_words import formula, in_words
-from mesa_llmspread.reporting.sentences import about_network, about_news, methods, nearest
+from mesa_llmspread.reporting.sentences import about_m, about_network, about_news, methods, nearest
 from mesa_llmspread.reporting.tables import tables, typeset
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -160,8 +160,23 @@ def test_laws_are_written_as_formulas(analysis: Analysis) -> None:
     assert formula(results["SI"]) == "q = beta; p = 1 − (1 − q)^m"
     assert formula(results['FirstRepeat(per="occasion")']).endswith("p = q where m ≥ 1")
     assert in_words(results["SI"]).startswith("One rate")
+    single = results["SingleMultiple"]
+    assert formula(single) == (
+        "q = beta_single for one post in view, beta_multiple for several; p = q where m ≥ 1"
+    )
+    data = analysis.data
+    assert "one post so far" in formula(fit(data, 'SingleMultiple(count="cumulative")'))
+    assert formula(fit(data, 'SingleMultiple(per="contact")')).endswith("p = 1 − (1 − q)^m")
     both = SpreadModel(n=60, k=4, decider="SI(0.1, alpha=0.1)", media_prob=0.5, rng=1).run(9)
     assert "alpha" in formula(fit(SpreadData.from_model(both), "SI", offline=True))
+
+
+def test_the_number_of_posts_is_weighted_where_posts_fade() -> None:
+    assert about_m(record("SI(0.2)")) == "The number of posts in view is m."
+    seen = Visibility(ageing=Exponential(0.5))
+    assert f"sum of their weights, which fade by {seen}." in about_m(
+        record("SI(0.2)", visibility=seen)
+    )
 
 
 @pytest.mark.parametrize(

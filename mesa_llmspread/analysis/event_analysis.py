@@ -212,9 +212,10 @@ class Analysis:
         -------
         DataFrame
             ``event``; ``law`` (with its fading, if that was found) and its ``rates`` (with
-            intervals), whose curves are compared; ``final`` (share), a column per curve (root mean square distance, share; NaN where the law has no such curve), and
-            ``in band``: share of the observed points within the 95 % bands that the law
-            predicts for its runs (about 0.95 if the law is right).
+            intervals), whose curves are compared; ``final`` (share); a column per curve (root mean
+            square distance, share; NaN where the law has no such curve); and ``in band``: share of
+            the observed points within the 95 % bands that the law predicts for its runs (about
+            0.95 if the law is right, and above it for an event with one run).
         """
         rows = [
             {

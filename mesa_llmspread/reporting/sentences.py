@@ -10,7 +10,15 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.data.run_info import package_versions
 from mesa_llmspread.events import bundled_events
 
-__all__ = ["CITATION", "about_network", "about_news", "methods", "nearest", "who_decides"]
+__all__ = [
+    "CITATION",
+    "about_m",
+    "about_network",
+    "about_news",
+    "methods",
+    "nearest",
+    "who_decides",
+]
 
 CITATION = (
     "M. Tian, G. Mohler, P. J. Brantingham, N. Rodríguez. Learning dynamics from online-offline "
@@ -60,6 +68,17 @@ def about_network(data: SpreadData) -> str:
     return f"among {agents} on a network ({kind}, {k} neighbours per agent on average); {view}"
 
 
+def about_m(data: SpreadData) -> str:
+    """Return what the number m of posts is in the formulas of the laws."""
+    ages = sorted({str(info.seen) for info in data.info.values() if info.seen.ages})
+    if not ages:
+        return "The number of posts in view is m."
+    return (
+        "The number of posts in view is m; as a power, the sum of their weights, which fade by "
+        f"{' or '.join(ages)}."
+    )
+
+
 def nearest(analysis: Analysis) -> str:
     """Return which of the equations lie nearest to the runs, and for how many events."""
     distances = [
@@ -88,8 +107,8 @@ def methods(analysis: Analysis) -> str:
         f"{counted(len(data.exposures), 'decision')} by {who_decides(data)}, {failed:,} failed and "
         f"were left out. {len(overall.results)} laws were fitted by maximum likelihood to what "
         "each agent saw when it decided, and compared by BIC; 95 % intervals of the selected law "
-        f"({overall.best.name}) come from {source[overall.best.interval]}. The equations of the law "
-        "selected for each event were solved with its fitted rates."
+        f"({overall.best.name}) come from {source[overall.best.interval]}. The equations of the "
+        "law selected for each event were solved with its fitted rates."
     )
     if fading := sum(part.comparison.fading is not None for part in analysis.events):
         text += (
