@@ -35,7 +35,15 @@ from mesa_llmspread.analysis.event_analysis import Analysis
 from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.experiments.event_study import EventStudy
 from mesa_llmspread.reporting.law_words import formula, in_words
-from mesa_llmspread.reporting.sentences import about_m, about_network, about_news, methods, nearest
+from mesa_llmspread.reporting.sentences import (
+    about_m,
+    about_network,
+    about_news,
+    methods,
+    nearest,
+    what_it_tells,
+    who_decides,
+)
 from mesa_llmspread.reporting.tables import tables, typeset
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -155,6 +163,61 @@ def test_the_network_and_the_news_are_described() -> None:
     assert "differ between runs" in about_network(concat([data, mixed]))
 
 
+def decided_by(*deciders: dict[str, Any]) -> SpreadData:
+    """Return a run per description of a decider."""
+    data = SpreadData.from_model(SpreadModel(n=40, k=4, decider="SI(0.2)", rng=1).run(3))
+    known = data.info[0]
+    return concat(
+        [
+            SpreadData(
+                data.exposures,
+                data.counts,
+                {0: dataclasses.replace(known, decider=info.pop("decider"), decider_info=info)},
+                data.agents,
+            )
+            for info in map(dict, deciders)
+        ]
+    )
+
+
+LLM = {"decider": "llm", "model": "openai/tiny"}
+TABLE = {"decider": "table", "model": "tiny", "template": "plain", "date": "2026-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("deciders", "who", "note"),
+    [
+        ([LLM], "the language model openai/tiny", "one language model acts"),
+        ([LLM, LLM | {"model": "b"}], "language models", "several language models act"),
+        ([TABLE], "a response table", "are draws from what tiny answered"),
+        (
+            [{"decider": "mixed", "parts": [LLM, {"decider": "rates"}]}],
+            "several deciders, among them a language model",
+            "nothing about language models alone",
+        ),
+        (
+            [LLM, {"decider": "traits"}],
+            "several deciders, among them a language model",
+            "nothing about language models alone",
+        ),
+        (
+            [{"decider": "mixed", "parts": [{"decider": "rates"}, {"decider": "traits"}]}],
+            "several deciders",
+            "were not made by a language model",
+        ),
+        ([{"decider": "rates"}], "a law", "were not made by a language model"),
+        ([{"decider": "mine"}], "mine", "is not recorded"),
+        ([{"decider": "unknown"}], "an unknown decider", "is not recorded"),
+    ],
+)
+def test_only_what_no_model_decided_is_said_to_be_so(
+    deciders: list[dict[str, Any]], who: str, note: str
+) -> None:
+    data = decided_by(*deciders)
+    assert who_decides(data) == who
+    assert note in what_it_tells(data)
+
+
 def test_laws_are_written_as_formulas(analysis: Analysis) -> None:
     results = analysis.overall.results
     assert formula(results["SI"]) == "q = beta; p = 1 − (1 − q)^m"
@@ -166,7 +229,6 @@ def test_laws_are_written_as_formulas(analysis: Analysis) -> None:
     )
     data = analysis.data
     assert "one post so far" in formula(fit(data, 'SingleMultiple(count="cumulative")'))
-    assert formula(fit(data, 'SingleMultiple(per="contact")')).endswith("p = 1 − (1 − q)^m")
     both = SpreadModel(n=60, k=4, decider="SI(0.1, alpha=0.1)", media_prob=0.5, rng=1).run(9)
     assert "alpha" in formula(fit(SpreadData.from_model(both), "SI", offline=True))
 

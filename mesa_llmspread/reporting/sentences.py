@@ -7,7 +7,9 @@ from collections import Counter
 from mesa_llmspread._words import counted
 from mesa_llmspread.analysis.event_analysis import CLOSURES, Analysis
 from mesa_llmspread.data import SpreadData
-from mesa_llmspread.data.run_info import package_versions
+from mesa_llmspread.data.run_info import package_versions, split_shared
+from mesa_llmspread.data.schema import UNKNOWN
+from mesa_llmspread.deciders.table import drawn_from
 from mesa_llmspread.events import bundled_events
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "about_news",
     "methods",
     "nearest",
+    "what_it_tells",
     "who_decides",
 ]
 
@@ -25,24 +28,73 @@ CITATION = (
     "systems of LLM agents. arXiv 2602.23437 (2026)."
 )
 
-_DECIDERS = {
+# Deciders behind which there is no language model.
+_WITHOUT = {
     "traits": "the trait policy (a stand-in, not a language model)",
     "rates": "a law",
-    "table": "a response table",
+    "scripted": "a script",
 }
+
+# Those that answer as a language model does.
+_LANGUAGE = {"llm": "a language model", "table": "a response table"}
 
 
 def who_decides(data: SpreadData) -> str:
     """Return who made the decisions, in words."""
-    infos = list(data.info.values())
-    deciders = {info.decider for info in infos}
-    if deciders == {"llm"}:
-        models = {str(info.decider_info.get("model")) for info in infos}
+    kinds, models = _deciders(data)
+    if kinds == {"llm"}:
         return f"the language model {models.pop()}" if len(models) == 1 else "language models"
-    if len(deciders) > 1:
-        return "several deciders"
-    (decider,) = deciders
-    return _DECIDERS.get(decider, decider)
+    if len(kinds) > 1 or any("parts" in info.decider_info for info in data.info.values()):
+        among = " and ".join(name for kind, name in _LANGUAGE.items() if kind in kinds)
+        return f"several deciders, among them {among}" if among else "several deciders"
+    (kind,) = kinds
+    known = _WITHOUT | _LANGUAGE | {UNKNOWN: "an unknown decider"}
+    return known.get(kind, kind)
+
+
+def what_it_tells(data: SpreadData) -> str:
+    """Return what decisions such as these tell about language models and people."""
+    kinds, models = _deciders(data)
+    if kinds <= _LANGUAGE.keys():
+        told = "one language model acts when it is told to have a personality"
+        if len(models) > 1:
+            told = "several language models act when they are told to have a personality"
+        source = ""
+        if kinds == {"table"}:
+            shared = split_shared([info.decider_info for info in data.info.values()])[0]
+            source = f"The decisions of this page are {drawn_from(shared)}. "
+        return f"{source}Simulated agents are not people: the page describes how {told}."
+    who = who_decides(data)
+    if kinds & _LANGUAGE.keys():
+        return (
+            f"The decisions behind this page were made by {who}. The page describes what all of "
+            "them do together; it says nothing about language models alone, or about people."
+        )
+    if kinds <= _WITHOUT.keys():
+        return (
+            "The decisions behind this page were not made by a language model. The page shows what "
+            f"the method finds in decisions made by {who}; it says nothing about language models "
+            "or people."
+        )
+    return (
+        f"The decisions behind this page were made by {who}; whether a language model is behind "
+        "them is not recorded. The page says nothing about people."
+    )
+
+
+def _deciders(data: SpreadData) -> tuple[set[str], set[str]]:
+    """Return the kinds of the deciders of all runs, part by part, and the language models."""
+    each = [{"decider": info.decider, **info.decider_info} for info in data.info.values()]
+    kinds, models = set(), set()
+    while each:
+        one = each.pop()
+        if "parts" in one:
+            each += one["parts"]
+            continue
+        kinds.add(str(one["decider"]))
+        if one["decider"] in _LANGUAGE:
+            models.add(str(one.get("model")))
+    return kinds, models
 
 
 def about_news(data: SpreadData) -> str:
