@@ -32,7 +32,7 @@ from mesa_llmspread import (
     write_report,
 )
 from mesa_llmspread.analysis.event_analysis import Analysis
-from mesa_llmspread.exceptions import ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.experiments.event_study import EventStudy
 from mesa_llmspread.reporting.law_words import formula, in_words
 from mesa_llmspread.reporting.sentences import (
@@ -257,6 +257,16 @@ def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentTypeError) as caught:
         write_report("results", tmp_path)  # type: ignore[arg-type]
     assert caught.value.argument == "analysis"
+
+
+def test_a_record_without_decisions_is_refused(tmp_path: Path) -> None:
+    data = SpreadData.from_model(SpreadModel(n=40, k=4, decider="SI(0.2)", rng=1))
+    with pytest.raises(ArgumentError) as caught:
+        write_report(data, tmp_path)
+    assert (caught.value.argument, caught.value.value) == (
+        "data",
+        "0 failed decisions and no other",
+    )
 
 
 def test_cascades_need_the_network(tmp_path: Path) -> None:
