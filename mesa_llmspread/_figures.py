@@ -34,11 +34,11 @@ def axes_for(ax: Axes | None, width: float = 6.4, height: float = 3.4) -> tuple[
 
 
 def plain(text: object) -> str:
-    """Return text as Matplotlib shows it unchanged: a dollar sign starts no formula.
+    r"""Return text as Matplotlib shows it unchanged: a dollar sign starts no formula.
 
     Examples
     --------
     >>> print(plain("a $1^$ b"))
-    a \\$1^\\$ b
+    a \$1^\$ b
     """
     return str(text).replace("$", r"\$")

@@ -263,10 +263,22 @@ def test_a_record_without_decisions_is_refused(tmp_path: Path) -> None:
     data = SpreadData.from_model(SpreadModel(n=40, k=4, decider="SI(0.2)", rng=1))
     with pytest.raises(ArgumentError) as caught:
         write_report(data, tmp_path)
-    assert (caught.value.argument, caught.value.value) == (
-        "data",
-        "0 failed decisions and no other",
-    )
+    assert (caught.value.argument, caught.value.value) == ("data", "0 failed decisions")
+    assert "run more steps" in caught.value.allowed
+
+
+def test_names_are_shown_and_saved_as_they_are(tmp_path: Path) -> None:
+    event = dataclasses.replace(bundled_events()[0], event_id="x2", text='=HYPERLINK("x")')
+    model = SpreadModel(n=40, k=4, decider="SI(0.2)", event=event, rng=1).run(9)
+    analysis = analyse(SpreadData.from_model(model))
+    found = tables(analysis, None)
+    names = {"news": "x2", "spread": f"x2\n{event.event_type}", "cascades": "x2"}
+    for table, name in names.items():
+        assert next(found[table].rows)[0][0] == name
+    # A spreadsheet would run a cell that begins as a formula.
+    saved = csv_of(write_report(analysis, tmp_path))
+    assert saved["news"].loc[0, "text"] == "'" + event.text
+    assert saved["spread"].loc[0, "event"] == "x2"
 
 
 def test_cascades_need_the_network(tmp_path: Path) -> None:

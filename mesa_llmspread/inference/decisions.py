@@ -158,9 +158,9 @@ class Log:
     def __post_init__(self) -> None:
         check_data(self.data)
         if self.table.empty:
-            found = f"{counted(self.n_failed, 'failed decision')} and no other"
+            failed = counted(self.n_failed, "failed decision")
             advice = "find out why they fail" if self.n_failed else "run more steps or starters"
-            raise ArgumentError("data", found, f"hold decisions to fit: {advice}")
+            raise ArgumentError("data", failed, f"hold decisions to fit: {advice}")
 
     @cached_property
     def table(self) -> pd.DataFrame:
