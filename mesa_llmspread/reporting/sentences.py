@@ -56,14 +56,14 @@ def what_it_tells(data: SpreadData) -> str:
     """Return what decisions such as these tell about language models and people."""
     kinds, models = _deciders(data)
     if kinds <= _LANGUAGE.keys():
-        told = "one language model acts when it is told to have a personality"
+        said = "one language model acts when it is told to have a personality"
         if len(models) > 1:
-            told = "several language models act when they are told to have a personality"
+            said = "several language models act when they are told to have a personality"
         source = ""
         if kinds == {"table"}:
             shared = split_shared([info.decider_info for info in data.info.values()])[0]
             source = f"The decisions of this page are {drawn_from(shared)}. "
-        return f"{source}Simulated agents are not people: the page describes how {told}."
+        return f"{source}Simulated agents are not people: the page describes how {said}."
     who = who_decides(data)
     if kinds & _LANGUAGE.keys():
         return (
