@@ -205,6 +205,8 @@ TABLE = {"decider": "table", "model": "tiny", "template": "plain", "date": "2026
             "several deciders",
             "were not made by a language model",
         ),
+        ([{"decider": "mixed"}], "several deciders", "is not recorded"),
+        ([{"decider": "mine", "parts": 3}], "mine", "is not recorded"),
         ([{"decider": "rates"}], "a law", "were not made by a language model"),
         ([{"decider": "mine"}], "mine", "is not recorded"),
         ([{"decider": "unknown"}], "an unknown decider", "is not recorded"),

@@ -44,7 +44,7 @@ def who_decides(data: SpreadData) -> str:
     kinds, models = _deciders(data)
     if kinds == {"llm"}:
         return f"the language model {models.pop()}" if len(models) == 1 else "language models"
-    if len(kinds) > 1 or any("parts" in info.decider_info for info in data.info.values()):
+    if len(kinds) > 1 or any(info.decider == "mixed" for info in data.info.values()):
         among = " and ".join(name for kind, name in _LANGUAGE.items() if kind in kinds)
         return f"several deciders, among them {among}" if among else "several deciders"
     (kind,) = kinds
@@ -88,7 +88,7 @@ def _deciders(data: SpreadData) -> tuple[set[str], set[str]]:
     kinds, models = set(), set()
     while each:
         one = each.pop()
-        if "parts" in one:
+        if one["decider"] == "mixed" and "parts" in one:
             each += one["parts"]
             continue
         kinds.add(str(one["decider"]))
