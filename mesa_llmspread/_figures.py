@@ -1,4 +1,4 @@
-"""Axes to draw on: the caller's, or those of a new figure without global state."""
+"""Axes to draw on, the caller's or those of a new figure, and text to write on them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["axes_for"]
+__all__ = ["axes_for", "plain"]
 
 
 def axes_for(ax: Axes | None, width: float = 6.4, height: float = 3.4) -> tuple[Any, Any]:
@@ -31,3 +31,14 @@ def axes_for(ax: Axes | None, width: float = 6.4, height: float = 3.4) -> tuple[
         return ax.figure, ax
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
+
+
+def plain(text: object) -> str:
+    r"""Return text as Matplotlib shows it unchanged: a dollar sign starts no formula.
+
+    Examples
+    --------
+    >>> print(plain("a $1^$ b"))
+    a \$1^\$ b
+    """
+    return str(text).replace("$", r"\$")

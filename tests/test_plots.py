@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from mesa_llmspread import (
     SI,
     SpreadData,
     SpreadModel,
     analyse,
+    bundled_events,
     concat,
     random_regular,
     simulate,
@@ -21,6 +24,9 @@ from mesa_llmspread import (
 )
 from mesa_llmspread.reporting.plots import (
     plot_comparison,
+    plot_event,
+    plot_event_rates,
+    plot_fitted_rates,
     plot_hazard_ratios,
     plot_profiles,
     plot_traits,
@@ -52,6 +58,21 @@ def test_axes_that_are_given_are_drawn_on(data: SpreadData, plot: Callable[..., 
     alone: Any = plot(data, None)
     assert alone is not mine
     assert alone.axes[0].has_data()
+
+
+def test_dollar_signs_in_names_are_no_formula() -> None:
+    event = dataclasses.replace(bundled_events()[0], event_id="a $1^$ b", event_type="c $2^$ d")
+    model = SpreadModel(n=60, k=4, decider="SI(0.2)", event=event, rng=1).run(9)
+    analysis = analyse(SpreadData.from_model(model))
+    drawn = {
+        "a $1^$ b: ": plot_event(analysis.events[0]),
+        "a $1^$ b": plot_fitted_rates(analysis),
+        "c $2^$ d": plot_event_rates(analysis.data),
+    }
+    for name, figure in drawn.items():
+        figure.draw_without_rendering()
+        texts = [text.get_text() for text in figure.findobj(Text)]
+        assert any(text.startswith(name.replace("$", r"\$")) for text in texts)
 
 
 def test_a_record_draws_the_share_of_each_run(data: SpreadData) -> None:

@@ -18,10 +18,12 @@ from command_line import call
 
 from mesa_llmspread import (
     SI,
+    Exponential,
     Network,
     OfflineEvent,
     SpreadData,
     SpreadModel,
+    Visibility,
     analyse,
     bundled_events,
     concat,
@@ -30,10 +32,18 @@ from mesa_llmspread import (
     write_report,
 )
 from mesa_llmspread.analysis.event_analysis import Analysis
-from mesa_llmspread.exceptions import ArgumentTypeError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.experiments.event_study import EventStudy
 from mesa_llmspread.reporting.law_words import formula, in_words
-from mesa_llmspread.reporting.sentences import about_network, about_news, methods, nearest
+from mesa_llmspread.reporting.sentences import (
+    about_m,
+    about_network,
+    about_news,
+    methods,
+    nearest,
+    what_it_tells,
+    who_decides,
+)
 from mesa_llmspread.reporting.tables import tables, typeset
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -115,6 +125,32 @@ def test_the_methods_are_those_of_the_record(analysis: Analysis) -> None:
     assert "permuting" not in without
 
 
+def test_a_law_with_fading_is_named_beside_its_own_curves(tmp_path: Path) -> None:
+    seen = Visibility(ageing=Exponential(0.5))
+    model = SpreadModel(
+        n=1000, k=8, decider="SI(0.12)", visibility=seen, initial_infected=20, rng=1
+    )
+    data = SpreadData.from_model(model.run(25))
+    info = {run: dataclasses.replace(known, visibility=None) for run, known in data.info.items()}
+    analysis = analyse(SpreadData(data.exposures, data.counts, info, data.agents))
+    (part,) = analysis.events
+    aged = part.comparison.fading
+    assert aged is not None
+    assert part.comparison.best.name not in part.law
+    # The best law without fading does not fit; the one with it does.
+    assert part.comparison.misfit
+    assert part.fit_p_value > 0.001
+    assert not part.misfit
+    row = analysis.table().iloc[0]
+    assert (row["law"], row["rates"]) == (part.law, part.rates)
+    assert part.law.startswith("SI, delta 0.")
+    assert part.rates.startswith(f"beta {aged.estimates.loc['beta', 'value']:.3g} [")
+    shown = next(tables(analysis, None)["spread"].rows)
+    assert [text for text, _ in shown[1:3]] == [typeset(part.law), typeset(part.rates)]
+    assert "For 1 of 1 event this law has posts" in methods(analysis)
+    assert "has that fading" in write_report(analysis, tmp_path).read_text()
+
+
 def test_the_network_and_the_news_are_described() -> None:
     data = record("SI(0.2)", feed="new")
     assert about_network(data).startswith("among 100 agents on a network (random regular, 6 ")
@@ -127,13 +163,84 @@ def test_the_network_and_the_news_are_described() -> None:
     assert "differ between runs" in about_network(concat([data, mixed]))
 
 
+def decided_by(*deciders: dict[str, Any]) -> SpreadData:
+    """Return a run per description of a decider."""
+    data = SpreadData.from_model(SpreadModel(n=40, k=4, decider="SI(0.2)", rng=1).run(3))
+    known = data.info[0]
+    return concat(
+        [
+            SpreadData(
+                data.exposures,
+                data.counts,
+                {0: dataclasses.replace(known, decider=info.pop("decider"), decider_info=info)},
+                data.agents,
+            )
+            for info in map(dict, deciders)
+        ]
+    )
+
+
+LLM = {"decider": "llm", "model": "openai/tiny"}
+TABLE = {"decider": "table", "model": "tiny", "template": "plain", "date": "2026-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("deciders", "who", "note"),
+    [
+        ([LLM], "the language model openai/tiny", "one language model acts"),
+        ([LLM, LLM | {"model": "b"}], "language models", "several language models act"),
+        ([TABLE], "a response table", "are draws from what tiny answered"),
+        (
+            [{"decider": "mixed", "parts": [LLM, {"decider": "rates"}]}],
+            "several deciders, among them a language model",
+            "nothing about language models alone",
+        ),
+        (
+            [LLM, {"decider": "traits"}],
+            "several deciders, among them a language model",
+            "nothing about language models alone",
+        ),
+        (
+            [{"decider": "mixed", "parts": [{"decider": "rates"}, {"decider": "traits"}]}],
+            "several deciders",
+            "were not made by a language model",
+        ),
+        ([{"decider": "mixed"}], "several deciders", "is not recorded"),
+        ([{"decider": "mine", "parts": 3}], "mine", "is not recorded"),
+        ([{"decider": "rates"}], "a law", "were not made by a language model"),
+        ([{"decider": "mine"}], "mine", "is not recorded"),
+        ([{"decider": "unknown"}], "an unknown decider", "is not recorded"),
+    ],
+)
+def test_only_what_no_model_decided_is_said_to_be_so(
+    deciders: list[dict[str, Any]], who: str, note: str
+) -> None:
+    data = decided_by(*deciders)
+    assert who_decides(data) == who
+    assert note in what_it_tells(data)
+
+
 def test_laws_are_written_as_formulas(analysis: Analysis) -> None:
     results = analysis.overall.results
     assert formula(results["SI"]) == "q = beta; p = 1 − (1 − q)^m"
     assert formula(results['FirstRepeat(per="occasion")']).endswith("p = q where m ≥ 1")
     assert in_words(results["SI"]).startswith("One rate")
+    single = results["SingleMultiple"]
+    assert formula(single) == (
+        "q = beta_single for one post in view, beta_multiple for several; p = q where m ≥ 1"
+    )
+    data = analysis.data
+    assert "one post so far" in formula(fit(data, 'SingleMultiple(count="cumulative")'))
     both = SpreadModel(n=60, k=4, decider="SI(0.1, alpha=0.1)", media_prob=0.5, rng=1).run(9)
     assert "alpha" in formula(fit(SpreadData.from_model(both), "SI", offline=True))
+
+
+def test_the_number_of_posts_is_weighted_where_posts_fade() -> None:
+    assert about_m(record("SI(0.2)")) == "The number of posts in view is m."
+    seen = Visibility(ageing=Exponential(0.5))
+    assert f"sum of their weights, which fade by {seen}." in about_m(
+        record("SI(0.2)", visibility=seen)
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,6 +259,28 @@ def test_what_cannot_be_reported_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentTypeError) as caught:
         write_report("results", tmp_path)  # type: ignore[arg-type]
     assert caught.value.argument == "analysis"
+
+
+def test_a_record_without_decisions_is_refused(tmp_path: Path) -> None:
+    data = SpreadData.from_model(SpreadModel(n=40, k=4, decider="SI(0.2)", rng=1))
+    with pytest.raises(ArgumentError) as caught:
+        write_report(data, tmp_path)
+    assert (caught.value.argument, caught.value.value) == ("data", "0 failed decisions")
+    assert "run more steps" in caught.value.allowed
+
+
+def test_names_are_shown_and_saved_as_they_are(tmp_path: Path) -> None:
+    event = dataclasses.replace(bundled_events()[0], event_id="x2", text='=HYPERLINK("x")')
+    model = SpreadModel(n=40, k=4, decider="SI(0.2)", event=event, rng=1).run(9)
+    analysis = analyse(SpreadData.from_model(model))
+    found = tables(analysis, None)
+    names = {"news": "x2", "spread": f"x2\n{event.event_type}", "cascades": "x2"}
+    for table, name in names.items():
+        assert next(found[table].rows)[0][0] == name
+    # A spreadsheet would run a cell that begins as a formula.
+    saved = csv_of(write_report(analysis, tmp_path))
+    assert saved["news"].loc[0, "text"] == "'" + event.text
+    assert saved["spread"].loc[0, "event"] == "x2"
 
 
 def test_cascades_need_the_network(tmp_path: Path) -> None:

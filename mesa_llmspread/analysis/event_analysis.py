@@ -9,19 +9,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from mesa_llmspread._words import counted
+from mesa_llmspread._words import counted, described
 from mesa_llmspread.analysis.descriptive import prevalence
 from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.inference import Comparison, compare
+from mesa_llmspread.inference.ageing import AGEING
+from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.diagnostics import goodness_of_fit, like_decisions
 from mesa_llmspread.inference.failures import failure_note
+from mesa_llmspread.inference.findings import misfit
 from mesa_llmspread.inference.predictive import Prediction, predict_runs
 from mesa_llmspread.inference.setting import failed_share, simulated_share, solved_share
 from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
@@ -107,6 +112,29 @@ class EventAnalysis:
         return f"{aged.law.name}, {aged.describe()}"
 
     @property
+    def rates(self) -> str:
+        """The rates of this law, with intervals; its fading is part of its name."""
+        aged = self.comparison.fading
+        if aged is None:
+            return self.comparison.best.describe()
+        found = aged.estimates.drop(AGEING[aged.kind])[["value", "low", "high"]]
+        return ", ".join(described(str(name), *row) for name, *row in found.itertuples())
+
+    @cached_property
+    def fit_p_value(self) -> float:
+        """The p-value of this law's goodness of fit; NaN if unknown."""
+        aged = self.comparison.fading
+        if aged is None or aged.law is None:
+            return float(self.comparison.table["fit_p_value"].iloc[0])
+        log = Log(aged.applied(self.data))
+        return goodness_of_fit(dict.fromkeys(log.runs, aged.law), log, like_decisions(log)).p_value
+
+    @property
+    def misfit(self) -> bool:
+        """Whether this law is known not to fit the decisions."""
+        return bool(misfit(self.law, {self.law: self.fit_p_value}))
+
+    @property
     def final_prevalence(self) -> float:
         """Share of agents that have posted at the end, averaged over the runs."""
         return float(self.simulated["mean"].iloc[-1])
@@ -150,7 +178,7 @@ class Analysis:
     @property
     def verdict(self) -> str:
         """The verdict on all runs, and the number of events that the best law does not fit."""
-        wrong = sum(bool(part.comparison.misfit) for part in self.events)
+        wrong = sum(part.misfit for part in self.events)
         if not wrong or len(self.events) == 1:
             return self.overall.verdict
         each = "Event by event, the best law does not fit the decisions"
@@ -186,16 +214,17 @@ class Analysis:
         Returns
         -------
         DataFrame
-            ``event, law, rates`` (with intervals), ``final`` (share), a column per
-            curve (root mean square distance, share; NaN where the law has no such curve), and
-            ``in band``: share of the observed points within the 95 % bands that the law
-            predicts for its runs (about 0.95 if the law is right).
+            ``event``; ``law`` (with its fading, if that was found) and its ``rates`` (with
+            intervals), whose curves are compared; ``final`` (share); a column per curve (root mean
+            square distance, share; NaN where the law has no such curve); and ``in band``: share of
+            the observed points within the 95 % bands that the law predicts for its runs (about
+            0.95 if the law is right, and above it for an event with one run).
         """
         rows = [
             {
                 "event": part.event.event_id,
-                "law": part.comparison.best.name,
-                "rates": part.comparison.best.describe(),
+                "law": part.law,
+                "rates": part.rates,
                 "final": part.final_prevalence,
                 **part.distances,
                 "in band": np.nan if part.prediction is None else part.prediction.coverage,

@@ -158,7 +158,7 @@ def show(analysis: Analysis) -> None:
     from mesa_llmspread._words import p_words
 
     table = analysis.table()
-    fits = [p_words(part.comparison.table["fit_p_value"].iloc[0]) for part in analysis.events]
+    fits = [p_words(part.fit_p_value) for part in analysis.events]
     shared.print_table(table[["event", "law"]].assign(fit=fits, rates=table["rates"]))
     typer.echo(_CURVES)
     distances = table.drop(columns=["law", "rates"]).rename(columns=_SHORT)

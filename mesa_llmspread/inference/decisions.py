@@ -159,7 +159,8 @@ class Log:
         check_data(self.data)
         if self.table.empty:
             failed = counted(self.n_failed, "failed decision")
-            raise ArgumentError("data", failed, "hold decisions to fit")
+            advice = "find out why they fail" if self.n_failed else "run more steps or starters"
+            raise ArgumentError("data", failed, f"hold decisions to fit: {advice}")
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -14,7 +14,7 @@ _CHANCES = {
     "SI": "q = beta",
     "OnlineOffline": "q = beta",
     "FirstRepeat": "q = beta_first at the first exposure, beta_repeat later",
-    "SingleMultiple": "q = beta_single for one post, beta_multiple for several",
+    "SingleMultiple": "q = beta_single for one post {seen}, beta_multiple for several",
     "TwoClass": "q = beta_high for a share share_high of the agents, beta_low for the others",
     "Frailty": "log(1 − q) = f log(1 − beta); f gamma-distributed, mean 1, per agent",
     "ByProfile": "q = a rate per profile",
@@ -32,7 +32,7 @@ def formula(fit: FitResult) -> str:
     Returns
     -------
     str
-        With the number m of posts in view.
+        With the number m of posts in view; the sum of their weights where posts fade.
 
     Examples
     --------
@@ -45,7 +45,10 @@ def formula(fit: FitResult) -> str:
     chance = _CHANCES.get(type(law).__name__)
     if chance is None:
         return "–"
-    form = "p = q where m ≥ 1" if "occasion" in fit.name else "p = 1 − (1 − q)^m"
+    chance = chance.format(
+        seen="so far" if getattr(law, "count", "") == "cumulative" else "in view"
+    )
+    form = "p = q where m ≥ 1" if getattr(law, "per", "") == "occasion" else "p = 1 − (1 − q)^m"
     media = "; with the event in view 1 − (1 − alpha)(1 − p)" if law.offline else ""
     return f"{chance}; {form}{media}"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mesa_llmspread._figures import axes_for
+from mesa_llmspread._figures import axes_for, plain
 from mesa_llmspread.analysis.cascades import Cascade
 from mesa_llmspread.analysis.descriptive import repost_rates
 from mesa_llmspread.analysis.event_analysis import STOCHASTIC, Analysis, EventAnalysis
@@ -138,7 +138,7 @@ def plot_fitted_rates(analysis: Analysis) -> Figure:
         unit = "share of agents" if parameter.startswith("share") else "probability per step"
         axis.set_title(parameter, fontsize=9)
         axis.set_xlabel(unit, fontsize=8)
-    figure.suptitle(name, fontsize=9)
+    figure.suptitle(plain(name), fontsize=9)
     return figure
 
 
@@ -243,7 +243,7 @@ def plot_comparison(analysis: Analysis, ax: Axes | None = None) -> Figure:
     table = analysis.overall.table
     table = table[np.isfinite(table["delta_bic"])].iloc[::-1]
     figure, axis = axes_for(ax, _WIDTH, 0.28 * len(table) + 1.0)
-    bars = axis.barh(table["law"], table["delta_bic"], color=_POINT)
+    bars = axis.barh(table["law"].map(plain), table["delta_bic"], color=_POINT)
     axis.bar_label(bars, [f"{delta:,.0f}" for delta in table["delta_bic"]], padding=3, fontsize=8)
     axis.tick_params(labelsize=8)
     axis.locator_params(axis="x", nbins=4)
@@ -356,9 +356,9 @@ def _draw_curves(axis: Axes, part: EventAnalysis) -> None:
             axis.plot(curves["step"], curves[label], linestyle=style, color=colour, label=label)
     axis.plot(steps, part.simulated["mean"], color=COLOURS[SIMULATED], lw=1.6, label=SIMULATED)
     axis.set_ylim(0, 1.02)
-    wrong = " (does not fit)" if part.comparison.misfit else ""
+    wrong = " (does not fit)" if part.misfit else ""
     title = f"{part.event.event_id}: {part.law}{wrong}"
-    axis.set_title(title, fontsize=9)
+    axis.set_title(plain(title), fontsize=9)
 
 
 def _draw_legend(figure: Any, axes: Iterable[Axes], columns: int) -> None:
@@ -374,7 +374,7 @@ def _draw_points(axis: Axes, table: pd.DataFrame) -> None:
     places: Sequence[int] = range(len(table))[::-1]
     error = np.maximum([table["rate"] - table["low"], table["high"] - table["rate"]], 0)
     axis.errorbar(table["rate"], places, xerr=error, fmt="o", color=_POINT, ms=4)
-    axis.set_yticks(places, [str(group) for group in table["group"]], fontsize=8)
+    axis.set_yticks(places, [plain(group) for group in table["group"]], fontsize=8)
     if axis.get_xscale() == "linear":
         axis.set_xlim(0, None)
         axis.locator_params(axis="x", nbins=5)

@@ -16,7 +16,6 @@ from mesa_llmspread._words import counted
 from mesa_llmspread.analysis.event_analysis import Analysis, analyse
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.data.run_info import split_shared
-from mesa_llmspread.deciders.table import drawn_from
 from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.io import write_whole
 from mesa_llmspread.networks import Network
@@ -114,10 +113,9 @@ def write_report(
         undefined=StrictUndefined,
     )
     environment.filters |= {"counted": counted, "cell": cell, "typeset": typeset}
-    data = analysis.data
+    data, now = analysis.data, datetime.datetime.now().astimezone()
     infos = list(data.info.values())
     shared = split_shared([info.to_dict() for info in infos])[0]
-    told = split_shared([info.decider_info for info in infos])[0]
     pictures = {name: _png(figure) for name, figure in figures(analysis).items()}
     for name, picture in pictures.items():
         write_whole(Path(folder, f"{name}.png"), picture)
@@ -125,11 +123,9 @@ def write_report(
     page = environment.get_template("report.html").render(
         analysis=analysis,
         sentences=sentences,
-        written=f"{datetime.datetime.now().astimezone():%-d %B %Y}",
+        written=f"{now.day} {now:%B %Y}",
         command=command,
-        deciders=sorted({info.decider for info in infos}),
-        told=told,
-        drawn_from=drawn_from(told),
+        shared_info=split_shared([info.decider_info for info in infos])[0],
         images=images,
         panels=[base64.b64encode(_png(plot_event(part))).decode() for part in analysis.events],
         n_failed=int((data.exposures["outcome"] == "failed").sum()),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mesa_llmspread._figures import plain
 from mesa_llmspread._words import counted
 from mesa_llmspread.exceptions import ArgumentTypeError
 from mesa_llmspread.profiles import codes
@@ -50,10 +51,11 @@ def plot_table(table: ResponseTable) -> Figure:
     _draw_neighbours(axes[0, 1], cells)
     _draw_repetition(axes[1, 0], cells)
     _draw_events(axes[1, 1], cells)
-    figure.suptitle(
+    title = (
         f"{table.info.get('model', 'unknown model')}: P(repost), "
         f"template {table.info.get('template', 'unknown')}, {table.info.get('date', 'undated')}"
     )
+    figure.suptitle(plain(title))
     return figure
 
 
@@ -62,7 +64,9 @@ def _draw_profiles(axes: Axes, cells: pd.DataFrame, figure: Figure) -> None:
     wide = cells.pivot_table("p", "profile", "kind")
     wide = wide.reindex([code for code in codes() if code in wide.index])
     image = axes.imshow(wide.to_numpy(), aspect="auto", cmap="viridis")
-    axes.set_xticks(range(wide.shape[1]), [str(name).split("/")[0] for name in wide], rotation=30)
+    axes.set_xticks(
+        range(wide.shape[1]), [plain(str(name).split("/")[0]) for name in wide], rotation=30
+    )
     for label in axes.get_xticklabels():
         label.set_horizontalalignment("right")
     axes.set_yticks(range(len(wide)), wide.index, fontsize=7, family="monospace")
@@ -102,7 +106,7 @@ def _draw_events(axes: Axes, cells: pd.DataFrame) -> None:
     places = np.arange(len(grouped))
     axes.hlines(places, grouped.min(axis=1), grouped.max(axis=1), color="#999999")
     axes.plot(grouped.mean(axis=1), places, "o", color=_LINES[0])
-    axes.set_yticks(places, grouped.index, fontsize=8)
+    axes.set_yticks(places, [plain(event) for event in grouped.index], fontsize=8)
     axes.set(xlabel="P(repost): mean and range over profiles", xlim=(0, 1))
     axes.invert_yaxis()
     axes.set_title("by event", fontsize=10)

@@ -27,6 +27,9 @@ __all__ = ["Table", "cell", "tables", "typeset"]
 # Forests drawn per run, for the intervals of its cascade.
 _FORESTS = 100
 
+# What a formula of a spreadsheet begins with.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -64,7 +67,7 @@ class Table:
     @property
     def link(self) -> str:
         """The address of the table as CSV, which contains the data."""
-        return "data:text/csv;charset=utf-8," + quote(self.frame.to_csv(index=False))
+        return "data:text/csv;charset=utf-8," + quote(self.frame.map(_inert).to_csv(index=False))
 
     def _kind(self, name: str) -> str:
         number = name not in self.texts and pd.api.types.is_numeric_dtype(self.frame[name])
@@ -72,10 +75,15 @@ class Table:
 
     def _cells(self, name: str) -> list[str]:
         if name in self.texts:
-            return [typeset(text) for text in self.texts[name]]
+            return self.texts[name]
         if name.startswith("p_") or name.endswith("p_value"):
             return [p_number(value) for value in self.frame[name]]
         return [cell(value, self.digits.get(name, 3)) for value in self.frame[name]]
+
+
+def _inert(value: Any) -> Any:
+    """Return a value with an apostrophe where a spreadsheet would take its text for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def typeset(text: str) -> str:
@@ -118,9 +126,7 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
     dict of str to Table
     """
     data, overall = analysis.data, analysis.overall
-    parts = analysis.events
-    fits = [part.comparison.best for part in parts]
-    wrong = ["\ndoes not fit" if part.comparison.misfit else "" for part in parts]
+    parts, runs = analysis.events, _runs(data)
     news = events_frame([part.event for part in parts])
     shown = ["event_id", "event_type", "date", "location", "country", "fatalities", "text"]
     found = {
@@ -131,8 +137,11 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
             | {"final": "final share", **{name: name for name in CURVES}, "in band": "in band"},
             {
                 "event": [f"{part.event.event_id}\n{part.event.event_type}" for part in parts],
-                "law": [fit.name + text for fit, text in zip(fits, wrong, strict=True)],
-                "rates": [_rates(fit) for fit in fits],
+                "law": [part.law + "\ndoes not fit" * part.misfit for part in parts],
+                "rates": [
+                    typeset(part.rates) if part.comparison.fading else _rates(part.comparison.best)
+                    for part in parts
+                ],
             },
             {"final": 2, "in band": 2},
         ),
@@ -151,7 +160,7 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
             ),
             {"law": "law", "formula": "chance q, and chance p of a post", "words": "in words"},
         ),
-        "runs": Table(_runs(data), _spaced(_runs(data))),
+        "runs": Table(runs, _spaced(runs)),
     }
     cascades = _cascades(analysis, network)
     if len(cascades):
@@ -161,7 +170,7 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
             cascades,
             _spaced(cascades.drop(columns=list(ends))),
             {
-                name: [described("", *row) for row in cascades[[name, *both]].to_numpy()]
+                name: [typeset(described("", *row)) for row in cascades[[name, *both]].to_numpy()]
                 for name, both in measured.items()
             },
         )
@@ -191,7 +200,7 @@ def _rates(fit: FitResult) -> str:
         lines = (described(name, value, *fit.ci[name]) for name, value in fit.params.items())
         text = "\n".join(lines)
     doubtful = not fit.success or "not estimable" in text
-    return f"{text}\n{fit.message}" if fit.message and doubtful else text
+    return typeset(f"{text}\n{fit.message}" if fit.message and doubtful else text)
 
 
 def _runs(data: SpreadData) -> pd.DataFrame:
