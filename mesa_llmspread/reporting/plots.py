@@ -294,7 +294,8 @@ def plot_hazard_ratios(effects: TraitEffects, ax: Axes | None = None) -> Figure:
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
-    table = effects.table.rename(columns={"term": "group", "hazard_ratio": "rate"})
+    terms = effects.table["term"].str.partition(" (vs. ")
+    table = effects.table.assign(group=terms[0], rate=effects.table["hazard_ratio"])
     figure, axis = axes_for(ax, _WIDTH, 0.25 * len(table) + 1.0)
     axis.set_xscale("log")
     _draw_points(axis, table)
@@ -302,7 +303,11 @@ def plot_hazard_ratios(effects: TraitEffects, ax: Axes | None = None) -> Figure:
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xlabel("hazard ratio (traits: per SD)")
+    unit = "hazard ratio (traits: per SD)"
+    # What event types are compared with, which is the same for all.
+    for other in set(terms[2]) - {""}:
+        unit += f"\ntypes: against {other.removesuffix(')')}"
+    axis.set_xlabel(plain(unit), fontsize=8)
     return figure
 
 

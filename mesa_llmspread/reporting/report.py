@@ -17,7 +17,7 @@ from mesa_llmspread.analysis.event_analysis import Analysis, analyse
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.data.run_info import split_shared
 from mesa_llmspread.exceptions import ArgumentTypeError
-from mesa_llmspread.io import write_whole
+from mesa_llmspread.io import make_folder, write_whole
 from mesa_llmspread.networks import Network
 from mesa_llmspread.reporting import sentences
 from mesa_llmspread.reporting.tables import cell, tables, typeset
@@ -73,7 +73,7 @@ def write_report(
     analysis : Analysis or SpreadData
         A record is analysed first.
     folder : path-like
-        An existing folder.
+        It is created if it is missing.
     network : Network, optional
         The network, where it was given to the model as a graph.
     command : str, optional
@@ -117,8 +117,9 @@ def write_report(
     infos = list(data.info.values())
     shared = split_shared([info.to_dict() for info in infos])[0]
     pictures = {name: _png(figure) for name, figure in figures(analysis).items()}
+    folder = make_folder(Path(folder))
     for name, picture in pictures.items():
-        write_whole(Path(folder, f"{name}.png"), picture)
+        write_whole(folder / f"{name}.png", picture)
     images = {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
     page = environment.get_template("report.html").render(
         analysis=analysis,
@@ -133,9 +134,8 @@ def write_report(
         worst=_worst(analysis.overall.residuals),
         info=json.dumps(shared, indent=2, default=str),
     )
-    path = Path(folder, "report.html")
-    write_whole(path, page.encode())
-    return path
+    write_whole(folder / "report.html", page.encode())
+    return folder / "report.html"
 
 
 def _png(figure: Figure) -> bytes:

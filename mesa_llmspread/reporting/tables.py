@@ -129,12 +129,14 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
     parts, runs = analysis.events, _runs(data)
     news = events_frame([part.event for part in parts])
     shown = ["event_id", "event_type", "date", "location", "country", "fatalities", "text"]
+    spread = analysis.table()
+    drawn = [name for name in CURVES if spread[name].notna().any()]
     found = {
         "news": Table(news, _spaced(news[shown])),
         "spread": Table(
-            analysis.table(),
+            spread,
             {"event": "event", "law": "law", "rates": "rates per step with 95 % intervals"}
-            | {"final": "final share", **{name: name for name in CURVES}, "in band": "in band"},
+            | {"final": "final share", **{name: name for name in drawn}, "in band": "in band"},
             {
                 "event": [f"{part.event.event_id}\n{part.event.event_type}" for part in parts],
                 "law": [part.law + "\ndoes not fit" * part.misfit for part in parts],
