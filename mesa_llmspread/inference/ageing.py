@@ -118,7 +118,10 @@ class Ageing:
         SpreadData
             Fits to it, and curves and bands for it, go by the weights of its posts.
         """
-        info = {run: replace(each, visibility=self.visibility) for run, each in data.info.items()}
+        info = {
+            run: replace(each, feed="persistent", visibility=self.visibility)
+            for run, each in data.info.items()
+        }
         return SpreadData(data.exposures, data.counts, info, data.agents)
 
     def describe(self) -> str:
