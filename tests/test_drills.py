@@ -76,6 +76,7 @@ KINDS = {"refusal", "truncated", "malformed", "timeout", "rate_limit", "server",
 
 
 @both_ways
+@pytest.mark.slow
 def test_a_faulty_server_changes_no_answer_that_came(
     scripted_server: ScriptedServer, tmp_path: Path, model: str
 ) -> None:

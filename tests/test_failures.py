@@ -46,6 +46,7 @@ def test_without_failures_there_is_nothing_between_the_bounds(data: SpreadData) 
     assert found.loc["beta", ["low", "high"]].tolist() == list(fit(data, "SI").ci["beta"])
 
 
+@pytest.mark.slow
 def test_failures_of_extraverts_change_what_is_found(data: SpreadData) -> None:
     extravert = data.exposures["profile"].str[2].str.isupper()
     lost = np.random.default_rng(1).random(len(extravert)) < 0.3

@@ -694,6 +694,7 @@ def test_a_script_leaves_nothing_open_and_processes_have_loops_of_their_own(
 # A real server
 
 
+@pytest.mark.slow
 def test_a_real_server_decides(llama_server: str) -> None:
     run = LLMDecider("openai/tiny", api_base=llama_server).for_run(16, np.random.default_rng(1))
     run.check()

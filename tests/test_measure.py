@@ -209,6 +209,7 @@ print(LLMDecider(sys.argv[1]).client.local.serve())
 """
 
 
+@pytest.mark.slow
 def test_the_workers_of_a_sweep_share_one_server(tiny: Path, tmp_path: Path) -> None:
     text = f"llm:gguf:{tiny}"
     design = Design(

@@ -71,6 +71,7 @@ def test_the_main_job(tmp_path: Path) -> None:
     assert "NaN" not in page.split("<pre>")[0].replace("data:image", "")[:20000]
 
 
+@pytest.mark.slow
 def test_the_main_job_as_a_module_can_be_repeated_to_the_bit(tmp_path: Path) -> None:
     small = ["--runs", "1", "--max-events", "2", "--n", "60", "--rng", "5"]
     done = subprocess.run(
@@ -89,6 +90,7 @@ def test_the_main_job_as_a_module_can_be_repeated_to_the_bit(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["ucdp_ged_tiny.csv", "acled_tiny.csv"])
+@pytest.mark.slow
 def test_events_of_ones_own(tmp_path: Path, name: str) -> None:
     small = ["--max-events", 3, "--runs", 1, "--n", 60]
     with pytest.warns(TableWarning, match="was not measured"):
@@ -97,6 +99,7 @@ def test_events_of_ones_own(tmp_path: Path, name: str) -> None:
     assert data.exposures["event"].nunique() == 3
 
 
+@pytest.mark.slow
 def test_real_events(shared: Path, tmp_path: Path) -> None:
     source = shared / "data" / "ucdp_ged_sample.csv"
     small = ["--max-events", 4, "--runs", 1, "--n", 60]
@@ -108,6 +111,7 @@ def test_real_events(shared: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_real_network(shared: Path, tmp_path: Path) -> None:
     source = shared / "data" / "facebook_combined.txt.gz"
     small = ["--max-events", 1, "--runs", 1, "--steps", 6]

@@ -77,6 +77,7 @@ def stopped(server: ScriptedServer, calls: int, by: int, *command: object) -> st
 # Folders
 
 
+@pytest.mark.slow
 def test_a_second_run_into_the_same_folder_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "out"
     call("run", out, *SMALL)
@@ -118,6 +119,7 @@ def test_kept_calls_do_not_stand_in_the_way(server: ScriptedServer, tmp_path: Pa
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_the_main_job_finds_a_folder_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +142,7 @@ def test_the_main_job_finds_a_folder_of_its_own(
 
 
 @pytest.mark.parametrize("force", [False, True])
+@pytest.mark.slow
 def test_a_run_that_is_stopped_says_what_is_kept(
     server: ScriptedServer, tmp_path: Path, force: bool
 ) -> None:
@@ -186,6 +189,7 @@ def main_job(server: ScriptedServer, tmp_path: Path) -> tuple[object, ...]:
     )
 
 
+@pytest.mark.slow
 def test_a_main_job_that_is_stopped_keeps_its_runs(
     server: ScriptedServer, tmp_path: Path, main_job: tuple[object, ...]
 ) -> None:

@@ -13,6 +13,7 @@ from mesa_llmspread.exceptions import ArgumentError, UnknownNameError
 from mesa_llmspread.sweep import Design, load, run, sensitivity
 
 
+@pytest.mark.slow
 def test_sensitivity_finds_what_matters(tmp_path: Path) -> None:
     pytest.importorskip("SALib")
     ranges = {

@@ -389,7 +389,10 @@ def test_the_figure_has_a_point_a_term(effects: TraitEffects) -> None:
     figure = plot_hazard_ratios(effects)
     assert isinstance(figure, Figure)
     labels = sorted(figure.axes[0].get_yticklabels(), key=lambda label: -label.get_position()[1])
-    assert [label.get_text() for label in labels] == list(effects.table["term"])
+    terms = effects.table["term"].str.partition(" (vs. ")
+    assert [label.get_text() for label in labels] == list(terms[0])
+    for reference in set(terms[2]) - {""}:
+        assert reference.removesuffix(")") in figure.axes[0].get_xlabel()
     figure.draw_without_rendering()
 
 
