@@ -326,9 +326,10 @@ def test_the_report_in_a_browser(
     # Text of 8 points in a figure of 4.4 inches is at least 9 pixels high.
     assert min(widths) >= 9 / (8 * 4 / 3) * 4.4 * 96 * 0.9
     assert [found["id"] for found in axe.run(view).response["violations"]] == []
-    closed = view.locator("details:not([open])").first.evaluate("part => part.offsetHeight")
+    part = view.locator("details:not([open])").first
+    closed = part.evaluate("part => part.offsetHeight")
     view.emulate_media(media="print")
-    assert view.locator("details:not([open])").first.evaluate("part => part.offsetHeight") > 2 * closed
+    assert part.evaluate("part => part.offsetHeight") > 2 * closed
     assert view.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert view.pdf().startswith(b"%PDF")
     view.close()
