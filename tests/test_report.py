@@ -6,8 +6,6 @@ import dataclasses
 import html
 import io
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -45,8 +43,6 @@ from mesa_llmspread.reporting.sentences import (
     who_decides,
 )
 from mesa_llmspread.reporting.tables import tables, typeset
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def record(decider: str = "FirstRepeat(0.2, 0.05)", **settings: Any) -> SpreadData:
@@ -297,17 +293,6 @@ def test_the_command_names_itself(tmp_path: Path) -> None:
     SpreadData.from_model(model.run(9)).save(tmp_path / "run")
     call("report", tmp_path / "run")
     assert str(tmp_path / "run") in (tmp_path / "run" / "report.html").read_text()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.mark.slow
