@@ -27,18 +27,6 @@ __all__ = ["Law", "fit_law", "submit"]
 #: A law with more rates (one per profile) is shown without a list of them.
 MOST_RATES = 6
 
-#: P(post) at one exposure; m is the number of posting neighbours in view.
-EQUATIONS = {
-    "SI": "p = 1 − (1 − beta)^m",
-    'SI(per="occasion")': "p = beta",
-    "FirstRepeat": "p = 1 − (1 − b)^m, with b = beta_first the first time, then beta_repeat",
-    'FirstRepeat(per="occasion")': "p = beta_first the first time, then beta_repeat",
-    "SingleMultiple": "p = beta_single if m = 1, beta_multiple if m ≥ 2",
-    "TwoClass": "p = 1 − (1 − b)^m, with b = beta_high for a share share_high of agents, "
-    "beta_low for the others",
-    "OnlineOffline": "p = 1 − (1 − alpha)^(event seen) × (1 − beta)^m",
-}
-
 # The process ends when it has had nothing to do for this long.
 _IDLE_SECONDS = 900
 
@@ -115,6 +103,7 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
     )
     from mesa_llmspread.inference import compare
     from mesa_llmspread.meanfield.on_network import clustering_note
+    from mesa_llmspread.reporting.law_words import formula
 
     law = Law(
         step=int(data.counts["step"].max()),
@@ -169,7 +158,7 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
             for name, value in drawn.params.items()
             if len(drawn.params) <= MOST_RATES
         ],
-        equation=EQUATIONS.get(drawn.name, ""),
+        equation=formula(drawn),
         curves=curves,
         missing=without_curve(drawn.name, solved.columns),
     )

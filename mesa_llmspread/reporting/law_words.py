@@ -1,4 +1,4 @@
-"""The laws of a report as formulas and in words."""
+"""The laws as formulas and in words, for the report and the page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CHANCES = {
 
 
 def formula(fit: FitResult) -> str:
-    """Return the law of a fit as a formula; "–" for a law of one's own.
+    """Return the law of a fit as a formula; "" for a law of one's own.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def formula(fit: FitResult) -> str:
     law = _law(fit)
     chance = _CHANCES.get(type(law).__name__)
     if chance is None:
-        return "–"
+        return ""
     chance = chance.format(
         seen="so far" if getattr(law, "count", "") == "cumulative" else "in view"
     )

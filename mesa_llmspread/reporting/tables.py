@@ -157,7 +157,7 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
         ),
         "formulas": Table(
             pd.DataFrame(
-                {"law": name, "formula": formula(fit), "words": in_words(fit)}
+                {"law": name, "formula": formula(fit) or None, "words": in_words(fit)}
                 for name, fit in overall.results.items()
             ),
             {"law": "law", "formula": "chance q, and chance p of a post", "words": "in words"},

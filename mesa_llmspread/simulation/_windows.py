@@ -29,8 +29,8 @@ def spread_windows(indptr, indices, law, windows, codes, starters, n_starters, s
     Parameters
     ----------
     windows : tuple of (int, int, bool)
-        For how many steps a post is in view, the number of bits of a code that count posting
-        neighbours, and whether those count whose posts have left view.
+        How many steps a post is in view; how many bits of a code count posting neighbours; and
+        whether neighbours whose posts have left the view count.
     """
     n, steps = len(codes), infected.shape[1]
     window = windows[0]
@@ -84,7 +84,7 @@ def _arrive(indptr, indices, law, code, visible, fresh, deciding, n_deciding):
 
 @_compiled
 def _leave(indptr, indices, visible, old):
-    """Take back what old posts had added."""
+    """Subtract what old posts had added."""
     last = len(old) - 1
     for a in range(len(old)):
         _prefetch(indices, indptr[old[min(a + 8, last)]])

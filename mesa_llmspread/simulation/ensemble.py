@@ -167,7 +167,7 @@ def simulate(
     profiles : sequence of int, shape (n,), or of float, shape (n, 5), optional
         Index of each agent's profile in ``all_profiles()``, or its five trait levels. If not
         given, profiles are drawn uniformly for each replicate; latent classes are always drawn.
-        Laws without profiles take no notice.
+        Laws without profiles ignore them.
     rng : int, numpy.random.Generator or None
         Randomness; every replicate has a stream of its own.
     threads : int, optional
