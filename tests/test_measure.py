@@ -93,6 +93,19 @@ def test_prompts_come_in_an_order_that_a_server_can_reuse(scripted_server: Scrip
     assert list(schema["properties"]) == ["repost"]
 
 
+def test_a_decision_can_be_read_where_words_are_asked_for_too(
+    scripted_server: ScriptedServer,
+) -> None:
+    said = []
+    for words in (False, True):
+        table = measure(decider(scripted_server), draws=1, words=words, **SMALL)
+        system = {request["messages"][0]["content"] for request in scripted_server.requests}
+        said.append('"reason"' in " ".join(system))
+        assert table.info.get("words", False) is words
+        scripted_server.requests.clear()
+    assert said == [False, True]
+
+
 def test_a_server_without_log_probabilities_is_asked_several_times(
     scripted_server: ScriptedServer,
 ) -> None:
@@ -253,8 +266,12 @@ def test_the_command_writes_a_table_and_a_picture(
     scripted_server.script = openness
     options = ["--model", "openai/tiny", "--api-base", scripted_server.api_base, "--draws", 2]
     design = ["--event", "riots-0", "--contacts", "0,1", "--exposure-counts", "1,2"]
-    estimate = call("measure", *options, *design, "--out", tmp_path / "t", "--dry-run")
-    assert "128 cells; about 256 calls" in estimate
+    prices = []
+    for words in ([], ["--words"]):
+        estimate = call("measure", *options, *design, *words, "--out", tmp_path / "t", "--dry-run")
+        assert "128 cells; about 256 calls" in estimate
+        prices.append(estimate)
+    assert prices[0] != prices[1]
     assert not scripted_server.requests
     said = call("measure", *options, *design, "--out", tmp_path / "t")
     assert "openness" in said

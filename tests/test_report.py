@@ -237,6 +237,8 @@ def test_the_number_of_posts_is_weighted_where_posts_fade() -> None:
     assert f"sum of their weights, which fade by {seen}." in about_m(
         record("SI(0.2)", visibility=seen)
     )
+    aged = Visibility(event_ageing=0.1)
+    assert "(alpha) fades" in about_m(record("SI(0.2, alpha=0.1)", visibility=aged, media_prob=0.1))
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def measure(
     contacts: Annotated[str, Option(help="Neighbours in view; 0: only the media.")] = "0,1,2,4,8",
     exposure_counts: Annotated[str, Option(help="Occasions; 1 is the first.")] = "1,2,4",
     draws: Annotated[int | None, Option(help="Answers per cell (default: logprobs).")] = None,
+    words: Annotated[bool, Option("--words", help="Ask for words too; read the decision.")] = False,
     rng: Seed = 0,
     api_base: ApiBase = None,
     store: StoreFile = None,
@@ -119,7 +120,7 @@ def measure(
     options = given(store=store, template=template, max_calls=max_calls, max_cost_usd=max_cost_usd)
     decider = LLMDecider(model, api_base, **options)
     numbers = (_numbers("contacts", contacts), _numbers("exposure_counts", exposure_counts))
-    experiment = Experiment(decider, profile or None, event or None, *numbers, draws, rng)
+    experiment = Experiment(decider, profile or None, event or None, *numbers, draws, rng, words)
     if not dry_run:
         shared.check_output(out, force, store)
     cells = counted(len(experiment.exposures), "cell")

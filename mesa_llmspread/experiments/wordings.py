@@ -53,8 +53,8 @@ def at_temperature(table: ResponseTable, temperature: float) -> ResponseTable:
     Parameters
     ----------
     table : ResponseTable
-        Measured by log-probabilities, with decisions alone: the only token that the model chooses
-        is then one of two, and a temperature divides the difference of their logits.
+        Measured by log-probabilities: the decision is the first thing that the model chooses, one
+        token of two, and a temperature divides the difference of their logits.
     temperature : float
         Above 0.
 

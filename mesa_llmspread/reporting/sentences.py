@@ -122,13 +122,17 @@ def about_network(data: SpreadData) -> str:
 
 def about_m(data: SpreadData) -> str:
     """Return what the number m of posts is in the formulas of the laws."""
-    ages = sorted({str(info.seen) for info in data.info.values() if info.seen.ages})
+    seen = [info.seen for info in data.info.values()]
+    ages = sorted({str(one) for one in seen if one.ages})
     if not ages:
         return "The number of posts in view is m."
-    return (
+    text = (
         "The number of posts in view is m; as a power, the sum of their weights, which fade by "
         f"{' or '.join(ages)}."
     )
+    if any(one.event_ageing for one in seen):
+        text += " The news itself ages, so the effect of seeing the event (alpha) fades as well."
+    return text
 
 
 def nearest(analysis: Analysis) -> str:

@@ -14,7 +14,12 @@ from typer import Option
 
 from mesa_llmspread.cli.shared import run_app
 from mesa_llmspread.experiments.multiverse import multiverse
-from mesa_llmspread.experiments.wordings import at_temperature, measure_wordings, persona_control
+from mesa_llmspread.experiments.wordings import (
+    TEMPLATES,
+    at_temperature,
+    measure_wordings,
+    persona_control,
+)
 from mesa_llmspread.io import make_folder
 
 # Qwen2.5-Coder-0.5B and 1.5B, SmolLM2-135M, as the store of their answers names them.
@@ -25,6 +30,8 @@ MODELS = [
 ]
 PROFILES = ["OCEAN", "ocean", "Ocean", "oCean", "ocEan", "oceAn", "oceaN", "oCEAN"]
 TEMPERATURES = [0.5, 1.0, 1.5]
+# Whether the prompt asks for a post and a reason beside the decision.
+ANSWERS = {"alone": False, "full": True}
 ESTIMATES = ("first", "again", "difference")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -36,10 +43,10 @@ def main(
         "results/multiverse"
     ),
     model: Annotated[list[str] | None, Option(help="A model to ask, once for each.")] = None,
-    sample: Annotated[int, Option(min=2, help="Universes.")] = 256,
+    sample: Annotated[int, Option(min=2, help="Universes.")] = 512,
     n: Annotated[int, Option(help="Agents.")] = 500,
 ) -> None:
-    """Repeat one analysis over models, wordings, personalities, networks and feeds."""
+    """Repeat one analysis over models, wordings, answers, personalities, networks and feeds."""
     # The models were asked about two neighbours; agents with more get that answer.
     os.environ["PYTHONWARNINGS"] = "ignore:more posts than were measured"
     folder = make_folder(out)
@@ -47,29 +54,33 @@ def main(
     if model is None:
         store.write_bytes(gzip.decompress(Path(__file__).with_name("calls.sqlite.gz").read_bytes()))
     for asked in model or MODELS:
-        tables = measure_wordings(
-            asked,
-            store=store,
-            mode="record" if model else "replay",
-            profiles=PROFILES,
-            events=["protests-0"],
-            contacts=(0, 2),
-            exposure_counts=(1, 3),
-        )
         names.append(re.sub(r"^.*[:/]|@.*$|\.gguf$", "", asked))
-        typer.echo(f"{names[-1]}: without a personality, and with one (mean and SD over profiles)")
-        shown = persona_control(tables).drop(columns="event")
-        typer.echo(shown.to_string(index=False, float_format="{:.3f}".format) + "\n")
-        tables.pop("no_persona")
-        for template, table in tables.items():
-            for temperature in TEMPERATURES:
-                path = folder / "tables" / f"{names[-1]}-{template}-{temperature}"
-                at_temperature(table, temperature).save(path, force=True)
+        for form, words in ANSWERS.items():
+            tables = measure_wordings(
+                asked,
+                store=store,
+                mode="record" if model else "replay",
+                profiles=PROFILES,
+                events=["protests-0"],
+                contacts=(0, 2),
+                exposure_counts=(1, 3),
+                words=words,
+            )
+            shown = persona_control(tables).drop(columns="event")
+            typer.echo(
+                f"{names[-1]}, answer {form}: without a personality, and with one (mean and SD "
+                f"over profiles)\n{shown.to_string(index=False, float_format='{:.3f}'.format)}\n"
+            )
+            for template in TEMPLATES[:-1]:
+                for temperature in TEMPERATURES:
+                    path = folder / "tables" / f"{names[-1]}-{template}-{form}-{temperature}"
+                    at_temperature(tables[template], temperature).save(path, force=True)
     found = multiverse(
         {
-            "decider": f"table('{folder}/tables/{{model}}-{{template}}-{{temperature}}')",
+            "decider": f"table('{folder}/tables/{{model}}-{{template}}-{{form}}-{{temperature}}')",
             "model": names,
-            "template": list(tables),
+            "template": list(TEMPLATES[:-1]),
+            "form": list(ANSWERS),
             "temperature": TEMPERATURES,
             "population": [{profile: 1} for profile in PROFILES],
             "network": ["random_regular", "small_world", "scale_free"],
@@ -83,8 +94,9 @@ def main(
         sample=sample,
         steps=30,
     )
-    found.frame.to_csv(folder / "universes.csv", index=False)
-    verdicts = pd.crosstab(found.frame["model"], [found.frame["template"], found.frame["verdict"]])
+    frame = found.frame
+    frame.to_csv(folder / "universes.csv", index=False)
+    verdicts = pd.crosstab([frame["model"], frame["form"]], [frame["template"], frame["verdict"]])
     with pd.option_context("display.width", 200, "display.max_columns", None):
         for estimate in ESTIMATES:
             typer.echo(f"{found.describe(estimate)}\n{found.spread(estimate).round(3)}\n")

@@ -23,6 +23,7 @@ from mesa_llmspread.deciders.llm.caller import Caller
 from mesa_llmspread.deciders.llm.cost_estimate import CostEstimate, price_of
 from mesa_llmspread.deciders.llm.decider import LLMDecider
 from mesa_llmspread.deciders.llm.pooling import repost_chance
+from mesa_llmspread.deciders.llm.prompts import Messages, build_messages
 from mesa_llmspread.events import OfflineEvent, as_event, bundled_events
 from mesa_llmspread.exceptions import ArgumentError, NoLogprobsError
 from mesa_llmspread.profiles import Profile, all_profiles
@@ -46,6 +47,7 @@ def measure(
     draws: int | None = None,
     rng: int = 0,
     progress: bool | None = None,
+    words: bool = False,
 ) -> ResponseTable:
     """Measure how a language model responds: P(repost) on profile x event x occasion.
 
@@ -69,6 +71,9 @@ def measure(
         Seed of the calls; the same seed, decider and store never ask again.
     progress : bool, optional
         Whether to show a progress bar; on a terminal if not given.
+    words : bool, default False
+        Whether the prompt asks for a post and a reason too, as in runs in which agents read each
+        other's words. The decision comes first, and is all that is read.
 
     Returns
     -------
@@ -89,7 +94,7 @@ def measure(
     >>> model = LLMDecider("openai/gpt-4o-mini", max_cost_usd=1)
     >>> table = measure(model, ["OCEAN"], ["riots-40"], contacts=(1, 4))  # doctest: +SKIP
     """
-    experiment = Experiment(decider, profiles, events, contacts, exposure_counts, draws, rng)
+    experiment = Experiment(decider, profiles, events, contacts, exposure_counts, draws, rng, words)
     return experiment.run(progress)
 
 
@@ -114,6 +119,7 @@ class Experiment:
         exposure_counts: Iterable[int],
         draws: int | None = None,
         rng: int = 0,
+        words: bool = False,
     ) -> None:
         check_kind("decider", decider, LLMDecider, "an LLMDecider")
         if draws is not None:
@@ -141,7 +147,7 @@ class Experiment:
         ]
         if draws is None and decider.client.temperature != 1:
             draws = DRAWS
-        self.decider, self.draws = decider, draws
+        self.decider, self.draws, self.words = decider, draws, words
         self.rng = checked_int("rng", rng, least=0)
 
     def estimate(self) -> CostEstimate:
@@ -153,8 +159,8 @@ class Experiment:
         """
         calls = len(self.exposures) * (self.draws or 1)
         asking = self._asking(self.draws)
-        prompts = [asking.prompt(seen) for seen in (self.exposures[0], self.exposures[-1])]
-        return price_of(asking.client, calls, prompts)
+        shown = [self._prompt(seen) for seen in (self.exposures[0], self.exposures[-1])]
+        return price_of(asking.client, calls, shown)
 
     def run(self, progress: bool | None = None) -> ResponseTable:
         """Ask the model, and return the table; see :func:`measure`."""
@@ -167,6 +173,9 @@ class Experiment:
         events = list({seen.event.event_id: seen.event for seen in self.exposures}.values())
         frame = pd.DataFrame(rows, columns=COLUMNS)
         return ResponseTable(frame, events, self._info(draws, caller))
+
+    def _prompt(self, exposure: Exposure) -> Messages:
+        return build_messages(exposure, self.decider.template, self.words)
 
     def _asking(self, draws: int | None) -> LLMDecider:
         """Return the decider, asking for a decision alone, and for its probability or not."""
@@ -190,7 +199,7 @@ class Experiment:
             for start in range(0, len(self.exposures), cells):
                 part = self.exposures[start : start + cells]
                 calls = [
-                    asking.call(seen, asking.prompt(seen), f"measure:{draw}")
+                    asking.call(seen, self._prompt(seen), f"measure:{draw}")
                     for seen in part
                     for draw in range(number)
                 ]
@@ -212,6 +221,7 @@ class Experiment:
             "template": template.name,
             "template_version": template.version,
             "template_hash": template.hash,
+            **({"words": True} if self.words else {}),
             "sampling": "logprobs" if draws is None else f"{draws} draws",
             "temperature": client.temperature,
             "rng": self.rng,
