@@ -302,13 +302,18 @@ def test_the_command_prints_the_numbers_of_the_page(tmp_path: Path) -> None:
         timeout=900,
         check=True,
     )
-    assert "one rate in 192 (75%), two rates in 64 (25%)" in done.stdout
-    first, again, difference = re.split(r"\n\n(?=256 universes)", done.stdout)[1:]
+    assert "one rate in 364 (71%), two rates in 148 (29%)" in done.stdout
+    first, again, difference = re.split(r"\n\n(?=512 universes)", done.stdout)[1:]
     page = (ROOT / "docs" / "real_models.md").read_text("utf-8")
-    names = {"personality": "population", "degree": "k"}
-    for choice in ("model", "template", "personality", "temperature", "degree", "network", "feed"):
+    names = {"personality": "population", "degree": "k", "answer form": "form"}
+    choices = ("model", "template", "temperature", "network", "feed", *names)
+    for choice in choices:
         (row,) = re.findall(rf"^\| {choice} \| (0.*) \|$", page, re.M)
         for cell, printed in zip(row.split(" | "), (first, again, difference), strict=True):
             sd, chance = re.findall(r"[\d.]+", cell)
             assert re.search(rf" {names.get(choice, choice)} +{sd} +{chance} ", printed), cell
+    means = re.findall(r"by ([+-])0(\.\d+) on average", done.stdout)
+    assert len(means) == 3
+    for sign, mean in means:
+        assert f"{mean} {'higher' if sign == '+' else 'lower'}" in page
     assert (tmp_path / "difference.png").is_file()

@@ -55,6 +55,7 @@ def main(
         store.write_bytes(gzip.decompress(Path(__file__).with_name("calls.sqlite.gz").read_bytes()))
     for asked in model or MODELS:
         names.append(re.sub(r"^.*[:/]|@.*$|\.gguf$", "", asked))
+        means = {}
         for form, words in ANSWERS.items():
             tables = measure_wordings(
                 asked,
@@ -67,6 +68,7 @@ def main(
                 words=words,
             )
             shown = persona_control(tables).drop(columns="event")
+            means[form] = shown["mean"]
             typer.echo(
                 f"{names[-1]}, answer {form}: without a personality, and with one (mean and SD "
                 f"over profiles)\n{shown.to_string(index=False, float_format='{:.3f}'.format)}\n"
@@ -75,6 +77,11 @@ def main(
                 for temperature in TEMPERATURES:
                     path = folder / "tables" / f"{names[-1]}-{template}-{form}-{temperature}"
                     at_temperature(tables[template], temperature).save(path, force=True)
+        change = means["full"] - means["alone"]
+        typer.echo(
+            f"{names[-1]}: a full answer moves P(repost) by {change.mean():+.3f} on average, "
+            f"{change.min():+.3f} to {change.max():+.3f}\n"
+        )
     found = multiverse(
         {
             "decider": f"table('{folder}/tables/{{model}}-{{template}}-{{form}}-{{temperature}}')",
@@ -96,12 +103,12 @@ def main(
     )
     frame = found.frame
     frame.to_csv(folder / "universes.csv", index=False)
-    verdicts = pd.crosstab([frame["model"], frame["form"]], [frame["template"], frame["verdict"]])
+    verdicts = pd.crosstab(frame["model"], [frame["template"], frame["verdict"]])
     with pd.option_context("display.width", 200, "display.max_columns", None):
         for estimate in ESTIMATES:
             typer.echo(f"{found.describe(estimate)}\n{found.spread(estimate).round(3)}\n")
             found.plot(estimate).savefig(folder / f"{estimate}.png", dpi=100)
-        typer.echo(f"{verdicts}\n")
+        typer.echo(f"{verdicts}\n\n{pd.crosstab(frame['form'], frame['verdict'])}\n")
     typer.echo(f"universes.csv and figures are in {folder}/.")
 
 
