@@ -17,6 +17,7 @@ from servers import ScriptedServer
 from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, bundled_events
 from mesa_llmspread.deciders.llm.persona_check import check_personas
 from mesa_llmspread.experiments.agent_by_agent import against_table
+from mesa_llmspread.experiments.mixed_population import reach, simulate_shares
 from mesa_llmspread.experiments.real_models import Study, account_shares, study
 from mesa_llmspread.experiments.real_models import two_rates as estimated
 from mesa_llmspread.profiles import codes
@@ -96,6 +97,11 @@ def test_more_accounts_that_repost_at_once_make_people_post_sooner() -> None:
     assert means.loc[0.4, "half"] < means.loc[0.0, "half"]
     assert means.loc[0.4, "reach_10"] > means.loc[0.0, "reach_10"]
     assert found["reach_40"].le(1).all()
+
+
+def test_everybody_who_can_post_is_everybody() -> None:
+    for share, data in simulate_shares("SI(1.0)", (0.0, 0.2), runs=2, steps=6, n=40, rng=1):
+        assert reach(data, 6)[6].tolist() == [1.0, 1.0], share
 
 
 def test_a_run_that_the_table_decides_agrees_with_it_and_another_does_not() -> None:

@@ -54,27 +54,24 @@ def simulate_shares(
         yield share, concat([SpreadData.from_model(model.run(steps)) for model in models])
 
 
-def reach(data: SpreadData, n: int, people_only: bool = True) -> pd.DataFrame:
-    """Count who has posted, step by step, as a share of all agents.
+def reach(data: SpreadData, steps: int) -> pd.DataFrame:
+    """Count which share of the people has posted, run by run and step by step.
 
     Parameters
     ----------
     data : SpreadData
         Runs of one population.
-    n : int
-        Number of agents.
-    people_only : bool, default True
-        Whether to leave out the posts of automated accounts.
+    steps : int
+        The last step. Where a run ended before, nobody could post any more.
 
     Returns
     -------
     DataFrame
-        One row per step: ``mean``, ``low`` and ``high`` (the range of the runs).
+        One row per run, one column per step. People are the agents that decided at least once and
+        are not automated.
     """
-    posts = data.exposures[data.exposures["outcome"] == "repost"]
-    if people_only:
-        posts = posts[posts["reason"] != "automated"]
-    steps = range(int(data.counts["step"].max()) + 1)
-    counted = posts.groupby(["run", "step"]).size().unstack(fill_value=0)
-    each = counted.reindex(index=data.runs, columns=steps, fill_value=0).cumsum(axis=1) / n
-    return pd.DataFrame({"mean": each.mean(), "low": each.min(), "high": each.max()})
+    theirs = data.exposures[data.exposures["reason"] != "automated"]
+    posts = theirs[theirs["outcome"] == "repost"].groupby(["run", "step"]).size()
+    counted = posts.unstack(fill_value=0)
+    counted = counted.reindex(index=data.runs, columns=range(steps + 1), fill_value=0)
+    return counted.cumsum(axis=1).div(theirs.groupby("run")["agent"].nunique(), axis=0)

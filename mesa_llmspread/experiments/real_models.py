@@ -20,6 +20,7 @@ from mesa_llmspread.data import SpreadData, concat
 from mesa_llmspread.deciders import Decision, Exposure, MixedDecider
 from mesa_llmspread.deciders.table import TableDecider
 from mesa_llmspread.events import bundled_events
+from mesa_llmspread.experiments.mixed_population import reach
 from mesa_llmspread.inference import Comparison, FitResult, compare, fit
 from mesa_llmspread.inference.predictive import Prediction, predict_runs
 from mesa_llmspread.inference.setting import solved_share
@@ -288,8 +289,7 @@ def account_shares(
     DataFrame
         One row per share and run: ``share, run``, ``half`` (first step by which half of the people
         have posted; NaN if never), ``reach_10`` and ``reach_40`` (share of the people that have
-        posted by step 10 and 40). People are the agents that decided at least once and are not
-        automated.
+        posted by step 10 and 40).
     """
     rows = []
     for share in shares:
@@ -297,10 +297,7 @@ def account_shares(
         for run in range(runs):
             settings = {"n": n, "initial_infected": n // 100, "event": "protests-0"}
             model = SpreadModel(decider=decider, **settings, rng=rng + run).run(40)  # type: ignore[arg-type]
-            made = SpreadData.from_model(model).exposures
-            theirs = made[made["reason"] != "automated"]
-            posts = theirs.loc[theirs["outcome"] == "repost", "step"]
-            counts = np.bincount(posts, minlength=41).cumsum() / theirs["agent"].nunique()
-            half = float(np.argmax(counts >= 0.5)) if counts[-1] >= 0.5 else np.nan
-            rows.append((share, run, half, counts[10], counts[40]))
+            curve = reach(SpreadData.from_model(model), 40).iloc[0].to_numpy()
+            half = float(np.argmax(curve >= 0.5)) if curve[-1] >= 0.5 else np.nan
+            rows.append((share, run, half, curve[10], curve[40]))
     return pd.DataFrame(rows, columns=["share", "run", "half", "reach_10", "reach_40"])

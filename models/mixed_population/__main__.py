@@ -38,16 +38,14 @@ def main(
     axes = figure.add_subplot()
     found = simulate_shares(people, SHARES, runs, steps, n, rng)
     for share, data in tqdm(found, total=len(SHARES), desc="shares", disable=None):
-        curve = reach(data, n)
-        half = curve.index[curve["mean"] >= (1 - share) / 2]
+        curves = reach(data, steps)
+        mean = curves.mean()
+        half = mean.index[mean >= 0.5]
         when = f"half of them by step {half[0]}" if len(half) else "never half of them"
-        people_now = curve["mean"].iloc[-1] / (1 - share)
-        typer.echo(f"{share:.0%} automated: {people_now:.0%} of the people have posted, {when}.")
+        typer.echo(f"{share:.0%} automated: {mean.iloc[-1]:.0%} of the people have posted, {when}.")
         typer.echo(f"  All decisions together: {compare(data).verdict}")
-        label = f"{share:.0%} automated accounts"
-        axes.plot(curve.index, curve["mean"] / (1 - share), label=label)
-        band = curve[["low", "high"]] / (1 - share)
-        axes.fill_between(curve.index, band["low"], band["high"], alpha=0.2)
+        axes.plot(mean.index, mean, label=f"{share:.0%} automated accounts")
+        axes.fill_between(mean.index, curves.min(), curves.max(), alpha=0.2)
     axes.set(xlabel="step", ylabel="share of the people who have posted", ylim=(0, 1))
     axes.legend(frameon=False)
     path = make_folder(out) / "reach.png"
