@@ -75,6 +75,19 @@ def test_dollar_signs_in_names_are_no_formula() -> None:
         assert any(text.startswith(name.replace("$", r"\$")) for text in texts)
 
 
+def test_every_parameter_of_the_best_law_is_drawn_where_it_is() -> None:
+    """Slopes on traits may be negative, and are no probabilities."""
+    traits = "ByTraits(intercept=-2.5, openness=0.9, conscientiousness=-0.9)"
+    model = SpreadModel(n=400, decider=traits, rng=1).run(15)
+    figure = plot_fitted_rates(analyse(SpreadData.from_model(model)))
+    panels = {axis.get_title(): axis for axis in figure.axes if axis.get_title()}
+    assert len(panels) == 6
+    for name, axis in panels.items():
+        low, high = axis.get_xlim()
+        assert low < axis.get_lines()[0].get_xdata()[0] < high, name
+        assert axis.get_xlabel() == ""
+
+
 def test_a_record_draws_the_share_of_each_run(data: SpreadData) -> None:
     lines = data.plot().axes[0].get_lines()
     for run, line in zip(data.runs, lines, strict=True):

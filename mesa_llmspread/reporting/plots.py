@@ -114,7 +114,7 @@ def plot_event(part: EventAnalysis, ax: Axes | None = None) -> Figure:
 
 
 def plot_fitted_rates(analysis: Analysis) -> Figure:
-    """Draw the rates of the law that fits best overall, event by event, with intervals.
+    """Draw the parameters of the law that fits best overall, event by event, with intervals.
 
     Parameters
     ----------
@@ -123,22 +123,33 @@ def plot_fitted_rates(analysis: Analysis) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
+        One panel per parameter, for the first nine.
     """
-    name = analysis.overall.best.name
+    best = analysis.overall.best
+    name, limits = best.name, best.law.parameter_bounds if best.law else {}
     fits = [part.comparison.results[name] for part in analysis.events]
     labels = [part.event.event_id for part in analysis.events]
-    parameters = list(analysis.overall.best.params)[:3]
-    height = 0.2 * len(labels) + 1.2
-    figure, axes = _axes(_WIDTH, height, 1, len(parameters), sharey=True, squeeze=False)
-    for axis, parameter in zip(axes[0], parameters, strict=True):
+    parameters = list(best.params)[:9]
+    columns = min(len(parameters), 3)
+    rows = -(-len(parameters) // columns)
+    height = rows * (0.2 * len(labels) + 1.2)
+    figure, axes = _axes(_WIDTH, height, rows, columns, sharey=True, squeeze=False)
+    for axis in axes.flat[len(parameters) :]:
+        axis.set_axis_off()
+    for axis, parameter in zip(axes.flat, parameters, strict=False):
         rates = [fit.params.get(parameter, np.nan) for fit in fits]
         ends = [fit.ci.get(parameter, (np.nan, np.nan)) for fit in fits]
         table = pd.DataFrame(ends, columns=["low", "high"]).assign(group=labels, rate=rates)
         _draw_points(axis, table)
-        unit = "share of agents" if parameter.startswith("share") else "probability per step"
+        rate = limits.get(parameter) == (0.0, 1.0)
+        unit = "probability per step" if rate else ""
+        if parameter.startswith("share"):
+            unit = "share of agents"
         axis.set_title(parameter, fontsize=9)
         axis.set_xlabel(unit, fontsize=8)
-    figure.suptitle(plain(name), fontsize=9)
+    more = len(best.params) - len(parameters)
+    left_out = f", without {more} more parameters" if more else ""
+    figure.suptitle(f"{plain(name)}{left_out}", fontsize=9)
     return figure
 
 
@@ -381,6 +392,7 @@ def _draw_points(axis: Axes, table: pd.DataFrame) -> None:
     axis.errorbar(table["rate"], places, xerr=error, fmt="o", color=_POINT, ms=4)
     axis.set_yticks(places, [plain(group) for group in table["group"]], fontsize=8)
     if axis.get_xscale() == "linear":
-        axis.set_xlim(0, None)
+        if not (table[["rate", "low"]] < 0).any(axis=None):
+            axis.set_xlim(0, None)
         axis.locator_params(axis="x", nbins=5)
     axis.grid(axis="x", alpha=0.3)

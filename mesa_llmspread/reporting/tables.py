@@ -135,7 +135,7 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
         "news": Table(news, _spaced(news[shown])),
         "spread": Table(
             spread,
-            {"event": "event", "law": "law", "rates": "rates per step with 95 % intervals"}
+            {"event": "event", "law": "law", "rates": "estimates with 95 % intervals"}
             | {"final": "final share", **{name: name for name in drawn}, "in band": "in band"},
             {
                 "event": [f"{part.event.event_id}\n{part.event.event_type}" for part in parts],
@@ -149,7 +149,7 @@ def tables(analysis: Analysis, network: Network | None) -> dict[str, Table]:
         ),
         "laws": Table(
             overall.table,
-            {"law": "law", "rates": "rates per step with 95 % intervals", "n_params": "parameters"}
+            {"law": "law", "rates": "estimates with 95 % intervals", "n_params": "parameters"}
             | {"loglik": "log-likelihood", "aic": "AIC", "bic": "BIC", "delta_bic": "ΔBIC"}
             | {"weight": "weight", "fit_p_value": "goodness of fit, p"},
             {"rates": [_rates(overall.results[law]) for law in overall.table["law"]]},
