@@ -110,6 +110,10 @@ def test_several_records_are_fitted_as_one(tmp_path: Path) -> None:
     assert f"{together:.3g}" in said
     (tmp_path / "empty").mkdir()
     assert "empty" in call("fit", tmp_path / "1", tmp_path / "empty", code=2)
+    # The same run would count twice, also where one record ends before the other.
+    call(*run[:1], tmp_path / "part", *run[2:], "--rng", 1, "--steps", 2)
+    for again in ("1", "part"):
+        assert "seed 1" in call("fit", *(tmp_path / name for name in ("1", "2", again)), code=2)
 
 
 def test_tables_fit_80_columns(tmp_path: Path) -> None:

@@ -299,19 +299,34 @@ def read_decisions(*folders: Path) -> SpreadData:
     Raises
     ------
     InputFileError
-        If a folder has no record, or a record has no decisions.
+        If a folder has no record, a record has no decisions, or a run comes twice.
     """
     from mesa_llmspread.data import SpreadData, concat
 
-    records = []
+    records, known = [], dict[str, Path]()
     for folder in folders:
         data = SpreadData.load(folder)
         if (data.exposures["outcome"] == "failed").all():
             failed = len(data.exposures)
             why = f"all {failed} failed" if failed else "in its steps nobody saw a post"
             raise InputFileError(folder, f"has no decisions to analyse: {why}")
+        begun = _beginnings(data)
+        if both := begun.keys() & known.keys():
+            seed, other = begun[min(both)], known[min(both)]
+            raise InputFileError(folder, f"holds the run with seed {seed} that {other} holds too")
+        known |= dict.fromkeys(begun, folder)
         records.append(data)
     return concat(records) if len(records) > 1 else records[0]
+
+
+def _beginnings(data: SpreadData) -> dict[str, int]:
+    """Return the seed of each run, by what tells it from others: seed, event, first decisions."""
+    first = data.exposures.loc[data.exposures["step"] == 1, ["run", "event", "agent", "outcome"]]
+    texts = {
+        run: rows.drop(columns="run").to_csv(index=False) for run, rows in first.groupby("run")
+    }
+    seeds = {run: data.info[run].rng for run in texts}
+    return {f"{seed}\n{texts[run]}": seed for run, seed in seeds.items() if seed is not None}
 
 
 def read_network(file: Path | None) -> Network | None:
