@@ -322,11 +322,11 @@ def read_decisions(*folders: Path) -> SpreadData:
 def _beginnings(data: SpreadData) -> dict[str, int]:
     """Return the seed of each run, by what tells it from others: seed, event, first decisions."""
     first = data.exposures.loc[data.exposures["step"] == 1, ["run", "event", "agent", "outcome"]]
-    texts = {
-        run: rows.drop(columns="run").to_csv(index=False) for run, rows in first.groupby("run")
+    seeds = {run: info.rng for run, info in data.info.items() if info.rng is not None}
+    return {
+        f"{seed}\n{first[first['run'] == run].drop(columns='run').to_csv(index=False)}": seed
+        for run, seed in seeds.items()
     }
-    seeds = {run: data.info[run].rng for run in texts}
-    return {f"{seed}\n{texts[run]}": seed for run, seed in seeds.items() if seed is not None}
 
 
 def read_network(file: Path | None) -> Network | None:

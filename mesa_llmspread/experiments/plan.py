@@ -164,7 +164,7 @@ def plan(
     effect : float, str or TransmissionLaw
         A hazard ratio per standard deviation of a personality trait, to be found by the test of
         the trait; or a law with its rates, such as ``"FirstRepeat(0.06, 0.04)"`` or
-        ``"TwoClass(0.3, 0.2, 0.05)"``, to be told from ``against`` by its BIC, as ``compare``
+        ``"TwoClass(0.04, 0.12, 0.3)"``, to be told from ``against`` by its BIC, as ``compare``
         does.
     law : str or TransmissionLaw, default "SI(0.05)"
         What agents decide by, where ``effect`` is a hazard ratio: it tells how many repost.

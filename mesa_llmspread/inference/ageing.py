@@ -260,13 +260,15 @@ def about_ageing(aged: Ageing | None, name: str, bics: Mapping[str, float]) -> l
     other = min(bics, key=bics.__getitem__)
     fading = f"{aged.law.name} with {aged.describe()}"
     evidence = f"{fading}: BIC {aged.bic - bics[other]:+.0f} to {other}"
-    what = "The news loses its effect" if aged.kind == "event" else "Posts lose their effect"
+    what, fades = "Posts lose their effect", "posts that lose their"
+    if aged.kind == "event":
+        what, fades = "The news loses its effect", "news that loses its"
     claimed = bics[other] - aged.bic > _DECISIVE
     excess = aged.bic - bics[name]
     well = "better" if excess < 0 else "nearly as well"
     doubt = (
-        f"{name} may be an artefact: {'news' if aged.kind == 'event' else 'posts'} that lose their "
-        f"effect with age would explain the decisions {well} ({fading}: BIC {excess:+.0f})."
+        f"{name} may be an artefact: {fades} effect with age would explain the decisions {well} "
+        f"({fading}: BIC {excess:+.0f})."
     )
     doubtful = not claimed and excess < _DECISIVE and aged.law.name != name and name != "SI"
     return [

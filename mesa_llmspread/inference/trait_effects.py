@@ -300,13 +300,13 @@ def _warnings(decisions: pd.DataFrame, kind: pd.Series[Any]) -> tuple[str, ...]:
     notes = []
     if events < _FEWEST_EVENTS:
         notes.append(
-            f"The news is about {counted(events, 'event')}: that an effect holds for other events "
-            f"takes {_FEWEST_EVENTS} or more."
+            f"The news is about {counted(events, 'event')}: with fewer than {_FEWEST_EVENTS}, an "
+            "effect may not hold for other events."
         )
     if kind.nunique() > 1 and fewest < _FEWEST_EVENTS:
         notes.append(
-            f"An event type is seen in {counted(fewest, 'event')} at the fewest: a difference "
-            f"between types may be one between events; {_FEWEST_EVENTS} or more per type tell."
+            f"Some type has only {counted(fewest, 'event')}: with fewer than {_FEWEST_EVENTS} per "
+            "type, a difference between types may be one between events."
         )
     return tuple(notes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +78,7 @@ def _draw_profiles(axes: Axes, cells: pd.DataFrame, figure: Figure) -> None:
 def _draw_neighbours(axes: Axes, cells: pd.DataFrame) -> None:
     """Draw P over the number of neighbours, one line per exposure count; 0 is the media."""
     places = {m: place for place, m in enumerate(sorted(cells["contacts"].unique()))}
-    for (count, part), colour in zip(cells.groupby("exposure_count"), _LINES, strict=False):
+    for (count, part), colour in zip(cells.groupby("exposure_count"), cycle(_LINES), strict=False):
         for feed, marker in ((True, "o-"), (False, "s")):
             mean = part[(part["contacts"] > 0) == feed].groupby("contacts")["p"].mean()
             label = f"exposure {count}" if feed else None
@@ -90,7 +91,7 @@ def _draw_neighbours(axes: Axes, cells: pd.DataFrame) -> None:
 
 def _draw_repetition(axes: Axes, cells: pd.DataFrame) -> None:
     """Draw P over exposure counts, one line per number of neighbours."""
-    for (m, part), colour in zip(cells.groupby("contacts"), _LINES, strict=False):
+    for (m, part), colour in zip(cells.groupby("contacts"), cycle(_LINES), strict=False):
         mean = part.groupby("exposure_count")["p"].mean()
         label = "media" if str(m) == "0" else counted(int(str(m)), "neighbour")
         axes.plot(mean.index, mean, "s--" if label == "media" else "o-", color=colour, label=label)

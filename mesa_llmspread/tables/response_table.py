@@ -182,7 +182,7 @@ class ResponseTable:
         shares = self.variance()["share"]
         rest = shares.pop("interactions")
         shares = shares.sort_values(ascending=False)
-        explained = ", ".join(f"{source} {share:.0%}" for source, share in shares.items())
+        explained = ", ".join(f"{source} {max(share, 0):.0%}" for source, share in shares.items())
         return "\n".join(
             [
                 "P(repost) on average: "
