@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.meanfield.solve import solve
 from mesa_llmspread.networks import Network, as_network, random_regular
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.simulation.ensemble import Ensemble, simulate
@@ -23,6 +24,7 @@ from mesa_llmspread.transmission import (
     ByProfile,
     ByTraits,
     FirstRepeat,
+    Frailty,
     OnlineOffline,
     SingleMultiple,
     TransmissionLaw,
@@ -181,6 +183,26 @@ def test_the_definition_on_an_irregular_graph(law: TransmissionLaw, feed: Any) -
     ours = simulate(law, KARATE, 2, 8, replicates=5000, feed=feed, rng=5).infected
     error = np.sqrt(theirs.var(axis=0) / 600 + ours.var(axis=0) / 5000)
     assert (np.abs(theirs.mean(axis=0) - ours.mean(axis=0)) <= 4 * error).all()
+
+
+def test_frailty_is_a_gamma_distributed_factor_of_every_agent() -> None:
+    n, k, steps, rng = 4000, 8, 30, np.random.default_rng(3)
+    law, network = Frailty(0.2, 3.0), random_regular(n, k, rng=1)
+    neighbours = network.indices.reshape(n, k)
+    loops = []
+    for _ in range(20):
+        posted = np.arange(n) < 40
+        hazard = -np.log1p(-law.beta) * rng.gamma(1 / law.variance, law.variance, n)
+        shares = [posted.mean()]
+        for _ in range(steps):
+            seen = posted[neighbours].sum(axis=1)
+            posted = posted | (rng.random(n) < -np.expm1(-hazard * seen))
+            shares.append(posted.mean())
+        loops.append(shares)
+    mean, starters = np.mean(loops, axis=0), np.arange(40)
+    np.testing.assert_allclose(simulate(law, network, starters, steps, 20).mean(), mean, atol=0.01)
+    curve = solve(law, n=n, k=k, initial_infected=40, steps=steps)
+    np.testing.assert_allclose(curve["infected"] / n, mean, atol=0.01)
 
 
 @pytest.mark.parametrize("leaves", [5, 100, 5000, 40_000])
