@@ -424,16 +424,19 @@ def test_values_that_are_not_allowed(argument: str, value: Any) -> None:
         ("initial_infected", [0.5]),
         ("initial_infected", "a"),
         ("initial_infected", [[1]]),
+        ("initial_infected", [[1], [1, 2]]),
         ("steps", 2.0),
         ("replicates", True),
         ("threads", "2"),
         ("profiles", ["ocean"] * 34),
+        ("profiles", [["a"] * 5] * 34),
+        ("profiles", [[0.0] * 5] * 33 + [[0.0]]),
         ("rng", "1"),
     ],
 )
 def test_things_of_another_kind(argument: str, value: Any) -> None:
     with pytest.raises(ArgumentTypeError) as caught:
-        simulate(**{"law": SI(0.1), "network": KARATE, argument: value})
+        simulate(**{"law": ByTraits(-1.0), "network": KARATE, argument: value})
     assert (caught.value.argument, caught.value.value) == (argument, value)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from errors import refused
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -380,6 +381,11 @@ def test_a_value_that_is_no_number_is_named(value: Any) -> None:
     assert caught.value.argument == "share_high"
 
 
+def test_parameters_are_finite_numbers() -> None:
+    refused(lambda: Frailty(0.3, math.inf), "variance", math.inf)
+    refused(lambda: ByTraits(-math.inf), "intercept", -math.inf)
+
+
 def test_rates_by_profile_are_32() -> None:
     mapping = dict(zip(reversed(codes()), reversed(BETAS), strict=True))
     assert ByProfile(mapping) == ByProfile(list(BETAS)) == ByProfile(np.array(BETAS))
@@ -527,6 +533,7 @@ def test_an_unknown_law_or_option_is_refused(
 
 @pytest.mark.parametrize("wrong", [3, None, dict, 0.5])
 def test_what_is_not_a_law_is_refused(wrong: Any) -> None:
+    refused(lambda: parse_law(wrong), "law", wrong)
     with pytest.raises(ArgumentTypeError) as caught:
         resolve_law(wrong)
     assert (caught.value.argument, caught.value.value) == ("law", wrong)
