@@ -159,7 +159,8 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
         threads=1,
     ).infected[0]
     new = np.diff(infected, prepend=0)
-    # Mesa's model stops when nobody who has not posted can see anything any more.
+    # Mesa's model stops when nobody who has not posted can see anything any more; counts tell it
+    # at the latest when no post is in view.
     over = infected == n
     if not given["media_prob"]:
         ones = np.ones(len(network.indices))
