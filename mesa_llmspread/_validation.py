@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from types import UnionType
 from typing import Any, ParamSpec, TypeVar
@@ -84,7 +85,7 @@ def checked_int(name: str, value: Any, least: int) -> int:
 
 
 def checked_number(name: str, value: Any, low: float, high: float = math.inf) -> float:
-    """Return a value as a float within limits; NaN is outside of all.
+    """Return a value as a float within limits; NaN and infinite numbers are outside of all.
 
     Raises ArgumentTypeError if it is not a number, and ArgumentError if it is outside the limits.
 
@@ -93,10 +94,11 @@ def checked_number(name: str, value: Any, low: float, high: float = math.inf) ->
     >>> checked_number("x", 2, 0, 5)
     2.0
     """
-    kind = "a probability" if (low, high) == (0, 1) else "a number"
+    kind = "a probability" if (low, high) == (0, 1) else "a finite number"
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise ArgumentTypeError(name, value, kind)
-    if not low <= value <= high:
+    largest = sys.float_info.max
+    if not max(low, -largest) <= value <= min(high, largest):
         limits = f"between {low:g} and {high:g}" if high < math.inf else f"of at least {low:g}"
         raise ArgumentError(name, value, f"be {kind} {limits}")
     return float(value)
@@ -124,9 +126,19 @@ def checked_shares(name: str, given: Any, shares: npt.ArrayLike) -> npt.NDArray[
     return values / float(values.sum())
 
 
+def checked_array(
+    name: str, given: Any, expected: str, dtype: type[float] | None = None
+) -> npt.NDArray[Any]:
+    """Return a value as an array; ``expected`` puts into words what an array is made of."""
+    try:
+        return np.asarray(given, dtype)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(name, given, expected) from None
+
+
 def checked_indices(name: str, given: Any, below: int) -> npt.NDArray[np.int64]:
     """Return a sequence of ints from 0 to ``below - 1`` as an array."""
-    indices = np.asarray(given)
+    indices = checked_array(name, given, "a sequence of ints")
     if indices.ndim != 1 or (indices.size and not np.issubdtype(indices.dtype, np.integer)):
         raise ArgumentTypeError(name, given, "a sequence of ints")
     if indices.size and not 0 <= indices.min() <= indices.max() < below:

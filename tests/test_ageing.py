@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from errors import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +126,14 @@ def test_text_stands_for_a_visibility(width: Any, ageing: Any, news: float) -> N
 def test_other_text_is_refused(text: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         as_visibility(text)
+
+
+@pytest.mark.parametrize("value", [float("inf"), 10**400])
+def test_fading_is_a_finite_number(value: float) -> None:
+    refused(lambda: Exponential(value), "delta", value)
+    refused(lambda: PowerLaw(value), "gamma", value)
+    refused(lambda: Visibility(event_ageing=value), "event_ageing", value)
+    refused(lambda: as_visibility("Visibility(ageing=Exponential(1e999))"), "delta", np.inf)
 
 
 def test_a_feed_is_a_visibility() -> None:
@@ -295,6 +305,12 @@ def test_news_spreads_far_where_the_reproduction_number_is_above_1(
         assert (final_size(SI(beta), k, 1e-8, seen) > 1e-3) == (number > 1)
 
 
+@pytest.mark.parametrize(("law", "k"), [(SI(0.1), 0), (TwoClass(0.1, 0.3), {0: 1.0})], ids=str)
+def test_nothing_spreads_where_nobody_has_neighbours(law: TransmissionLaw, k: Any) -> None:
+    assert reproduction_number(law, k) == 0
+    assert final_size(law, k, 0.1) == pytest.approx(0.1)
+
+
 def test_final_sizes_without_a_closed_form() -> None:
     for law, seen in [
         (SI(0.1), Visibility(event_ageing=0.1)),
@@ -310,6 +326,14 @@ def test_final_sizes_without_a_closed_form() -> None:
                 closed_form(law, seen)
     assert final_size(SI(0.0), 4, 0.25) == pytest.approx(0.25)
     assert final_size(SI(0.01), 4, 0.01) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seen", [Visibility(2), Visibility(2, PowerLaw(1.0), 0.1)], ids=str)
+@pytest.mark.parametrize("law", [SI, functools.partial(FirstRepeat, 0.2)])
+def test_certain_reposts_are_the_limit_of_likely_ones(law: Any, seen: Visibility) -> None:
+    options = {"n": 1000, "initial_infected": 10, "steps": 8, "visibility": seen}
+    certain, likely = (curve(law(beta), **options) for beta in (1.0, 1 - 1e-12))
+    np.testing.assert_allclose(certain, likely, atol=1e-3 if seen.ages else 1e-8)
 
 
 @pytest.mark.parametrize("law", [*INDEPENDENT, *OTHERS], ids=str)

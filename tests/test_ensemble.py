@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
+from mesa_llmspread.meanfield.solve import solve
 from mesa_llmspread.networks import Network, as_network, random_regular
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.simulation.ensemble import Ensemble, simulate
@@ -23,6 +24,7 @@ from mesa_llmspread.transmission import (
     ByProfile,
     ByTraits,
     FirstRepeat,
+    Frailty,
     OnlineOffline,
     SingleMultiple,
     TransmissionLaw,
@@ -181,6 +183,26 @@ def test_the_definition_on_an_irregular_graph(law: TransmissionLaw, feed: Any) -
     ours = simulate(law, KARATE, 2, 8, replicates=5000, feed=feed, rng=5).infected
     error = np.sqrt(theirs.var(axis=0) / 600 + ours.var(axis=0) / 5000)
     assert (np.abs(theirs.mean(axis=0) - ours.mean(axis=0)) <= 4 * error).all()
+
+
+def test_frailty_is_a_gamma_distributed_factor_of_every_agent() -> None:
+    n, k, steps, rng = 4000, 8, 30, np.random.default_rng(3)
+    law, network = Frailty(0.2, 3.0), random_regular(n, k, rng=1)
+    neighbours = network.indices.reshape(n, k)
+    loops = []
+    for _ in range(20):
+        posted = np.arange(n) < 40
+        hazard = -np.log1p(-law.beta) * rng.gamma(1 / law.variance, law.variance, n)
+        shares = [posted.mean()]
+        for _ in range(steps):
+            seen = posted[neighbours].sum(axis=1)
+            posted = posted | (rng.random(n) < -np.expm1(-hazard * seen))
+            shares.append(posted.mean())
+        loops.append(shares)
+    mean, starters = np.mean(loops, axis=0), np.arange(40)
+    np.testing.assert_allclose(simulate(law, network, starters, steps, 20).mean(), mean, atol=0.01)
+    curve = solve(law, n=n, k=k, initial_infected=40, steps=steps)
+    np.testing.assert_allclose(curve["infected"] / n, mean, atol=0.01)
 
 
 @pytest.mark.parametrize("leaves", [5, 100, 5000, 40_000])
@@ -402,16 +424,19 @@ def test_values_that_are_not_allowed(argument: str, value: Any) -> None:
         ("initial_infected", [0.5]),
         ("initial_infected", "a"),
         ("initial_infected", [[1]]),
+        ("initial_infected", [[1], [1, 2]]),
         ("steps", 2.0),
         ("replicates", True),
         ("threads", "2"),
         ("profiles", ["ocean"] * 34),
+        ("profiles", [["a"] * 5] * 34),
+        ("profiles", [[0.0] * 5] * 33 + [[0.0]]),
         ("rng", "1"),
     ],
 )
 def test_things_of_another_kind(argument: str, value: Any) -> None:
     with pytest.raises(ArgumentTypeError) as caught:
-        simulate(**{"law": SI(0.1), "network": KARATE, argument: value})
+        simulate(**{"law": ByTraits(-1.0), "network": KARATE, argument: value})
     assert (caught.value.argument, caught.value.value) == (argument, value)
 
 

@@ -157,6 +157,8 @@ def test_laws_it_cannot_follow_are_refused(law: TransmissionLaw) -> None:
         ("profiles", {"law": TwoClass(0.1, 0.5, high={"OCEAN"}), "profiles": [[1.0] * 4] * 5}),
         ("initial_infected", {"initial_infected": 6}),
         ("initial_infected", {"initial_infected": [5]}),
+        ("initial_infected", {"initial_infected": [0, 0]}),
+        ("initial_infected", {"initial_infected": []}),
         ("steps", {"steps": -1}),
         ("network", {"network": nx.empty_graph(5)}),
     ],

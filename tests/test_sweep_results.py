@@ -110,6 +110,10 @@ def test_the_compiled_engine_follows_the_same_law(tmp_path: Path) -> None:
     [
         {"decider": "SI(1.0)"},
         {"decider": "SI(1.0)", "feed": "new"},
+        # Somebody is not connected to those who start.
+        {"decider": "SI(1.0)", "k": 1, "n": 20},
+        {"decider": "SI(1.0)", "k": 1, "n": 20, "feed": "new"},
+        {"decider": "SI(1.0)", "k": 2, "visibility": "Visibility(3)"},
         {"decider": "ByProfile([" + ",".join(["1.0"] * 32) + "])", "population": "norms"},
         {"decider": "SingleMultiple(1.0, 1.0)", "network": "small_world"},
     ],

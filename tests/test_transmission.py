@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from errors import refused
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -338,7 +339,24 @@ def test_classes_together_are_the_law(law: TransmissionLaw, shares: np.ndarray |
     m = np.arange(6)[:, None]
     whole = law.evaluate(m, profile=np.arange(32)) @ weights
     mixed = sum(share * law.evaluate(m[:, 0]) for share, law in parts)
-    np.testing.assert_allclose(mixed, whole, atol=1e-12)
+    atol = 1e-5 if isinstance(law, Frailty) else 1e-12
+    np.testing.assert_allclose(mixed, whole, atol=atol)
+
+
+@pytest.mark.parametrize("beta", [0.01, 0.2, 0.99])
+@pytest.mark.parametrize("variance", [1e-9, 0.05, 0.1, 0.2, 0.8, 1.0, 3.0, 10.0])
+def test_the_classes_of_frailty_are_a_gamma_distribution(beta: float, variance: float) -> None:
+    m = np.unique(np.geomspace(1, 1000, 40).astype(int))
+    declined = np.exp(-np.log1p(-variance * m * np.log1p(-beta)) / variance)
+    parts = Frailty(beta, variance).mixture_components()
+    assert len(parts) <= 24
+    classes = sum(share * (1 - law.evaluate(m)) for share, law in parts)
+    atol = 2e-8 if variance < 0.3 else 2e-3
+    np.testing.assert_allclose(classes, declined, rtol=0, atol=atol)
+    if beta < 0.1:  # else the largest rates are probabilities of 1
+        factors = [np.log1p(-law.beta) / np.log1p(-beta) for _, law in parts]
+        assert sum(share for share, _ in parts) == pytest.approx(1, abs=1e-12)
+        assert np.dot([share for share, _ in parts], factors) == pytest.approx(1, abs=1e-9)
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf")])
@@ -361,6 +379,11 @@ def test_a_value_that_is_no_number_is_named(value: Any) -> None:
     with pytest.raises(ArgumentTypeError) as caught:
         TwoClass(0.1, 0.2, value)
     assert caught.value.argument == "share_high"
+
+
+def test_parameters_are_finite_numbers() -> None:
+    refused(lambda: Frailty(0.3, math.inf), "variance", math.inf)
+    refused(lambda: ByTraits(-math.inf), "intercept", -math.inf)
 
 
 def test_rates_by_profile_are_32() -> None:
@@ -510,6 +533,7 @@ def test_an_unknown_law_or_option_is_refused(
 
 @pytest.mark.parametrize("wrong", [3, None, dict, 0.5])
 def test_what_is_not_a_law_is_refused(wrong: Any) -> None:
+    refused(lambda: parse_law(wrong), "law", wrong)
     with pytest.raises(ArgumentTypeError) as caught:
         resolve_law(wrong)
     assert (caught.value.argument, caught.value.value) == ("law", wrong)

@@ -92,7 +92,7 @@ def ageing_map(
             )
         return first_repeat_map(laws[0][1], degrees, infected, visibility, media_prob)
     share, direct, beta = chances[0], seen_directly(laws, media_prob), chances[2]
-    rate, weight = probability_to_rate(beta), (1.0 - infected) * share
+    rate, weight = _finite_rate(beta), (1.0 - infected) * share
     spared = 1.0 - np.array([law.alpha for _, law in laws])
 
     def move(state: _State) -> _State:
@@ -143,7 +143,7 @@ def first_repeat_map(
         Its state: ``f`` by step, the hazard that posts of each step have added up to, and the
         chances of neighbours and of agents to be susceptible.
     """
-    first, later = probability_to_rate(law.evaluate(1, [1, 2]))
+    first, later = _finite_rate(law.evaluate(1, [1, 2]))
     (c,) = seen_directly([(1.0, law)], media_prob)
 
     def move(state: tuple[Floats, Floats, float, float]) -> tuple[Floats, Floats, float, float]:
@@ -178,6 +178,11 @@ def first_repeat_map(
         move,
         lambda state: (1.0 - infected) * state[3],
     )
+
+
+def _finite_rate(chance: Floats) -> Floats:
+    """Return rates; that of a chance of 1 is so large that it acts, but has no effect times 0."""
+    return np.minimum(probability_to_rate(chance), 1e300)
 
 
 def transmissibility(beta: float, visibility: Visibility) -> float:

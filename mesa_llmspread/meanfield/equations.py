@@ -125,13 +125,13 @@ class Degrees:
 
     @property
     def edge_share(self) -> Floats:
-        """Share of edge ends at agents of each degree: who one's neighbours are.
+        """Share of edge ends at agents of each degree: who one's neighbours are; 0 without edges.
 
         An agent of degree ``d`` is ``d`` times somebody's neighbour, so neighbours have
         more neighbours than agents do.
         """
         ends: Floats = self.values * self.share
-        return ends / float(ends.sum())
+        return ends / (float(ends.sum()) or 1.0)
 
     def node(self, x: Floats) -> Floats:
         """``sum(share * x**degree)``: chance that something of chance x holds on every edge."""

@@ -14,18 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from mesa_llmspread._validation import (
-    check_contacts,
-    check_name,
-    checked_indices,
-    checked_int,
-    checked_starters,
-)
+from mesa_llmspread._validation import check_contacts, check_name, checked_int
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.meanfield.equations import Floats
 from mesa_llmspread.networks import Network, as_network, node_names
 from mesa_llmspread.profiles import trait_levels
-from mesa_llmspread.simulation.ensemble import people_of
+from mesa_llmspread.simulation.ensemble import people_of, starters_of
 from mesa_llmspread.transmission import TransmissionLaw, law_of
 
 __all__ = ["node_risk"]
@@ -91,16 +85,12 @@ def node_risk(
     """
     law = law_of(law)
     graph = as_network(network)
-    alpha = law.parameters.get("alpha", 0.0)
-    check_contacts("network", network, int(graph.degrees.max()), "alpha", alpha)
+    check_contacts("network", network, int(graph.degrees.max()), "alpha", law.alpha)
     check_name("feed", feed, ("persistent", "new"))
     steps = checked_int("steps", steps, 0)
-    if np.ndim(initial_infected):
-        susceptible = np.ones(graph.n)
-        susceptible[checked_indices("initial_infected", initial_infected, graph.n)] = 0.0
-    else:
-        starters = checked_starters(initial_infected, graph.n, "alpha", alpha)
-        susceptible = np.full(graph.n, 1 - starters / graph.n)
+    starters, number = starters_of(initial_infected, graph.n, law.alpha)
+    susceptible = np.full(graph.n, 1.0 if len(starters) else 1 - number / graph.n)
+    susceptible[starters] = 0.0
     share, contact, direct = _classes(law, graph.n, profiles)
     never = _spread(graph, susceptible, share, contact, direct, steps, feed == "persistent")
     probability = 1 - never[-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -17,16 +17,13 @@ from scipy.integrate import solve_ivp
 from mesa_llmspread._validation import (
     check_contacts,
     check_name,
+    checked_array,
     checked_int,
     checked_probability,
     checked_shares,
     checked_starters,
 )
-from mesa_llmspread.exceptions import (
-    ArgumentError,
-    ArgumentTypeError,
-    UndefinedClosureError,
-)
+from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
 from mesa_llmspread.meanfield.closure import Closure, Time, as_closure, register_closure
 from mesa_llmspread.meanfield.equations import Degrees, DegreesLike, Floats, Laws, System
 from mesa_llmspread.meanfield.master import Master
@@ -36,6 +33,7 @@ from mesa_llmspread.meanfield.pair import Pair
 from mesa_llmspread.networks import as_network
 from mesa_llmspread.rng import RNGLike
 from mesa_llmspread.transmission import (
+    Feed,
     TransmissionLaw,
     Visibility,
     as_visibility,
@@ -46,14 +44,10 @@ from mesa_llmspread.transmission import (
 
 __all__ = [
     "ClosureWarning",
-    "Feed",
     "integrate",
     "iterate",
     "solve",
 ]
-
-Feed = Literal["persistent", "new"]
-
 
 for _closure in (Master(), Pair(), MeanField()):
     register_closure(_closure)
@@ -350,10 +344,7 @@ def _check_defined(
 
 def _profile_shares(given: Any) -> Floats:
     """Return the shares of the 32 profiles."""
-    try:
-        shares = np.asarray(given, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ArgumentTypeError("profile_shares", given, "32 numbers") from error
+    shares = checked_array("profile_shares", given, "32 numbers", float)
     if shares.shape != (32,):
         raise ArgumentError("profile_shares", given, "hold 32 shares")
     return checked_shares("profile_shares", given, shares)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import pandas as pd
 from mesa_llmspread._figures import axes_for
 from mesa_llmspread._validation import (
     check_contacts,
+    checked_array,
     checked_indices,
     checked_int,
     checked_probability,
@@ -30,6 +31,7 @@ from mesa_llmspread.networks import Network, as_network
 from mesa_llmspread.profiles import trait_levels
 from mesa_llmspread.rng import RNGLike, as_seed
 from mesa_llmspread.transmission import (
+    Feed,
     TransmissionLaw,
     Visibility,
     as_visibility,
@@ -46,9 +48,7 @@ if TYPE_CHECKING:
 
     from mesa_llmspread.simulation._kernels import Law
 
-__all__ = ["Ensemble", "Feed", "people_of", "simulate"]
-
-Feed = Literal["persistent", "new"]
+__all__ = ["Ensemble", "people_of", "simulate", "starters_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,12 +218,7 @@ def simulate(
         check_declarations(part, direct > 0)
     graph = as_network(network)
     check_contacts("network", network, int(graph.degrees.max()), "alpha", alpha)
-    named = np.ndim(initial_infected) > 0
-    starters = checked_indices("initial_infected", initial_infected if named else [], graph.n)
-    if len(np.unique(starters)) < len(starters):
-        raise ArgumentError("initial_infected", initial_infected, "name no agent twice")
-    number = len(starters) if named else initial_infected
-    n_starters = checked_starters(number, graph.n, "alpha", alpha)
+    starters, n_starters = starters_of(initial_infected, graph.n, alpha)
     steps = checked_int("steps", steps, 0)
     replicates = checked_int("replicates", replicates, 1)
     workers = cpu_count() if threads is None else checked_int("threads", threads, 1)
@@ -262,6 +257,37 @@ def simulate(
     return Ensemble(infected, graph.n)
 
 
+def starters_of(value: Any, n: int, alpha: float) -> tuple[npt.NDArray[np.int64], int]:
+    """Return which agents have posted at the start, if they are named, and how many.
+
+    Parameters
+    ----------
+    value : int or sequence of int
+        As :func:`simulate` takes ``initial_infected``.
+    n : int
+        Number of agents.
+    alpha : float
+        Probability per step that the event itself makes an agent post.
+
+    Returns
+    -------
+    starters : ndarray of int
+        Empty where only their number is given.
+    number : int
+
+    Raises
+    ------
+    ArgumentError, ArgumentTypeError
+        If they do not fit n agents.
+    """
+    name, expected = "initial_infected", "an int or a sequence of ints"
+    named = checked_array(name, value, expected).ndim > 0
+    starters = checked_indices(name, value if named else [], n)
+    if len(np.unique(starters)) < len(starters):
+        raise ArgumentError(name, value, "name no agent twice")
+    return starters, checked_starters(len(starters) if named else value, n, "alpha", alpha)
+
+
 def people_of(profiles: Any, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return the row of each agent among different people, and the trait levels of those.
 
@@ -282,8 +308,9 @@ def people_of(profiles: Any, n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray
     ArgumentError, ArgumentTypeError
         If they do not fit n agents.
     """
-    if np.ndim(profiles) == 2:
-        rows = np.asarray(profiles, dtype=float)
+    expected = "one index, or a row of five trait levels, for each agent"
+    if checked_array("profiles", profiles, expected).ndim == 2:
+        rows = checked_array("profiles", profiles, expected, float)
         levels, index = np.unique(rows, axis=0, return_inverse=True)
     else:
         levels, index = trait_levels(), checked_indices("profiles", profiles, 32)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from mesa_llmspread.data import RunInfo
 from mesa_llmspread.data.files import record_files
@@ -157,10 +159,16 @@ def _compiled_run(job: Job) -> tuple[dict[str, pa.Table], RunInfo]:
         threads=1,
     ).infected[0]
     new = np.diff(infected, prepend=0)
-    # Mesa's model stops when all have posted, or nobody can see anything any more.
+    # Mesa's model stops when nobody who has not posted can see anything any more; counts tell it
+    # at the latest when no post is in view.
     over = infected == n
-    if seen.visible_for and not given["media_prob"]:
-        over |= np.convolve(new > 0, np.ones(seen.visible_for))[: len(new)] == 0
+    if not given["media_prob"]:
+        ones = np.ones(len(network.indices))
+        links = csr_array((ones, network.indices, network.indptr), (n, n))
+        _, part = connected_components(links, directed=False)
+        over = infected == np.isin(part, part[starters]).sum()
+        if seen.visible_for:
+            over |= np.convolve(new > 0, np.ones(seen.visible_for))[: len(new)] == 0
     end = int(over.argmax()) + 1 if over.any() else len(infected)
     counts = {
         "step": range(end),

@@ -26,6 +26,7 @@ from mesa_llmspread.transmission.registry import (
 )
 from mesa_llmspread.transmission.visibility import (
     Exponential,
+    Feed,
     PowerLaw,
     Visibility,
     Weights,
@@ -39,6 +40,7 @@ __all__ = [
     "ByTraits",
     "Exponential",
     "ExposureArrays",
+    "Feed",
     "FirstRepeat",
     "Frailty",
     "OnlineOffline",

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh_tridiagonal
 
 from mesa_llmspread._validation import check_kind, check_name, checked_probability
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
@@ -26,8 +25,9 @@ __all__ = ["ByProfile", "ByTraits", "Frailty", "TwoClass"]
 # of less than 1e-13, or as near to 1, of which rounding would make 0 and 1.
 _LARGEST = 30.0
 
-# Classes of one rate each by which a gamma distribution is represented.
-_NODES = 24
+# Classes of one rate each that stand for a gamma distribution, and where they end: at densities of
+# exp(-_TAIL) of the highest.
+_NODES, _TAIL = 20, 16.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Frailty(FamilyLaw):
     -----
     An agent declines ``m`` contacts with probability
     ``(1 + variance * rate * m)**(-1 / variance)``, so the likelihood is exact. Equations and
-    simulations use the nodes and weights of Gauss-Laguerre quadrature as latent classes.
+    simulations use latent classes, with errors of an agent's chance to decline below .002.
 
     Examples
     --------
@@ -193,17 +193,22 @@ class Frailty(FamilyLaw):
 def _gamma_nodes(variance: float) -> tuple[Floats, list[float]]:
     """Return factors and shares that represent a gamma distribution of mean 1.
 
-    By the eigenvalues of the Jacobi matrix of Laguerre polynomials (Golub & Welsch 1969,
-    doi:10.1090/S0025-5718-69-99647-1), scaled so that a variance of 0 is no special case.
+    By the trapezoidal rule over the logarithm of the factor, which converges exponentially, as the
+    chance of posting, times the density, is smooth and vanishes at both ends (Trefethen & Weideman
+    2014, doi:10.1137/130932132). The lowest class has the agents that are left.
     """
     if variance == 0:
         return np.ones(1), [1.0]
-    i = np.arange(_NODES)
-    diagonal = 1.0 + 2 * i * variance
-    beside = np.sqrt(i[1:] * variance * (1.0 + (i[1:] - 1) * variance))
-    factors, vectors = eigh_tridiagonal(diagonal, beside)
-    shares = vectors[0] ** 2
-    return np.maximum(factors, 0.0), (shares / shares.sum()).tolist()
+    # Bounds of where the density has fallen by _TAIL; below the mean, the density times the factor.
+    most, scale = 2.0 * np.arcsinh(np.sqrt(variance * _TAIL / 2.0)), variance / (1.0 + variance)
+    middle = (_TAIL - 2.0) * scale
+    least = (middle + np.sqrt(middle**2 + 8.0 * _TAIL * scale)) / 2.0
+    logs = np.linspace(-least, most, _NODES)
+    factors, density = np.exp(logs), np.exp((logs - np.expm1(logs)) / variance)
+    shares = density / (density @ factors)
+    shares[0] = max(1.0 - shares[1:].sum(), 0.0)
+    shares /= shares.sum()
+    return factors / (shares @ factors), shares.tolist()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import ast
 import inspect
 from typing import Any, TypeVar
 
-from mesa_llmspread._validation import check_name
+from mesa_llmspread._validation import check_kind, check_name
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError, UnknownNameError
 from mesa_llmspread.plugins import find_part
 from mesa_llmspread.transmission.heterogeneity import ByProfile, ByTraits, Frailty, TwoClass
@@ -246,6 +246,7 @@ def parse_call(text: str, argument: str, wanted: str) -> tuple[str, list[Any], d
     >>> parse_call("a.b:C(1, x=[2])", "law", "be a call")
     ('a.b:C', [1], {'x': [2]})
     """
+    check_kind(argument, text, str, "text such as 'name(0.1)'")
     name, bracket, values = text.strip().partition("(")
     try:
         module, colon, attribute = name.rpartition(":")

@@ -12,7 +12,7 @@ import ast
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from mesa_llmspread.transmission.law import TransmissionLaw
 __all__ = [
     "FEEDS",
     "Exponential",
+    "Feed",
     "PowerLaw",
     "Visibility",
     "Weights",
@@ -34,8 +35,10 @@ __all__ = [
 
 Floats = npt.NDArray[np.float64]
 
+Feed = Literal["persistent", "new"]
+
 #: The names of two visibilities: posts stay in view for good, or for one step.
-FEEDS = ("persistent", "new")
+FEEDS: tuple[str, ...] = get_args(Feed)
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class Visibility:
         return self.ageing is not None or self.event_ageing > 0
 
     @property
-    def feed(self) -> Literal["persistent", "new"] | None:
+    def feed(self) -> Feed | None:
         """Its name in :data:`FEEDS`; None if it has none."""
         if self.ages or self.visible_for not in (None, 1):
             return None
