@@ -185,7 +185,7 @@ def page(context: typer.Context) -> None:
     """
     from solara.__main__ import cli
 
-    cli.main(["run", "mesa_llmspread.app.main", *context.args])
+    cli.main(["run", "mesa_llmspread.app.main", "--no-check-version", *context.args])
 
 
 @app.command()
