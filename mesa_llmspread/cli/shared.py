@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer import Option
 
+from mesa_llmspread._words import counted
 from mesa_llmspread.exceptions import (
     ArgumentError,
     InputFileError,
@@ -44,7 +45,7 @@ __all__ = [
     *("OnlyEstimate", "Seed", "Steps", "StoreFile", "Template", "check_output"),
     *("command_line", "given"),
     *("print_table", "progress", "read_decisions", "read_network", "read_study", "record_runs"),
-    *("run_app", "show_estimate"),
+    *("refuse", "run_app", "show_estimate"),
 ]
 
 #: Kinds of deciders, in the help of options.
@@ -63,7 +64,7 @@ EventFile = Annotated[
     Path | None, Option(help="Your events: a UCDP GED or ACLED export, or own columns (CSV).")
 ]
 MaxEvents = Annotated[
-    int, Option(min=1, help="Events taken from a long file, balanced over event types.")
+    int | None, Option(min=1, help="Most events, balanced over their types (default: 18).")
 ]
 NetworkFile = Annotated[Path | None, Option(help="The run's edge list, if it had one.")]
 
@@ -71,6 +72,13 @@ NetworkFile = Annotated[Path | None, Option(help="The run's edge list, if it had
 def given(**options: Any) -> dict[str, Any]:
     """Return the options that have a value."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def refuse(options: dict[str, Any], allowed: str) -> None:
+    """Raise where an option is given that would do nothing."""
+    for name, value in given(**options).items():
+        shown = str(value) if isinstance(value, Path) else value
+        raise ArgumentError(f"--{name.replace('_', '-')}", shown, allowed)
 
 
 def check_output(out: Path, force: bool, store: Path | None) -> None:
@@ -103,11 +111,16 @@ def command_line() -> str:
     return f"{name} {shlex.join(sys.argv[1:])}".rstrip()
 
 
-def read_study(file: Path | None, limit: int, rng: int) -> tuple[OfflineEvent, ...]:
+def read_study(file: Path | None, limit: int | None, rng: int) -> tuple[OfflineEvent, ...]:
     """Read the events of a study: those of a file, or the bundled ones, at most ``limit``."""
     from mesa_llmspread.events import bundled_events, read_events, select_events
 
-    return select_events(bundled_events() if file is None else read_events(file), limit, rng)
+    events = bundled_events() if file is None else read_events(file)
+    chosen = select_events(events, 18 if limit is None else limit, rng)
+    if len(chosen) < len(events):
+        found = counted(len(events), "event")
+        typer.echo(f"{len(chosen)} of {found} selected (--max-events)", err=True)
+    return chosen
 
 
 def show_estimate(
