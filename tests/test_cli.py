@@ -162,6 +162,19 @@ def test_run_on_a_network_of_ones_own(tmp_path: Path) -> None:
     assert SpreadData.load(tmp_path / "out").info[0].n == 30
 
 
+def test_the_estimate_counts_language_models_among_other_deciders(
+    scripted_server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = f"LLMDecider('openai/tiny', {scripted_server.api_base!r}, max_attempts=1)"
+    (tmp_path / "mixture.py").write_text(
+        "from mesa_llmspread import LLMDecider, MixedDecider\n"
+        f"def half(): return MixedDecider([(0.5, 'SI(0.1)'), (0.5, {model})])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    small = ("--n", 40, "--k", 4, "--steps", 2, "--rng", 1, "--decider", "mixture:half")
+    assert "at most 40;" in invoke("run", tmp_path / "out", *small).stderr
+
+
 def test_a_language_models_run_is_estimated_limited_and_resumed(
     scripted_server: ScriptedServer, tmp_path: Path
 ) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mesa_llmspread.data import SpreadData
-    from mesa_llmspread.deciders import Decider
+    from mesa_llmspread.deciders import Decider, LLMDecider
     from mesa_llmspread.events import OfflineEvent
     from mesa_llmspread.model import SpreadModel
     from mesa_llmspread.networks import Network
@@ -125,7 +126,7 @@ def read_study(file: Path | None, limit: int | None, rng: int) -> tuple[OfflineE
 
 def show_estimate(
     models: Callable[[], Iterator[SpreadModel]],
-    events: Iterable[OfflineEvent],
+    events: Sequence[OfflineEvent],
     runs: int,
     steps: int,
     alone: bool,
@@ -136,7 +137,7 @@ def show_estimate(
     ----------
     models : callable
         Returns the models of its runs, of which the first is built.
-    events : iterable of OfflineEvent
+    events : sequence of OfflineEvent
     runs : int
         Runs per event.
     steps : int
@@ -144,15 +145,25 @@ def show_estimate(
     alone : bool
         Whether nothing else is printed, so that it goes to the standard output.
     """
-    from mesa_llmspread.deciders import LLMDecider
     from mesa_llmspread.deciders.llm.cost_estimate import total
 
     model = next(models())
-    decider = model.decider
-    if isinstance(decider, LLMDecider) and steps > 0:
-        k = max(1, int(model.network.degrees.max()))
-        each = [decider.estimate(model.n, steps, k=k, event=event) for event in events]
+    k = max(1, int(model.network.degrees.max()))
+    for decider, n in _language_models(model.decider, model.n) if steps > 0 else ():
+        each = [decider.estimate(n, steps, k=k, event=event) for event in events]
         typer.echo(f"{decider.client.model}: {total(each * runs)}", err=not alone)
+
+
+def _language_models(decider: Decider, n: int) -> Iterator[tuple[LLMDecider, int]]:
+    """Yield the language models that decide for n agents, each with the most that are its own."""
+    from mesa_llmspread.deciders import LLMDecider, MixedDecider
+
+    if isinstance(decider, LLMDecider):
+        yield decider, n
+    elif isinstance(decider, MixedDecider):
+        shares = decider.shares or [1.0] * len(decider.deciders)
+        for part, share in zip(decider.deciders, shares, strict=True):
+            yield from _language_models(part, math.ceil(n * share))
 
 
 @contextlib.contextmanager
