@@ -303,6 +303,8 @@ def test_visitors_have_the_models_that_the_operator_lists(
         "models: [{api_base: x}]",
         f"models: [{{model: a, api_key: {KEY}}}]",
         f"models: [{{model: a, max_cost_usd: {KEY}}}]",
+        f"models: [{{model: a, key_variable: {KEY}}}]",
+        f"models: [{{model: a, api_base: 'http://me:{KEY}@host'}}]",
         f"models: [{KEY}]",
     ],
 )

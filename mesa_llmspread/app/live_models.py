@@ -20,7 +20,7 @@ import numpy as np
 from mesa_llmspread.app.settings import LLMSettings
 from mesa_llmspread.deciders import Decider, Decision, Exposure, LLMDecider
 from mesa_llmspread.deciders.llm.providers import key_variables
-from mesa_llmspread.exceptions import InputFileError, UnknownNameError
+from mesa_llmspread.exceptions import InputFileError, LLMSpreadError, UnknownNameError
 from mesa_llmspread.io import read_settings
 
 __all__ = ["Access", "LookUp", "Progress", "Watched", "access_of", "look_up", "read_models"]
@@ -138,6 +138,9 @@ def read_models(path: Path) -> tuple[LLMSettings, ...]:
         filled = {name: value for name, value in entry.items() if value is not None}
         try:
             models.append(LLMSettings(**{name: known[name](filled[name]) for name in filled}))
+            LLMDecider("openai/any", **models[-1].arguments())
+        except LLMSpreadError as error:
+            raise InputFileError(path, str(error)) from None
         except (TypeError, ValueError):
             raise InputFileError(path, "max_cost_usd must be a number of US dollars") from None
     return tuple(models)

@@ -155,12 +155,13 @@ def show_estimate(
 
 
 def _language_models(decider: Decider, n: int) -> Iterator[tuple[LLMDecider, int]]:
-    """Yield the language models that decide for n agents, each with the most that are its own."""
+    """Yield the language models that decide for n agents, each with about how many are its own."""
     from mesa_llmspread.deciders import LLMDecider, MixedDecider
 
     if isinstance(decider, LLMDecider):
         yield decider, n
     elif isinstance(decider, MixedDecider):
+        # Which profiles occur is not known: at most, all are of one part.
         shares = decider.shares or [1.0] * len(decider.deciders)
         for part, share in zip(decider.deciders, shares, strict=True):
             yield from _language_models(part, math.ceil(n * share))
