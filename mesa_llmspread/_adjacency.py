@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 Rows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]
 Ends = tuple[npt.NDArray[np.int64], tuple[Any, ...]]
 
+_HEADER = re.compile(
+    r"source|target|src|dst|from|to|sender|receiver|ego|alter|"
+    r"(node|vertex|id|name|person|user|agent)[_ ]?(\d+|[ab])?",
+    re.IGNORECASE,
+)
 _MUTUAL = "here each of two neighbours sees the other's posts"
 
 
@@ -130,7 +137,11 @@ def read_ends(path: str | Path) -> Ends:
         line = line.strip()
         if not line or line[0] == "#":
             continue
-        names = [part.strip() for part in line.split(",")] if "," in line else line.split()
+        try:
+            names = _columns(line)
+        except csv.Error as error:
+            problem = f"{line!r:.60} has quotation marks that do not enclose a name"
+            raise InputFileError(path, problem, row=row) from error
         if len(names) < 2 or not (names[0] and names[1]):
             raise InputFileError(path, f"an edge needs two names, not {line!r:.60}", row=row)
         if names[0] == names[1]:
@@ -141,11 +152,29 @@ def read_ends(path: str | Path) -> Ends:
     if not ends:
         raise InputFileError(path, "holds no edges")
     labels = tuple(numbers)
-    numeric = [label.isdigit() for label in labels]
-    if not any(numeric[:2]) and numeric[2:] and all(numeric[2:]):
+    if _is_header(labels, ends):
         problem = f"{labels[0]!r}, {labels[1]!r} looks like a header: begin the line with #"
         raise InputFileError(path, problem, row=first_row)
     return np.array(ends), labels
+
+
+def _columns(line: str) -> list[str]:
+    """Return the columns of a line; a comma or blanks in quotation marks belong to a name."""
+    if '"' not in line:
+        return [part.strip() for part in line.split(",")] if "," in line else line.split()
+    between, text = (",", line) if "," in line else (" ", " ".join(line.split()))
+    (columns,) = csv.reader([text], delimiter=between, skipinitialspace=True, strict=True)
+    return [column.strip() for column in columns]
+
+
+def _is_header(labels: Sequence[str], ends: Sequence[tuple[int, int]]) -> bool:
+    """Return whether the first line, the edge of nodes 0 and 1, is a header."""
+    first, others = labels[:2], labels[2:]
+    if others and all(map(str.isdigit, others)):
+        return not any(map(str.isdigit, first))
+    if any(min(edge) < 2 for edge in ends[1:]) or any(map(_HEADER.fullmatch, others)):
+        return False
+    return all(map(_HEADER.fullmatch, first))
 
 
 def rows_of_edges(n: int, ends: npt.NDArray[np.int64]) -> Rows:

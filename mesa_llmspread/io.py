@@ -13,12 +13,16 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread.exceptions import InputFileError, OutputError, UnknownNameError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = [
     "check_new_folder",
+    "csv_text",
     "first_free",
     "is_free",
     "make_folder",
@@ -28,6 +32,8 @@ __all__ = [
     "write_whole",
 ]
 
+# What a spreadsheet takes for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SQLITE = b"SQLite format 3\0"
 
 
@@ -54,6 +60,24 @@ def write_whole(path: Path, content: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return a table as CSV, with an apostrophe before text that a spreadsheet would run.
+
+    Parameters
+    ----------
+    frame : DataFrame
+
+    Returns
+    -------
+    str
+    """
+
+    def inert(value: Any) -> Any:
+        return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+    return str(frame.map(inert).to_csv(index=False))
 
 
 def _beside(path: Path) -> Path:

@@ -358,8 +358,9 @@ def read_edgelist(path: str | Path) -> EdgeList:
     """Read a network from a file of edges, plain or gzipped.
 
     One edge per line: two names, separated by a comma or by blanks; further columns, such as
-    weights, are not used. Lines that begin with ``#`` are comments. An edge that stands
-    there several times, or in both directions, is one edge.
+    weights, are not used. A name in double quotation marks may hold commas and blanks. Lines
+    that begin with ``#`` are comments. An edge that stands there several times, or in both
+    directions, is one edge.
 
     Parameters
     ----------

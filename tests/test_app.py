@@ -22,6 +22,7 @@ from mesa_llmspread import (
     Decider,
     Decision,
     Exposure,
+    Outcome,
     ScriptedDecider,
     SpreadData,
     SpreadModel,
@@ -339,6 +340,19 @@ def test_a_law_says_at_once_that_it_does_not_fit() -> None:
     model = SpreadModel(n=300, decider="FirstRepeat(0.2, 0.04)", rng=1).run(20)
     law = fit_law(SpreadData.from_model(model), model.network)
     assert "does not fit" not in law.verdict
+
+
+def test_no_law_can_be_fitted_where_all_decisions_failed() -> None:
+    model = SpreadModel(n=60, decider=ScriptedDecider(failing), rng=1)
+    wait = fit_law(SpreadData.from_model(model), model.network).verdict
+    law = fit_law(SpreadData.from_model(model.run(2)), model.network)
+    assert "failed decisions" in law.verdict
+    assert law.verdict != wait
+
+
+def failing(exposure: Exposure) -> Decision:
+    """Make no decision."""
+    return Decision(Outcome.FAILED, reason="server")
 
 
 def odd_ones(exposure: Exposure) -> bool:

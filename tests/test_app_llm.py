@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable
@@ -18,7 +21,7 @@ from waiting import eventually
 
 from mesa_llmspread import DecisionStore, LLMDecider, SpreadData, SpreadModel
 from mesa_llmspread.app.export import ANSWERS, python_lines, zipped
-from mesa_llmspread.app.live_models import Access, LookUp, Watched, access_of, look_up
+from mesa_llmspread.app.live_models import Access, LookUp, Watched, access_of, look_up, read_models
 from mesa_llmspread.app.session import THREADS, Session
 from mesa_llmspread.app.settings import LLMSettings, Settings
 from mesa_llmspread.deciders.llm.event_loop import stopped_by
@@ -288,11 +291,54 @@ def test_visitors_have_the_models_that_the_operator_lists(
         {"max_cost_usd": 9.0},
     ):
         assert access.refusal(dataclasses.replace(listed, **changed))
-    for text in ("models: 3\n", "models:\n  - api_base: x\n", "models:\n  - {model: a, key: b}\n"):
-        file.write_text(text)
-        with pytest.raises(InputFileError) as caught:
-            access_of(LOCAL)
-        assert caught.value.path == file
+    # It is read once.
+    file.write_text("models: 3\n")
+    assert access_of(LOCAL) == access
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models: 3",
+        "models: [{api_base: x}]",
+        f"models: [{{model: a, api_key: {KEY}}}]",
+        f"models: [{{model: a, max_cost_usd: {KEY}}}]",
+        f"models: [{{model: a, key_variable: {KEY}}}]",
+        f"models: [{{model: a, api_base: 'http://me:{KEY}@host'}}]",
+        f"models: [{KEY}]",
+    ],
+)
+def test_a_wrong_list_of_models_is_refused_without_its_values(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(text)
+    with pytest.raises(InputFileError) as caught:
+        read_models(file)
+    assert caught.value.path == file
+    assert KEY not in str(caught.value)
+
+
+def test_settings_left_empty_are_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text("models:\n  - model: openai/tiny\n    max_cost_usd:\n    key_variable:\n")
+    assert read_models(file) == (LLMSettings("openai/tiny"),)
+
+
+@pytest.mark.parametrize("listed", ["{model: openai/tiny}", f"{{model: a, api_key: {KEY}}}"])
+def test_a_server_starts_without_statistics_and_only_with_a_sound_list(
+    listed: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(f"models: [{listed}]")
+    served = "import mesa_llmspread.app.main\nfrom solara.server.settings import telemetry\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{served}print(telemetry.mixpanel_enable)"],
+        env={**os.environ, "LLMSPREAD_MODELS": str(file)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert KEY not in done.stdout + done.stderr
+    assert (done.returncode, done.stdout) == ((1, "") if KEY in listed else (0, "False\n"))
 
 
 def test_a_session_calls_only_what_its_visitor_may(scripted_server: ScriptedServer) -> None:
@@ -324,9 +370,11 @@ def test_the_exported_lines_make_the_run_again_without_a_call(
     scripted_server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scripted_server.script = answer()
-    llm = LLMSettings("openai/tiny", scripted_server.api_base, max_cost_usd=0.0)
+    # There is no limit where no price is known, and no key afterwards.
+    llm = LLMSettings("openai/tiny", scripted_server.api_base, key_variable="CLASS_KEY")
+    monkeypatch.setenv("CLASS_KEY", KEY)
     settings = Settings(n=20, k=4, initial_infected=2, decider="llm", llm=llm)
-    session = Session(settings, access=Access(free=True))
+    session = Session(settings, access=Access((llm,)))
     try:
         eventually(lambda: session.view.model is not None and not session.view.busy)
         session.step()
@@ -340,6 +388,7 @@ def test_the_exported_lines_make_the_run_again_without_a_call(
     assert (tmp_path / ANSWERS).is_file()
     asked = len(scripted_server.requests)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CLASS_KEY")
     names: dict[str, Any] = {}
     exec(python_lines(view.settings, view.clock), names)
     assert names["model"].infected == view.infected[-1]

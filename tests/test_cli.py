@@ -13,7 +13,7 @@ import pytest
 from command_line import call, invoke
 from servers import ScriptedServer, answer
 
-from mesa_llmspread import SpreadData, concat, fit
+from mesa_llmspread import SpreadData, Visibility, concat, fit
 
 DATA = Path(__file__).parent / "data"
 
@@ -91,13 +91,27 @@ def test_several_runs_are_one_record(tmp_path: Path) -> None:
 def test_runs_about_events_of_ones_own(tmp_path: Path) -> None:
     small = ("--n", 60, "--k", 4, "--decider", "SI(0.2)", "--steps", 3, "--rng", 7)
     events = ("--events", DATA / "ucdp_ged_tiny.csv", "--max-events", 2)
-    text = call("run", tmp_path / "out", *small, *events, "--runs", 2)
-    assert "in 4 runs" in text
+    done = invoke("run", tmp_path / "out", *small, *events, "--runs", 2)
+    assert "in 4 runs" in done.stdout
+    assert "2 of 12 events selected" in done.stderr
     info = SpreadData.load(tmp_path / "out").info
     ids = [info[run].event.event_id for run in range(4)]
     assert ids[0] == ids[1] != ids[2] == ids[3]
     error = call("run", tmp_path / "no", *small, *events, "--event", "riots-0", code=2)
     assert "--event" in error
+    refused = invoke("run", tmp_path / "no", *small, *events[2:]).exception
+    assert refused.argument == "--max-events"  # type: ignore[union-attr]
+
+
+def test_how_long_posts_are_visible(tmp_path: Path) -> None:
+    small = ("--n", 60, "--k", 4, "--decider", "SI(0.2)", "--steps", 1, "--rng", 7)
+    text = call("run", tmp_path / "out", *small, "--visibility", "Visibility(3)")
+    assert "after 1 step " in text
+    (tmp_path / "run.yaml").write_text("visibility: Visibility(3)\n")
+    call("run", tmp_path / "same", *small, "--config", tmp_path / "run.yaml")
+    for name in ("out", "same"):
+        info = SpreadData.load(tmp_path / name).info[0]
+        assert info.visibility == str(Visibility(3))
 
 
 def test_several_records_are_fitted_as_one(tmp_path: Path) -> None:
@@ -150,6 +164,19 @@ def test_run_on_a_network_of_ones_own(tmp_path: Path) -> None:
     edges.write_text("".join(f"{i} {(i + 1) % 30}\n" for i in range(30)))
     call("run", tmp_path / "out", "--network", edges, "--rng", 1, "--initial-infected", 2)
     assert SpreadData.load(tmp_path / "out").info[0].n == 30
+
+
+def test_the_estimate_counts_language_models_among_other_deciders(
+    scripted_server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = f"LLMDecider('openai/tiny', {scripted_server.api_base!r}, max_attempts=1)"
+    (tmp_path / "mixture.py").write_text(
+        "from mesa_llmspread import LLMDecider, MixedDecider\n"
+        f"def half(): return MixedDecider([(0.5, 'SI(0.1)'), (0.5, {model})])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    small = ("--n", 40, "--k", 4, "--steps", 2, "--rng", 1, "--decider", "mixture:half")
+    assert "at most 40;" in invoke("run", tmp_path / "out", *small).stderr
 
 
 def test_a_language_models_run_is_estimated_limited_and_resumed(

@@ -110,7 +110,12 @@ def test_a_server_without_log_probabilities_is_asked_several_times(
     scripted_server: ScriptedServer,
 ) -> None:
     scripted_server.script = openness
-    table = measure(decider(scripted_server), **{**SMALL, "events": ["riots-0"], "contacts": (1,)})
+    design = {**SMALL, "events": ["riots-0"], "contacts": (1,)}
+    asking = decider(scripted_server, max_attempts=1)
+    most = Experiment(asking, **design).estimate().most_calls
+    table = measure(asking, **design)
+    assert 4 * 20 < len(scripted_server.requests) <= most == 4 * 21
+    assert Experiment(asking, **design, draws=2).estimate().most_calls == 4 * 2
     assert table.info["sampling"] == "20 draws"
     assert sorted(set(table.frame["p"])) == [0.5 / 21, 20.5 / 21]
 

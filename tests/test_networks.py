@@ -381,6 +381,24 @@ def test_names_with_blanks_need_commas(tmp_path: Path) -> None:
     assert edges.network.edges().tolist() == [[0, 1], [1, 2]]
 
 
+@pytest.mark.parametrize("separator", [",", ", ", "\t", " "])
+def test_names_may_stand_in_quotation_marks(tmp_path: Path, separator: str) -> None:
+    names = [("Ann Lee", "Ben Fox"), ("Ben Fox", "Cem")]
+    names += [("Doe, Ann", "Fox, Ben")] * ("," in separator)
+    lines = "\n".join(separator.join(f'"{name}"' for name in pair) for pair in names)
+    edges = read_edgelist(write(tmp_path / "edges.csv", lines))
+    assert edges.labels == tuple(dict.fromkeys(name for pair in names for name in pair))
+    assert edges.network.degrees.sum() == 2 * len(names)
+
+
+@pytest.mark.parametrize(
+    "text", ["node1 node2\nnode3 node4\n", "from to\nto moon\n", "to a\na b\n"]
+)
+def test_a_first_edge_like_a_header_is_an_edge(tmp_path: Path, text: str) -> None:
+    labels = read_edgelist(write(tmp_path / "edges.txt", text)).labels
+    assert labels == tuple(dict.fromkeys(text.split()))
+
+
 names = st.text("abcxyz019_-", min_size=1, max_size=3)
 
 
@@ -415,6 +433,11 @@ def test_any_file_is_read_as_networkx_would(
         (b"a,b\n,c\n", 2, "two names"),
         (b"# x\na b\n\nb b 1\n", 4, "self-loop at 'b'"),
         (b"source,target,weight\n1,2,0.5\n", 1, "'source', 'target' looks like a header"),
+        (b"source,target\nann,ben\nben,cem\n", 1, "looks like a header"),
+        (b"# of 2026\nFrom\tTo\nann\tben\n", 2, "looks like a header"),
+        (b"node_1,node_2\nann,ben\n", 1, "looks like a header"),
+        (b'a,b\n"Doe, Ann,Ben\n', 2, "quotation marks"),
+        (b'"Doe, Ann" "Fox, Ben"\n', 1, "quotation marks"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", None, "is not text"),
         (b"a b\x00c\n", None, "is not text"),
         (b"\x1f\x8bnonsense", None, "broken gzip"),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import networkx as nx
 import numpy as np
 import pytest
-from command_line import call
+from command_line import call, invoke
 from errors import refused
 from scipy.stats import norm
 
@@ -111,6 +112,14 @@ def test_an_effect_is_a_number_or_a_law() -> None:
 def test_the_command_prints_the_plan() -> None:
     printed = call("plan", 1.2, "--n", 100, "--k", 6, "--runs", 3, "--steps", 80)
     assert printed == plan(1.2, n=100, k=6, steps=80).summary(3) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("effect", "option"), [(1.2, "--against"), ("FirstRepeat(0.2, 0.1)", "--law")]
+)
+def test_the_command_refuses_what_would_do_nothing(effect: object, option: str) -> None:
+    error: Any = invoke("plan", effect, option, "SI").exception
+    assert (error.argument, error.value) == (option, "SI")
 
 
 def _model() -> dict[str, int]:

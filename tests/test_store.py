@@ -192,6 +192,18 @@ def test_calls_go_to_other_programs(path: Path, tmp_path: Path, suffix: str) -> 
     assert list(table["prompt_tokens"])[:2] == [100, 100]
 
 
+def test_a_spreadsheet_runs_no_word_of_a_model(path: Path, tmp_path: Path) -> None:
+    store, words = DecisionStore(path), '=HYPERLINK("http://evil.example")'
+    answered = json.dumps({"repost": True, "post": words, "reason": "-1"})
+    store.keep(call("a", answer=answered, prompt_tokens=None))
+    store.keep(call("b", prompt_tokens=7))
+    table = pd.read_csv(store.export(tmp_path / "calls.csv"), dtype=str, keep_default_na=False)
+    assert list(table.loc[0, ["post", "reason"]]) == [f"'{words}", "'-1"]
+    assert list(table["prompt_tokens"]) == ["", "7"]
+    whole = pd.read_parquet(store.export(tmp_path / "calls.parquet"))
+    assert whole.loc[0, "post"] == words
+
+
 def test_an_export_of_another_kind_is_refused(path: Path) -> None:
     with pytest.raises(ArgumentError) as caught:
         DecisionStore(path).export("calls.xlsx")
@@ -340,6 +352,8 @@ def test_a_miss_names_the_agent_and_the_step(scripted_server: ScriptedServer, pa
     with pytest.raises(ReplayMissError) as caught:
         ask(replay, 5, step=3)
     assert (caught.value.agent, caught.value.step, caught.value.path) == (4, 3, path)
+    # No advice to go on: a replay never asks.
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_there_must_be_something_to_replay(path: Path) -> None:

@@ -87,7 +87,8 @@ def python_lines(settings: Settings, steps: int) -> str:
         arguments["event"] = f"next(event for event in read_events('your_file.csv') {this})"
     if settings.decider == "llm":
         imports.add("LLMDecider")
-        given = settings.llm.arguments() | {"store": ANSWERS}
+        # The answers are there: neither a server, nor a key, nor a limit is needed.
+        given = {"api_base": settings.llm.api_base or None, "store": ANSWERS, "mode": "replay"}
         more = "".join(f", {name}={value!r}" for name, value in given.items())
         arguments["decider"] = f"LLMDecider({settings.llm.model!r}{more})"
     return (

@@ -112,8 +112,9 @@ def fit_law(data: SpreadData, network: Network, wanted: str = "") -> Law:
     )
     try:
         comparison = compare(data)
-    except LLMSpreadError:
-        return law
+    except LLMSpreadError as error:
+        # Before the first decision, the law says itself what is missing.
+        return replace(law, verdict=f"Nothing is fitted: {error}.") if len(data.exposures) else law
     rows = [
         {
             "law": row["law"],

@@ -7,6 +7,7 @@ visitors have only the models that the operator lists. No key passes through the
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -19,7 +20,7 @@ import numpy as np
 from mesa_llmspread.app.settings import LLMSettings
 from mesa_llmspread.deciders import Decider, Decision, Exposure, LLMDecider
 from mesa_llmspread.deciders.llm.providers import key_variables
-from mesa_llmspread.exceptions import InputFileError
+from mesa_llmspread.exceptions import InputFileError, LLMSpreadError, UnknownNameError
 from mesa_llmspread.io import read_settings
 
 __all__ = ["Access", "LookUp", "Progress", "Watched", "access_of", "look_up", "read_models"]
@@ -83,8 +84,8 @@ def access_of(headers: Mapping[str, Sequence[str]]) -> Access:
         server listens on a loopback address only and the visitor did not come through a proxy
         or from another site; else no model.
     """
-    if os.environ.get(SETTING):
-        return Access(read_models(Path(os.environ[SETTING])))
+    if file := os.environ.get(SETTING):
+        return Access(read_models(Path(file)))
     if any(name.lower() in ("forwarded", "via") or "forward" in name.lower() for name in headers):
         return Access()
     # Set by ``solara run``; where another program serves the page, the host is not known.
@@ -105,8 +106,9 @@ def _is_loopback(address: str) -> bool:
         return False
 
 
+@functools.cache
 def read_models(path: Path) -> tuple[LLMSettings, ...]:
-    """Read the models that visitors may call from a YAML or JSON file.
+    """Read the models that visitors may call from a YAML or JSON file, once per process.
 
     Parameters
     ----------
@@ -125,14 +127,23 @@ def read_models(path: Path) -> tuple[LLMSettings, ...]:
     """
     listed = read_settings(path, ["models"]).get("models") or []
     known: dict[str, Any] = {each.name: type(each.default) for each in fields(LLMSettings)}
+    models = []
+    # No message shows a value: it may be a key.
     for entry in listed if isinstance(listed, list) else [None]:
-        if not isinstance(entry, dict) or not entry.get("model") or entry.keys() - known.keys():
-            wanted = f"must list models, each with a model and nothing but {', '.join(known)}"
-            raise InputFileError(path, f"{wanted}, not {entry!r}")
-    return tuple(
-        LLMSettings(**{name: known[name](value) for name, value in entry.items()})
-        for entry in listed
-    )
+        if not isinstance(entry, dict) or not entry.get("model"):
+            raise InputFileError(path, "must list models under 'models', each with a 'model'")
+        for name in entry:
+            if name not in known:
+                raise InputFileError(path, str(UnknownNameError("setting", name, [*known])))
+        filled = {name: value for name, value in entry.items() if value is not None}
+        try:
+            models.append(LLMSettings(**{name: known[name](filled[name]) for name in filled}))
+            LLMDecider("openai/any", **models[-1].arguments())
+        except LLMSpreadError as error:
+            raise InputFileError(path, str(error)) from None
+        except (TypeError, ValueError):
+            raise InputFileError(path, "max_cost_usd must be a number of US dollars") from None
+    return tuple(models)
 
 
 @dataclass(frozen=True)

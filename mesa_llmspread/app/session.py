@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mesa_llmspread.app.fits import Law, submit
-from mesa_llmspread.app.live_models import Access, Progress, Watched
+from mesa_llmspread.app.live_models import Access, Progress, Watched, access_of
 from mesa_llmspread.app.settings import CONTROLS, Settings
 from mesa_llmspread.deciders.llm.event_loop import stopped_by
 from mesa_llmspread.exceptions import (
@@ -372,15 +372,17 @@ def explained(error: BaseException, otherwise: str = "Something went wrong in th
 
 
 def prepare() -> None:
-    """Make a server ready for visitors.
+    """Make a server ready for visitors, or raise InputFileError if its list of models is wrong.
 
     Import, in a thread, the modules that a model needs. Tell the operator if the page's scripts are
-    not installed; a page that does not get them either says so itself.
+    not installed; a page that does not get them either says so itself. Send no usage statistics.
     """
+    access_of({})
     module = "mesa_llmspread.app.layout"
     threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
-    from solara.server.settings import assets
+    from solara.server.settings import assets, telemetry
 
+    telemetry.mixpanel_enable = False
     assets.extra_locations.append(str(Path(__file__).with_name("browser")))
     if not (assets.proxy_cache_dir / "@widgetti").is_dir():
         print(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Option
 
 from mesa_llmspread.cli import shared
-from mesa_llmspread.exceptions import ArgumentError
 
 if TYPE_CHECKING:
     from mesa_llmspread.analysis.event_analysis import Analysis
@@ -40,7 +39,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def demo(
     events: shared.EventFile = None,
-    max_events: shared.MaxEvents = 18,
+    max_events: shared.MaxEvents = None,
     network: Annotated[
         Path | None, Option(help="Your network: an edge list, plain or gzip.")
     ] = None,
@@ -87,12 +86,12 @@ def demo(
         api_base=api_base, store=store, max_calls=max_calls, max_cost_usd=max_cost_usd
     )
     if model is None:
-        _refuse({**options, **shared.given(dry_run=dry_run or None)}, "stand with --model")
+        shared.refuse({**options, "dry_run": dry_run or None}, "stand with --model")
     else:
-        _refuse(shared.given(decider=decider), "be left out with --model, which decides")
+        shared.refuse({"decider": decider}, "be left out with --model, which decides")
     sizes = shared.given(n=n, k=k)
     if network is not None:
-        _refuse(sizes, "be left out with --network, which sets agents and neighbours")
+        shared.refuse(sizes, "be left out with --network, which sets agents and neighbours")
     from mesa_llmspread.deciders import LLMDecider, as_decider
     from mesa_llmspread.experiments.event_study import EventStudy
     from mesa_llmspread.io import first_free, new_folder
@@ -139,13 +138,6 @@ def demo(
     typer.echo(
         f"\nData, figures and report are in {out}/; open {out / 'report.html'} in a browser."
     )
-
-
-def _refuse(options: dict[str, Any], allowed: str) -> None:
-    """Raise where an option is given that would do nothing."""
-    for name, value in options.items():
-        shown = str(value) if isinstance(value, Path) else value
-        raise ArgumentError(f"--{name.replace('_', '-')}", shown, allowed)
 
 
 def show(analysis: Analysis) -> None:

@@ -112,7 +112,7 @@ def measure(
     store is given: after an interruption, run it again.
     """
     from mesa_llmspread.deciders import LLMDecider
-    from mesa_llmspread.deciders.llm.measure import Experiment
+    from mesa_llmspread.deciders.llm.measure import DRAWS, Experiment
     from mesa_llmspread.reporting.table_figures import plot_table
 
     if store is None and not dry_run:
@@ -124,7 +124,9 @@ def measure(
     if not dry_run:
         shared.check_output(out, force, store)
     cells = counted(len(experiment.exposures), "cell")
-    typer.echo(f"{decider.client.model}: {cells}; {experiment.estimate()}", err=not dry_run)
+    more = f" ({DRAWS} answers per cell, if the server has no log-probabilities)"
+    more = more if experiment.may_draw else ""
+    typer.echo(f"{decider.client.model}: {cells}; {experiment.estimate()}{more}", err=not dry_run)
     if dry_run:
         return
     table = experiment.run()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer import Argument, Option
 
+from mesa_llmspread._words import counted
 from mesa_llmspread.cli import shared
 from mesa_llmspread.cli.demo import demo
 from mesa_llmspread.cli.llm import measure, personas, prompt, store_app
@@ -33,7 +34,7 @@ app = typer.Typer(
 # Options that are arguments of the model, with the number of steps, and of a language model.
 _SETTINGS = (
     *("n", "k", "network", "event", "population", "decider", "initial_infected", "feed"),
-    *("media_prob", "rng", "steps"),
+    *("visibility", "media_prob", "rng", "steps"),
 )
 _LANGUAGE = ("api_base", "store", "template", "max_calls", "max_cost_usd")
 _NETWORKS = "random_regular, small_world, scale_free, or a file of edges"
@@ -72,7 +73,7 @@ def run(
     network: Annotated[str | None, Option(help=f"{_NETWORKS} (default: random_regular).")] = None,
     event: Annotated[str | None, Option(help="Id of a bundled event (default: the first).")] = None,
     events: shared.EventFile = None,
-    max_events: shared.MaxEvents = 18,
+    max_events: shared.MaxEvents = None,
     runs: Annotated[int, Option(min=1, help="Runs per event.")] = 1,
     population: Annotated[str | None, Option(help=f"{_POPULATIONS} (default: uniform).")] = None,
     decider: Annotated[
@@ -81,6 +82,9 @@ def run(
     initial_infected: Annotated[int | None, Option(help="Starting agents (default: 10).")] = None,
     feed: Annotated[
         str | None, Option(help="persistent, or new: posts are seen once (default: persistent).")
+    ] = None,
+    visibility: Annotated[
+        str | None, Option(help="How long posts are visible, such as 'Visibility(3)'.")
     ] = None,
     media_prob: Annotated[
         float | None, Option(help="Chance per step to see the event itself (default: 0).")
@@ -117,8 +121,10 @@ def run(
     limit = checked_int("steps", settings.pop("steps", 50), 0)
     seed = as_seed(settings.pop("rng", None))
     one = settings.pop("event", None)
-    if events and one is not None:
-        raise ArgumentError("--event", one, "be left out with --events, which names a file")
+    if events:
+        shared.refuse({"event": one}, "be left out with --events, which names a file")
+    else:
+        shared.refuse({"max_events": max_events}, "stand with --events")
     _read_network(settings)
     given_decider = settings.pop("decider", "table")
     language = {name: values[name] for name in _LANGUAGE if name in values}
@@ -142,7 +148,8 @@ def run(
         many = f" in {len(posted)} runs" if len(posted) > 1 else ""
         typer.echo(
             f"{sum(posted)} of {len(data.agents)} agents have posted after "
-            f"{data.counts['step'].max()} steps{many} (rng={seed}); the record is in {out}/"
+            f"{counted(int(data.counts['step'].max()), 'step')}{many} (rng={seed}); "
+            f"the record is in {out}/"
         )
 
     shared.record_runs(models(), len(chosen) * runs, limit, finish, out=out, rng=seed)
@@ -185,7 +192,7 @@ def page(context: typer.Context) -> None:
     """
     from solara.__main__ import cli
 
-    cli.main(["run", "mesa_llmspread.app.main", *context.args])
+    cli.main(["run", "mesa_llmspread.app.main", "--no-check-version", *context.args])
 
 
 @app.command()

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
+from mesa_llmspread.cli.shared import given, refuse
+
 __all__ = ["plan"]
 
 
@@ -20,9 +22,11 @@ def plan(
         ),
     ],
     law: Annotated[
-        str, Option(help="What agents decide by, where EFFECT is a ratio.")
-    ] = "SI(0.05)",
-    against: Annotated[str, Option(help="The simpler law, where EFFECT is a law.")] = "SI",
+        str | None, Option(help="What agents decide by, for a ratio (default: SI(0.05)).")
+    ] = None,
+    against: Annotated[
+        str | None, Option(help="The simpler law, where EFFECT is a law (default: SI).")
+    ] = None,
     runs: Annotated[
         int | None, Option(min=1, help="Describe this number of runs, not only those needed.")
     ] = None,
@@ -40,10 +44,12 @@ def plan(
     The answer rests on simulated runs of the design, and says how sure it is. No
     language model is called.
     """
-    settings = locals()
+    settings = given(**locals())
     from mesa_llmspread.experiments.plan import plan as planned
 
-    wanted, shown = settings.pop("effect"), settings.pop("runs")
+    wanted, shown = settings.pop("effect"), settings.pop("runs", None)
     with contextlib.suppress(ValueError):
         wanted = float(wanted)
+    idle, kind = ({"law": law}, "law") if wanted == effect else ({"against": against}, "ratio")
+    refuse(idle, f"be left out where EFFECT is a {kind}, as {effect!r} is")
     typer.echo(planned(wanted, **settings).summary(shown))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer import Option
 
+from mesa_llmspread._words import counted
 from mesa_llmspread.exceptions import (
     ArgumentError,
     InputFileError,
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mesa_llmspread.data import SpreadData
-    from mesa_llmspread.deciders import Decider
+    from mesa_llmspread.deciders import Decider, LLMDecider
     from mesa_llmspread.events import OfflineEvent
     from mesa_llmspread.model import SpreadModel
     from mesa_llmspread.networks import Network
@@ -44,7 +46,7 @@ __all__ = [
     *("OnlyEstimate", "Seed", "Steps", "StoreFile", "Template", "check_output"),
     *("command_line", "given"),
     *("print_table", "progress", "read_decisions", "read_network", "read_study", "record_runs"),
-    *("run_app", "show_estimate"),
+    *("refuse", "run_app", "show_estimate"),
 ]
 
 #: Kinds of deciders, in the help of options.
@@ -63,7 +65,7 @@ EventFile = Annotated[
     Path | None, Option(help="Your events: a UCDP GED or ACLED export, or own columns (CSV).")
 ]
 MaxEvents = Annotated[
-    int, Option(min=1, help="Events taken from a long file, balanced over event types.")
+    int | None, Option(min=1, help="Most events, balanced over their types (default: 18).")
 ]
 NetworkFile = Annotated[Path | None, Option(help="The run's edge list, if it had one.")]
 
@@ -71,6 +73,13 @@ NetworkFile = Annotated[Path | None, Option(help="The run's edge list, if it had
 def given(**options: Any) -> dict[str, Any]:
     """Return the options that have a value."""
     return {name: value for name, value in options.items() if value is not None}
+
+
+def refuse(options: dict[str, Any], allowed: str) -> None:
+    """Raise where an option is given that would do nothing."""
+    for name, value in given(**options).items():
+        shown = str(value) if isinstance(value, Path) else value
+        raise ArgumentError(f"--{name.replace('_', '-')}", shown, allowed)
 
 
 def check_output(out: Path, force: bool, store: Path | None) -> None:
@@ -103,16 +112,21 @@ def command_line() -> str:
     return f"{name} {shlex.join(sys.argv[1:])}".rstrip()
 
 
-def read_study(file: Path | None, limit: int, rng: int) -> tuple[OfflineEvent, ...]:
+def read_study(file: Path | None, limit: int | None, rng: int) -> tuple[OfflineEvent, ...]:
     """Read the events of a study: those of a file, or the bundled ones, at most ``limit``."""
     from mesa_llmspread.events import bundled_events, read_events, select_events
 
-    return select_events(bundled_events() if file is None else read_events(file), limit, rng)
+    events = bundled_events() if file is None else read_events(file)
+    chosen = select_events(events, 18 if limit is None else limit, rng)
+    if len(chosen) < len(events):
+        found = counted(len(events), "event")
+        typer.echo(f"{len(chosen)} of {found} selected (--max-events)", err=True)
+    return chosen
 
 
 def show_estimate(
     models: Callable[[], Iterator[SpreadModel]],
-    events: Iterable[OfflineEvent],
+    events: Sequence[OfflineEvent],
     runs: int,
     steps: int,
     alone: bool,
@@ -123,7 +137,7 @@ def show_estimate(
     ----------
     models : callable
         Returns the models of its runs, of which the first is built.
-    events : iterable of OfflineEvent
+    events : sequence of OfflineEvent
     runs : int
         Runs per event.
     steps : int
@@ -131,15 +145,26 @@ def show_estimate(
     alone : bool
         Whether nothing else is printed, so that it goes to the standard output.
     """
-    from mesa_llmspread.deciders import LLMDecider
     from mesa_llmspread.deciders.llm.cost_estimate import total
 
     model = next(models())
-    decider = model.decider
-    if isinstance(decider, LLMDecider) and steps > 0:
-        k = max(1, int(model.network.degrees.max()))
-        each = [decider.estimate(model.n, steps, k=k, event=event) for event in events]
+    k = max(1, int(model.network.degrees.max()))
+    for decider, n in _language_models(model.decider, model.n) if steps > 0 else ():
+        each = [decider.estimate(n, steps, k=k, event=event) for event in events]
         typer.echo(f"{decider.client.model}: {total(each * runs)}", err=not alone)
+
+
+def _language_models(decider: Decider, n: int) -> Iterator[tuple[LLMDecider, int]]:
+    """Yield the language models that decide for n agents, each with about how many are its own."""
+    from mesa_llmspread.deciders import LLMDecider, MixedDecider
+
+    if isinstance(decider, LLMDecider):
+        yield decider, n
+    elif isinstance(decider, MixedDecider):
+        # Which profiles occur is not known: at most, all are of one part.
+        shares = decider.shares or [1.0] * len(decider.deciders)
+        for part, share in zip(decider.deciders, shares, strict=True):
+            yield from _language_models(part, math.ceil(n * share))
 
 
 @contextlib.contextmanager

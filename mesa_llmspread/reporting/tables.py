@@ -19,6 +19,7 @@ from mesa_llmspread.data import SpreadData
 from mesa_llmspread.events import events_frame
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference import FitResult
+from mesa_llmspread.io import csv_text
 from mesa_llmspread.networks import Network
 from mesa_llmspread.reporting.law_words import formula, in_words
 
@@ -26,9 +27,6 @@ __all__ = ["Table", "cell", "tables", "typeset"]
 
 # Forests drawn per run, for the intervals of its cascade.
 _FORESTS = 100
-
-# What a formula of a spreadsheet begins with.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Table:
     @property
     def link(self) -> str:
         """The address of the table as CSV, which contains the data."""
-        return "data:text/csv;charset=utf-8," + quote(self.frame.map(_inert).to_csv(index=False))
+        return "data:text/csv;charset=utf-8," + quote(csv_text(self.frame))
 
     def _kind(self, name: str) -> str:
         number = name not in self.texts and pd.api.types.is_numeric_dtype(self.frame[name])
@@ -79,11 +77,6 @@ class Table:
         if name.startswith("p_") or name.endswith("p_value"):
             return [p_number(value) for value in self.frame[name]]
         return [cell(value, self.digits.get(name, 3)) for value in self.frame[name]]
-
-
-def _inert(value: Any) -> Any:
-    """Return a value with an apostrophe where a spreadsheet would take its text for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def typeset(text: str) -> str:

@@ -19,7 +19,6 @@ import pandas as pd
 from mesa_llmspread._validation import check_name
 from mesa_llmspread.deciders import LLMDecider, language_model
 from mesa_llmspread.deciders.llm.local import addresses, use_addresses
-from mesa_llmspread.deciders.llm.providers import public_address
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.sweep.arguments import arguments_of
 
@@ -97,11 +96,6 @@ def checked_options(llm: Mapping[str, Any] | None, cells: pd.DataFrame) -> dict[
     if options.get("store") is not None:
         options["store"] = os.path.abspath(options["store"])
     LLMDecider(f"openai/{_PREFIX}", **{"store": os.devnull, **options})
-    address = options.get("api_base") or ""
-    if address and (public := public_address(address)).lower() != address.lower():
-        why = "because it is written to the sweep's folder; name the key's variable as key_variable"
-        allowed = f"have no user, password, query or fragment, {why}"
-        raise ArgumentError("llm['api_base']", public, allowed)
     if str(template := options.get("template")).endswith(".toml"):
         options["template"] = os.path.abspath(str(template))
     return options

@@ -140,7 +140,7 @@ class Caller:
             yield
         except BaseException as error:
             self.usage.decided = before
-            if isinstance(error, DeciderError):
+            if isinstance(error, DeciderError) and self.mode != "replay":
                 error.add_note(self._how_to_resume())
             if isinstance(error, TooManyFailuresError) and self.store and self.mode == "record":
                 self.store.ask_again([call.key for call in calls], PASSING)

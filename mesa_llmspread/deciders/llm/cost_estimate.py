@@ -154,15 +154,17 @@ def estimate(
     return _priced(client, calls, prompt, most_calls, most_prompt)
 
 
-def price_of(client: Client, calls: int, messages: Sequence[prompts.Messages]) -> CostEstimate:
+def price_of(
+    client: Client, calls: int, most_calls: int, messages: Sequence[prompts.Messages]
+) -> CostEstimate:
     """Estimate the tokens and money of a number of calls with known prompts.
 
     Parameters
     ----------
     client : Client
         Its model is not asked.
-    calls : int
-        How many.
+    calls, most_calls : int
+        How many, and the most that they can be with one attempt per call.
     messages : sequence of list of dict
         Prompts like theirs.
 
@@ -171,7 +173,7 @@ def price_of(client: Client, calls: int, messages: Sequence[prompts.Messages]) -
     CostEstimate
     """
     longest = max(map(client.count_tokens, messages))
-    return _priced(client, calls, longest, calls * client.max_attempts, longest)
+    return _priced(client, calls, longest, most_calls * client.max_attempts, longest)
 
 
 def _priced(

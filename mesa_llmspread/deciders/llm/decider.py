@@ -28,7 +28,7 @@ from mesa_llmspread.deciders.llm.limits import Limits
 from mesa_llmspread.deciders.llm.local import find_model
 from mesa_llmspread.deciders.llm.pooling import Pool
 from mesa_llmspread.deciders.llm.prompts import Messages
-from mesa_llmspread.deciders.llm.providers import public_address
+from mesa_llmspread.deciders.llm.providers import check_address
 from mesa_llmspread.deciders.llm.store import DecisionStore
 from mesa_llmspread.deciders.llm.template import PromptTemplate, as_template
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
@@ -156,7 +156,7 @@ class LLMDecider(Decider):
             raise ArgumentError("model", model, "be a name such as 'openai/gpt-4o-mini'")
         check_kind("api_base", api_base, str | None, "a str or None")
         if api_base is not None:
-            public_address(api_base)
+            check_address(api_base)
         check_name("sampling", sampling, ("independent", "pooled", "logprobs"))
         check_name("feed_detail", feed_detail, ("posts", "counts"))
         if sampling == "logprobs" and temperature != 1:
@@ -336,11 +336,11 @@ class LLMDecider(Decider):
             ``tokens`` and ``cost_usd`` are those of completions that came back, and None if a
             server did not count or litellm knows no price.
         """
-        client, address = self.client, self.client.api_base
+        client = self.client
         return {
             "decider": self.name,
             "model": client.model,
-            "api_base": None if address is None else public_address(address),
+            "api_base": client.api_base,
             **({"key_variable": client.key_variable} if client.key_variable else {}),
             **client.parameters,
             "sampling": self.sampling,

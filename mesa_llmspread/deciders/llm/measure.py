@@ -108,6 +108,8 @@ class Experiment:
         prompts have in common.
     draws : int or None
         Answers per cell; None: by log-probabilities, if the server returns them.
+    may_draw : bool
+        Whether there are 20 answers per cell if it does not.
     """
 
     def __init__(
@@ -148,6 +150,7 @@ class Experiment:
         if draws is None and decider.client.temperature != 1:
             draws = DRAWS
         self.decider, self.draws, self.words = decider, draws, words
+        self.may_draw = draws is None and decider.client.local is None
         self.rng = checked_int("rng", rng, least=0)
 
     def estimate(self) -> CostEstimate:
@@ -156,11 +159,13 @@ class Experiment:
         Returns
         -------
         CostEstimate
+            At most: as if the last call showed that the server returns no log-probabilities.
         """
-        calls = len(self.exposures) * (self.draws or 1)
+        cells = len(self.exposures)
+        calls = cells * (self.draws or 1)
         asking = self._asking(self.draws)
         shown = [self._prompt(seen) for seen in (self.exposures[0], self.exposures[-1])]
-        return price_of(asking.client, calls, shown)
+        return price_of(asking.client, calls, calls + self.may_draw * DRAWS * cells, shown)
 
     def run(self, progress: bool | None = None) -> ResponseTable:
         """Ask the model, and return the table; see :func:`measure`."""

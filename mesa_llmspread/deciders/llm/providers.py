@@ -20,6 +20,7 @@ from mesa_llmspread.exceptions import ArgumentError
 
 __all__ = [
     "answers",
+    "check_address",
     "is_own",
     "key_variables",
     "load_litellm",
@@ -129,7 +130,6 @@ def is_own(model: str, api_base: str | None) -> bool:
     -------
     bool
         False for a model that litellm knows: it knows the price, and the settings it takes.
-        False too for an address that holds credentials.
 
     Examples
     --------
@@ -137,11 +137,9 @@ def is_own(model: str, api_base: str | None) -> bool:
     True
     >>> is_own("openai/gpt-4o-mini", "http://127.0.0.1:4000/v1")
     False
-    >>> is_own("openai/mine", "http://me:word@127.0.0.1:8080/v1")
-    False
     """
     provider, _, name = model.partition("/")
-    if provider != "openai" or api_base is None or api_base != public_address(api_base):
+    if provider != "openai" or api_base is None:
         return False
     return not name.startswith("ft:") and not {model, name} & _priced()
 
@@ -213,6 +211,20 @@ def public_address(api_base: str) -> str:
     host = f"[{host}]" if ":" in host else host
     netloc = host if port is None else f"{host}:{port}"
     return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+
+
+def check_address(api_base: str) -> None:
+    """Raise ArgumentError unless an address is one of a server, without secrets.
+
+    Parameters
+    ----------
+    api_base : str
+        No server can be called with a user, a password or a query in it, and addresses are shown.
+    """
+    public = public_address(api_base)
+    if public.lower() != api_base.lower():
+        wanted = "have no user, password, query or fragment: a key's variable is key_variable"
+        raise ArgumentError("api_base", public, wanted)
 
 
 def answers(address: str) -> bool:

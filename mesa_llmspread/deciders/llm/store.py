@@ -265,7 +265,7 @@ class DecisionStore:
         Parameters
         ----------
         path : path-like
-            A file that ends in .csv, .jsonl or .parquet.
+            A file that ends in .csv (see :func:`mesa_llmspread.io.csv_text`), .jsonl or .parquet.
 
         Returns
         -------
@@ -279,7 +279,7 @@ class DecisionStore:
         OutputError
             If it cannot be written.
         """
-        from mesa_llmspread.io import write_whole
+        from mesa_llmspread.io import csv_text, write_whole
 
         out = Path(path)
         if out.suffix not in (".csv", ".jsonl", ".parquet"):
@@ -288,7 +288,7 @@ class DecisionStore:
         if out.suffix == ".parquet":
             content = frame.to_parquet(index=False)
         elif out.suffix == ".csv":
-            content = frame.to_csv(index=False).encode()
+            content = csv_text(frame).encode()
         else:
             content = frame.to_json(orient="records", lines=True, force_ascii=False).encode()
         write_whole(out, content)
