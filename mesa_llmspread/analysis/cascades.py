@@ -19,7 +19,6 @@ from mesa_llmspread.analysis.trees import NOBODY, Forest, Ints
 from mesa_llmspread.data import RunInfo, SpreadData, check_data
 from mesa_llmspread.data.schema import UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.networks import as_network
 from mesa_llmspread.profiles import Trait
 from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.simulation.rebuild import network_of
@@ -230,7 +229,7 @@ def cascade(
     if run not in data.runs:
         raise ArgumentError("run", run, f"be one of {data.runs}")
     info = data.info[run]
-    found = network_of(info, None if network is None else as_network(network))
+    found = network_of(info, network)
     if found is None:
         raise ArgumentError(
             "network",

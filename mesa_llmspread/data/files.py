@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from mesa_llmspread._validation import check_kind
 from mesa_llmspread.data.run_info import RunInfo, split_shared
-from mesa_llmspread.data.schema import SCHEMA, completed, find_problem
+from mesa_llmspread.data.schema import SCHEMA, check_table, completed, find_late, find_problem
 from mesa_llmspread.data.tables import agents_that_decided
 from mesa_llmspread.exceptions import InputFileError, OldFormatWarning
 from mesa_llmspread.io import new_folder, write_whole
@@ -42,6 +42,8 @@ def as_path(folder: Any) -> Path:
 
 def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
     """Write a record; see :meth:`SpreadData.save`."""
+    for name in SCHEMA:
+        check_table(name, getattr(data, name))
     tables = {
         name: pa.Table.from_pandas(getattr(data, name), preserve_index=False) for name in SCHEMA
     }
@@ -197,15 +199,11 @@ def _check_runs(folder: Path, tables: Mapping[str, pd.DataFrame], info: Mapping[
     """Check that the tables are about the same runs, and decisions about steps with counts."""
     for name, table in tables.items():
         runs = set(table["run"].unique())
-        if not runs <= info.keys() or (name == "counts" and runs and runs != info.keys()):
+        if not runs <= info.keys():
             text = f"holds the runs {_few(runs)}, and the manifest has {_few(info)}"
             raise InputFileError(folder / f"{name}.parquet", text, column="run")
-    exposures = tables["exposures"]
-    last = exposures["run"].map(tables["counts"].groupby("run")["step"].max())
-    late = exposures["step"] > last
-    if late.any():
-        run, step = exposures.loc[late, ["run", "step"]].iloc[0]
-        text = f"step {step} of run {run} is later than its last, {last[late].iloc[0]:.0f}"
+    if late := find_late(tables["exposures"], tables["counts"]):
+        text = f"holds {late.value}: must {late.rule}"
         raise InputFileError(folder / "exposures.parquet", text, column="step")
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
+import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, Self
 
 from mesa_llmspread._validation import (
@@ -19,9 +19,58 @@ from mesa_llmspread._validation import (
 )
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission.visibility import Visibility, as_visibility
 
 __all__ = ["RunInfo", "package_versions", "split_shared"]
+
+
+def _whole(name: str, value: Any, least: int = 0) -> int:
+    """Return a whole number."""
+    return checked_int(name, value, least)
+
+
+def _agents(name: str, value: Any) -> tuple[int, ...]:
+    """Return the numbers of some agents."""
+    check_kind(name, value, Iterable, "the numbers of some agents")
+    return tuple(checked_int(name, agent, 0) for agent in value)
+
+
+def _numbers(name: str, value: Any) -> dict[Any, int]:
+    """Return how many agents there are of each kind: a degree, in JSON as text, or a profile."""
+    check_kind(name, value, Mapping, "a mapping to numbers of agents")
+    found = {}
+    for kind, number in value.items():
+        if name == "profiles":
+            check_name(name, kind, codes())
+        else:
+            is_text = isinstance(kind, str) and kind.isdigit()
+            kind = checked_int(name, int(kind) if is_text else kind, 0)
+        found[kind] = checked_int(f"{name}[{kind!r}]", number, 0)
+    return found
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as JSON holds it, numbers that JSON does not know as text."""
+    try:
+        text = json.dumps(value, default=lambda part: part.tolist())
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ArgumentError(name, value, f"hold plain values, as JSON does: {error}") from error
+    return json.loads(text, parse_constant=str)
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "n": partial(_whole, least=1),
+    "k": partial(checked_number, low=0),
+    "degrees": _numbers,
+    "initial_infected": _whole,
+    "population": _plain,
+    "rng": _whole,
+    "versions": _plain,
+    "profiles": _numbers,
+    "starters": _agents,
+    "decider_info": _plain,
+}
 
 
 @dataclass(frozen=True)
@@ -92,15 +141,17 @@ class RunInfo:
     decider_info: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.n is not None:
-            object.__setattr__(self, "n", checked_int("n", self.n, 1))
-        if self.k is not None:
-            object.__setattr__(self, "k", checked_number("k", self.k, 0, math.inf))
+        for name, check in _CHECKS.items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, check(name, value))
+        media_prob = checked_probability("media_prob", self.media_prob)
+        object.__setattr__(self, "media_prob", media_prob)
+        check_kind("network", self.network, str, "a name")
+        check_kind("decider", self.decider, str, "a name")
         seen = as_visibility(self.visibility, self.feed)
         # Kept as text, by the name of a feed where it has one.
         object.__setattr__(self, "feed", seen.feed or "persistent")
         object.__setattr__(self, "visibility", None if seen.feed else str(seen))
-        checked_probability("media_prob", self.media_prob)
         if isinstance(self.events, str | OfflineEvent) or not isinstance(self.events, Iterable):
             raise ArgumentTypeError("events", self.events, "a list of OfflineEvent")
         events = (
@@ -108,11 +159,6 @@ class RunInfo:
             for event in self.events
         )
         object.__setattr__(self, "events", tuple(events))
-        if self.degrees is not None:
-            degrees = {int(degree): count for degree, count in self.degrees.items()}
-            object.__setattr__(self, "degrees", degrees)
-        if self.starters is not None:
-            object.__setattr__(self, "starters", tuple(self.starters))
 
     @property
     def seen(self) -> Visibility:

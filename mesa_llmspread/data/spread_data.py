@@ -86,9 +86,12 @@ class SpreadData:
             object.__setattr__(self, "agents", agents_that_decided(self.exposures, self.info))
         schema.check_table("agents", self.agents, values=False)
         for name in SCHEMA:
-            unknown = set(getattr(self, name)["run"].unique()) - set(self.info)
-            if unknown:
+            table = getattr(self, name).reset_index(drop=True)
+            object.__setattr__(self, name, table)
+            if unknown := set(table["run"].unique()) - set(self.info):
                 raise ArgumentError("info", self.runs, f"have run {min(unknown)} of {name}")
+        if late := schema.find_late(self.exposures, self.counts):
+            raise ArgumentError("exposures['step']", late.value, late.rule)
 
     @classmethod
     def from_model(cls, model: Any) -> SpreadData:
@@ -203,7 +206,8 @@ class SpreadData:
         schema.check_table("exposures", exposures, filled=True)
         schema.check_table("counts", series)
         whole = schema.completed("exposures", exposures, event=event)
-        series = schema.completed("counts", series.sort_values(["run", "step"]))
+        series = schema.completed("counts", series).sort_values(["run", "step"])
+        schema.check_sense(whole, series, known.n)
         runs = set(whole["run"].unique()) | set(series["run"].unique())
         return cls(whole, series, dict.fromkeys(map(int, runs), known))
 
@@ -295,9 +299,10 @@ class SpreadData:
 
         Raises
         ------
-        ArgumentError
-            If there is no such run.
+        ArgumentError, ArgumentTypeError
+            If there is no such run, or ``runs`` is not a list.
         """
+        check_kind("runs", runs, Iterable, "a list of runs")
         tables = {name: self._part(name, runs) for name in SCHEMA}
         return SpreadData(**tables, info={run: self.info[run] for run in runs})
 
@@ -308,7 +313,7 @@ class SpreadData:
         rows = [self._rows[table].get(run, _NONE) for run in set(runs)]
         places = np.sort(np.concatenate([_NONE, *rows]))
         part: pd.DataFrame = getattr(self, table).iloc[places]
-        return part.reset_index(drop=True)
+        return part
 
     @cached_property
     def _rows(self) -> dict[str, dict[int, npt.NDArray[np.intp]]]:
@@ -321,10 +326,15 @@ class SpreadData:
         Raises
         ------
         ArgumentError
-            If a run was about no known event, or about several.
+            If a run was about no known event, or about several, or two events share an id.
         """
         events = {run: info.event for run, info in self.info.items()}
-        for event in {event.event_id: event for event in events.values()}.values():
+        known: dict[str, OfflineEvent] = {}
+        for run, event in events.items():
+            if known.setdefault(event.event_id, event) != event:
+                name = f"event {event.event_id!r} of run {run}"
+                raise ArgumentError("data", name, "be that of earlier runs, or have another id")
+        for event in known.values():
             yield event, self.select([run for run in events if events[run] == event])
 
     def save(self, folder: str | Path, force: bool = False) -> Path:
@@ -349,6 +359,8 @@ class SpreadData:
         OutputError
             If the folder is not empty, with ``force`` if it holds something other than the
             record of a run, or if it cannot be written.
+        ArgumentError
+            If a table holds what :meth:`load` would refuse.
         """
         return write_record(self, as_path(folder), force)
 
