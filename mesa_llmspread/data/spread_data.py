@@ -177,7 +177,7 @@ class SpreadData:
             other columns of a record those that are missing are filled in: ``exposure_count``
             by counting the agent's occasions with an event in order of ``step``, without
             those that failed; ``cumulative`` with ``contacts``; ``direct`` with False;
-            ``profile`` with ``"unknown"``. Other columns are dropped.
+            ``profile`` with ``"unknown"``, as a missing text is. Other columns are dropped.
         counts : DataFrame, optional
             One row per run and step. Methods that need curves refuse a record without it.
         info : RunInfo or mapping of its fields, optional
@@ -190,8 +190,8 @@ class SpreadData:
         Raises
         ------
         ArgumentError, ArgumentTypeError
-            If a column is missing or holds something else than it should, an agent decides
-            twice in a step, or a key of ``info`` is unknown.
+            If a column is missing or holds something else than it should, numbers contradict
+            each other, an agent decides twice in a step, or a key of ``info`` is unknown.
 
         Examples
         --------
