@@ -195,6 +195,13 @@ def test_the_variance_is_split_into_what_was_varied() -> None:
     assert shares["interactions"] < 1e-9
 
 
+def test_a_table_of_one_cell_has_no_variance_to_split() -> None:
+    one = a_table(("riots-40",), FEED[:1], [Profile.from_code("OCEAN")])
+    assert one.variance()["share"].isna().all()
+    assert "variance" not in one.describe()
+    assert "variance" in a_table().describe()
+
+
 def test_bad_tables_are_refused() -> None:
     table = a_table()
     with pytest.raises(ArgumentTypeError):
