@@ -67,7 +67,7 @@ def test_two_events_with_one_id_are_told_apart(record: SpreadData) -> None:
     event = dataclasses.replace(record.info[1].event, fatalities=5, text="")
     info = {**record.info, 1: dataclasses.replace(record.info[1], events=[event])}
     data = SpreadData(record.exposures, record.counts, info)
-    refused(lambda: list(data.by_event()), "data", "event 'battles-0' of run 1")
+    refused(lambda: list(data.by_event()), "data", "events ['battles-0', 'battles-0', 'riots-40']")
     refused(lambda: record.select(0), "runs", 0)  # type: ignore[arg-type]
 
 
@@ -116,11 +116,10 @@ def test_what_is_known_of_a_run_is_kept_as_plain_values(record: SpreadData, tmp_
         "starters": 3,
         "rng": "x",
         "media_prob": None,
-        "network": 5,
         "decider_info": {"what": object()},
     }.items():
         refused(lambda name=name, value=value: RunInfo(9, 4, **{name: value}), name, value)
-    refused(lambda: RunInfo(9, 4, profiles={"zz": 3}), "profiles", "zz")
+    refused(lambda: RunInfo(9, 4, profiles={"zz": 3}), "code", "zz")
     refused(lambda: RunInfo(9, 4, initial_infected="ten"), "initial_infected", "ten")  # type: ignore[arg-type]
 
 

@@ -19,35 +19,22 @@ from mesa_llmspread._validation import (
 )
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.profiles import codes
+from mesa_llmspread.profiles import Profile
 from mesa_llmspread.transmission.visibility import Visibility, as_visibility
 
 __all__ = ["RunInfo", "package_versions", "split_shared"]
 
 
-def _whole(name: str, value: Any, least: int = 0) -> int:
-    """Return a whole number."""
-    return checked_int(name, value, least)
-
-
 def _agents(name: str, value: Any) -> tuple[int, ...]:
     """Return the numbers of some agents."""
     check_kind(name, value, Iterable, "the numbers of some agents")
-    return tuple(checked_int(name, agent, 0) for agent in value)
+    return tuple(_whole(name, agent) for agent in value)
 
 
-def _numbers(name: str, value: Any) -> dict[Any, int]:
-    """Return how many agents there are of each kind: a degree, in JSON as text, or a profile."""
+def _counts(name: str, value: Any, key: Callable[[Any], Any]) -> dict[Any, int]:
+    """Return how many agents there are of each kind."""
     check_kind(name, value, Mapping, "a mapping to numbers of agents")
-    found = {}
-    for kind, number in value.items():
-        if name == "profiles":
-            check_name(name, kind, codes())
-        else:
-            is_text = isinstance(kind, str) and kind.isdigit()
-            kind = checked_int(name, int(kind) if is_text else kind, 0)
-        found[kind] = checked_int(f"{name}[{kind!r}]", number, 0)
-    return found
+    return {key(kind): _whole(f"{name}[{kind!r}]", number) for kind, number in value.items()}
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -59,15 +46,17 @@ def _plain(name: str, value: Any) -> Any:
     return json.loads(text, parse_constant=str)
 
 
+_whole = partial(checked_int, least=0)
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "n": partial(_whole, least=1),
+    "n": partial(checked_int, least=1),
     "k": partial(checked_number, low=0),
-    "degrees": _numbers,
+    # Keys of JSON are text.
+    "degrees": partial(_counts, key=int),
     "initial_infected": _whole,
     "population": _plain,
     "rng": _whole,
     "versions": _plain,
-    "profiles": _numbers,
+    "profiles": partial(_counts, key=lambda code: Profile.from_code(code).code),
     "starters": _agents,
     "decider_info": _plain,
 }
@@ -144,10 +133,7 @@ class RunInfo:
         for name, check in _CHECKS.items():
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, check(name, value))
-        media_prob = checked_probability("media_prob", self.media_prob)
-        object.__setattr__(self, "media_prob", media_prob)
-        check_kind("network", self.network, str, "a name")
-        check_kind("decider", self.decider, str, "a name")
+        object.__setattr__(self, "media_prob", checked_probability("media_prob", self.media_prob))
         seen = as_visibility(self.visibility, self.feed)
         # Kept as text, by the name of a feed where it has one.
         object.__setattr__(self, "feed", seen.feed or "persistent")

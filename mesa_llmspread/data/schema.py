@@ -57,7 +57,8 @@ class Column(NamedTuple):
     def rule(self) -> str:
         """What every value must be, as the end of "... must ..."."""
         if self.among:
-            return f"be one of {', '.join(map(str, self.among))}"
+            more = ", ..." if len(self.among) > 4 else ""
+            return f"be one of {', '.join(map(str, self.among[:4]))}{more}"
         return f"be a whole number, at least {self.least}"
 
     def allows(self, values: pd.Series[Any]) -> pd.Series[bool]:
@@ -114,7 +115,7 @@ def count_occasions(exposures: pd.DataFrame) -> pd.Series[int]:
 _RUN = Column("run", "int64", "number of the run")
 _AGENT = Column("agent", "int64", "number of the agent, its index in the network")
 _PROFILE = Column(
-    "profile", "str", 'profile code, or "unknown"', UNKNOWN, among=(UNKNOWN, *codes())
+    "profile", "str", 'profile code, or "unknown"', UNKNOWN, among=(UNKNOWN, *codes()[::-1])
 )
 
 #: The columns of each table.
@@ -302,9 +303,7 @@ def completed(name: str, table: pd.DataFrame, **defaults: Any) -> pd.DataFrame:
     for column in sorted(SCHEMA[name], key=lambda column: callable(column.default)):
         if column.name not in table:
             table = table.assign(**{column.name: defaults.get(column.name, column.default)})
-    return table[[column.name for column in SCHEMA[name]]].astype(
-        {column.name: column.dtype for column in SCHEMA[name]}
-    )
+    return _converted(name, table)[[column.name for column in SCHEMA[name]]]
 
 
 def _converted(name: str, table: pd.DataFrame) -> pd.DataFrame:

@@ -329,12 +329,11 @@ class SpreadData:
             If a run was about no known event, or about several, or two events share an id.
         """
         events = {run: info.event for run, info in self.info.items()}
-        known: dict[str, OfflineEvent] = {}
-        for run, event in events.items():
-            if known.setdefault(event.event_id, event) != event:
-                name = f"event {event.event_id!r} of run {run}"
-                raise ArgumentError("data", name, "be that of earlier runs, or have another id")
-        for event in known.values():
+        different = dict.fromkeys(events.values())
+        ids = [event.event_id for event in different]
+        if len(set(ids)) < len(ids):
+            raise ArgumentError("data", f"events {ids}", "have one id per event")
+        for event in different:
             yield event, self.select([run for run in events if events[run] == event])
 
     def save(self, folder: str | Path, force: bool = False) -> Path:
