@@ -56,7 +56,8 @@ class SpreadData:
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If a table lacks a column, holds an unknown outcome, or a run without info.
+        If a table lacks a column, or holds an unknown outcome, a run without info, or a decision
+        after the last step of the run's counts.
 
     Examples
     --------
@@ -312,8 +313,7 @@ class SpreadData:
             raise ArgumentError("runs", unknown[0], f"be among the runs {self.runs}")
         rows = [self._rows[table].get(run, _NONE) for run in set(runs)]
         places = np.sort(np.concatenate([_NONE, *rows]))
-        part: pd.DataFrame = getattr(self, table).iloc[places]
-        return part
+        return pd.DataFrame(getattr(self, table).iloc[places])
 
     @cached_property
     def _rows(self) -> dict[str, dict[int, npt.NDArray[np.intp]]]:
