@@ -88,7 +88,9 @@ def test_what_is_saved_can_be_loaded(record: SpreadData, tmp_path: Path) -> None
     assert again.runs == [0, 1]
     assert set(again.counts["run"]) == {0}
     fewer = run.counts[run.counts["step"] < 3]
-    refused(lambda: SpreadData(run.exposures, fewer, run.info), "exposures['step']")
+    late = SpreadData(run.exposures, fewer, run.info)
+    refused(lambda: late.save(tmp_path / "late"), "exposures['step']")
+    refused(lambda: SpreadData.from_tables(run.exposures, fewer), "exposures['step']")
     wrong = run.exposures.assign(agent=-1)
     data = SpreadData(wrong, run.counts, run.info)
     refused(lambda: data.save(tmp_path / "wrong"), "exposures['agent']", -1)

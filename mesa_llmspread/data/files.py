@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from mesa_llmspread._validation import check_kind
 from mesa_llmspread.data.run_info import RunInfo, split_shared
-from mesa_llmspread.data.schema import SCHEMA, check_table, completed, find_late, find_problem
+from mesa_llmspread.data.schema import SCHEMA, check_steps, check_table, completed, find_problem
 from mesa_llmspread.data.tables import agents_that_decided
-from mesa_llmspread.exceptions import InputFileError, OldFormatWarning
+from mesa_llmspread.exceptions import ArgumentError, InputFileError, OldFormatWarning
 from mesa_llmspread.io import new_folder, write_whole
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
     """Write a record; see :meth:`SpreadData.save`."""
     for name in SCHEMA:
         check_table(name, getattr(data, name))
+    check_steps(data.exposures, data.counts)
     tables = {
         name: pa.Table.from_pandas(getattr(data, name), preserve_index=False) for name in SCHEMA
     }
@@ -202,9 +203,11 @@ def _check_runs(folder: Path, tables: Mapping[str, pd.DataFrame], info: Mapping[
         if not runs <= info.keys():
             text = f"holds the runs {_few(runs)}, and the manifest has {_few(info)}"
             raise InputFileError(folder / f"{name}.parquet", text, column="run")
-    if late := find_late(tables["exposures"], tables["counts"]):
-        text = f"holds {late.value}: must {late.rule}"
-        raise InputFileError(folder / "exposures.parquet", text, column="step")
+    try:
+        check_steps(tables["exposures"], tables["counts"])
+    except ArgumentError as error:
+        path, text = folder / "exposures.parquet", f"holds {error.value}: must {error.allowed}"
+        raise InputFileError(path, text, column="step") from error
 
 
 def _few(values: Any) -> str:

@@ -24,11 +24,11 @@ __all__ = [
     "Violation",
     "arrow_table",
     "check_sense",
+    "check_steps",
     "check_table",
     "columns_text",
     "completed",
     "count_occasions",
-    "find_late",
     "find_problem",
 ]
 
@@ -235,19 +235,19 @@ def check_table(name: str, table: Any, *, filled: bool = False, values: bool = T
         raise ArgumentError(where, problem.value, problem.rule)
 
 
-def find_late(exposures: pd.DataFrame, counts: pd.DataFrame) -> Violation | None:
-    """Return the first decision after the last step that was counted."""
+def check_steps(exposures: pd.DataFrame, counts: pd.DataFrame) -> None:
+    """Raise ArgumentError if a decision comes after the last step that was counted."""
     last = exposures["run"].map(counts.groupby("run")["step"].max())
     late = exposures["step"] > last
-    if not late.any():
-        return None
-    run, step = exposures.loc[late, ["run", "step"]].iloc[0]
-    rule = f"be at most {last[late].iloc[0]:.0f}, the last step of the counts"
-    return Violation("step", f"{step} of run {run}", rule)
+    if late.any():
+        run, step = exposures.loc[late, ["run", "step"]].iloc[0]
+        rule = f"be at most {last[late].iloc[0]:.0f}, the last step of the counts"
+        raise ArgumentError("exposures['step']", f"{step} of run {run}", rule)
 
 
 def check_sense(exposures: pd.DataFrame, counts: pd.DataFrame, n: int | None) -> None:
-    """Raise ArgumentError where numbers of agents contradict each other."""
+    """Raise ArgumentError where numbers of steps or agents contradict each other."""
+    check_steps(exposures, counts)
     fewer = exposures["cumulative"] < exposures["contacts"]
     if fewer.any():
         row = exposures.loc[fewer, ["contacts", "cumulative"]].iloc[0].to_dict()

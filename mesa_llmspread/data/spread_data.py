@@ -56,8 +56,7 @@ class SpreadData:
     Raises
     ------
     ArgumentError, ArgumentTypeError
-        If a table lacks a column, or holds an unknown outcome, a run without info, or a decision
-        after the last step of the run's counts.
+        If a table lacks a column, holds an unknown outcome, or a run without info.
 
     Examples
     --------
@@ -91,8 +90,6 @@ class SpreadData:
             object.__setattr__(self, name, table)
             if unknown := set(table["run"].unique()) - set(self.info):
                 raise ArgumentError("info", self.runs, f"have run {min(unknown)} of {name}")
-        if late := schema.find_late(self.exposures, self.counts):
-            raise ArgumentError("exposures['step']", late.value, late.rule)
 
     @classmethod
     def from_model(cls, model: Any) -> SpreadData:

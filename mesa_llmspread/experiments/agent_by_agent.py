@@ -12,7 +12,6 @@ from mesa_llmspread.deciders.table import TableDecider
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.decisions import Log, profile_indices
 from mesa_llmspread.inference.setting import failed_share
-from mesa_llmspread.profiles import Trait
 from mesa_llmspread.simulation.rebuild import network_of
 from mesa_llmspread.tables import ResponseTable
 
@@ -56,7 +55,8 @@ def against_table(
     Parameters
     ----------
     data : SpreadData
-        One run of the model about one event of the table, on a named network.
+        One run of the model about one event of the table, on a named network. Agents with other
+        trait levels than the 32 profiles have count as the profile of their code.
     table : ResponseTable or str
         The table, or the name or folder of one.
     replicates : int, default 1000
@@ -71,8 +71,8 @@ def against_table(
     Raises
     ------
     ArgumentError
-        If there are several runs, the network was given as a graph, the starters are unknown, or
-        agents have other trait levels than those of the 32 profiles.
+        If there are several runs, the network was given as a graph, or the starters or profiles
+        are unknown.
     """
     from mesa_llmspread.simulation.ensemble import simulate
 
@@ -87,9 +87,6 @@ def against_table(
     law = TableDecider(table, events="strict").law(info.event)
     observed = data.counts_of(run)["infected"].to_numpy() / network.n
     agents = data.agents.sort_values("agent")
-    if (agents[[trait.value for trait in Trait]].abs().fillna(1) != 1).any(axis=None):
-        fix = "have agents of the 32 profiles, as the law of a table has"
-        raise ArgumentError("data", f"population {info.population!r}", fix)
     share = (
         simulate(
             law,
