@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mesa
 from mesa.datacollection import DataCollector
@@ -54,9 +54,6 @@ from mesa_llmspread.rng import RNGLike, Streams, agent_uniforms, as_seed
 from mesa_llmspread.space import NetworkGrid
 from mesa_llmspread.transmission import Visibility, Weights, as_visibility
 from mesa_llmspread.transmission.visibility import FEEDS
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["FEEDS", "SpreadModel"]
 

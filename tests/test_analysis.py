@@ -140,6 +140,28 @@ def test_the_pair_approximation_is_drawn_where_it_holds(data: SpreadData) -> Non
     assert "pair approximation" not in closure_curves(SI(0.1), record(network="scale_free"))
 
 
+def test_runs_of_different_settings_are_each_solved_in_their_own() -> None:
+    settings = [(4, 2), (12, 40), (12, 40)]
+    runs = [
+        SpreadData.from_model(
+            SpreadModel(n=200, k=k, initial_infected=m, decider="SI(0.05)", rng=seed).run(10)
+        )
+        for seed, (k, m) in enumerate(settings)
+    ]
+    law = SI(0.05)
+    both = [concat(order) for order in (runs, runs[::-1])]
+    one, other = (closure_curves(law, data) for data in both)
+    np.testing.assert_allclose(one, other)
+    solved = [
+        solve(law, n=200, k=k, initial_infected=m, steps=10)["infected"] / 200 for k, m in settings
+    ]
+    np.testing.assert_allclose(one["master equations"], np.mean(solved, axis=0))
+    for data in both:
+        found = stochastic_curve(law, data)
+        assert found is not None
+        assert found["mean"].to_numpy() == pytest.approx(np.mean(solved, axis=0), abs=0.03)
+
+
 def test_a_figure_of_events_with_different_laws_names_every_curve(data: SpreadData) -> None:
     analysis = analyse(data)
     first, second = analysis.events
@@ -170,6 +192,7 @@ def test_a_given_network_is_needed_for_the_stochastic_model() -> None:
     law = FirstRepeat(0.2, 0.05)
     assert stochastic_curve(law, run) is None
     assert len(stochastic_curve(law, run, random_regular(60, 4, rng=1))) == 6
+    assert len(stochastic_curve(law, run, graph)) == 6
     with pytest.raises(ArgumentError) as caught:
         stochastic_curve(law, run, random_regular(50, 4, rng=1))
     assert (caught.value.argument, caught.value.value) == ("network", "50 nodes")

@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from errors import refused
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
@@ -98,6 +99,12 @@ def test_trees_measure_as_networkx_does(parent: list[int]) -> None:
         assert forest.structural_virality == pytest.approx(distances / pairs)
     else:
         assert np.isnan(forest.structural_virality)
+
+
+def test_a_forest_without_trees() -> None:
+    empty = Forest([])
+    assert (empty.trees, empty.largest_tree, empty.depth, empty.breadth) == (0, 0, 0, 0)
+    assert np.isnan(empty.structural_virality)
 
 
 @pytest.mark.parametrize("size", [2, 3, 10, 101])
@@ -385,11 +392,15 @@ def test_the_media_are_weighed_by_the_law() -> None:
     log = data.exposures.query("outcome == 'repost'")
     # Roots of trees: starters, those that saw no post, and a small share of the others.
     known = 2 + (log["contacts"] == 0).sum()
-    for weigher in (None, parse_law(law)):
+    for weigher in (None, law, parse_law(law)):
         trees = cascade(data, law=weigher, rng=1).measures.loc["trees", "mean"]
         assert known <= trees < known + 12
     # Equally likely sources would make many more.
     assert (1 / (1 + log.loc[log["contacts"] > 0, "contacts"])).sum() > 100
+
+
+def test_a_law_that_is_none_is_refused_without_media_too(data: SpreadData) -> None:
+    refused(lambda: cascade(data, run=data.runs[0], law=5), "law", 5)  # type: ignore[arg-type]
 
 
 def test_posts_that_have_faded_weigh_less_than_the_media() -> None:

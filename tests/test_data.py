@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import mesa
+import numpy as np
 import pandas as pd
 import pytest
 from errors import refused
 
-from mesa_llmspread import SpreadData, SpreadModel, concat
+from mesa_llmspread import RunInfo, SpreadData, SpreadModel, compare, concat
 from mesa_llmspread.data.files import FORMAT
 from mesa_llmspread.data.schema import COUNT_COLUMNS, EXPOSURE_COLUMNS, SCHEMA
 from mesa_llmspread.deciders import DecisionStore
@@ -59,6 +61,68 @@ def test_events_are_taken_apart(record: SpreadData) -> None:
     assert set(parts["riots-40"].exposures["event"]) == {"riots-40"}
     assert parts["riots-40"].info[2].rng == 2
     refused(lambda: record.select([7]), "runs", 7)
+
+
+def test_two_events_with_one_id_are_told_apart(record: SpreadData) -> None:
+    event = dataclasses.replace(record.info[1].event, fatalities=5, text="")
+    info = {**record.info, 1: dataclasses.replace(record.info[1], events=[event])}
+    data = SpreadData(record.exposures, record.counts, info)
+    refused(lambda: list(data.by_event()), "data", "events ['battles-0', 'battles-0', 'riots-40']")
+    refused(lambda: record.select(0), "runs", 0)  # type: ignore[arg-type]
+
+
+def test_the_index_of_a_table_does_not_matter(record: SpreadData) -> None:
+    part = record.exposures[record.exposures["run"] == 0]
+    joined = pd.concat([part, part.assign(run=1)])
+    info = dict.fromkeys((0, 1), record.info[0])
+    data = SpreadData(joined, record.counts.iloc[:0], info)
+    assert data.exposures.index.equals(pd.RangeIndex(len(joined)))
+    assert not compare(data, ["SI", "FirstRepeat"]).table.empty
+
+
+def test_what_is_saved_can_be_loaded(record: SpreadData, tmp_path: Path) -> None:
+    run, other = record.select([0]), record.select([1])
+    bare = SpreadData(other.exposures, other.counts.iloc[:0], other.info)
+    both = concat([run, bare])
+    again = SpreadData.load(both.save(tmp_path / "some counts"))
+    assert again.runs == [0, 1]
+    assert set(again.counts["run"]) == {0}
+    fewer = run.counts[run.counts["step"] < 3]
+    late = SpreadData(run.exposures, fewer, run.info)
+    refused(lambda: late.save(tmp_path / "late"), "exposures['step']")
+    refused(lambda: SpreadData.from_tables(run.exposures, fewer), "exposures['step']")
+    wrong = run.exposures.assign(agent=-1)
+    data = SpreadData(wrong, run.counts, run.info)
+    refused(lambda: data.save(tmp_path / "wrong"), "exposures['agent']", -1)
+    assert not (tmp_path / "wrong").exists()
+
+
+def test_what_is_known_of_a_run_is_kept_as_plain_values(record: SpreadData, tmp_path: Path) -> None:
+    degrees = dict(zip(*np.unique([4] * 40, return_counts=True), strict=True))
+    info = RunInfo(
+        n=np.int64(40),  # type: ignore[arg-type]
+        k=np.float32(4),  # type: ignore[arg-type]
+        degrees=degrees,
+        media_prob=np.float32(0.5),  # type: ignore[arg-type]
+        initial_infected=np.int64(2),  # type: ignore[arg-type]
+        starters=np.array([0, 3]),  # type: ignore[arg-type]
+        profiles={"OCEAN": np.int64(40)},  # type: ignore[dict-item]
+        decider_info={"sizes": np.arange(2), "loss": float("nan"), "pair": (1, 2)},
+    )
+    data = SpreadData(record.select([0]).exposures, record.counts.iloc[:0], {0: info})
+    assert SpreadData.load(data.save(tmp_path / "record")).info[0] == info
+    assert info.decider_info == {"sizes": [0, 1], "loss": "NaN", "pair": [1, 2]}
+    for name, value in {
+        "initial_infected": -5,
+        "degrees": [4] * 9,
+        "starters": 3,
+        "rng": "x",
+        "media_prob": None,
+        "decider_info": {"what": object()},
+    }.items():
+        refused(lambda name=name, value=value: RunInfo(9, 4, **{name: value}), name, value)
+    refused(lambda: RunInfo(9, 4, profiles={"zz": 3}), "code", "zz")
+    refused(lambda: RunInfo(9, 4, initial_infected="ten"), "initial_infected", "ten")  # type: ignore[arg-type]
 
 
 def test_saving_and_loading_gives_the_same(record: SpreadData, tmp_path: Path) -> None:
@@ -131,7 +195,6 @@ def edited(table: pd.DataFrame, column: str, row: int, value: object) -> pd.Data
         ("counts", lambda t: t.assign(failed=0.5), "failed"),
         ("counts", lambda t: pd.concat([t, t.iloc[:1]]), None),
         ("counts", lambda t: t.drop(3), "step"),
-        ("counts", lambda t: t[t["run"] < 2], "run"),
         ("agents", lambda t: edited(t, "run", 0, 9), "run"),
         ("agents", lambda t: pd.concat([t, t.iloc[:1]]), None),
     ],

@@ -89,6 +89,47 @@ def test_columns_and_names_are_checked() -> None:
     refused(lambda: SpreadData.from_tables(wrong), "exposures['outcome']", "yes")
 
 
+def test_numbers_in_any_form_are_read() -> None:
+    expected = SpreadData.from_tables(FEW).exposures
+    for same in (
+        FEW.astype({"run": str, "step": str, "contacts": str}),
+        FEW.convert_dtypes(),
+        FEW.convert_dtypes(dtype_backend="pyarrow"),
+        FEW.astype({"outcome": "category", "contacts": float}),
+    ):
+        pd.testing.assert_frame_equal(SpreadData.from_tables(same).exposures, expected)
+    steps = [str(step) for step in range(12)]
+    counts = pd.DataFrame({"run": "0", "step": steps, "susceptible": "9", "infected": "1"})
+    counts = counts.assign(new_infected=0, exposures=0, failed=0)
+    read = SpreadData.from_tables(FEW, counts.iloc[::-1], {"n": 10})
+    assert read.counts["step"].tolist() == list(range(12))
+    refused(lambda: SpreadData.from_tables(FEW, counts, {"n": 11}), "counts")
+
+
+def test_missing_texts_are_unknown_and_wrong_cells_are_named() -> None:
+    event = FEW.assign(event=["a", None, "a", "a"], profile=["OCEAN", None, "OCEAN", "ocean"])
+    data = SpreadData.from_tables(event)
+    assert data.exposures["event"].tolist() == ["a", "unknown", "a", "a"]
+    assert compare(data, ["SI"]).best.name == "SI"
+    compare(data)
+    for column, value in (
+        ("contacts", pd.NA),
+        ("contacts", 1e30),
+        ("contacts", "many"),
+        ("direct", pd.NA),
+        ("outcome", None),
+        ("profile", "ocxan"),
+    ):
+        wrong = FEW.assign(**{column: [value, *FEW.get(column, FEW["outcome"]).iloc[1:]]})
+        if column in ("direct", "profile"):
+            wrong[column] = [value, *[{"direct": True, "profile": "OCEAN"}[column]] * 3]
+        refused(lambda wrong=wrong: SpreadData.from_tables(wrong), f"exposures[{column!r}]")
+    wrong = FEW.assign(contacts=pd.array([1, None, 2, 2], dtype="Int64"))
+    refused(lambda: SpreadData.from_tables(wrong), "exposures['contacts']")
+    fewer = FEW.assign(cumulative=0)
+    refused(lambda: SpreadData.from_tables(fewer), "exposures['cumulative']")
+
+
 def test_an_event_is_rebuilt_from_a_record(simulated: SpreadData) -> None:
     (event,) = simulated.info[0].events
     assert event == bundled_events()[0]
@@ -99,3 +140,5 @@ def test_an_event_is_rebuilt_from_a_record(simulated: SpreadData) -> None:
     for wrong in ({}, {**plain, "more": 1}, {**plain, "date": "14/05/2024"}):
         with pytest.raises(ArgumentError):
             OfflineEvent.from_dict(wrong)
+    refused(lambda: OfflineEvent.from_dict({**plain, "actors": "Rioters"}), "actors", "Rioters")
+    refused(lambda: OfflineEvent.from_dict("riots-40"), "fields", "riots-40")  # type: ignore[arg-type]

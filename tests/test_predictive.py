@@ -66,7 +66,9 @@ def test_a_given_network_has_to_be_given() -> None:
     with pytest.raises(ArgumentError) as caught:
         predict_runs(result, data)
     assert (caught.value.argument, caught.value.value) == ("network", None)
-    assert predict_runs(result, data, graph, draws=20).coverage > 0.5
+    band = predict_runs(result, data, graph, draws=20)
+    assert band.coverage > 0.5
+    assert predict_runs(result, data, graph.to_networkx(), draws=20).bands.equals(band.bands)
     with pytest.raises(ArgumentError) as caught:
         predict_runs(result, data, random_regular(200, 6, 5))
     assert caught.value.argument == "network"

@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from errors import refused
 from servers import ScriptedServer
 
-from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, bundled_events
+from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, bundled_events, concat
 from mesa_llmspread.deciders.llm.persona_check import check_personas
 from mesa_llmspread.experiments.agent_by_agent import against_table
 from mesa_llmspread.experiments.mixed_population import reach, simulate_shares
@@ -115,6 +116,12 @@ def test_a_run_that_the_table_decides_agrees_with_it_and_another_does_not() -> N
         assert decisions["first exposures"] + decisions["later exposures"] == decisions.iloc[-1]
         assert bool(found.decisions["z"].abs().max() < 3) is agrees
         assert bool(found.band["inside"].mean() > 0.8) is agrees
+
+
+def test_a_table_is_compared_with_one_run() -> None:
+    model = SpreadModel(n=40, k=4, decider="SI(0.1)", event=EVENTS[0], rng=1).run(2)
+    both = concat([SpreadData.from_model(model)] * 2)
+    refused(lambda: against_table(both, table(0.5, 0.1)), "data", "runs [0, 1]")
 
 
 FILES = {"qwen2.5-coder-0.5b": "qwen05", "smollm2-135m": "smollm2"}

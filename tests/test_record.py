@@ -225,8 +225,8 @@ def test_laws_by_profile_need_profiles(survey: SpreadData) -> None:
     refused(lambda: fit(survey, "ByProfile"), "law", "ByProfile")
     for use in (trait_effects, fit_traits, lambda data: repost_rates(data, "trait")):
         refused(lambda use=use: use(survey), "data.exposures['profile']", "unknown")
-    misspelt = SpreadData.from_tables(survey.exposures.assign(profile="ocaen"))
-    refused(lambda: fit(misspelt, "SI"), "data.exposures['profile']", "ocaen")
+    misspelt = survey.exposures.assign(profile="ocaen")
+    refused(lambda: SpreadData.from_tables(misspelt), "exposures['profile']", "ocaen")
 
 
 def test_what_needs_curves_needs_counts(survey: SpreadData) -> None:

@@ -143,6 +143,7 @@ def test_the_same_problem_in_many_rows_is_named_once() -> None:
         lambda: Design.sobol({"k": (4, 8)}, 12),
         lambda: Design.latin_hypercube({"k": (8, 4)}, 12),
         lambda: Design.latin_hypercube({"k": 8}, 12),
+        lambda: Design.latin_hypercube({"k": []}, 12),
     ],
 )
 def test_other_bad_designs(make: Callable[[], Design]) -> None:

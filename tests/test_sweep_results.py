@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 import pytest
+from errors import refused
 from pandas.testing import assert_frame_equal
 from sweeps import small_design
 
@@ -202,6 +203,8 @@ def test_a_cell_that_cannot_be_fitted_says_why(tmp_path: Path) -> None:
     table = fit_cells(sweep, "SI", n_jobs=1)
     assert table["success"].tolist() == [False, True]
     assert "decisions" in table["message"][0]
+    refused(lambda: fit_cells(sweep, "SI", level=2), "level", 2)
+    refused(lambda: fit_cells(sweep, "SI", by=[]), "by", [])
 
 
 def test_figures_show_rates_and_values(two_rates: Sweep) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from errors import refused
 from scipy.special import expit, logit
 
 from mesa_llmspread import (
@@ -124,6 +125,21 @@ def test_a_personality_that_was_not_measured_is_fitted_on_its_traits() -> None:
     assert raised.value.argument == "population"
 
 
+def test_measured_cells_are_used_without_sightings_in_the_media() -> None:
+    table = a_table(occasions=FEED)
+    odd = table.frame["profile"].isin(["OCEAN", "ocean"])
+    frame = table.frame.assign(p=np.where(odd, 0.9, table.frame["p"]))
+    law = TableDecider(ResponseTable(frame, table.events, table.info)).law("riots-40")
+    assert law.evaluate(2, profile=Profile.from_code("OCEAN").index) == pytest.approx(0.9)
+    one = TableDecider(a_table(occasions=FEED, profiles=[Profile.from_code("OCEAN")]))
+    model = SpreadModel(
+        n=20, k=4, decider=one, event="riots-40", population="OCEAN", media_prob=0.0, rng=1
+    )
+    assert model.run(2).infected > 0
+    error = refused(lambda: chance_of(a_table(occasions=FEED), 0, direct=True), "media_prob")
+    assert error.allowed
+
+
 def test_an_event_that_was_not_measured_takes_the_mean_of_its_type() -> None:
     law = TableDecider(a_table()).law("riots-3")
     with pytest.warns(TableWarning):
@@ -177,6 +193,13 @@ def test_the_variance_is_split_into_what_was_varied() -> None:
     assert shares.idxmax() == "openness"
     assert shares["extraversion"] < 1e-9
     assert shares["interactions"] < 1e-9
+
+
+def test_a_table_of_one_cell_has_no_variance_to_split() -> None:
+    one = a_table(("riots-40",), FEED[:1], [Profile.from_code("OCEAN")])
+    assert one.variance()["share"].isna().all()
+    assert "variance" not in one.describe()
+    assert "variance" in a_table().describe()
 
 
 def test_bad_tables_are_refused() -> None:

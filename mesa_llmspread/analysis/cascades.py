@@ -19,13 +19,10 @@ from mesa_llmspread.analysis.trees import NOBODY, Forest, Ints
 from mesa_llmspread.data import RunInfo, SpreadData, check_data
 from mesa_llmspread.data.schema import UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.networks import as_network
 from mesa_llmspread.profiles import Trait
 from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.simulation.rebuild import network_of
-from mesa_llmspread.transmission import (
-    TransmissionLaw,
-)
+from mesa_llmspread.transmission import TransmissionLaw, law_of
 
 __all__ = ["MEASURES", "Cascade", "cascade"]
 
@@ -165,7 +162,7 @@ def cascade(
     network: Any = None,
     *,
     run: int | None = None,
-    law: TransmissionLaw | None = None,
+    law: str | TransmissionLaw | None = None,
     draws: int = 200,
     level: float = 0.95,
     rng: RNGLike = None,
@@ -180,7 +177,7 @@ def cascade(
         from the run's seed.
     run : int, optional
         Which run; may be left out if there is only one.
-    law : TransmissionLaw, optional
+    law : TransmissionLaw or str, optional
         Weighs the media against neighbours where an agent that posted had seen both: a law with an
         offline part. By default :class:`~mesa_llmspread.OnlineOffline`, fitted to all runs.
     draws : int, default 200
@@ -225,12 +222,13 @@ def cascade(
     check_data(data)
     draws = checked_int("draws", draws, 1)
     level = checked_level(level)
+    law = None if law is None else law_of(law)
     if run is None and len(data.runs) == 1:
         (run,) = data.runs
     if run not in data.runs:
         raise ArgumentError("run", run, f"be one of {data.runs}")
     info = data.info[run]
-    found = network_of(info, None if network is None else as_network(network))
+    found = network_of(info, network)
     if found is None:
         raise ArgumentError(
             "network",

@@ -145,7 +145,6 @@ def fit_traits(data: SpreadData, *, folds: int = 5, rng: RNGLike = 0) -> Distill
     intercept finite where the model never or always reposted. What the terms do not distinguish
     is lost: a trait with different effects for different event types, or the words of a post.
     ``held_out`` tells whether that matters; compare the spread of both, too.
-    Levels of traits are taken from profile codes, as -1 or +1.
 
     Examples
     --------

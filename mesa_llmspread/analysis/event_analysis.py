@@ -28,11 +28,15 @@ from mesa_llmspread.inference.diagnostics import goodness_of_fit, like_decisions
 from mesa_llmspread.inference.failures import failure_note
 from mesa_llmspread.inference.findings import misfit
 from mesa_llmspread.inference.predictive import Prediction, predict_runs
-from mesa_llmspread.inference.setting import failed_share, simulated_share, solved_share
+from mesa_llmspread.inference.setting import (
+    by_setting,
+    failed_share,
+    simulated_share,
+    solved_share,
+)
 from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
 from mesa_llmspread.meanfield.closure import as_closure
 from mesa_llmspread.meanfield.on_network import clustering_note
-from mesa_llmspread.networks import Network
 from mesa_llmspread.simulation.rebuild import network_of, profile_shares
 from mesa_llmspread.transmission import TransmissionLaw
 
@@ -237,7 +241,7 @@ class Analysis:
 
 def analyse(
     data: SpreadData,
-    network: Network | None = None,
+    network: Any = None,
     progress: Callable[[str], None] | None = None,
 ) -> Analysis:
     """Fit the laws, event by event and over all, and solve the best one under each closure.
@@ -246,7 +250,7 @@ def analyse(
     ----------
     data : SpreadData
         Runs about one event or several.
-    network : Network, optional
+    network : Network, graph, table or array, optional
         The network, where it was given to the model as a graph; a named one is built again
         from the run's seed.
     progress : callable, optional
@@ -282,7 +286,7 @@ def analyse(
     return Analysis(data, overall, parts, traits, tuple(note for note in notes if note))
 
 
-def _analyse_event(event: OfflineEvent, data: SpreadData, network: Network | None) -> EventAnalysis:
+def _analyse_event(event: OfflineEvent, data: SpreadData, network: Any) -> EventAnalysis:
     comparison, simulated = compare(data), prevalence(data)
     curves, prediction = simulated[["step"]], None
     best = comparison.fading or comparison.best
@@ -310,7 +314,7 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
     law : TransmissionLaw
         The law with its rates.
     data : SpreadData
-        Runs on networks of the same kind.
+        The runs; curves are averaged where their settings differ.
 
     Returns
     -------
@@ -319,15 +323,21 @@ def closure_curves(law: TransmissionLaw, data: SpreadData) -> pd.DataFrame:
         Where a closure is not defined, or known to be wrong (the pair approximation of
         FirstRepeat), it has none.
     """
-    info = data.info[data.runs[0]]
-    steps = int(data.counts["step"].max())
+    steps, groups = int(data.counts["step"].max()), by_setting(data)
+    weights = [len(group.runs) / len(data.runs) for group in groups]
     curves = pd.DataFrame({"step": range(steps + 1)})
     for label, how in CLOSURES.items():
         if not as_closure(how["closure"]).warning(law):
             with contextlib.suppress(UndefinedClosureError):
-                shares = profile_shares(data, data.runs, law) if law.uses_profile else None
-                curves[label] = solved_share(law, info, steps, shares, failed_share(data), **how)
+                solved = [_solved(law, group, steps, how) for group in groups]
+                curves[label] = np.average(solved, axis=0, weights=weights)
     return curves
+
+
+def _solved(law: TransmissionLaw, data: SpreadData, steps: int, how: dict[str, Any]) -> Any:
+    """Solve a law for runs of one setting."""
+    shares = profile_shares(data, data.runs, law) if law.uses_profile else None
+    return solved_share(law, data.info[data.runs[0]], steps, shares, failed_share(data), **how)
 
 
 def without_curve(law: str, drawn: Iterable[str]) -> str:
@@ -356,17 +366,17 @@ def without_curve(law: str, drawn: Iterable[str]) -> str:
 
 
 def stochastic_curve(
-    law: TransmissionLaw, data: SpreadData, network: Network | None = None
+    law: TransmissionLaw, data: SpreadData, network: Any = None
 ) -> pd.DataFrame | None:
-    """Simulate a law many times on the network of some runs.
+    """Simulate a law many times on the networks of some runs.
 
     Parameters
     ----------
     law : TransmissionLaw
         The law with its rates.
     data : SpreadData
-        Runs on networks of the same kind.
-    network : Network, optional
+        The runs; where their settings differ, each has its share of the replicates.
+    network : Network, graph, table or array, optional
         The network, where it was given to the model as a graph.
 
     Returns
@@ -375,13 +385,14 @@ def stochastic_curve(
         ``step``, ``mean``, ``low``, ``high`` (95 % of the replicates): share of agents that
         have posted. None where the network was a graph and is not given.
     """
-    run = data.runs[0]
-    network = network_of(data.info[run], network)
-    if network is None:
-        return None
-    steps = int(data.counts["step"].max())
-    seed = data.info[run].rng
-    share = simulated_share(law, data, run, network, steps, seed, replicates=_REPLICATES)
+    steps, parts = int(data.counts["step"].max()), []
+    for group in by_setting(data):
+        run, number = group.runs[0], round(_REPLICATES * len(group.runs) / len(data.runs))
+        own, seed = network_of(data.info[run], network), data.info[run].rng
+        if own is None:
+            return None
+        parts.append(simulated_share(law, data, run, own, steps, seed, replicates=max(number, 1)))
+    share = np.concatenate(parts)
     low, high = np.quantile(share, (0.025, 0.975), axis=0)
     return pd.DataFrame(
         {"step": range(steps + 1), "mean": share.mean(axis=0), "low": low, "high": high}

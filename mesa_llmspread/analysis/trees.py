@@ -89,17 +89,17 @@ class Forest:
     @property
     def largest_tree(self) -> int:
         """Number of spreaders in the largest tree."""
-        return int(np.bincount(self.roots).max())
+        return int(np.bincount(self.roots).max(initial=0))
 
     @property
     def depth(self) -> int:
         """Depth of the deepest tree."""
-        return int(self.depths.max())
+        return int(self.depths.max(initial=0))
 
     @property
     def breadth(self) -> int:
         """The largest number of spreaders at one depth, over all trees."""
-        return int(self.generations.max())
+        return int(self.generations.max(initial=0))
 
     @property
     def structural_virality(self) -> float:

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from mesa_llmspread._validation import check_kind
 from mesa_llmspread.data.run_info import RunInfo, split_shared
-from mesa_llmspread.data.schema import SCHEMA, completed, find_problem
+from mesa_llmspread.data.schema import SCHEMA, check_steps, check_table, completed, find_problem
 from mesa_llmspread.data.tables import agents_that_decided
-from mesa_llmspread.exceptions import InputFileError, OldFormatWarning
+from mesa_llmspread.exceptions import ArgumentError, InputFileError, OldFormatWarning
 from mesa_llmspread.io import new_folder, write_whole
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ def as_path(folder: Any) -> Path:
 
 def write_record(data: SpreadData, folder: Path, force: bool) -> Path:
     """Write a record; see :meth:`SpreadData.save`."""
+    for name in SCHEMA:
+        check_table(name, getattr(data, name))
+    check_steps(data.exposures, data.counts)
     tables = {
         name: pa.Table.from_pandas(getattr(data, name), preserve_index=False) for name in SCHEMA
     }
@@ -197,16 +200,14 @@ def _check_runs(folder: Path, tables: Mapping[str, pd.DataFrame], info: Mapping[
     """Check that the tables are about the same runs, and decisions about steps with counts."""
     for name, table in tables.items():
         runs = set(table["run"].unique())
-        if not runs <= info.keys() or (name == "counts" and runs and runs != info.keys()):
+        if not runs <= info.keys():
             text = f"holds the runs {_few(runs)}, and the manifest has {_few(info)}"
             raise InputFileError(folder / f"{name}.parquet", text, column="run")
-    exposures = tables["exposures"]
-    last = exposures["run"].map(tables["counts"].groupby("run")["step"].max())
-    late = exposures["step"] > last
-    if late.any():
-        run, step = exposures.loc[late, ["run", "step"]].iloc[0]
-        text = f"step {step} of run {run} is later than its last, {last[late].iloc[0]:.0f}"
-        raise InputFileError(folder / "exposures.parquet", text, column="step")
+    try:
+        check_steps(tables["exposures"], tables["counts"])
+    except ArgumentError as error:
+        path, text = folder / "exposures.parquet", f"holds {error.value}: must {error.allowed}"
+        raise InputFileError(path, text, column="step") from error
 
 
 def _few(values: Any) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import math
+import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, Self
 
 from mesa_llmspread._validation import (
@@ -19,9 +19,47 @@ from mesa_llmspread._validation import (
 )
 from mesa_llmspread.events import OfflineEvent
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
+from mesa_llmspread.profiles import Profile
 from mesa_llmspread.transmission.visibility import Visibility, as_visibility
 
 __all__ = ["RunInfo", "package_versions", "split_shared"]
+
+
+def _agents(name: str, value: Any) -> tuple[int, ...]:
+    """Return the numbers of some agents."""
+    check_kind(name, value, Iterable, "the numbers of some agents")
+    return tuple(_whole(name, agent) for agent in value)
+
+
+def _counts(name: str, value: Any, key: Callable[[Any], Any]) -> dict[Any, int]:
+    """Return how many agents there are of each kind."""
+    check_kind(name, value, Mapping, "a mapping to numbers of agents")
+    return {key(kind): _whole(f"{name}[{kind!r}]", number) for kind, number in value.items()}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as JSON holds it, numbers that JSON does not know as text."""
+    try:
+        text = json.dumps(value, default=lambda part: part.tolist())
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ArgumentError(name, value, f"hold plain values, as JSON does: {error}") from error
+    return json.loads(text, parse_constant=str)
+
+
+_whole = partial(checked_int, least=0)
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "n": partial(checked_int, least=1),
+    "k": partial(checked_number, low=0),
+    # Keys of JSON are text.
+    "degrees": partial(_counts, key=int),
+    "initial_infected": _whole,
+    "population": _plain,
+    "rng": _whole,
+    "versions": _plain,
+    "profiles": partial(_counts, key=lambda code: Profile.from_code(code).code),
+    "starters": _agents,
+    "decider_info": _plain,
+}
 
 
 @dataclass(frozen=True)
@@ -92,15 +130,14 @@ class RunInfo:
     decider_info: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.n is not None:
-            object.__setattr__(self, "n", checked_int("n", self.n, 1))
-        if self.k is not None:
-            object.__setattr__(self, "k", checked_number("k", self.k, 0, math.inf))
+        for name, check in _CHECKS.items():
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, check(name, value))
+        object.__setattr__(self, "media_prob", checked_probability("media_prob", self.media_prob))
         seen = as_visibility(self.visibility, self.feed)
         # Kept as text, by the name of a feed where it has one.
         object.__setattr__(self, "feed", seen.feed or "persistent")
         object.__setattr__(self, "visibility", None if seen.feed else str(seen))
-        checked_probability("media_prob", self.media_prob)
         if isinstance(self.events, str | OfflineEvent) or not isinstance(self.events, Iterable):
             raise ArgumentTypeError("events", self.events, "a list of OfflineEvent")
         events = (
@@ -108,11 +145,6 @@ class RunInfo:
             for event in self.events
         )
         object.__setattr__(self, "events", tuple(events))
-        if self.degrees is not None:
-            degrees = {int(degree): count for degree, count in self.degrees.items()}
-            object.__setattr__(self, "degrees", degrees)
-        if self.starters is not None:
-            object.__setattr__(self, "starters", tuple(self.starters))
 
     @property
     def seen(self) -> Visibility:

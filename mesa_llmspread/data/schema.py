@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from mesa_llmspread._validation import check_kind
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.profiles import Trait
+from mesa_llmspread.profiles import Trait, codes
 
 __all__ = [
     "AGENT_COLUMNS",
@@ -22,6 +23,8 @@ __all__ = [
     "UNKNOWN",
     "Violation",
     "arrow_table",
+    "check_sense",
+    "check_steps",
     "check_table",
     "columns_text",
     "completed",
@@ -54,17 +57,30 @@ class Column(NamedTuple):
     def rule(self) -> str:
         """What every value must be, as the end of "... must ..."."""
         if self.among:
-            return f"be one of {', '.join(map(str, self.among))}"
+            more = ", ..." if len(self.among) > 4 else ""
+            return f"be one of {', '.join(map(str, self.among[:4]))}{more}"
         return f"be a whole number, at least {self.least}"
 
     def allows(self, values: pd.Series[Any]) -> pd.Series[bool]:
         """Return which values the column may hold."""
         if self.among:
-            return values.isin(self.among)
-        if self.dtype != "int64":
-            return pd.Series(True, index=values.index)
-        numbers = pd.to_numeric(values, errors="coerce")
-        return (numbers % 1 == 0) & (numbers >= self.least)
+            return self.filled(values).isin(self.among)
+        good = np.full(len(values), True)
+        if self.dtype == "int64":
+            numbers = pd.to_numeric(values, errors="coerce").to_numpy(float, na_value=np.nan)
+            good = (numbers % 1 == 0) & (numbers >= self.least) & (numbers < 2**63)
+        return pd.Series(good, index=values.index)
+
+    def filled(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """Return values with the default text where one is missing."""
+        if not isinstance(self.default, str) or values.notna().all():
+            return values
+        return values.astype(object).where(values.notna(), self.default)
+
+    def converted(self, values: pd.Series[Any]) -> pd.Series[Any]:
+        """Return values that the column allows, as its type."""
+        found: Any = pd.to_numeric(values) if self.dtype == "int64" else self.filled(values)
+        return found.astype(self.dtype)
 
 
 class Violation(NamedTuple):
@@ -98,7 +114,9 @@ def count_occasions(exposures: pd.DataFrame) -> pd.Series[int]:
 
 _RUN = Column("run", "int64", "number of the run")
 _AGENT = Column("agent", "int64", "number of the agent, its index in the network")
-_PROFILE = Column("profile", "str", 'profile code, or "unknown"', UNKNOWN)
+_PROFILE = Column(
+    "profile", "str", 'profile code, or "unknown"', UNKNOWN, among=(UNKNOWN, *codes()[::-1])
+)
 
 #: The columns of each table.
 SCHEMA: dict[str, tuple[Column, ...]] = {
@@ -189,6 +207,7 @@ def find_problem(
             good = column.allows(cells)
             if not good.all():
                 return Violation(column.name, cells[~good].tolist()[0], column.rule)
+    table = _converted(name, table)
     key = [column for column in _KEYS[name] if column in table]
     again = table.duplicated(key)
     if again.any():
@@ -214,6 +233,29 @@ def check_table(name: str, table: Any, *, filled: bool = False, values: bool = T
     if problem := find_problem(name, table, filled=filled, values=values):
         where = f"{name}[{problem.column!r}]" if problem.column in table else name
         raise ArgumentError(where, problem.value, problem.rule)
+
+
+def check_steps(exposures: pd.DataFrame, counts: pd.DataFrame) -> None:
+    """Raise ArgumentError if a decision comes after the last step that was counted."""
+    last = exposures["run"].map(counts.groupby("run")["step"].max())
+    late = exposures["step"] > last
+    if late.any():
+        run, step = exposures.loc[late, ["run", "step"]].iloc[0]
+        rule = f"be at most {last[late].iloc[0]:.0f}, the last step of the counts"
+        raise ArgumentError("exposures['step']", f"{step} of run {run}", rule)
+
+
+def check_sense(exposures: pd.DataFrame, counts: pd.DataFrame, n: int | None) -> None:
+    """Raise ArgumentError where numbers of steps or agents contradict each other."""
+    check_steps(exposures, counts)
+    fewer = exposures["cumulative"] < exposures["contacts"]
+    if fewer.any():
+        row = exposures.loc[fewer, ["contacts", "cumulative"]].iloc[0].to_dict()
+        raise ArgumentError("exposures['cumulative']", row, "be at least contacts")
+    agents = counts["susceptible"] + counts["infected"]
+    if n is not None and (agents != n).any():
+        value = agents[agents != n].iloc[0]
+        raise ArgumentError("counts", f"{value} agents", f"have susceptible + infected = n = {n}")
 
 
 def arrow_table(name: str, columns: Mapping[str, Iterable[Any]], run: int) -> pa.Table:
@@ -256,11 +298,15 @@ def completed(name: str, table: pd.DataFrame, **defaults: Any) -> pd.DataFrame:
     -------
     DataFrame
     """
-    table = table.reset_index(drop=True)
+    table = _converted(name, table.reset_index(drop=True))
     # What is computed needs the constants.
     for column in sorted(SCHEMA[name], key=lambda column: callable(column.default)):
         if column.name not in table:
             table = table.assign(**{column.name: defaults.get(column.name, column.default)})
-    return table[[column.name for column in SCHEMA[name]]].astype(
-        {column.name: column.dtype for column in SCHEMA[name]}
-    )
+    return _converted(name, table)[[column.name for column in SCHEMA[name]]]
+
+
+def _converted(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose columns are of the types of the schema."""
+    there = [column for column in SCHEMA[name] if column.name in table]
+    return table.assign(**{one.name: one.converted(table[one.name]) for one in there})

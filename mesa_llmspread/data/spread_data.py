@@ -86,8 +86,9 @@ class SpreadData:
             object.__setattr__(self, "agents", agents_that_decided(self.exposures, self.info))
         schema.check_table("agents", self.agents, values=False)
         for name in SCHEMA:
-            unknown = set(getattr(self, name)["run"].unique()) - set(self.info)
-            if unknown:
+            table = getattr(self, name).reset_index(drop=True)
+            object.__setattr__(self, name, table)
+            if unknown := set(table["run"].unique()) - set(self.info):
                 raise ArgumentError("info", self.runs, f"have run {min(unknown)} of {name}")
 
     @classmethod
@@ -174,7 +175,7 @@ class SpreadData:
             other columns of a record those that are missing are filled in: ``exposure_count``
             by counting the agent's occasions with an event in order of ``step``, without
             those that failed; ``cumulative`` with ``contacts``; ``direct`` with False;
-            ``profile`` with ``"unknown"``. Other columns are dropped.
+            ``profile`` with ``"unknown"``, as a missing text is. Other columns are dropped.
         counts : DataFrame, optional
             One row per run and step. Methods that need curves refuse a record without it.
         info : RunInfo or mapping of its fields, optional
@@ -187,8 +188,8 @@ class SpreadData:
         Raises
         ------
         ArgumentError, ArgumentTypeError
-            If a column is missing or holds something else than it should, an agent decides
-            twice in a step, or a key of ``info`` is unknown.
+            If a column is missing or holds something else than it should, numbers contradict
+            each other, an agent decides twice in a step, or a key of ``info`` is unknown.
 
         Examples
         --------
@@ -203,7 +204,8 @@ class SpreadData:
         schema.check_table("exposures", exposures, filled=True)
         schema.check_table("counts", series)
         whole = schema.completed("exposures", exposures, event=event)
-        series = schema.completed("counts", series.sort_values(["run", "step"]))
+        series = schema.completed("counts", series).sort_values(["run", "step"])
+        schema.check_sense(whole, series, known.n)
         runs = set(whole["run"].unique()) | set(series["run"].unique())
         return cls(whole, series, dict.fromkeys(map(int, runs), known))
 
@@ -295,9 +297,10 @@ class SpreadData:
 
         Raises
         ------
-        ArgumentError
-            If there is no such run.
+        ArgumentError, ArgumentTypeError
+            If there is no such run, or ``runs`` is not a list.
         """
+        check_kind("runs", runs, Iterable, "a list of runs")
         tables = {name: self._part(name, runs) for name in SCHEMA}
         return SpreadData(**tables, info={run: self.info[run] for run in runs})
 
@@ -307,8 +310,7 @@ class SpreadData:
             raise ArgumentError("runs", unknown[0], f"be among the runs {self.runs}")
         rows = [self._rows[table].get(run, _NONE) for run in set(runs)]
         places = np.sort(np.concatenate([_NONE, *rows]))
-        part: pd.DataFrame = getattr(self, table).iloc[places]
-        return part.reset_index(drop=True)
+        return pd.DataFrame(getattr(self, table).iloc[places])
 
     @cached_property
     def _rows(self) -> dict[str, dict[int, npt.NDArray[np.intp]]]:
@@ -321,10 +323,14 @@ class SpreadData:
         Raises
         ------
         ArgumentError
-            If a run was about no known event, or about several.
+            If a run was about no known event, or about several, or two events share an id.
         """
         events = {run: info.event for run, info in self.info.items()}
-        for event in {event.event_id: event for event in events.values()}.values():
+        different = dict.fromkeys(events.values())
+        ids = [event.event_id for event in different]
+        if len(set(ids)) < len(ids):
+            raise ArgumentError("data", f"events {ids}", "have one id per event")
+        for event in different:
             yield event, self.select([run for run in events if events[run] == event])
 
     def save(self, folder: str | Path, force: bool = False) -> Path:
@@ -349,6 +355,8 @@ class SpreadData:
         OutputError
             If the folder is not empty, with ``force`` if it holds something other than the
             record of a run, or if it cannot be written.
+        ArgumentError
+            If a table holds what :meth:`load` would refuse.
         """
         return write_record(self, as_path(folder), force)
 

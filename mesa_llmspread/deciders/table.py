@@ -207,7 +207,8 @@ class _Surface:
     def of(self, levels: tuple[float, ...]) -> Floats:
         """Return the logits of one personality: measured, or fitted on its traits."""
         for code, profile in enumerate(all_profiles()):
-            if profile.levels == levels and not np.isnan(self.grid[code]).any():
+            # The table may have no sightings in the media, the first column.
+            if profile.levels == levels and not np.isnan(self.grid[code][:, 1:]).any():
                 return self.grid[code]
         return np.tensordot((1.0, *levels), self.coefficients, axes=1)
 

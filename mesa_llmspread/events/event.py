@@ -121,9 +121,10 @@ No one was reported killed.'
 
         Raises
         ------
-        ArgumentError
+        ArgumentError, ArgumentTypeError
             If a field is missing or unknown, or its value is not allowed.
         """
+        check_kind("fields", fields, Mapping, "a mapping of an event's fields")
         known = [field.name for field in dataclasses.fields(cls)]
         if missing := [name for name in known if name not in fields and name != "text"]:
             raise ArgumentError("fields", list(fields), f"have {', '.join(missing)}")
@@ -135,4 +136,4 @@ No one was reported killed.'
                 date = datetime.date.fromisoformat(date)
             except ValueError as error:
                 raise ArgumentError("date", date, "be a date such as '2024-05-14'") from error
-        return cls(**{**fields, "date": date, "actors": tuple(fields["actors"])})
+        return cls(**{**fields, "date": date})

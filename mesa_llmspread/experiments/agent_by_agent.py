@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data import SpreadData, check_data
 from mesa_llmspread.deciders.table import TableDecider
 from mesa_llmspread.exceptions import ArgumentError
-from mesa_llmspread.inference.decisions import Log
+from mesa_llmspread.inference.decisions import Log, profile_indices
 from mesa_llmspread.inference.setting import failed_share
-from mesa_llmspread.profiles import codes
 from mesa_llmspread.simulation.rebuild import network_of
 from mesa_llmspread.tables import ResponseTable
 
@@ -56,7 +55,8 @@ def against_table(
     Parameters
     ----------
     data : SpreadData
-        One run of the model about one event of the table, on a named network.
+        One run of the model about one event of the table, on a named network. Agents with other
+        trait levels than the 32 profiles have count as the profile of their code.
     table : ResponseTable or str
         The table, or the name or folder of one.
     replicates : int, default 1000
@@ -71,10 +71,14 @@ def against_table(
     Raises
     ------
     ArgumentError
-        If the network was given as a graph, or the starters are unknown.
+        If there are several runs, the network was given as a graph, or the starters or profiles
+        are unknown.
     """
     from mesa_llmspread.simulation.ensemble import simulate
 
+    check_data(data)
+    if len(data.runs) != 1:
+        raise ArgumentError("data", f"runs {data.runs}", "hold one run: use data.select")
     (run,) = data.runs
     info = data.info[run]
     network = network_of(info)
@@ -82,7 +86,7 @@ def against_table(
         raise ArgumentError("data", info.network, "be a run of the model on a named network")
     law = TableDecider(table, events="strict").law(info.event)
     observed = data.counts_of(run)["infected"].to_numpy() / network.n
-    agents = data.agents[data.agents["run"] == run].sort_values("agent")
+    agents = data.agents.sort_values("agent")
     share = (
         simulate(
             law,
@@ -92,7 +96,7 @@ def against_table(
             visibility=info.seen,
             media_prob=info.media_prob,
             failed_share=failed_share(data, run),
-            profiles=[codes().index(code) for code in agents["profile"]],
+            profiles=profile_indices(agents),
             replicates=replicates,
             rng=rng,
         ).infected

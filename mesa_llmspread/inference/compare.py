@@ -12,6 +12,7 @@ import pandas as pd
 
 from mesa_llmspread._validation import checked_level
 from mesa_llmspread.data import SpreadData
+from mesa_llmspread.data.schema import UNKNOWN
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference import diagnostics
 from mesa_llmspread.inference.ageing import FADING, Ageing, about_ageing, rival_ageing
@@ -144,7 +145,7 @@ def candidates(data: SpreadData) -> list[str]:
     names = ["FirstRepeat", 'FirstRepeat(per="occasion")', "SingleMultiple", "TwoClass", "Frailty"]
     if (decisions["cumulative"] != decisions["contacts"]).any():
         names.append('SingleMultiple(count="cumulative")')
-    if decisions["profile"].nunique() > 1:
+    if decisions["profile"].nunique() > 1 and UNKNOWN not in set(decisions["profile"]):
         names.append("ByProfile")
     if _traits_vary(data):
         names.append("ByTraits")

@@ -17,7 +17,7 @@ The parameters of a new run are independent of that error: their distance has th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,6 @@ from mesa_llmspread.inference.ageing import Ageing
 from mesa_llmspread.inference.result import FitResult
 from mesa_llmspread.inference.scale import Scale
 from mesa_llmspread.inference.setting import simulated_share
-from mesa_llmspread.networks import Network
 from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.simulation.rebuild import network_of
 from mesa_llmspread.transmission import TransmissionLaw
@@ -78,7 +77,7 @@ class Prediction:
 def predict_runs(
     result: FitResult | Ageing,
     data: SpreadData,
-    network: Network | None = None,
+    network: Any = None,
     *,
     draws: int = 100,
     level: float = 0.95,
@@ -94,7 +93,7 @@ def predict_runs(
         estimated where the fit is one of :func:`~mesa_llmspread.fit_ageing`.
     data : SpreadData
         The runs.
-    network : Network, optional
+    network : Network, graph, table or array, optional
         The network, where it was given to the model as a graph; a named one is built again
         from each run's seed.
     draws : int, default 100

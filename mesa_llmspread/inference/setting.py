@@ -14,7 +14,16 @@ from mesa_llmspread.rng import RNGLike, as_generator
 from mesa_llmspread.simulation.rebuild import dealt_profiles
 from mesa_llmspread.transmission import TransmissionLaw
 
-__all__ = ["failed_share", "simulated_share", "solved_share"]
+__all__ = ["by_setting", "failed_share", "simulated_share", "solved_share"]
+
+
+def by_setting(data: SpreadData) -> list[SpreadData]:
+    """Split a record into groups of runs that had the same setting."""
+    names = ("n", "k", "network", "initial_infected", "feed", "visibility", "media_prob")
+    groups: dict[Any, list[int]] = {}
+    for run, info in data.info.items():
+        groups.setdefault(tuple(getattr(info, name) for name in names), []).append(run)
+    return [data.select(runs) for runs in groups.values()]
 
 
 def failed_share(data: SpreadData, run: int | None = None) -> float:

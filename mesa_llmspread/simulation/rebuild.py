@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mesa_llmspread.data import RunInfo, SpreadData
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
-from mesa_llmspread.networks import Network, make_network
+from mesa_llmspread.networks import Network, as_network, make_network
 from mesa_llmspread.profiles import Trait, by_code
 from mesa_llmspread.rng import Streams
 from mesa_llmspread.transmission import TransmissionLaw
@@ -23,14 +24,14 @@ __all__ = ["dealt_profiles", "network_of", "profile_shares"]
 Floats = npt.NDArray[np.float64]
 
 
-def network_of(info: RunInfo, network: Network | None = None) -> Network | None:
+def network_of(info: RunInfo, network: Any = None) -> Network | None:
     """Return the network of a run: the one given, or the run's own, built again from its seed.
 
     Parameters
     ----------
     info : RunInfo
         The run's, ``data.info[run]``.
-    network : Network, optional
+    network : Network, graph, table or array, optional
         The network, where it was given to the model as a graph.
 
     Returns
@@ -54,9 +55,10 @@ def network_of(info: RunInfo, network: Network | None = None) -> Network | None:
     """
     n, name = info.known("n"), info.network
     if network is not None:
-        if network.n != n:
-            raise ArgumentError("network", f"{network.n} nodes", f"have n={n}, as the run had")
-        return network
+        found = as_network(network)
+        if found.n != n:
+            raise ArgumentError("network", f"{found.n} nodes", f"have n={n}, as the run had")
+        return found
     if name in ("given", "unknown"):
         return None
     k = info.known("k")

@@ -328,6 +328,8 @@ def _power_of_2(name: str, points: Any) -> int:
 def _stretched(name: str, over: Any, points: npt.NDArray[np.float64]) -> list[Any]:
     """Stretch points of [0, 1) over a range or a list of choices."""
     if isinstance(over, list):
+        if not over:
+            raise ArgumentError(name, over, "hold at least one value")
         return [over[int(point * len(over))] for point in points]
     if [kind_of(plain(end)) for end in over] != ["number", "number"] or not over[0] < over[1]:
         raise ArgumentError(name, over, "be a pair (low, high) of numbers, low < high")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from mesa_llmspread._validation import check_name
+from mesa_llmspread._validation import check_name, checked_level
 from mesa_llmspread._words import counted
 from mesa_llmspread.events import get_event
 from mesa_llmspread.exceptions import ArgumentError, LLMSpreadError
@@ -61,13 +61,16 @@ def fit_cells(
     Raises
     ------
     ArgumentError
-        If no run is done, or the sweep recorded no decisions.
+        If no run is done, the sweep recorded no decisions, or an argument is not allowed.
     UnknownNameError
         If ``by`` names no column of the design, or the law is unknown.
     """
     sweep.check_decisions()
     runs, known = sweep.runs[sweep.runs["status"] == "done"], [*sweep.design.parameters]
     names = known if by is None else [by] if isinstance(by, str) else list(by)
+    level = checked_level(level)
+    if not names:
+        raise ArgumentError("by", by, "name at least one column of the design")
     if runs.empty:
         raise ArgumentError("sweep", sweep, "have runs that are done")
     if "event" in runs:

@@ -165,7 +165,7 @@ class Sweep:
             raise ArgumentError("engine", self.manifest["engine"], "be 'mesa' to record decisions")
 
     def file(self, run: int) -> Path:
-        """Return the folder of a run's record, which :meth:`SpreadData.load` reads too."""
+        """Return the folder of a run's record; :meth:`SpreadData.load` reads it if Mesa ran it."""
         return run_folder(self.path, run)
 
     def _read(

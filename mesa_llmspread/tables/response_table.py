@@ -140,7 +140,8 @@ class ResponseTable:
         -------
         DataFrame
             One row per source (the five traits, event type, fatalities, other differences between
-            events, media or feed, repetition, neighbours, interactions), columns ``df``, ``share``.
+            events, media or feed, repetition, neighbours, interactions), columns ``df``, ``share``
+            (NaN where all cells are equal).
         """
         frame, kinds = self.frame, {event.event_id: event for event in self.events}
         levels = {profile.code: profile.levels for profile in all_profiles()}
@@ -166,7 +167,8 @@ class ResponseTable:
             rank, left = new_rank, remaining
         rows.append((len(frame) - rank, left))
         result = pd.DataFrame(rows, [*sources, "interactions"], columns=["df", "share"])
-        return result.assign(share=result["share"] / result["share"].sum())
+        total = result["share"].sum() if np.ptp(logits) > 0 else np.nan
+        return result.assign(share=result["share"] / total)
 
     def describe(self) -> str:
         """Return in words what the table shows: levels, the spread over profiles, what matters.
@@ -183,18 +185,20 @@ class ResponseTable:
         rest = shares.pop("interactions")
         shares = shares.sort_values(ascending=False)
         explained = ", ".join(f"{source} {max(share, 0):.0%}" for source, share in shares.items())
-        return "\n".join(
-            [
-                "P(repost) on average: "
-                + "; ".join(f"{_occasion(cell)} {p:.2f}" for cell, p in occasions.items())
-                + ".",
-                f"Profiles differ from {profiles.min():.2f} ({profiles.idxmin()}) to "
-                f"{profiles.max():.2f} ({profiles.idxmax()}), standard deviation "
-                f"{profiles.std(ddof=0):.3f}.",
+        lines = [
+            "P(repost) on average: "
+            + "; ".join(f"{_occasion(cell)} {p:.2f}" for cell, p in occasions.items())
+            + ".",
+            f"Profiles differ from {profiles.min():.2f} ({profiles.idxmin()}) to "
+            f"{profiles.max():.2f} ({profiles.idxmax()}), standard deviation "
+            f"{profiles.std(ddof=0):.3f}.",
+        ]
+        if shares.notna().all():
+            lines.append(
                 f"Of the variance of the logits, these explain: {explained}; "
-                f"the rest, interactions, {rest:.0%}.",
-            ]
-        )
+                f"the rest, interactions, {rest:.0%}."
+            )
+        return "\n".join(lines)
 
     def __repr__(self) -> str:
         occasions = len(self.frame[CELL[2:]].drop_duplicates())
