@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,25 @@ def test_an_event_that_was_not_measured_takes_the_mean_of_its_type() -> None:
     with pytest.raises(ArgumentError) as raised:
         chance_of(a_table(), 1, event=EVENTS["riots-3"], events="strict")
     assert (raised.value.argument, raised.value.value) == ("event", "riots-3")
+
+
+def test_another_event_with_the_id_of_a_measured_one_was_not_measured() -> None:
+    other = replace(EVENTS["riots-40"], text="A cat was rescued.")
+    refused(lambda: chance_of(a_table(), 1, event=other, events="strict"), "event", "riots-40")
+
+
+@pytest.mark.parametrize("lost", ["first", "media"])
+def test_a_profile_whose_calls_failed_is_fitted_on_its_traits(lost: str) -> None:
+    whole = a_table()
+    frame = whole.frame
+    gone = frame["contacts"].gt(0) & frame["exposure_count"].eq(1)
+    gone = frame["profile"].eq("ocean") & (gone if lost == "first" else frame["direct"])
+    part = ResponseTable(frame[~gone], whole.events, whole.info)
+    for direct, contacts in ((False, 1), (False, 4), (True, 0)):
+        seen = {"profile": Profile.from_code("ocean"), "direct": direct}
+        assert chance_of(part, contacts, **seen) == pytest.approx(
+            chance_of(whole, contacts, **seen), abs=1e-9
+        )
 
 
 def test_a_crowd_on_mesa_and_on_the_compiled_engine_agree() -> None:

@@ -81,7 +81,7 @@ class TableDecider(Decider):
         self.table = load_table(table)
         self.events = events
         self.name = f"table({self.table.info.get('model', 'unknown')})"
-        self._surfaces: dict[str, _Surface] = {}
+        self._surfaces: dict[OfflineEvent, _Surface] = {}
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         """Draw one decision per exposure; see :meth:`Decider.decide`."""
@@ -117,23 +117,23 @@ class TableDecider(Decider):
 
     def _surface(self, event: OfflineEvent) -> _Surface:
         """Return the response surface of one event, measured or the nearest."""
-        if event.event_id not in self._surfaces:
+        if event not in self._surfaces:
             measured = {known.event_id: known for known in self.table.events}
             alike = [e for e, known in measured.items() if known.event_type == event.event_type]
-            chosen = [event.event_id] if event.event_id in measured else alike or list(measured)
-            if event.event_id not in measured:
+            known = measured.get(event.event_id) == event
+            chosen = [event.event_id] if known else alike or list(measured)
+            if not known:
                 if self.events == "strict":
-                    raise ArgumentError(
-                        "event", event.event_id, "be an event of the table: " + ", ".join(measured)
-                    )
+                    allowed = "be an event of the table, word for word: " + ", ".join(measured)
+                    raise ArgumentError("event", event.event_id, allowed)
                 warnings.warn(
                     f"the event {event.event_id!r} was not measured: the mean of "
                     f"{counted(len(chosen), 'measured event')} is used",
                     TableWarning,
                     stacklevel=4,
                 )
-            self._surfaces[event.event_id] = _Surface(self.table.frame, chosen)
-        return self._surfaces[event.event_id]
+            self._surfaces[event] = _Surface(self.table.frame, chosen)
+        return self._surfaces[event]
 
 
 def drawn_from(info: Mapping[str, Any]) -> str:
@@ -180,16 +180,19 @@ class _Surface:
         columns = np.concatenate([[0.0], self.contacts])
         wide = cells.pivot_table("logit", ["profile", "exposure_count"], "column")
         codes = [profile.code for profile in all_profiles()]
-        measured = [code for code in codes if code in wide.index.get_level_values(0)]
+        first = set(feed.loc[feed["exposure_count"] == 1, "profile"])
+        measured = [code for code in codes if code in first]
         whole = pd.MultiIndex.from_product([measured, self.counts])
         shape = (len(measured), len(self.counts), len(columns))
         cells_of = wide.reindex(index=whole, columns=columns).to_numpy().reshape(shape)
         grids = np.array([_filled(grid, self.contacts) for grid in cells_of])
-        rows = [codes.index(code) for code in measured]
+        # A profile without the media, where others have them, counts as not measured.
+        lacks = np.isnan(grids).any(axis=(1, 2)) & ~np.isnan(grids[:, :, 0]).all()
+        rows = np.array([codes.index(code) for code in measured])[~lacks]
         self.grid = np.full((32, *grids.shape[1:]), np.nan)
-        self.grid[rows] = grids
+        self.grid[rows] = grids[~lacks]
         self._design = _DESIGN[rows]
-        self._measured = grids
+        self._measured = grids[~lacks]
 
     @cached_property
     def coefficients(self) -> Floats:
