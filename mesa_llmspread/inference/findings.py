@@ -194,7 +194,8 @@ class Contest:
         excess, p = self.excess[name], self.p_value(self.best.name, name)
         if excess >= _DECISIVE or not np.isnan(p):
             return excess < _DECISIVE and p < _REJECTED
-        return excess < _SAME or (self.best.name, name) != ("SI", "TwoClass")
+        pair = self.online[next(iter(self.excess))], self.online[name]
+        return excess < _SAME or pair != ("SI", "TwoClass")
 
     def p_value(self, simple: str, rich: str) -> float:
         """Return the p-value of a test; NaN if it was not made."""
