@@ -223,7 +223,7 @@ def test_impossible_laws_come_last() -> None:
     data = simulated(TRUTHS["OnlineOffline"], seed=2, runs=3)
     comparison = compare(data)
     assert comparison.best.name == "OnlineOffline"
-    assert comparison.verdict.startswith("One online rate cannot be rejected: offline 0.")
+    assert comparison.verdict.startswith("Two rates are needed: offline 0.")
     found = comparison.findings.set_index("finding").loc["the event itself makes agents post"]
     assert found["claimed"]
     assert "without an offline part no law is possible" in found["evidence"]
