@@ -738,3 +738,23 @@ def test_the_page_of_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "offline 0." in said
     assert "exponential delta 0.3" in said
+
+
+def test_every_event_of_a_run_has_posts_of_its_own() -> None:
+    rows = pd.DataFrame(
+        {"run": 0, "step": [1, 2], "agent": 0, "event": ["a", "b"], "contacts": [1, 2]}
+    )
+    seen = {"n": 9, "k": 4, "visibility": "Visibility(ageing=Exponential(0.7))"}
+    data = SpreadData.from_tables(rows.assign(outcome="decline"), info=seen)
+    assert Log(data).seen.weight.tolist() == [1.0, 2.0]
+
+
+def test_without_older_posts_in_view_fading_has_no_end() -> None:
+    model = SpreadModel(n=80, k=4, decider="SI(0.4)", feed="new", rng=1).run(5)
+    found = fit_ageing(SpreadData.from_model(model), "SI", "exponential").estimates.loc["delta"]
+    assert np.isnan(found["value"])
+    assert (found["low"], found["high"]) == (0, np.inf)
+
+
+def test_a_level_is_a_probability() -> None:
+    refused(lambda: fit_ageing(records("SI(0.06)", Visibility(), 1), "SI", "power", 2), "level", 2)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
+from errors import refused
 
 from mesa_llmspread import RunInfo, SpreadData, SpreadModel, concat, fit, solve
 from mesa_llmspread.exceptions import ArgumentError, UndefinedClosureError
@@ -159,6 +161,12 @@ def test_bad_arguments() -> None:
     with pytest.raises(ArgumentError) as caught:
         fit(silent, "OnlineOffline", method="curve")
     assert (caught.value.argument, caught.value.value) == ("law", "OnlineOffline")
+    tried = pd.DataFrame({"run": 0, "step": 1, "agent": range(4), "contacts": 1})
+    for outcome, time in ((["failed"] * 4, "discrete"), (["failed", "decline"] * 2, "continuous")):
+        rows = SpreadData.from_tables(tried.assign(outcome=outcome)).exposures
+        failed = dataclasses.replace(drawn(parse_law("SI(0.05)")), exposures=rows)
+        argument = ("data", "run 0") if time == "discrete" else ("time", time)
+        refused(partial(fit, failed, "SI", method="curve", time=time), *argument)
     start = dataclasses.replace(data, counts=data.counts[data.counts["step"] == 0])
     with pytest.raises(ArgumentError) as caught:
         fit(start, "SI", method="curve")
@@ -166,3 +174,11 @@ def test_bad_arguments() -> None:
     new = drawn(parse_law("SI(0.05)"), feed="new")
     with pytest.raises(UndefinedClosureError):
         fit(new, "SI", method="curve", closure="pair")
+
+
+def test_runs_that_agree_exactly_give_no_interval() -> None:
+    result = fit(drawn(parse_law("SI(0.05)"), runs=2), "SI", method="curve")
+    assert result.params["beta"] == pytest.approx(0.05, rel=1e-3)
+    assert np.isnan(result.stderr["beta"])
+    assert result.ci["beta"] == (0, 1)
+    assert "All runs give exactly the same beta" in result.message

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from errors import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
@@ -532,3 +533,34 @@ def test_from_five_runs_on_intervals_are_between_runs() -> None:
     for pair in pairs:
         assert pair.interval == ("runs" if pair.heterogeneity < 0.05 else "profile")
     assert "profile" in [pair.interval for pair in pairs]
+
+
+def test_what_one_run_alone_informs_has_no_interval_between_runs() -> None:
+    models = [
+        SpreadModel(n=80, k=4, decider="OnlineOffline(0.1, 0.2)", media_prob=media, rng=seed)
+        for seed, media in enumerate([0.5, 0, 0, 0, 0, 0])
+    ]
+    result = fit(concat([SpreadData.from_model(each.run(10)) for each in models]), "OnlineOffline")
+    assert result.interval == "runs"
+    assert result.ci["alpha"] == (0, 1)
+    assert np.isnan(result.stderr["alpha"])
+    assert result.stderr["beta"] < 0.05
+
+
+def test_reposts_of_nothing_seen_are_refused() -> None:
+    outcomes = ["repost", "decline", "decline", "repost"]
+    rows = pd.DataFrame({"contacts": [0, 0, 1, 1], "agent": range(4), "outcome": outcomes})
+    refused(lambda: fit(as_data(rows), "SI"), "data.exposures")
+    assert fit(as_data(rows.assign(direct=True)), "SI").loglik == -np.inf
+
+
+def test_traits_of_equal_agents_act_together() -> None:
+    model = SpreadModel(n=80, k=4, population="OCEAN", decider="SI(0.2)", rng=1).run(8)
+    message = fit(SpreadData.from_model(model), "ByTraits").message
+    assert "together" in message
+    assert "no decision" not in message
+
+
+@pytest.mark.parametrize("argument", ["closure", "time"])
+def test_names_are_checked_for_decisions_too(argument: str, golden_data: SpreadData) -> None:
+    refused(lambda: fit(golden_data, "SI", **{argument: "other"}), argument, "other")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm
@@ -306,3 +307,35 @@ def test_a_parameter_without_effect_has_its_bounds_as_interval() -> None:
             assert result.ci["beta"] == pytest.approx(fit(data, "SI", interval=interval).ci["beta"])
     unseen = record(OnlineOffline(0.3, 0.0), runs=1, media_prob=0.5, initial_infected=0, steps=1)
     assert fit(unseen, Idle).ci == {"beta": (0, 1), "idle": (2, 50)}
+
+
+@dataclass(frozen=True)
+class Branching(TransmissionLaw):
+    """Reads a column in a branch, through a mask and through a method."""
+
+    a: float
+    b: float
+    c: float
+    memory: ClassVar[str] = "first_repeat"
+
+    def prob(self, seen: ExposureArrays) -> np.ndarray:
+        p = np.where(seen.contacts > 0, self.b, 0.0)
+        if (seen.contacts >= 2).any():
+            many = seen.contacts >= 2
+            p[many] = np.where(seen[many].exposure_count > 1, self.c, self.b)
+        return 1 - (1 - p) * (1 - seen.offline_prob(self.a))
+
+
+def test_what_a_law_reads_is_found_in_branches_parts_and_methods() -> None:
+    contacts, count = np.array([1] * 1200 + [2] * 800), np.tile([1, 2], 1000)
+    direct = np.tile([True, True, False, False], 500)
+    seen = ExposureArrays(contacts, count, direct)
+    repost = np.random.default_rng(1).random(2000) < Branching(0.1, 0.2, 0.6).prob(seen)
+    rows = pd.DataFrame({"run": 0, "step": count, "agent": np.arange(2000) // 2})
+    rows = rows.assign(contacts=contacts, direct=direct, exposure_count=count)
+    rows["outcome"] = np.where(repost, "repost", "decline")
+    result = fit(SpreadData.from_tables(rows), Branching, level=0.999)
+    for name, value in {"a": 0.1, "b": 0.2, "c": 0.6}.items():
+        low, high = result.ci[name]
+        assert low < value < high
+        assert high - low < 0.3

@@ -431,3 +431,11 @@ def test_small_records_give_an_answer_or_an_error_but_never_a_warning(
     assert p_values.between(0, 1).all()
     assert found.decisions == number
     assert found.verdict in found.summary()
+
+
+def test_too_few_permutations_are_told() -> None:
+    model = SpreadModel(n=300, decider=TraitDecider(extraversion=1.5), rng=1).run(30)
+    data = SpreadData.from_model(model)
+    few, enough = (trait_effects(data, permutations=number).warnings for number in (19, 120))
+    assert next(text for text in few if text not in enough).startswith("With 19 permutations")
+    assert len(few) == len(enough) + 1

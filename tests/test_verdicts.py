@@ -69,7 +69,23 @@ def test_runs_that_differ_are_not_taken_for_classes() -> None:
     assert comparison.best.name == "SI"
     said = set(comparison.findings.query("claimed")["finding"])
     assert "rates differ between runs" in said
-    assert not said & {"agents differ", "there are two classes of agents"}
+    assert not said & {"agents differ", "there are two classes of agents", "one rate is enough"}
+    assert comparison.verdict.startswith("SI describes the decisions best")
+    assert "second rate" not in comparison.verdict
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_few_decisions_show_little(seed: int) -> None:
+    model = SpreadModel(n=30, k=4, initial_infected=2, decider="FirstRepeat(0.25, 0.12)", rng=seed)
+    comparison = compare(SpreadData.from_model(model.run(8)))
+    said = comparison.findings.set_index("finding")
+    fits = said.loc["the best law fits the decisions"]
+    assert not (fits["claimed"] and "unknown" in fits["evidence"])
+    one, others = said["claimed"][["one rate is enough", "other laws cannot be ruled out"]]
+    assert not (one and others)
+    assert comparison.verdict.startswith("One rate cannot be rejected") is (
+        comparison.best.name == "SI"
+    )
 
 
 def test_the_event_itself_does_not_hide_later_exposures() -> None:

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy.special import xlogy
 from scipy.stats import chi2
 
-from mesa_llmspread._validation import check_name
+from mesa_llmspread._validation import check_name, checked_level
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.exceptions import ArgumentError
 from mesa_llmspread.inference.decisions import Bools, Log
@@ -176,6 +176,7 @@ def fit_ageing(
     'delta 0.47 [0.4, 0.56]'
     """
     check_name("kind", kind, AGEING)
+    checked_level(level)
     log = data if isinstance(data, Log) else Log(data)
     law = resolve_law(law)
     names, still, problem = _problems(log, law, kind)

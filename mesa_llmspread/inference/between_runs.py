@@ -247,7 +247,8 @@ def _jackknife(scale: Scale, pooled: Estimate, left_out: Floats, level: float) -
     slope = scale.slope(peak)
     spread = (n - 1) / n * np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0)
     own = np.divide(stderr, slope, out=np.full(len(peak), np.nan), where=slope > 0)
-    error = np.where(spread > _EXACT, np.sqrt(spread), own)
+    # Not a number where one run alone informs a parameter: it says nothing about others.
+    error = np.where(spread <= _EXACT, own, np.sqrt(spread))
     _, _, low, high = _around(
         scale, peak, error, np.nan_to_num(t.ppf((1 + level) / 2, n - 1) * error, nan=np.inf)
     )
@@ -272,18 +273,17 @@ def mean_interval(y: Floats, scale: Scale, level: float) -> Between:
     Returns
     -------
     Between
-        With one run the errors are NaN and the intervals are the bounds.
+        With one run, or where runs agree exactly, the errors are NaN and the intervals are the
+        bounds.
     """
-    mean = y.mean(axis=0)
-    error, half = np.full_like(mean, np.nan), np.full_like(mean, np.inf)
-    if len(y) > 1:
-        error = y.std(axis=0, ddof=1) / np.sqrt(len(y))
-        half = t.ppf((1 + level) / 2, len(y) - 1) * error
-    return _around(scale, mean, error, half)
+    n, spread = len(y), y.std(axis=0)
+    error = np.where(spread > _EXACT, spread / np.sqrt(max(n - 1, 1)), np.nan)
+    half = np.nan_to_num(t.ppf((1 + level) / 2, n - 1) * error, nan=np.inf)
+    return _around(scale, y.mean(axis=0), error, half)
 
 
 def _around(scale: Scale, mean: Floats, error: Floats, half: Floats) -> Between:
     """Return means on a scale as values, with their errors and intervals."""
-    low, high = (np.where(np.isnan(mean), way * np.inf, mean + way * half) for way in (-1, 1))
-    values, low, high = (scale.to_values(each) for each in (mean, low, high))
-    return values, scale.slope(mean) * error, low, high
+    ends = [np.where(np.isnan(mean), way * np.inf, mean + way * half) for way in (-1, 1)]
+    low, high = scale.to_values(ends, unlimited=True)
+    return scale.to_values(mean), scale.slope(mean) * error, low, high

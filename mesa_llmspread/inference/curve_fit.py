@@ -97,6 +97,8 @@ def fit_curve(
         raise ArgumentError(
             "law", law.name, "be fitted to runs in which the event itself was seen (media_prob > 0)"
         )
+    if time == "continuous" and any(failed for *_, failed, _ in curves):
+        raise ArgumentError("time", time, "be 'discrete' where decisions failed")
     scale = Scale.of(law)
     lower = np.where(scale.is_rate, np.log(_LOWEST_RATE), np.maximum(scale.lower, -_WIDEST_LOGIT))
     upper = np.where(scale.is_rate, np.log(_HIGHEST_RATE), np.minimum(scale.upper, _WIDEST_LOGIT))
@@ -122,6 +124,11 @@ def fit_curve(
         "curves do not identify it."
         for name, count in zip(names, at_edge.sum(axis=0), strict=True)
         if count
+    ]
+    notes += [
+        f"All runs give exactly the same {name}: these curves do not identify it."
+        for name in np.array(names)[np.isnan(stderr) & ~nowhere]
+        if len(curves) > 1
     ]
     more = {
         f"These curves can hardly distinguish {' and '.join(names)}.": alike,
@@ -151,8 +158,6 @@ def fit_curve(
 def _gap(law: TransmissionLaw, curve: _Curve, closure: str | Closure, time: Time) -> Floats:
     """Return the difference between a law's equations and a curve, at each step."""
     info, profiles, failed, share = curve
-    if time == "continuous":
-        failed = 0.0  # without equations for it
     with warnings.catch_warnings():
         # The result has the warning, once.
         warnings.simplefilter("ignore", ClosureWarning)
@@ -211,12 +216,14 @@ def _curves(data: SpreadData, law: TransmissionLaw) -> list[_Curve]:
         share = data.counts_of(run)["infected"].to_numpy(dtype=float) / n
         if len(share) < 2:
             raise ArgumentError("data", f"run {run}", "have counts of at least one step")
+        if (failed := failed_share(data, run)) == 1:
+            raise ArgumentError("data", f"run {run}", "have decisions that did not fail")
         if starters == 0 or max(degrees) == 0:
             raise ArgumentError(
                 "method", "curve", f"be 'exposures' for run {run}, without starters or neighbours"
             )
         profiles = profile_shares(data, [run], law) if law.uses_profile else None
-        curves.append((info, profiles, failed_share(data, run), share))
+        curves.append((info, profiles, failed, share))
     return curves
 
 

@@ -39,9 +39,6 @@ _COLUMNS = {*ExposureArrays.__slots__, "traits"} - {"levels"}
 
 _TRAITS = [trait.value for trait in Trait]
 
-# Number of decisions on which a law is tried to find which columns it reads.
-_TRIED = 1000
-
 
 def decisions_of(exposures: pd.DataFrame) -> pd.DataFrame:
     """Return the decisions that can be fitted: by an agent that saw something, and not failed.
@@ -150,13 +147,19 @@ class Log:
     ArgumentTypeError
         If the data are not a SpreadData.
     ArgumentError
-        If they hold no decision that can be fitted.
+        If they hold no decision that can be fitted, or a repost by an agent that saw nothing.
     """
 
     data: SpreadData
 
     def __post_init__(self) -> None:
         check_data(self.data)
+        table = self.data.exposures
+        blind = (table["outcome"] == "repost") & (table["contacts"] == 0) & ~table["direct"]
+        if blind.any():
+            given = counted(int(blind.sum()), "repost")
+            allowed = "be by agents that saw posts (contacts) or the event itself (direct)"
+            raise ArgumentError("data.exposures", given, allowed)
         if self.table.empty:
             failed = counted(self.n_failed, "failed decision")
             advice = "find out why they fail" if self.n_failed else "run more steps or starters"
@@ -246,7 +249,7 @@ class Log:
         cell : ndarray of int
             The cell of each decision.
         """
-        columns = _columns_read(law, self.seen[:_TRIED]) | {"contacts"}
+        columns = _columns_read(law, self.seen) | {"contacts"}
         columns |= {"direct", "news"} if law.offline else set()
         if "profile" in columns and (self.seen.profile < 0).any():
             raise ArgumentError(
@@ -306,14 +309,22 @@ def _columns_read(law: TransmissionLaw, seen: ExposureArrays) -> frozenset[str]:
     read: set[str] = set()
 
     class Recorded:
+        offline_prob = ExposureArrays.offline_prob
+
+        def __init__(self, seen: ExposureArrays) -> None:
+            self._seen = seen
+
         def __getattr__(self, name: str) -> Any:
             read.add("traits" if name == "levels" else name)
-            return getattr(seen, name)
+            return getattr(self._seen, name)
+
+        def __getitem__(self, kept: Any) -> Recorded:
+            return Recorded(self._seen[kept])
 
         def __len__(self) -> int:
-            return len(seen)
+            return len(self._seen)
 
-    recorded = cast(ExposureArrays, Recorded())
+    recorded = cast(ExposureArrays, Recorded(seen))
     for _, part in law.mixture_components():
         part.prob(recorded)
     law.rate_terms(recorded)

@@ -54,12 +54,12 @@ _REUSED = (
 _BY_RUN = "Rates differ between runs; laws are compared with a factor of each run's own."
 _RUNS_DIFFER = "Rates differ between runs; laws are compared, and tested, as if they were the same."
 
-_TWO_RATES = ("Two rates are needed", "Three rates are needed")
+_ONE_RATE, _TWO_RATES = "one rate is enough", ("Two rates are needed", "Three rates are needed")
 
 # The effects that laws stand for: the finding, its laws, and how a sentence about it begins,
 # without and with an offline part. The last one that is claimed is said.
 _EFFECTS = (
-    ("one rate is enough", _forms("SI"), ("One rate is enough", "Two rates are needed")),
+    (_ONE_RATE, _forms("SI"), ("One rate is enough", "Two rates are needed")),
     ("first and later exposures differ", _forms("FirstRepeat"), _TWO_RATES),
     ("several neighbours act differently from one", _SEVERAL, _TWO_RATES),
     ("agents differ", _DIFFER, ("Agents differ", "Agents differ, and the event itself acts")),
@@ -170,9 +170,9 @@ class Contest:
         return next((name for name in ("SI", "OnlineOffline") if name in self.results), "SI")
 
     @cached_property
-    def simplest(self) -> bool:
-        """Whether the law of one online rate is the best."""
-        return self.best.name == self.one
+    def runs_differ(self) -> bool:
+        """Whether rates are found to differ between runs."""
+        return self.by_run or self.best.heterogeneity < DIFFERS
 
     @cached_property
     def by_aic(self) -> tuple[str, float]:
@@ -194,7 +194,8 @@ class Contest:
         excess, p = self.excess[name], self.p_value(self.best.name, name)
         if excess >= _DECISIVE or not np.isnan(p):
             return excess < _DECISIVE and p < _REJECTED
-        return excess < _SAME or (self.best.name, name) != ("SI", "TwoClass")
+        pair = self.online[next(iter(self.excess))], self.online[name]
+        return excess < _SAME or pair != ("SI", "TwoClass")
 
     def p_value(self, simple: str, rich: str) -> float:
         """Return the p-value of a test; NaN if it was not made."""
@@ -219,19 +220,22 @@ def findings(contest: Contest) -> list[Finding]:
     list of Finding
     """
     best, excess, online = contest.best, contest.excess, contest.online
-    wrong, close, simplest = contest.wrong, contest.close, contest.simplest
+    wrong, close, simplest = contest.wrong, contest.close, best.name == contest.one
     lowest, below = contest.by_aic
     disagree = below > _SAME
-    # One rate may be enough where more are possible; but what is needed, every law that may be
-    # right has to claim.
-    possible = {online[next(iter(excess))]} | {online[name] for name in close if not simplest}
+    # Only what every law that may be right claims.
+    possible = {online[name] for name in (next(iter(excess)), *close)}
     possible |= {online[lowest]} if disagree else set()
     decisive = simplest or excess.get(contest.one, np.inf) > _DECISIVE
     offline = best.law is not None and best.law.offline
     opening, effects = f"{best.name} describes the decisions best", []
+    if simplest and close and not (disagree or contest.runs_differ):
+        opening = f"One {'online ' if offline else ''}rate cannot be rejected"
     for finding, laws, starts in _EFFECTS:
         bics = {name: bic for name, bic in excess.items() if online[name] in laws}
         claimed = decisive and not wrong and possible <= set(laws)
+        if finding == _ONE_RATE:
+            claimed &= set(close) <= set(laws) and not contest.runs_differ
         if claimed:
             opening = starts[offline]
         if bics:
@@ -244,10 +248,11 @@ def findings(contest: Contest) -> list[Finding]:
         sentence = f"{wrong}; its estimates: {_values(best)}"
     elif disagree:
         sentence = f"AIC and BIC disagree ({lowest} by AIC, {best.name} by BIC): {sentence}"
-    fits = f"{best.name}: goodness of fit {p_words(contest.fit_p_values.get(best.name, np.nan))}"
+    fit_p = contest.fit_p_values.get(best.name, np.nan)
+    fits = f"{best.name}: goodness of fit {p_words(fit_p)}"
     aic = f"{lowest}: AIC {below:.0f} lower" if below else f"{best.name}: best AIC"
     rows = [
-        Finding("the best law fits the decisions", not wrong, fits, sentence),
+        Finding("the best law fits the decisions", fit_p >= _MISFIT, fits, sentence),
         Finding("AIC and BIC disagree", disagree, aic),
         *effects,
     ]
@@ -265,7 +270,7 @@ def findings(contest: Contest) -> list[Finding]:
         # A law that does not fit is ruled out already.
         names = " and ".join(close)
         clause = f"next by BIC: {names}" if wrong else f"{names} cannot be ruled out"
-    elif simplest and len(excess) > 1 and not wrong:
+    elif simplest and len(excess) > 1 and not wrong and not contest.runs_differ:
         clause = "no second rate adds to it"
     others = {name: bic for name, bic in excess.items() if name in list(excess)[1:]}
     rows.append(Finding("other laws cannot be ruled out", bool(close), _against(others), clause))
@@ -309,16 +314,12 @@ def doubts(contest: Contest, gain_by_run: float, reused: bool) -> list[Finding]:
     same = f"same rates in every run: {p_words(best.heterogeneity)}"
     if np.isfinite(gain_by_run):
         same += f"; with a factor per run: BIC {-gain_by_run:+.0f}"
+    apart = _BY_RUN if contest.by_run else _RUNS_DIFFER
     source = f"answers to repeated prompts were {'' if reused else 'not '}re-used"
     return [
         *rows,
         Finding("re-used answers may be behind it", reused, source, _REUSED),
-        Finding(
-            "rates differ between runs",
-            contest.by_run or best.heterogeneity < DIFFERS,
-            same,
-            _BY_RUN if contest.by_run else _RUNS_DIFFER,
-        ),
+        Finding("rates differ between runs", contest.runs_differ, same, apart),
     ]
 
 

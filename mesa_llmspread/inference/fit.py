@@ -7,7 +7,7 @@ law of the family; the curve of infections alone does not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from mesa_llmspread.inference.likelihood import common_rate, likelihood
 from mesa_llmspread.inference.maximum import Estimate, maximise
 from mesa_llmspread.inference.result import Criteria, FitResult, by_name
 from mesa_llmspread.inference.scale import Floats, Scale
-from mesa_llmspread.meanfield.closure import Closure, Time
+from mesa_llmspread.meanfield.closure import Closure, Time, as_closure
 from mesa_llmspread.transmission import TransmissionLaw, rate_to_probability, resolve_law
 
 __all__ = ["FitResult", "fit", "fit_log"]
@@ -108,6 +108,8 @@ def fit(
     check_name("method", method, METHODS)
     check_name("interval", interval, INTERVALS)
     check_name("bic_n", bic_n, ("auto", "decisions"))
+    check_name("time", time, get_args(Time))
+    as_closure(closure)
     checked_level(level)
     template = resolve_law(law, **options)
     if method == "exposures":
@@ -167,17 +169,19 @@ def fit_log(
     if interval == "runs" and len(log.runs) < 2:
         raise ArgumentError("interval", interval, "be 'profile' for decisions of a single run")
     shown = between_runs(law, log, pooled, level) if use_runs else pooled.interval
-    values = dict(zip(scale.names, pooled.values.tolist(), strict=True))
-    unknown = [name for name, value in values.items() if np.isnan(value)]
+    found, nan = by_name(scale.names, *shown), np.isnan(pooled.values)
+    unknown = [name for name, is_nan in zip(scale.names, nan, strict=True) if is_nan]
     # Without a share of classes the law is as good as one class.
     identified = len(scale) > 0 and not any(not name.startswith("share") for name in unknown)
     success = identified and not impossible
+    # Decisions may inform parameters, and yet not tell them apart.
+    together = len(unknown) > 1 and not impossible and problem.informed(pooled.peak)[nan].all()
     latent = len(law.mixture_components()) > 1
     n_bic = len(np.unique(log.agent)) if latent and bic_n == "auto" else log.n_obs
     criteria = Criteria.of(len(scale), pooled.loglik, n_bic)
     return FitResult(
         name=law.name,
-        **by_name(scale.names, *shown),
+        **found,
         covar=_rescaled(pooled.covar, shown[1]),
         interval="runs" if use_runs else "profile",
         level=level,
@@ -192,7 +196,7 @@ def fit_log(
         between=between,
         success=success,
         nfev=pooled.nfev,
-        message=" ".join(_notes(law, log, values, unknown, differ)),
+        message=" ".join(_notes(law, log, found["params"], unknown, together, differ)),
         law=_fitted(law, log, scale, shown[0]) if success else None,
         likeliest=_fitted(law, log, scale, pooled.values) if success else None,
     )
@@ -207,7 +211,12 @@ def _rescaled(covar: Floats, stderr: Floats) -> Floats:
 
 
 def _notes(
-    law: TransmissionLaw, log: Log, values: Mapping[str, float], unknown: list[str], differ: bool
+    law: TransmissionLaw,
+    log: Log,
+    values: Mapping[str, float],
+    unknown: list[str],
+    together: bool | np.bool_,
+    differ: bool,
 ) -> list[str]:
     """Return what a reader of a fit should know, sentence by sentence."""
     if log.unseen_reposts and not law.offline:
@@ -223,6 +232,8 @@ def _notes(
             f"{' and '.join(unknown)} are not identifiable: every decision saw the event itself "
             "and the same number of posts."
         )
+    elif together:
+        notes.append(f"{', '.join(unknown)} are not identifiable: they act together.")
     elif unknown:
         verb, them = ("is", "it") if len(unknown) == 1 else ("are", "them")
         notes.append(f"{', '.join(unknown)} {verb} not identifiable: no decision informs {them}.")

@@ -140,7 +140,7 @@ def maximise(problem: Problem, level: float) -> Estimate:
 
     low = [end(i, bound) for i, bound in enumerate(scale.lower)]
     high = [end(i, bound) for i, bound in enumerate(scale.upper)]
-    first, last = np.sort([scale.to_values(low), scale.to_values(high)], axis=0)
+    first, last = np.sort(scale.to_values([low, high], unlimited=True), axis=0)
     values = np.where(unknown, np.nan, scale.to_values(peak))
     slopes = scale.slope(peak)
     covar = variance * np.outer(slopes, slopes)

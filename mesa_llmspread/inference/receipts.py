@@ -17,6 +17,9 @@ __all__ = ["Receipts", "receipts_of"]
 
 Integers = npt.NDArray[np.int64]
 
+# What an agent has seen is of one event.
+_OF_AGENT = ["run", "agent", "event"]
+
 
 @dataclass(frozen=True)
 class Receipts:
@@ -74,8 +77,9 @@ def receipts_of(
         If the number falls from one decision of an agent to a later one, decisions are missing
         between them, or an agent saw another number of posts than came.
     """
-    table = exposures[["run", "agent", "step", "cumulative"]].sort_values(["run", "agent", "step"])
-    of_agent = table.groupby(["run", "agent"])["cumulative"]
+    table = exposures[[*_OF_AGENT, "step", "cumulative"]].sort_values([*_OF_AGENT, "step"])
+    by_agent = table.groupby(_OF_AGENT)
+    of_agent = by_agent["cumulative"]
     new = table["cumulative"] - of_agent.shift(fill_value=0)
     if (new < 0).any():
         first = table[new < 0].iloc[0]
@@ -83,13 +87,13 @@ def receipts_of(
         raise ArgumentError("data.exposures['cumulative']", value, "not fall from step to step")
     # While an agent has posts in view it decides at every step.
     missing = (of_agent.shift(fill_value=0) > 0) & (table["run"].map(windows) == np.inf)
-    missing &= (new > 0) & (table.groupby(["run", "agent"])["step"].diff() > 1)
+    missing &= (new > 0) & (by_agent["step"].diff() > 1)
     if missing.any():
         value = "agent {agent} before step {step} of run {run}".format(**table[missing].iloc[0])
         raise ArgumentError("data.exposures", value, "hold all decisions, where posts age")
     came = table.assign(number=new)[new > 0].rename(columns={"step": "came"})
-    rows = exposures.loc[kept, ["run", "agent", "step"]].assign(decision=np.arange(len(kept)))
-    pairs = rows.merge(came, on=["run", "agent"])
+    rows = exposures.loc[kept, [*_OF_AGENT, "step"]].assign(decision=np.arange(len(kept)))
+    pairs = rows.merge(came, on=_OF_AGENT)
     pairs = pairs[pairs["came"] <= pairs["step"]]
     decision, number = pairs["decision"].to_numpy(), pairs["number"].to_numpy(dtype=float)
     age = (pairs["step"] - pairs["came"]).to_numpy()

@@ -84,7 +84,7 @@ class FitResult:
     success : bool
         Whether the maximum was found and the law can produce the decisions.
     nfev : int
-        How often the likelihood was computed; 0 where a closed form served.
+        How often the likelihood, or the distance from the curves, was computed.
     message : str
         What a reader of the fit should know, in words.
     law : TransmissionLaw or None

@@ -56,7 +56,7 @@ class Scale:
 
     Rates (probabilities of posting) are log rates per contact, ``log(-log(1 - p))``; shares and
     other numbers between two limits are logits; numbers with one limit are logarithms. The ends
-    of the scale stand for the limits themselves, exactly.
+    of the scale stand for the limits themselves, exactly, where there are limits.
 
     Parameters
     ----------
@@ -118,12 +118,17 @@ class Scale:
                 axes.append((_KINDS["free"], 0.0, 1.0))
         return axes
 
-    def to_values(self, theta: npt.ArrayLike) -> Floats:
-        """Return the parameters' values; an end of the scale is exactly a limit."""
+    def to_values(self, theta: npt.ArrayLike, unlimited: bool = False) -> Floats:
+        """Return the parameters' values; an end of the scale is exactly a limit.
+
+        Laws take finite numbers: where there is no limit, the end is a large one, or infinite in
+        an interval (``unlimited``).
+        """
         values = np.array(theta, dtype=float)
         for i, (kind, zero, one) in enumerate(self._axes):
             x, (lowest, highest) = values[..., i], kind.ends
-            x = np.select([x <= lowest, x >= highest], kind.beyond, x)
+            beyond = (-np.inf, np.inf) if unlimited else kind.beyond
+            x = np.select([x <= lowest, x >= highest], beyond, x)
             values[..., i] = zero + (one - zero) * kind.value(x)
         return values
 

@@ -6,7 +6,7 @@ many posts, how often before) and of the event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -245,7 +245,7 @@ def trait_effects(
         decisions["run"].nunique(),
         level,
         smallest_ratio(repost.sum(), alpha=alpha, power=_POWER),
-        _warnings(decisions, kind),
+        (*_warnings(decisions, kind), *_too_few(permutations, tests, level)),
         _verdict(table, tests, main.dropped, level),
     )
 
@@ -309,6 +309,16 @@ def _warnings(decisions: pd.DataFrame, kind: pd.Series[Any]) -> tuple[str, ...]:
             "type, a difference between types may be one between events."
         )
     return tuple(notes)
+
+
+def _too_few(permutations: int, tests: pd.DataFrame, level: float) -> Iterator[str]:
+    """Yield that no test could have rejected, whatever the decisions."""
+    number = tests["p_value"].count()
+    if number / (permutations + 1) >= 1 - level:
+        yield (
+            f"With {counted(permutations, 'permutation')} none of {counted(number, 'test')} can "
+            f"reject at this level: that takes {int(number / (1 - level))} or more."
+        )
 
 
 def _verdict(
