@@ -97,11 +97,12 @@ def checked_number(name: str, value: Any, low: float, high: float = math.inf) ->
     kind = "a probability" if (low, high) == (0, 1) else "a finite number"
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise ArgumentTypeError(name, value, kind)
+    number = value.item() if isinstance(value, np.number) else value
     largest = sys.float_info.max
-    if not max(low, -largest) <= value <= min(high, largest):
+    if not max(low, -largest) <= number <= min(high, largest):
         limits = f"between {low:g} and {high:g}" if high < math.inf else f"of at least {low:g}"
         raise ArgumentError(name, value, f"be {kind} {limits}")
-    return float(value)
+    return float(number)
 
 
 def checked_probability(name: str, value: Any) -> float:

@@ -218,9 +218,12 @@ def test_the_table_has_a_line_an_event(data: SpreadData) -> None:
         {"decider": "SI(1.0)"},
         {"decider": "OnlineOffline(0.02, 0.05)", "media_prob": 0.5},
         {"feed": "new", "decider": "SI(0.3)"},
-        {"network": "small_world"},
+        pytest.param({"network": "small_world"}, marks=pytest.mark.slow),
         {"network": "scale_free"},
-        {"decider": "TwoClass(0.01, 0.4, share_high=0.3)", "population": "norms"},
+        pytest.param(
+            {"decider": "TwoClass(0.01, 0.4, share_high=0.3)", "population": "norms"},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda settings: " ".join(map(str, settings.values())),
 )

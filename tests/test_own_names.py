@@ -124,6 +124,7 @@ def test_parts_of_a_module_that_workers_learn_of_late(tmp_path: Path) -> None:
     assert "all 2 rates" in of_script(tmp_path, SCRIPT.format(before=before, backends=["loky"]))
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_script_are_known_on_a_dask_cluster(tmp_path: Path) -> None:
     script = PARTS + SCRIPT.format(before="", backends=["dask"])
     assert "all 2 rates" in of_script(tmp_path, script)
