@@ -47,7 +47,7 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=850,
         check=True,
     )
 
@@ -208,6 +208,7 @@ def test_the_numbers_of_the_page_are_those_of_the_report() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_report_in_the_docs_is_what_the_command_writes(tmp_path: Path) -> None:
     command("--out", tmp_path)
     written = (tmp_path / "report.md").read_text("utf-8")
