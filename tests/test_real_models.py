@@ -15,7 +15,14 @@ import pytest
 from errors import refused
 from servers import ScriptedServer
 
-from mesa_llmspread import LLMDecider, SpreadData, SpreadModel, bundled_events, concat
+from mesa_llmspread import (
+    LLMDecider,
+    SpreadData,
+    SpreadModel,
+    bundled_events,
+    concat,
+    measure,
+)
 from mesa_llmspread.deciders.llm.persona_check import check_personas
 from mesa_llmspread.experiments.agent_by_agent import against_table
 from mesa_llmspread.experiments.mixed_population import reach, simulate_shares
@@ -137,6 +144,7 @@ LIVE = [
     ("qwen2.5-coder-1.5b", "counts", "protests-0", 1, 15, 95, 184),
     ("qwen2.5-coder-1.5b", "counts", "protests-0", 2, 15, 94, 220),
     ("qwen2.5-coder-0.5b", "posts", "protests-0", 1, 15, 95, 277),
+    ("qwen2.5-coder-0.5b", "posts", "protests-0", 2, 15, 95, 261),
     ("smollm2-135m", "counts", "protests-0", 1, 15, 95, 128),
     ("smollm2-135m", "posts", "protests-0", 1, 2, 71, 87),
 ]
@@ -146,8 +154,9 @@ def recorded(name: str, kind: str, tmp_path: Path, **options: Any) -> LLMDecider
     """Return the decider that repeats what a model answered when its calls were recorded."""
     if name not in table_names():
         pytest.skip(f"the table {name} is not shipped")
-    store = tmp_path / "calls.sqlite"
-    store.write_bytes(gzip.decompress((DATA / f"{name}-{kind}.sqlite.gz").read_bytes()))
+    store = tmp_path / f"{kind}.sqlite"
+    if not store.exists():
+        store.write_bytes(gzip.decompress((DATA / f"{name}-{kind}.sqlite.gz").read_bytes()))
     model = f"gguf:{FILES[name]}@{load_table(name).info['sha256'][:12]}"
     return LLMDecider(model, store=store, mode="replay", **options)
 
@@ -173,6 +182,25 @@ def test_a_real_model_that_decided_agent_by_agent_agrees_with_its_table(
     # Of all these bands and distances, some miss.
     assert found.decisions["z"].abs().max() < 3
     assert found.band["inside"].mean() > 0.7
+
+
+def test_a_table_of_full_answers_expects_what_runs_with_words_do(tmp_path: Path) -> None:
+    """The model's own probabilities where the prompt asks for words too, beside such runs."""
+    measured = measure(
+        recorded("qwen2.5-coder-0.5b", "full", tmp_path),
+        events=["protests-0"],
+        contacts=(0, 1, 8),
+        words=True,
+    )
+    page = (DOCS / "real_models.md").read_text("utf-8")
+    for rng in (1, 2):
+        decider = recorded("qwen2.5-coder-0.5b", "posts", tmp_path)
+        run = SpreadModel(n=100, initial_infected=5, event="protests-0", decider=decider, rng=rng)
+        found = against_table(SpreadData.from_model(run.run(15)), measured)
+        first, later, both = (f"{z:+.1f}".replace("-", "−") for z in found.decisions["z"])
+        expected = ", ".join(f"{number:.1f}" for number in found.decisions["expected"])
+        assert f"| {rng} | {expected} | {first}, {later}, {both} |" in page
+        assert found.band["inside"].all()
 
 
 @pytest.mark.parametrize("name", FILES)
