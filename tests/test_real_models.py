@@ -145,6 +145,7 @@ LIVE = [
     ("qwen2.5-coder-1.5b", "counts", "protests-0", 2, 15, 94, 220),
     ("qwen2.5-coder-0.5b", "posts", "protests-0", 1, 15, 95, 277),
     ("qwen2.5-coder-0.5b", "posts", "protests-0", 2, 15, 95, 261),
+    ("qwen2.5-coder-0.5b", "posts", "riots-40", 1, 15, 95, 255),
     ("smollm2-135m", "counts", "protests-0", 1, 15, 95, 128),
     ("smollm2-135m", "posts", "protests-0", 1, 2, 71, 87),
 ]
