@@ -77,7 +77,8 @@ def csv_text(frame: pd.DataFrame) -> str:
     def inert(value: Any) -> Any:
         return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
-    return str(frame.map(inert).to_csv(index=False))
+    texts = frame.select_dtypes(exclude="number").map(inert)
+    return str(frame.assign(**texts).to_csv(index=False))
 
 
 def _beside(path: Path) -> Path:
