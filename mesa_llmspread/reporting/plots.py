@@ -145,6 +145,7 @@ def plot_fitted_rates(analysis: Analysis) -> Figure:
         unit = "probability per step" if rate else ""
         if parameter.startswith("share"):
             unit = "share of agents"
+        axis.locator_params(axis="x", nbins=3)  # panels are narrow
         axis.set_title(parameter, fontsize=9)
         axis.set_xlabel(unit, fontsize=8)
     more = len(best.params) - len(parameters)

@@ -29,8 +29,8 @@ def spread_windows(indptr, indices, law, windows, codes, starters, n_starters, s
     Parameters
     ----------
     windows : tuple of (int, int, bool)
-        How many steps a post is in view; how many bits of a code count posting neighbours; and
-        whether neighbours whose posts have left the view count.
+        The number of steps for which a post is in view; the number of bits of a code that hold the
+        number of posting neighbours; and whether posts that have left the view count in it.
     """
     n, steps = len(codes), infected.shape[1]
     window = windows[0]
