@@ -337,9 +337,10 @@ def read_settings(path: Path, known: Sequence[str]) -> dict[str, Any]:
         row = mark.line + 1 if mark else getattr(error, "lineno", None)
         kind = "JSON" if path.suffix == ".json" else "YAML"
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        if stray and mark:
-            problem = f"{text.splitlines()[mark.line]!r:.60} must be a name, a colon and a value"
-        raise InputFileError(path, f"is not valid {kind}: {problem}", row=row) from error
+        if stray:
+            problem = "must be a name, a colon and a value"
+        # PyYAML's own message quotes the line, which may hold a key.
+        raise InputFileError(path, f"is not valid {kind}: {problem}", row=row) from None
     if not isinstance(settings, dict):
         raise InputFileError(path, "must hold settings by name, such as 'n: 500'")
     for name in settings:

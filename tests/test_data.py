@@ -94,7 +94,11 @@ def test_what_is_saved_can_be_loaded(record: SpreadData, tmp_path: Path) -> None
     wrong = run.exposures.assign(agent=-1)
     data = SpreadData(wrong, run.counts, run.info)
     refused(lambda: data.save(tmp_path / "wrong"), "exposures['agent']", -1)
+    data = SpreadData(run.exposures, run.counts, run.info, run.agents.assign(openness="high"))
+    refused(lambda: data.save(tmp_path / "wrong"), "agents['openness']", "high")
     assert not (tmp_path / "wrong").exists()
+    refused(lambda: data.counts_of([0]), "runs", [0])  # type: ignore[arg-type]
+    refused(lambda: data.select([0, 3]), "runs", 3)
 
 
 def test_what_is_known_of_a_run_is_kept_as_plain_values(record: SpreadData, tmp_path: Path) -> None:
@@ -114,13 +118,15 @@ def test_what_is_known_of_a_run_is_kept_as_plain_values(record: SpreadData, tmp_
     assert info.decider_info == {"sizes": [0, 1], "loss": "NaN", "pair": [1, 2]}
     for name, value in {
         "initial_infected": -5,
-        "degrees": [4] * 9,
+        "degrees": {"x": 9},
         "starters": 3,
         "rng": "x",
         "media_prob": None,
         "decider_info": {"what": object()},
     }.items():
-        refused(lambda name=name, value=value: RunInfo(9, 4, **{name: value}), name, value)
+        error = refused(lambda name=name, value=value: RunInfo(9, 4, **{name: value}), name)
+        assert error.value in (value, "x")
+    refused(lambda: RunInfo(9, 4, degrees=[4] * 9), "degrees", [4] * 9)  # type: ignore[arg-type]
     refused(lambda: RunInfo(9, 4, profiles={"zz": 3}), "code", "zz")
     refused(lambda: RunInfo(9, 4, initial_infected="ten"), "initial_infected", "ten")  # type: ignore[arg-type]
 

@@ -128,6 +128,8 @@ def test_missing_texts_are_unknown_and_wrong_cells_are_named() -> None:
     refused(lambda: SpreadData.from_tables(wrong), "exposures['contacts']")
     fewer = FEW.assign(cumulative=0)
     refused(lambda: SpreadData.from_tables(fewer), "exposures['cumulative']")
+    several = FEW.assign(agent=7, step=[1, 2, 3, 4], profile=["OCEAN", "unknown", "ocean", "OCEAN"])
+    refused(lambda: SpreadData.from_tables(several), "exposures['profile']", {"run": 0, "agent": 7})
 
 
 def test_an_event_is_rebuilt_from_a_record(simulated: SpreadData) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mesa_llmspread import SI, ByTraits, SpreadData, SpreadModel, compare, concat
@@ -86,6 +87,21 @@ def test_few_decisions_show_little(seed: int) -> None:
     assert comparison.verdict.startswith("One rate cannot be rejected") is (
         comparison.best.name == "SI"
     )
+
+
+def test_nothing_is_claimed_that_was_not_compared() -> None:
+    """Neither one rate without a law of two, nor two rates without a law of one."""
+    once = {"run": 0, "step": 1, "agent": [7, 8, 9], "contacts": 1}
+    once["outcome"] = ["repost", "repost", "decline"]
+    data = SpreadData.from_tables(pd.DataFrame(once))
+    for comparison in (compare(data), compare(data, ["SI"]), compare(data, ["SI", "FirstRepeat"])):
+        assert comparison.verdict.startswith("SI describes the decisions best")
+        assert "second rate" not in comparison.verdict
+    model = SpreadModel(n=200, decider="FirstRepeat(0.3, 0.05)", rng=1).run(20)
+    comparison = compare(SpreadData.from_model(model), ["FirstRepeat"])
+    assert comparison.verdict.startswith("FirstRepeat describes the decisions best")
+    comparison = compare(SpreadData.from_model(model), ["FirstRepeat", "SI"])
+    assert comparison.verdict.startswith("Two rates are needed")
 
 
 def test_the_event_itself_does_not_hide_later_exposures() -> None:

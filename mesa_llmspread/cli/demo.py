@@ -50,6 +50,7 @@ def demo(
     store: shared.StoreFile = None,
     max_calls: shared.MaxCalls = None,
     max_cost_usd: shared.MaxCost = None,
+    max_failed: shared.MaxFailed = None,
     dry_run: shared.OnlyEstimate = False,
     decider: Annotated[
         str | None,
@@ -83,7 +84,11 @@ def demo(
     kept beside them, in a folder whose name ends in -partial.
     """
     options = shared.given(
-        api_base=api_base, store=store, max_calls=max_calls, max_cost_usd=max_cost_usd
+        api_base=api_base,
+        store=store,
+        max_calls=max_calls,
+        max_cost_usd=max_cost_usd,
+        max_failed=max_failed,
     )
     if model is None:
         shared.refuse({**options, "dry_run": dry_run or None}, "stand with --model")

@@ -36,7 +36,7 @@ _SETTINGS = (
     *("n", "k", "network", "event", "population", "decider", "initial_infected", "feed"),
     *("visibility", "media_prob", "rng", "steps"),
 )
-_LANGUAGE = ("api_base", "store", "template", "max_calls", "max_cost_usd")
+_LANGUAGE = ("api_base", "store", "template", "max_calls", "max_cost_usd", "max_failed")
 _NETWORKS = "random_regular, small_world, scale_free, or a file of edges"
 _POPULATIONS = "uniform, norms (as in people), continuous, or a code such as OceAn"
 
@@ -96,6 +96,7 @@ def run(
     template: shared.Template = None,
     max_calls: shared.MaxCalls = None,
     max_cost_usd: shared.MaxCost = None,
+    max_failed: shared.MaxFailed = None,
     dry_run: OnlyEstimate = False,
     force: Force = False,
 ) -> None:

@@ -33,18 +33,9 @@ if TYPE_CHECKING:
     from mesa_llmspread.networks import Network
 
 __all__ = [
-    *(
-        "DECIDERS",
-        "ApiBase",
-        "EventFile",
-        "Force",
-        "MaxCalls",
-        "MaxCost",
-        "MaxEvents",
-        "NetworkFile",
-    ),
-    *("OnlyEstimate", "Seed", "Steps", "StoreFile", "Template", "check_output"),
-    *("command_line", "given"),
+    *("DECIDERS", "ApiBase", "EventFile", "Force", "MaxCalls", "MaxCost", "MaxEvents"),
+    *("MaxFailed", "NetworkFile", "OnlyEstimate", "Seed", "Steps", "StoreFile", "Template"),
+    *("check_output", "command_line", "given"),
     *("print_table", "progress", "read_decisions", "read_network", "read_study", "record_runs"),
     *("refuse", "run_app", "show_estimate"),
 ]
@@ -59,6 +50,9 @@ StoreFile = Annotated[Path | None, Option(help="File that keeps its calls, to re
 Template = Annotated[str | None, Option(help="Template of its prompts: a name, or a .toml file.")]
 MaxCalls = Annotated[int | None, Option(help="Stop before it is called more often.")]
 MaxCost = Annotated[float | None, Option(help="Stop before its calls cost more.")]
+MaxFailed = Annotated[
+    float | None, Option(help="Stop if a larger share of decisions fails (default: 0.05).")
+]
 OnlyEstimate = Annotated[bool, Option("--dry-run", help="Only estimate calls and their cost.")]
 Force = Annotated[bool, Option("--force", help="Replace a record in OUT, and all files beside it.")]
 EventFile = Annotated[

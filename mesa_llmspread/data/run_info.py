@@ -46,12 +46,16 @@ def _plain(name: str, value: Any) -> Any:
     return json.loads(text, parse_constant=str)
 
 
+def _degree(value: Any) -> int:
+    """Return a number of neighbours; keys of JSON are text."""
+    return _whole("degrees", int(value) if str(value).isdecimal() else value)
+
+
 _whole = partial(checked_int, least=0)
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "n": partial(checked_int, least=1),
     "k": partial(checked_number, low=0),
-    # Keys of JSON are text.
-    "degrees": partial(_counts, key=int),
+    "degrees": partial(_counts, key=_degree),
     "initial_infected": _whole,
     "population": _plain,
     "rng": _whole,

@@ -43,7 +43,7 @@ class Column(NamedTuple):
     """A column: its name, type and meaning, and what to fill in where it is missing.
 
     A ``default`` of None means that the column is needed; a function computes the values from
-    the table. Values are among some, or whole numbers of at least ``least``, or anything.
+    the table. Values are among some, numbers, whole ones of at least ``least``, or any text.
     """
 
     name: str
@@ -59,16 +59,18 @@ class Column(NamedTuple):
         if self.among:
             more = ", ..." if len(self.among) > 4 else ""
             return f"be one of {', '.join(map(str, self.among[:4]))}{more}"
-        return f"be a whole number, at least {self.least}"
+        whole = f"be a whole number, at least {self.least}"
+        return whole if self.dtype == "int64" else "be a number, or missing"
 
     def allows(self, values: pd.Series[Any]) -> pd.Series[bool]:
         """Return which values the column may hold."""
         if self.among:
             return self.filled(values).isin(self.among)
         good = np.full(len(values), True)
-        if self.dtype == "int64":
+        if self.dtype in ("int64", "float64"):
             numbers = pd.to_numeric(values, errors="coerce").to_numpy(float, na_value=np.nan)
-            good = (numbers % 1 == 0) & (numbers >= self.least) & (numbers < 2**63)
+            whole = (numbers % 1 == 0) & (numbers >= self.least) & (numbers < 2**63)
+            good = whole if self.dtype == "int64" else ~np.isnan(numbers) | values.isna()
         return pd.Series(good, index=values.index)
 
     def filled(self, values: pd.Series[Any]) -> pd.Series[Any]:
@@ -252,6 +254,11 @@ def check_sense(exposures: pd.DataFrame, counts: pd.DataFrame, n: int | None) ->
     if fewer.any():
         row = exposures.loc[fewer, ["contacts", "cumulative"]].iloc[0].to_dict()
         raise ArgumentError("exposures['cumulative']", row, "be at least contacts")
+    known = exposures.loc[exposures["profile"] != UNKNOWN, ["run", "agent", "profile"]]
+    several = known.drop_duplicates().duplicated(["run", "agent"])
+    if several.any():
+        row = known.loc[several[several].index[0], ["run", "agent"]].to_dict()
+        raise ArgumentError("exposures['profile']", row, "be the same in all rows of an agent")
     agents = counts["susceptible"] + counts["infected"]
     if n is not None and (agents != n).any():
         value = agents[agents != n].iloc[0]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from mesa_llmspread._figures import axes_for
-from mesa_llmspread._validation import check_kind
+from mesa_llmspread._validation import check_kind, checked_int
 from mesa_llmspread._words import counted, html_table
 from mesa_llmspread.data import schema
 from mesa_llmspread.data.files import as_path, read_record, write_record
@@ -306,9 +306,10 @@ class SpreadData:
 
     def _part(self, table: str, runs: Sequence[int]) -> pd.DataFrame:
         """Return the rows of some runs, in their order."""
-        if unknown := [run for run in runs if run not in self.info]:
-            raise ArgumentError("runs", unknown[0], f"be among the runs {self.runs}")
-        rows = [self._rows[table].get(run, _NONE) for run in set(runs)]
+        chosen = {checked_int("runs", run, 0) for run in runs}
+        if unknown := chosen - set(self.info):
+            raise ArgumentError("runs", min(unknown), f"be among the runs {self.runs}")
+        rows = [self._rows[table].get(run, _NONE) for run in chosen]
         places = np.sort(np.concatenate([_NONE, *rows]))
         return pd.DataFrame(getattr(self, table).iloc[places])
 

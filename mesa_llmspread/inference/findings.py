@@ -45,6 +45,8 @@ def _forms(*laws: str) -> tuple[str, ...]:
 _SEVERAL = ("SingleMultiple", 'SingleMultiple(count="cumulative")')
 _TWO_CLASSES, _PERSONALITY = _forms("TwoClass", "TwoClassKnown"), _forms("ByProfile", "ByTraits")
 _DIFFER = (*_TWO_CLASSES, "Frailty", *_PERSONALITY)
+# One of these must have been tried before one rate is called enough.
+_RATES = {*_forms("FirstRepeat"), *_SEVERAL}
 
 _REUSED = (
     "Answers to repeated prompts were re-used, which looks like FirstRepeat: later exposures "
@@ -223,10 +225,11 @@ def findings(contest: Contest) -> list[Finding]:
     wrong, close, simplest = contest.wrong, contest.close, best.name == contest.one
     lowest, below = contest.by_aic
     disagree = below > _SAME
-    # Only what every law that may be right claims.
+    # Only what every law that may be right claims, against one rate.
     possible = {online[name] for name in (next(iter(excess)), *close)}
     possible |= {online[lowest]} if disagree else set()
-    decisive = simplest or excess.get(contest.one, np.inf) > _DECISIVE
+    against_one = contest.one in contest.results and excess.get(contest.one, np.inf) > _DECISIVE
+    decisive = bool(_RATES & {*online.values()}) if simplest else against_one
     offline = best.law is not None and best.law.offline
     opening, effects = f"{best.name} describes the decisions best", []
     if simplest and close and not (disagree or contest.runs_differ):
@@ -270,7 +273,7 @@ def findings(contest: Contest) -> list[Finding]:
         # A law that does not fit is ruled out already.
         names = " and ".join(close)
         clause = f"next by BIC: {names}" if wrong else f"{names} cannot be ruled out"
-    elif simplest and len(excess) > 1 and not wrong and not contest.runs_differ:
+    elif simplest and decisive and not wrong and not contest.runs_differ:
         clause = "no second rate adds to it"
     others = {name: bic for name, bic in excess.items() if name in list(excess)[1:]}
     rows.append(Finding("other laws cannot be ruled out", bool(close), _against(others), clause))
@@ -302,15 +305,10 @@ def doubts(contest: Contest, gain_by_run: float, reused: bool) -> list[Finding]:
     if contest.online[next(iter(contest.excess))] not in (*_DIFFER, "SI"):
         for name, bic in contest.nearest(_DIFFER).items():
             well = "better" if bic < 0 else "nearly as well"
-            clause = f"{best.name} may be an artefact: agents that differ ({name}) would explain"
-            rows.append(
-                Finding(
-                    f"{name} may be behind it",
-                    bic < _DECISIVE,
-                    f"BIC {bic:+.0f}",
-                    f"{clause} the decisions {well} (BIC {bic:+.0f}).",
-                )
-            )
+            behind = f"{best.name} may be an artefact: agents that differ ({name}) would explain"
+            clause = f"{behind} the decisions {well} (BIC {bic:+.0f})."
+            found = f"{name} may be behind it", bic < _DECISIVE, f"BIC {bic:+.0f}", clause
+            rows.append(Finding(*found))
     same = f"same rates in every run: {p_words(best.heterogeneity)}"
     if np.isfinite(gain_by_run):
         same += f"; with a factor per run: BIC {-gain_by_run:+.0f}"
