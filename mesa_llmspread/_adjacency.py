@@ -159,10 +159,11 @@ def read_ends(path: str | Path) -> Ends:
 
 
 def _columns(line: str) -> list[str]:
-    """Return the columns of a line; a comma or blanks in quotation marks belong to a name."""
+    """Return the columns of a line; what stands in quotation marks belongs to a name."""
+    between = next((sign for sign in "\t,;" if sign in line), None)
     if '"' not in line:
-        return [part.strip() for part in line.split(",")] if "," in line else line.split()
-    between, text = (",", line) if "," in line else (" ", " ".join(line.split()))
+        return [part.strip() for part in line.split(between)]
+    between, text = (between, line) if between else (" ", " ".join(line.split()))
     (columns,) = csv.reader([text], delimiter=between, skipinitialspace=True, strict=True)
     return [column.strip() for column in columns]
 

@@ -93,6 +93,7 @@ class SpreadModel(mesa.Model):
         Only laws whose contacts act independently have an effect per post that can fade.
     media_prob : float, default 0
         Probability per step that a susceptible agent sees the event itself, through the media.
+        At 0 the offline part of a law has no effect.
     rng : int, numpy.random.Generator or None
         Randomness. The same seed gives the same run, bit for bit.
     agent_class : type of SpreadAgent, default SpreadAgent

@@ -536,6 +536,13 @@ def test_comparisons_find_that_posts_or_news_age(law: str, seen: Visibility, fou
         assert type(fitted.visibility.ageing) is type(seen.ageing)
     claimed = comparison.findings.set_index("finding")["claimed"]
     assert claimed["posts or the news lose their effect with age"]
+    # What ageing explains is not claimed of agents.
+    online = type(truth).__name__
+    assert claimed["one rate is enough"] is np.bool_(online == "SI")
+    assert not claimed.get("agents differ", False)
+    assert not claimed.get("there are two classes of agents", False)
+    opening = "One rate is enough" if online == "SI" else "Two rates are needed"
+    assert f"At this fading: {opening}" in comparison.verdict
 
 
 @pytest.mark.parametrize("law", ["SI(0.05)", "FirstRepeat(0.2, 0.04)", "TwoClass(0.02, 0.3, 0.3)"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gzip
 import io
 import json
 import shutil
@@ -260,6 +261,9 @@ def test_the_last_choice_counts(session: Session) -> None:
 def test_a_visitors_file() -> None:
     source = next(DATA.glob("ucdp*.csv"))
     assert read_upload("mine.csv", source.stat().st_size, source.read_bytes())
+    zipped = gzip.compress(source.read_bytes())
+    with pytest.raises(InputFileError, match="is compressed"):
+        read_upload("mine.csv.gz", len(zipped), zipped)
     for size, content, row in ((8, b"a,b\n1,2\n", 1), (MOST_BYTES + 1, b"", None)):
         with pytest.raises(InputFileError) as caught:
             read_upload("mine.csv", size, content)

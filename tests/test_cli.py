@@ -124,6 +124,9 @@ def test_several_records_are_fitted_as_one(tmp_path: Path) -> None:
     assert f"{together:.3g}" in said
     (tmp_path / "empty").mkdir()
     assert "empty" in call("fit", tmp_path / "1", tmp_path / "empty", code=2)
+    # Runs with one seed in two settings are two runs, also where they begin alike.
+    call(*run[:1], tmp_path / "near", *run[2:6], "--decider", "SI(0.2001)", "--rng", 1)
+    assert "2 runs" in call("fit", tmp_path / "1", tmp_path / "near", "--law", "SI")
     # The same run would count twice, also where one record ends before the other.
     call(*run[:1], tmp_path / "part", *run[2:], "--rng", 1, "--steps", 2)
     for again in ("1", "part"):
@@ -192,10 +195,12 @@ def test_a_language_models_run_is_estimated_limited_and_resumed(
     said = call(*command, "--dry-run")
     assert "openai/tiny: about" in said
     assert "at an unknown price" in said
+    assert "To go on" not in said
     assert not out.exists()
     assert not scripted_server.requests
 
     said = call(*command, "--max-calls", 30, code=1)
+    assert "To go on if it is interrupted: the same with --rng 5" in said
     assert "max_calls=30 is used up" in said
     assert f"Every answer is kept in {store}: the same run, with the same rng" in said
     assert "rng=5" in said

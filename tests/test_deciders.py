@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
+from errors import refused
 from scipy.special import expit
 
 from mesa_llmspread import (
@@ -106,6 +108,12 @@ def test_the_trait_policy_is_its_formula() -> None:
     assert first == pytest.approx([expit(expected + policy.first)])
 
 
+@pytest.mark.parametrize("value", ["0.8", None, float("nan"), True])
+def test_the_trait_policy_has_numbers(value: Any) -> None:
+    refused(lambda: TraitDecider(contacts=value), "contacts")
+    refused(lambda: TraitDecider(event_types={"Riots": value}), "event_types['Riots']")
+
+
 @pytest.mark.parametrize(
     ("trait", "sign"),
     [("extraversion", 1), ("agreeableness", -1), ("conscientiousness", -1), ("neuroticism", -1)],
@@ -186,6 +194,7 @@ def test_parts_of_a_population_decide_each_in_its_way() -> None:
         ({"OCEAN": "traits", ("OCEAN", "ocean"): "traits"}, ArgumentError),
         ({"XXXXX": "traits"}, UnknownNameError),
         ({}, ArgumentError),
+        (["SI(0.1)", "traits"], ArgumentTypeError),
     ):
         with pytest.raises(error):
             MixedDecider(wrong)

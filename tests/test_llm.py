@@ -410,6 +410,13 @@ def test_upstream_words_are_short_and_without_keys() -> None:
     assert len(words) == 200
 
 
+def test_keys_of_any_form_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLASS_KEY", "gsk_A1b2C3")
+    monkeypatch.setenv("SHORT_TOKEN", "no")
+    said = "Bearer gsk_A1b2C3 and Bearer my own may not read this"
+    assert presentable(said, "my own") == "Bearer [...] and Bearer [...] may not read this"
+
+
 @both_ways
 def test_an_unreachable_server_is_an_error_and_not_a_decline(model: str) -> None:
     address = f"http://127.0.0.1:{closed_port()}/v1"

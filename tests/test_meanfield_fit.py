@@ -547,6 +547,62 @@ def test_what_one_run_alone_informs_has_no_interval_between_runs() -> None:
     assert result.stderr["beta"] < 0.05
 
 
+@pytest.mark.parametrize("each", [[0] * 5, [1, 0, 0, 0, 0], [1, 2, 0, 1, 0], [3, 1, 2, 0, 4]])
+def test_rare_reposts_are_not_made_up(each: list[int]) -> None:
+    """The estimate is that of all decisions; its interval contains the exact one for equal runs."""
+    rows = pd.DataFrame(
+        {
+            "run": np.repeat(range(5), 1000),
+            "agent": range(5000),
+            "contacts": 1,
+            "outcome": np.where(
+                np.arange(5000) % 1000 < np.repeat(each, 1000), "repost", "decline"
+            ),
+        }
+    )
+    between, same = (fit(as_data(rows), "SI", interval=name) for name in ("auto", "profile"))
+    assert between.interval == "runs"
+    assert between.params["beta"] == pytest.approx(sum(each) / 5000, abs=1e-8)
+    (low, high), (first, last) = between.ci["beta"], same.ci["beta"]
+    assert low <= first
+    assert last <= high < 0.02
+    assert (low, high) == (0, last) or sum(each)
+
+
+def test_on_a_bound_runs_that_agree_tell_as_much_as_their_decisions() -> None:
+    models = (SpreadModel(decider="SI(0.05)", media_prob=0.02, rng=seed) for seed in range(5))
+    data = concat([SpreadData.from_model(model.run(30)) for model in models])
+    for law, name in (("OnlineOffline", "alpha"), ("Frailty", "variance")):
+        between, same = (fit(data, law, interval=each) for each in ("auto", "profile"))
+        assert between.params[name] == 0
+        assert between.ci[name] == same.ci[name]
+
+
+def test_latent_laws_of_agents_that_decide_about_several_events() -> None:
+    """An agent may post once about each: per contact is per occasion where one is in view."""
+    rng, n = np.random.default_rng(1), 600
+    rates = np.where(rng.random(n) < 0.4, 0.5, 0.05)
+    rows = pd.DataFrame(
+        {
+            "agent": np.tile(range(n), 3),
+            "event": np.repeat(["a", "b", "c"], n),
+            "step": np.repeat([1, 2, 3], n),
+            "contacts": 1,
+            "outcome": np.where(rng.random(3 * n) < np.tile(rates, 3), "repost", "decline"),
+        }
+    )
+    data = SpreadData.from_tables(rows.assign(run=0))
+    contact, occasion = (fit(data, law) for law in ("TwoClass", 'TwoClass(per="occasion")'))
+    assert contact.loglik == pytest.approx(occasion.loglik, abs=1e-6)
+    assert list(contact.params.values()) == pytest.approx([0.05, 0.5, 0.4], abs=0.06)
+    log = Log(data)
+    # The product of the chances, one after the other, is the likelihood.
+    p = chances(contact.law, log)
+    np.testing.assert_allclose(p, chances(occasion.law, log), atol=1e-6)
+    logliks = np.where(log.repost == 1, np.log(p), np.log1p(-p))
+    assert logliks.sum() == pytest.approx(contact.loglik, abs=1e-6)
+
+
 def test_reposts_of_nothing_seen_are_refused() -> None:
     outcomes = ["repost", "decline", "decline", "repost"]
     rows = pd.DataFrame({"contacts": [0, 0, 1, 1], "agent": range(4), "outcome": outcomes})

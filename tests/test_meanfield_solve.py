@@ -26,6 +26,7 @@ from mesa_llmspread.meanfield.edge_based import edge_map, edge_ode
 from mesa_llmspread.meanfield.equations import Degrees, contact_chances
 from mesa_llmspread.meanfield.master import cavity_map, cavity_ode
 from mesa_llmspread.meanfield.solve import integrate, iterate
+from mesa_llmspread.networks import scale_free
 from mesa_llmspread.profiles import codes, norm_shares
 from mesa_llmspread.transmission import (
     SI,
@@ -333,6 +334,18 @@ def test_population_shares_weigh_the_profiles() -> None:
         curve(TwoClass(0.02, 0.2, share_high=share)),
         atol=1e-12,
     )
+
+
+def test_a_simulated_curve_does_not_hang_on_one_draw_of_profiles() -> None:
+    """A few hubs decide how far news gets: whether they can repost is drawn many times."""
+    settings = {"network": scale_free(100, 4, rng=1), "initial_infected": 5, "steps": 10}
+    known = TwoClass(0.0, 0.3, high=codes()[:16])
+    given = np.array([1 / 32] * 32)
+    dealt = [solve(known, **settings, profile_shares=given, rng=seed) for seed in range(4)]
+    drawn = [solve(known, **settings, rng=seed) for seed in range(4)]
+    ends = np.array([[curve["infected"].iloc[-1] for curve in each] for each in (dealt, drawn)])
+    assert np.ptp(ends[0]) < 6
+    assert ends[0].mean() == pytest.approx(ends[1].mean(), abs=2)
 
 
 # Another package

@@ -381,6 +381,13 @@ def test_names_with_blanks_need_commas(tmp_path: Path) -> None:
     assert edges.network.edges().tolist() == [[0, 1], [1, 2]]
 
 
+@pytest.mark.parametrize("separator", ["\t", ";", " ; "])
+def test_names_with_blanks_may_stand_between_tabs(tmp_path: Path, separator: str) -> None:
+    lines = f"Ann Lee{separator}Bob Ray\nBob Ray{separator}Zoë{separator}0.5\n"
+    edges = read_edgelist(write(tmp_path / "edges.txt", lines))
+    assert edges.labels == ("Ann Lee", "Bob Ray", "Zoë")
+
+
 @pytest.mark.parametrize("separator", [",", ", ", "\t", " "])
 def test_names_may_stand_in_quotation_marks(tmp_path: Path, separator: str) -> None:
     names = [("Ann Lee", "Ben Fox"), ("Ben Fox", "Cem")]

@@ -24,12 +24,25 @@ def test_runs_for_a_trait_follow_from_the_reposts(ratio: float) -> None:
     design = plan(ratio, law="SI(0.2)", **SMALL)
     events = ((norm.isf(0.025) + norm.isf(0.2)) / math.log(ratio)) ** 2
     assert design.reposts == 95
-    assert design.runs == math.ceil(events / 95)
+    # Of 1,000 agents drawn from 32 profiles, traits hardly correlate.
+    assert 0.97 < design.information < 1
+    exact = events / 95 / design.information
+    assert design.runs == math.ceil(exact)
     # The other tail adds nothing to the power, so the smallest ratio is the one planned for.
-    exact = events / 95
     assert design.smallest_ratio(design.runs) == pytest.approx(
         math.exp(abs(math.log(ratio)) * math.sqrt(exact / design.runs)), rel=1e-6
     )
+
+
+def test_a_trait_that_varies_less_takes_more_runs() -> None:
+    """By the variance that the other traits do not explain."""
+    uniform, norms = (plan(1.1, population=each, **SMALL) for each in ("uniform", "norms"))
+    assert 0.8 < norms.information < 0.95 < uniform.information
+    assert norms.runs > uniform.runs
+    assert norms.smallest_ratio(3) > uniform.smallest_ratio(3)
+    for alike in ({"OCEAN": 1.0}, {"OCEAN": 0.5, "ocean": 0.5}):
+        refused(lambda alike=alike: plan(1.1, population=alike, **SMALL), "population", alike)
+    assert plan("FirstRepeat(0.2, 0.1)", population="OCEAN", **SMALL).smallest_ratio(3) == np.inf
 
 
 def test_laws_are_told_apart_by_as_many_runs() -> None:

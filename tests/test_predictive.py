@@ -10,7 +10,7 @@ import pytest
 from mesa_llmspread import FitResult, SpreadData, SpreadModel, concat, fit
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.inference.predictive import predict_runs
-from mesa_llmspread.networks import random_regular
+from mesa_llmspread.networks import random_regular, scale_free
 
 
 def simulated(law: str, runs: int = 4, **options: object) -> SpreadData:
@@ -40,6 +40,20 @@ def test_the_true_law_covers_its_runs(decider: str, law: str, options: dict) -> 
     assert bands["step"].min() == 1
     assert set(prediction.by_run().index) == set(data.runs)
     assert "of the observed points lie within the 95% bands" in prediction.summary()
+
+
+def test_runs_are_predicted_from_their_own_starters() -> None:
+    """Hubs that post first reach many: from random starters the true law would not cover them."""
+    network = scale_free(300, 4, rng=1)
+    hubs = np.argsort(network.degrees)[-10:].tolist()
+    settings = {"network": network.to_networkx(), "initial_infected": hubs}
+    models = (SpreadModel(decider="SI(0.05)", **settings, rng=seed) for seed in range(4))
+    data = concat([SpreadData.from_model(model.run(30)) for model in models])
+    found = fit(data, "SI")
+    assert predict_runs(found, data, network=network, draws=40).coverage > 0.85
+    drawn = {run: replace(info, starters=None) for run, info in data.info.items()}
+    unknown = SpreadData(data.exposures, data.counts, drawn, data.agents)
+    assert predict_runs(found, unknown, network=network, draws=40).coverage < 0.6
 
 
 def test_a_wrong_law_does_not() -> None:

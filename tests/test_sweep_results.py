@@ -217,6 +217,10 @@ def test_figures_show_rates_and_values(two_rates: Sweep) -> None:
     by_event = plot_rates(table, "event", series="k").axes[0]
     assert [label.get_text() for label in by_event.get_xticklabels()] == sorted(set(table["event"]))
     assert len(by_event.get_legend_handles_labels()[1]) == 2
+    assert {axis.get_ylabel() for axis in figure.axes} == {"probability per step"}
+    lower = table.assign(law="ByTraits", parameter="openness", estimate=-0.1, low=-0.2, high=0.1)
+    (axis,) = plot_rates(lower, "k").axes
+    assert (axis.get_ylabel(), axis.get_ylim()[0] < -0.2) == ("estimate", True)
     heat = plot_heatmap(two_rates.outcomes(), "k", "event", "final").axes[0]
     assert heat.images[0].get_array().shape == (3, 2)
     assert len(heat.texts) == 6

@@ -19,6 +19,7 @@ from sweeps import SMALL, assert_same_results, small_design, under_way
 from mesa_llmspread import SpreadData, SpreadModel
 from mesa_llmspread.exceptions import ArgumentError, InputFileError, OutputError
 from mesa_llmspread.sweep import Design, Sweep, load, resume, run
+from mesa_llmspread.tables import DEFAULT_TABLE, ResponseTable, load_table
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,21 @@ def test_a_folder_keeps_one_sweep(
     assert caught.value.argument == "out"
     assert word in caught.value.allowed  # the difference
     assert len(load(small.path).done) == 8
+
+
+def test_a_sweep_goes_on_with_the_same_tables_only(tmp_path: Path) -> None:
+    """Else runs of two models would be one cell's."""
+    table = load_table(DEFAULT_TABLE)
+    saved = table.save(tmp_path / "mine")
+    cells = {"n": [40], "k": [4], "decider": [f"table('{saved}')"]}
+    run(Design(cells, 1, rng=3), tmp_path / "sweep", backend="sequential", steps=2)
+    ResponseTable(table.frame.assign(p=0.5), table.events).save(saved, force=True)
+    with pytest.raises(ArgumentError) as caught:
+        run(Design(cells, 2, rng=3), tmp_path / "sweep", backend="sequential", steps=2)
+    assert "was another table there" in caught.value.allowed
+    table.save(saved, force=True)
+    again = run(Design(cells, 2, rng=3), tmp_path / "sweep", backend="sequential", steps=2)
+    assert len(again.done) == 2
 
 
 @pytest.mark.parametrize("content", [None, "{}", "not json"])

@@ -41,15 +41,8 @@ from mesa_llmspread.simulation.rebuild import network_of, profile_shares
 from mesa_llmspread.transmission import TransmissionLaw
 
 __all__ = [
-    "CLOSURES",
-    "CURVES",
-    "STOCHASTIC",
-    "Analysis",
-    "EventAnalysis",
-    "analyse",
-    "closure_curves",
-    "stochastic_curve",
-    "without_curve",
+    *("CLOSURES", "CURVES", "STOCHASTIC", "Analysis", "EventAnalysis", "analyse"),
+    *("closure_curves", "stochastic_curve", "without_curve"),
 ]
 
 #: The closures shown beside a simulation: label, and how `solve` is asked for it.
@@ -121,6 +114,9 @@ class EventAnalysis:
         aged = self.comparison.fading
         if aged is None:
             return self.comparison.best.describe()
+        # Where runs differ, intervals of all decisions together would be too narrow.
+        if aged.fit is not None and aged.fit.interval == "runs":
+            return aged.fit.describe()
         found = aged.estimates.drop(AGEING[aged.kind])[["value", "low", "high"]]
         return ", ".join(described(str(name), *row) for name, *row in found.itertuples())
 
@@ -368,14 +364,14 @@ def without_curve(law: str, drawn: Iterable[str]) -> str:
 def stochastic_curve(
     law: TransmissionLaw, data: SpreadData, network: Any = None
 ) -> pd.DataFrame | None:
-    """Simulate a law many times on the networks of some runs.
+    """Simulate a law many times on the networks of some runs, from their starters.
 
     Parameters
     ----------
     law : TransmissionLaw
         The law with its rates.
     data : SpreadData
-        The runs; where their settings differ, each has its share of the replicates.
+        The runs; each has its share of the replicates.
     network : Network, graph, table or array, optional
         The network, where it was given to the model as a graph.
 
@@ -386,12 +382,12 @@ def stochastic_curve(
         have posted. None where the network was a graph and is not given.
     """
     steps, parts = int(data.counts["step"].max()), []
-    for group in by_setting(data):
-        run, number = group.runs[0], round(_REPLICATES * len(group.runs) / len(data.runs))
-        own, seed = network_of(data.info[run], network), data.info[run].rng
+    number = -(-_REPLICATES // len(data.runs))
+    for run, info in data.info.items():
+        own = network_of(info, network)
         if own is None:
             return None
-        parts.append(simulated_share(law, data, run, own, steps, seed, replicates=max(number, 1)))
+        parts.append(simulated_share(law, data, run, own, steps, info.rng, replicates=number))
     share = np.concatenate(parts)
     low, high = np.quantile(share, (0.025, 0.975), axis=0)
     return pd.DataFrame(

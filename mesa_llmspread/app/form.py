@@ -236,6 +236,9 @@ def read_upload(name: str, size: int, content: bytes) -> tuple[OfflineEvent, ...
     if max(size, len(content)) > MOST_BYTES:
         problem = f"is {size / 1e6:.1f} MB large; must be at most {MOST_BYTES / 1e6:.0f} MB"
         raise InputFileError(name, problem)
+    if content.startswith(b"\x1f\x8b"):
+        # A small one may be enormous.
+        raise InputFileError(name, "is compressed: choose the file that is in it")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "events.csv"
         path.write_bytes(content)

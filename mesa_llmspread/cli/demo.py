@@ -117,7 +117,7 @@ def demo(
         "decider": who,
     }
     study = EventStudy(chosen, runs, rng, settings)
-    shared.show_estimate(study.models, chosen, runs, steps, dry_run)
+    shared.show_estimate(study.models, chosen, runs, steps, rng, dry_run)
     if dry_run:
         return
     who.check()

@@ -138,7 +138,7 @@ def run(
         for i in range(len(chosen) * runs):
             yield SpreadModel(**settings, decider=who, event=chosen[i // runs], rng=seed + i)
 
-    shared.show_estimate(models, chosen, runs, limit, dry_run)
+    shared.show_estimate(models, chosen, runs, limit, seed, dry_run)
     if dry_run:
         return
     who.check()

@@ -123,6 +123,7 @@ def show_estimate(
     events: Sequence[OfflineEvent],
     runs: int,
     steps: int,
+    rng: int,
     alone: bool,
 ) -> None:
     """Print what the calls of a study may cost, where a language model decides.
@@ -136,6 +137,8 @@ def show_estimate(
         Runs per event.
     steps : int
         Largest number of steps of a run.
+    rng : int
+        Seed of the first run.
     alone : bool
         Whether nothing else is printed, so that it goes to the standard output.
     """
@@ -146,6 +149,8 @@ def show_estimate(
     for decider, n in _language_models(model.decider, model.n) if steps > 0 else ():
         each = [decider.estimate(n, steps, k=k, event=event) for event in events]
         typer.echo(f"{decider.client.model}: {total(each * runs)}", err=not alone)
+        if not alone:
+            typer.echo(f"To go on if it is interrupted: the same with --rng {rng}", err=True)
 
 
 def _language_models(decider: Decider, n: int) -> Iterator[tuple[LLMDecider, int]]:
@@ -339,12 +344,12 @@ def read_decisions(*folders: Path) -> SpreadData:
 
 
 def _beginnings(data: SpreadData) -> dict[str, int]:
-    """Return the seed of each run, by what tells it from others: seed, event, first decisions."""
-    first = data.exposures.loc[data.exposures["step"] == 1, ["run", "event", "agent", "outcome"]]
-    seeds = {run: info.rng for run, info in data.info.items() if info.rng is not None}
+    """Return the seed of each run, by what tells it from others: setting and first decisions."""
+    first = data.exposures.loc[data.exposures["step"] == 1, ["run", "agent", "outcome"]]
     return {
-        f"{seed}\n{first[first['run'] == run].drop(columns='run').to_csv(index=False)}": seed
-        for run, seed in seeds.items()
+        f"{info}\n{first[first['run'] == run].drop(columns='run').to_csv(index=False)}": info.rng
+        for run, info in data.info.items()
+        if info.rng is not None
     }
 
 

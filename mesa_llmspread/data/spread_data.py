@@ -382,7 +382,7 @@ class SpreadData:
         Warns
         -----
         OldFormatWarning
-            If the record was saved by the first edition: what it lacks is filled in.
+            If the record was saved by an earlier version: what it lacks is filled in.
         """
         return cls(**read_record(as_path(folder)))
 

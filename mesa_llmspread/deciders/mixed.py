@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mesa_llmspread._validation import check_kind, check_name, checked_shares
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure
-from mesa_llmspread.exceptions import ArgumentError
+from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.profiles import codes
 from mesa_llmspread.transmission import Visibility
 
@@ -54,6 +54,9 @@ class MixedDecider(Decider):
         from mesa_llmspread.deciders import as_decider
 
         pairs = list(parts.items()) if isinstance(parts, Mapping) else list(parts)
+        for pair in pairs:
+            if not (isinstance(pair, tuple | list) and len(pair) == 2):
+                raise ArgumentTypeError("parts", pair, "a pair of a share, or codes, and a decider")
         if not pairs:
             raise ArgumentError("parts", parts, "have at least one decider")
         keys = [key for key, _ in pairs]

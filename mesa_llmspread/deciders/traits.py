@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from mesa_llmspread._validation import check_name
+from mesa_llmspread._validation import check_kind, check_name, checked_number
 from mesa_llmspread.deciders.base import Decider, Decision, Exposure, toss
 from mesa_llmspread.deciders.rates import exposure_arrays
 from mesa_llmspread.events import OfflineEvent
@@ -115,6 +115,11 @@ class TraitDecider(Decider):
 
     def __post_init__(self) -> None:
         check_name("link", self.link, LINKS)
+        check_kind("event_types", self.event_types, Mapping, "a mapping of event types to numbers")
+        numbers = {f"event_types[{name!r}]": value for name, value in self.event_types.items()}
+        for name, value in (vars(self) | numbers).items():
+            if name not in ("link", "event_types"):
+                checked_number(name, value, -np.inf)
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         """Draw one decision per exposure; see :meth:`Decider.decide`."""

@@ -20,8 +20,9 @@ from mesa_llmspread._words import counted
 from mesa_llmspread.data import SpreadData, concat
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
 from mesa_llmspread.inference.fit import fit
-from mesa_llmspread.inference.power import smallest_ratio
+from mesa_llmspread.inference.power import information_left, smallest_ratio
 from mesa_llmspread.model import SpreadModel
+from mesa_llmspread.profiles import Trait
 from mesa_llmspread.rng import spawn_seeds
 from mesa_llmspread.transmission import TransmissionLaw, law_of, resolve_law
 
@@ -54,6 +55,10 @@ class Plan:
     critical : callable
         The likelihood ratio (twice the difference of log-likelihoods) above which the effect is
         found, by number of runs.
+    alpha : float
+        Size of a test of a trait.
+    information : float, default 1
+        What part of a repost's information about a trait the agents' levels leave.
     """
 
     question: str
@@ -64,6 +69,7 @@ class Plan:
     df: int
     critical: Callable[[int], float] = field(repr=False)
     alpha: float
+    information: float = 1.0
 
     @property
     def runs(self) -> int:
@@ -104,8 +110,8 @@ class Plan:
         float
             Per standard deviation of the trait, for one test of size ``alpha``.
         """
-        reposts = self.reposts * checked_int("runs", runs, 1)
-        return smallest_ratio(reposts, alpha=self.alpha, power=self.power)
+        reposts = self.reposts * self.information * checked_int("runs", runs, 1)
+        return smallest_ratio(reposts, alpha=self.alpha, power=self.power) if reposts else np.inf
 
     def summary(self, runs: int | None = None) -> str:
         """Return what is needed, and what a number of runs shows, as text.
@@ -214,15 +220,20 @@ def plan(
     if not _reposts(data).any():
         allowed = f"lead to reposts, which {_FEWEST} simulated runs do not have: raise its rate, "
         raise ArgumentError(given, truth, f"{allowed}steps or n, or lower initial_infected")
+    information = information_left(data.agents[[trait.value for trait in Trait]].to_numpy())
     if isinstance(effect, int | float):
         ratio = checked_number("effect", effect, np.nextafter(0, 1))
         if ratio == 1:
             raise ArgumentError("effect", effect, "differ from 1, the ratio of no effect")
+        if not information:
+            allowed = "have all five traits vary, none of them as others do"
+            raise ArgumentError("population", settings.get("population"), allowed)
         question = f"a hazard ratio of {ratio:g} per standard deviation of a trait"
-        reposts, square = _reposts(data), np.log(ratio) ** 2
+        reposts, square = _reposts(data), np.log(ratio) ** 2 * information
         signal, stderr = square * reposts.mean(), square * reposts.sem()
         limit = float(chi2.isf(alpha, 1))
-        return Plan(question, power, reposts.mean(), signal, stderr, 1, lambda runs: limit, alpha)
+        found = question, power, reposts.mean(), signal, stderr, 1, lambda runs: limit, alpha
+        return Plan(*found, information)
     simple = resolve_law(against)
     while True:
         runs = len(data.runs)
@@ -246,7 +257,8 @@ def plan(
     question = f"{truth}, rather than {less.name}"
     stderr = float(np.sqrt(2 * (df + 2 * total))) / runs
     reposts = _reposts(data).mean()
-    return Plan(question, power, reposts, total / runs, stderr, df, critical, alpha)
+    found = question, power, reposts, total / runs, stderr, df, critical, alpha
+    return Plan(*found, information)
 
 
 def _reposts(data: SpreadData) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from mesa_llmspread.analysis.descriptive import prevalence
 from mesa_llmspread.data import SpreadData, concat
@@ -219,7 +219,9 @@ def two_rates(data: SpreadData) -> dict[str, Any]:
     one, two = _one_and_two(fits)
     first, again = two.params.values()
     ends = dict(zip(ESTIMATES[:2], two.ci.values(), strict=True))
-    margin = float(norm.ppf(0.975) * np.sqrt(np.array([1, -1]) @ two.covar @ np.array([1, -1])))
+    # Student's where the errors are those between runs.
+    quantile = t.ppf(0.975, two.n_runs - 1) if two.interval == "runs" else norm.ppf(0.975)
+    margin = float(quantile * np.sqrt(np.array([1, -1]) @ two.covar @ np.array([1, -1])))
     difference = first - again
     ends["difference"] = (difference - margin, difference + margin)
     row: dict[str, Any] = {"law": min(fits, key=lambda law: fits[law].bic)}

@@ -6,6 +6,8 @@ vary by a third it contains the truth one time in five.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import chi2, t
@@ -24,6 +26,9 @@ DIFFERS = 0.05
 
 # Spread below which runs agree exactly.
 _EXACT = 1e-12
+
+# Reposts to expect of a rate in every run (declines, if rarer), for its logarithms to be averaged.
+_ENOUGH = 5.0
 
 # Number of rates from which too few decisions fall on each rate of each run to test them all.
 _MANY = 4
@@ -185,8 +190,10 @@ def between_runs(law: TransmissionLaw, log: Log, pooled: Estimate, level: float)
 
     A few rates that can be estimated one by one are averaged over the runs on the log scale
     (random effects with the Hartung-Knapp interval). Parameters that are estimated together,
-    and rates so many that few decisions of a run fall on each, keep the estimate from all
-    runs; its error is that of leaving each run out in turn (jackknife), with t quantiles.
+    rates so many that few decisions of a run fall on each, and rare reposts keep the estimate
+    from all runs; its error is that of leaving each run out in turn (jackknife), with t
+    quantiles. Where reposts are rare, or the profile likelihood allows a bound, the interval
+    contains that of the profile likelihood.
 
     Parameters
     ----------
@@ -205,24 +212,30 @@ def between_runs(law: TransmissionLaw, log: Log, pooled: Estimate, level: float)
     if not np.isfinite(pooled.loglik):
         return pooled.interval
     whole = likelihood(law, log)
+    rare, averaged = np.full(len(whole.scale), False), None
     if whole.separate and len(whole.scale) < _MANY:
         runs = [likelihood(law, log, log.run == run, smooth=True) for run in log.runs]
-        peaks = [peak_of(problem, problem.starts())[0] for problem in runs]
-        information = [
-            -np.diag(problem.derivatives(peak)[2])
-            for problem, peak in zip(runs, peaks, strict=True)
-        ]
-        means = [
-            _random_effects(*rate, level)
-            for rate in zip(np.transpose(peaks), np.transpose(information), strict=True)
-        ]
-        return _around(whole.scale, *np.transpose(means))
+        expected = np.array([-np.diag(problem.derivatives(pooled.peak)[2]) for problem in runs])
+        rare = np.any((expected > 0) & (expected < _ENOUGH), axis=0, keepdims=True)[0]
+        averaged = _averaged(whole.scale, runs, level)
+        if not rare.any():
+            return averaged
     left_out = []
     for run in log.runs:
         others = likelihood(law, log, log.run != run)
         peak, _ = peak_of(others, [pooled.peak])
         left_out.append(np.where(others.informed(pooled.peak), peak, np.nan))
-    return _jackknife(whole.scale, pooled, np.array(left_out), level)
+    found = _jackknife(whole.scale, pooled, np.array(left_out), rare, level)
+    return found if averaged is None else tuple(np.where(rare, found, averaged))
+
+
+def _averaged(scale: Scale, runs: Sequence[Problem], level: float) -> Between:
+    """Return rates averaged over the runs, each by itself."""
+    peaks = [peak_of(problem, problem.starts())[0] for problem in runs]
+    pairs = zip(runs, peaks, strict=True)
+    information = [-np.diag(problem.derivatives(peak)[2]) for problem, peak in pairs]
+    rates = zip(np.transpose(peaks), np.transpose(information), strict=True)
+    return _around(scale, *np.transpose([_random_effects(*rate, level) for rate in rates]))
 
 
 def _random_effects(y: Floats, information: Floats, level: float) -> tuple[float, float, float]:
@@ -240,23 +253,28 @@ def _random_effects(y: Floats, information: Floats, level: float) -> tuple[float
     return float(mean), float(error), float(t.ppf((1 + level) / 2, len(y) - 1) * error)
 
 
-def _jackknife(scale: Scale, pooled: Estimate, left_out: Floats, level: float) -> Between:
-    """Return the interval around an estimate from how it moves when each run is left out."""
-    n, peak = len(left_out), pooled.peak
-    values, stderr, lowest, highest = pooled.interval
-    slope = scale.slope(peak)
-    spread = (n - 1) / n * np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0)
-    own = np.divide(stderr, slope, out=np.full(len(peak), np.nan), where=slope > 0)
+def _jackknife(
+    scale: Scale, pooled: Estimate, left_out: Floats, rare: npt.NDArray[np.bool_], level: float
+) -> Between:
+    """Return the interval around an estimate from how it moves when each run is left out.
+
+    It moves in value, as a run less can put it on a bound, which the scale has at infinity.
+    """
+    n, (values, stderr, lowest, highest) = len(left_out), pooled.interval
+    moved = scale.to_values(left_out)
+    spread = np.sqrt((n - 1) / n * np.sum((moved - moved.mean(axis=0)) ** 2, axis=0))
     # Not a number where one run alone informs a parameter: it says nothing about others.
-    error = np.where(spread <= _EXACT, own, np.sqrt(spread))
-    _, _, low, high = _around(
-        scale, peak, error, np.nan_to_num(t.ppf((1 + level) / 2, n - 1) * error, nan=np.inf)
-    )
-    # On a bound an estimate hardly moves, however little is known.
-    bound = np.isnan(stderr)
-    low = np.where(bound, np.minimum(low, lowest), low)
-    high = np.where(bound, np.maximum(high, highest), high)
-    return values, np.where(bound, np.nan, slope * error), low, high
+    error = np.where(spread <= _EXACT, np.nan_to_num(stderr), spread)
+    reach = np.nan_to_num(t.ppf((1 + level) / 2, n - 1) * error, nan=np.inf)
+    slope, bound = scale.slope(pooled.peak), np.isnan(stderr)
+    half = np.divide(reach, slope, out=np.full(len(reach), np.inf), where=slope > 0)
+    _, _, low, high = _around(scale, pooled.peak, error, half)
+    first, last = np.transpose(scale.bounds)
+    low = np.where(bound, np.maximum(values - reach, first), low)
+    high = np.where(bound, np.minimum(values + reach, last), high)
+    wide = bound | rare | (lowest == first) | (highest == last)
+    low, high = np.where(wide, [np.fmin(low, lowest), np.fmax(high, highest)], [low, high])
+    return values, np.where(bound, np.nan, error), low, high
 
 
 def mean_interval(y: Floats, scale: Scale, level: float) -> Between:

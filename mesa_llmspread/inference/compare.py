@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -192,8 +192,8 @@ def compare(
     Notes
     -----
     BIC counts exposed decisions, or agents for laws with latent classes. Weights are
-    ``exp(-delta / 2)``, scaled to sum to 1. A law with rates that the decisions do not
-    identify comes last.
+    ``exp(-delta / 2)``, scaled to sum to 1 with those of the rivals. A law with rates that the
+    decisions do not identify comes last.
 
     Where some law finds runs to differ (p < 0.05), all laws are also fitted with a factor per run
     that multiplies their rates, and are compared in this form if it has the lowest BIC of all.
@@ -218,8 +218,16 @@ def compare(
         raise ArgumentError("laws", list(results), message)
     by_run = gain_by_run > 0
     criteria = {name: entry.criteria for name, entry in entries.items()}
-    table, tests = _table(log, entries), diagnostics.nested_tests(results, criteria)
-    rivals = _rivals(log, results, by_run, level)
+    beside = _rivals(log, results, by_run, level)
+    rivals = [
+        Rival(name, its.n_params, other.n_bic, its.loglik, its.bic)
+        for name, (other, its) in beside.items()
+    ]
+    table = _table(log, entries, rivals)
+    tests = diagnostics.nested_tests(
+        results | {name: other for name, (other, _) in beside.items()},
+        criteria | {name: its for name, (_, its) in beside.items()},
+    )
     contest = Contest(results, criteria, rivals, tests, _fit_p_values(table), by_run)
     aged = rival_ageing(log, chosen.values())
     still = {best.name: criteria[next(iter(results))].bic}
@@ -231,7 +239,7 @@ def compare(
     against = [*doubts(contest, gain_by_run, "pooled" in sampling), artefact]
     cautions = aged.cautions if aged is not None and fading.claimed else ()
     first, *others = [row.clause for row in found if row.clause]
-    return Comparison(
+    compared = Comparison(
         table,
         results,
         best,
@@ -243,6 +251,18 @@ def compare(
         by_run,
         (*(row.clause for row in against if row.claimed), *cautions),
         aged,
+    )
+    if aged is None or not fading.claimed:
+        return compared
+    # What fading explains is not claimed of agents and rates: they are compared beside it.
+    faded = compare(aged.applied(data), laws, level=level)
+    rows = faded.findings[~faded.findings["finding"].isin([fading.finding, artefact.finding])]
+    about = pd.DataFrame([fading[:3], artefact[:3]], columns=rows.columns)
+    return replace(
+        compared,
+        findings=pd.concat([about, rows], ignore_index=True),
+        verdict=f"{fading.clause}. At this fading: {faded.verdict}",
+        warnings=(*faded.warnings, *cautions),
     )
 
 
@@ -268,20 +288,20 @@ def _fitted(
     return dict(sorted(entries.items(), key=lambda each: each[1].rank)), gain
 
 
-def _rivals(log: Log, results: dict[str, FitResult], by_run: bool, level: float) -> list[Rival]:
+def _rivals(
+    log: Log, results: dict[str, FitResult], by_run: bool, level: float
+) -> dict[str, tuple[FitResult, Criteria]]:
     """Fit what is always tried beside the laws compared."""
     best = next(iter(results.values()))
     options = {"offline": True} if best.law is not None and best.law.offline else {}
-    rivals = []
+    rivals = {}
     for name in ("Frailty", *(["ByTraits"] if _traits_vary(log.data) else [])):
         law = resolve_law(name, **options)
         if law.name in results:
             continue
         fit = fit_log(log, law, level=level)
         if fit.success:
-            criteria = run_factors(law, log, fit)[0] if by_run else fit.criteria
-            own = criteria.n_params, fit.n_bic, criteria.loglik, criteria.bic
-            rivals.append(Rival(law.name, *own))
+            rivals[law.name] = fit, run_factors(law, log, fit)[0] if by_run else fit.criteria
     return rivals
 
 
@@ -304,7 +324,7 @@ def _named(
     }
 
 
-def _table(log: Log, entries: dict[str, _Entry]) -> pd.DataFrame:
+def _table(log: Log, entries: dict[str, _Entry], rivals: list[Rival]) -> pd.DataFrame:
     """Return all that is known of each law, one row per law."""
     cells, rows = diagnostics.like_decisions(log), []
     for name, entry in entries.items():
@@ -320,9 +340,14 @@ def _table(log: Log, entries: dict[str, _Entry]) -> pd.DataFrame:
     table, usable = pd.DataFrame(rows), np.array([entry.fit.success for entry in entries.values()])
     table["delta_bic"] = table["bic"] - table["bic"].iloc[0]
     table["delta_aic"] = table["aic"] - table.loc[usable, "aic"].min()
-    for weight, delta in (("weight", "delta_bic"), ("akaike_weight", "delta_aic")):
+    beside = [
+        [rival.bic - table["bic"].iloc[0] for rival in rivals],
+        [2 * (rival.n_params - rival.loglik) - table.loc[usable, "aic"].min() for rival in rivals],
+    ]
+    pairs = ("weight", "delta_bic"), ("akaike_weight", "delta_aic")
+    for (weight, delta), theirs in zip(pairs, beside, strict=True):
         evidence = np.exp(-table[delta] / 2).where(usable, 0.0)
-        table[weight] = evidence / evidence.sum()
+        table[weight] = evidence / (evidence.sum() + np.exp(-np.array(theirs) / 2).sum())
     return table
 
 

@@ -133,16 +133,19 @@ def chances(law: TransmissionLaw, log: Log, kept: Bools | None = None) -> Floats
         sums = table.iloc[order].groupby(agent[order]).cumsum().sort_index() - table
         return sums.to_numpy()
 
-    if by_contacts(law):
+    repost = (log.repost if kept is None else log.repost[kept])[:, None]
+    if by_contacts(law) and not before(repost).any():
         declined = before(seen.weight).ravel().clip(min=0.0)
         stays = 1.0 - law.prob(ExposureArrays(declined))
         leaves = 1.0 - law.prob(ExposureArrays(declined + seen.weight))
         return 1.0 - (1.0 - seen.offline_prob(law.alpha)) * leaves / np.maximum(stays, 1e-300)
     shares, laws = zip(*law.mixture_components(), strict=True)
     each = np.array([part.checked_prob(seen) for part in laws])
-    # The chance that an agent of each class would have declined all that it saw before.
+    # The chance that an agent of each class would have decided as it did before.
+    likely = each.clip(1 - _SURE, _SURE).T
     with np.errstate(divide="ignore"):
-        weight = np.log(shares)[:, None] + before(np.log1p(-np.minimum(each, _SURE)).T).T
+        made = np.where(repost, np.log(likely), np.log1p(-likely))
+        weight = np.log(shares)[:, None] + before(made).T
     weight = np.exp(weight - weight.max(axis=0))
     return np.asarray(np.sum(weight * each, axis=0) / weight.sum(axis=0))
 

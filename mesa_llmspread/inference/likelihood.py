@@ -76,7 +76,9 @@ def likelihood(
     seen, cell = log.cells(law)
     terms = law.log_rates(seen)
     if terms is None:
-        return _by_contacts(law, log, used) if by_contacts(law) else _general(law, log, used)
+        # An agent reposts one event once; where there are several, its reposts may be.
+        once = by_contacts(law) and np.bincount(log.agent, log.repost * used).max() <= 1
+        return (_by_contacts if once else _general)(law, log, used)
     acting = (terms[1] > 0) | (seen.direct & law.offline)
     design, contacts = (term[acting] for term in terms)
     direct = (seen.direct * seen.news)[acting] if law.offline else None

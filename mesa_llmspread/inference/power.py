@@ -3,11 +3,39 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import norm
 
 from mesa_llmspread._validation import checked_level, checked_number
 
-__all__ = ["smallest_ratio"]
+__all__ = ["information_left", "smallest_ratio"]
+
+
+def information_left(levels: npt.NDArray[np.float64]) -> float:
+    """Return what part of a repost's information about a trait the agents' levels leave.
+
+    Parameters
+    ----------
+    levels : ndarray of float, shape (agents, traits)
+        In standard deviations.
+
+    Returns
+    -------
+    float
+        Of the trait about which there is least: its variance that the other traits do not
+        explain. 1 where all vary by 1 and apart from each other; 0 where some do not.
+
+    Examples
+    --------
+    >>> information_left(np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]))
+    1.0
+    >>> information_left(np.array([[1.0, 1.0], [-1.0, -1.0]]))
+    0.0
+    """
+    covariance = np.cov(levels, rowvar=False, bias=True)
+    if np.linalg.matrix_rank(covariance) < levels.shape[1]:
+        return 0.0
+    return float(1 / np.diag(np.linalg.inv(covariance)).max())
 
 
 def smallest_ratio(reposts: float, *, alpha: float = 0.05, power: float = 0.8) -> float:

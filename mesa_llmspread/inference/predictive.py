@@ -1,7 +1,7 @@
 """Predictive checks: bands of simulated curves around the observed ones.
 
 A law can have the best likelihood of all and still not produce curves like those that it was
-fitted to. Here it is simulated on the same networks, from as many starters, with its parameters
+fitted to. Here it is simulated on the same networks, from the same starters, with its parameters
 as different between runs as in the fit, and the observed curves are compared with the simulated
 ones.
 

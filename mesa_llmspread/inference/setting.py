@@ -118,7 +118,7 @@ def simulated_share(
     result = simulate(
         law,
         network,
-        initial_infected=info.known("initial_infected"),
+        initial_infected=list(info.starters or ()) or info.known("initial_infected"),
         steps=steps,
         visibility=info.seen,
         media_prob=info.media_prob,

@@ -18,7 +18,7 @@ from mesa_llmspread._validation import checked_int, checked_level
 from mesa_llmspread._words import counted, p_number, p_words
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.inference.decisions import decisions_of_both
-from mesa_llmspread.inference.power import smallest_ratio
+from mesa_llmspread.inference.power import information_left, smallest_ratio
 from mesa_llmspread.inference.randomisation import ALL, INTERACTION, trait_tests
 from mesa_llmspread.inference.regression import Regression, regress, terms_of
 from mesa_llmspread.profiles import Trait
@@ -235,6 +235,7 @@ def trait_effects(
         table["term"].map(of_main).where(table["term"].isin(_TRAITS), table["p_value"])
     )
     alpha = (1 - level) / max(1, tests["p_value"].count())
+    information = information_left(levels[[name for name in _TRAITS if name in order]].to_numpy())
     return TraitEffects(
         table,
         _interactions(full, tests, level),
@@ -244,7 +245,7 @@ def trait_effects(
         len(decisions),
         decisions["run"].nunique(),
         level,
-        smallest_ratio(repost.sum(), alpha=alpha, power=_POWER),
+        smallest_ratio(repost.sum() * information, alpha=alpha, power=_POWER),
         (*_warnings(decisions, kind), *_too_few(permutations, tests, level)),
         _verdict(table, tests, main.dropped, level),
     )

@@ -63,8 +63,11 @@ def plot_rates(table: pd.DataFrame, factor: str, series: str | None = None) -> F
         if not pd.api.types.is_numeric_dtype(part[factor]):
             names = sorted(part[factor].unique())
             axis.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
-        axis.set(title=f"{law}: {rate}", xlabel=factor, ylabel="probability per step")
-        axis.set_ylim(0, None)
+        per = "occasion" if 'per="occasion"' in str(law) else "step"
+        label = f"probability per {per}" if str(rate).startswith(("alpha", "beta")) else "estimate"
+        axis.set(title=f"{law}: {rate}", xlabel=factor, ylabel=label)
+        if part["low"].min() >= 0:
+            axis.set_ylim(0, None)
         axis.grid(axis="y", alpha=0.3)
         if series is not None:
             axis.legend(title=series, frameon=False, fontsize=8)

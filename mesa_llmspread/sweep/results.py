@@ -5,14 +5,14 @@ Nothing is read before it is asked for, and of the files only the columns that a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow.dataset as ds
 
-from mesa_llmspread._validation import check_name, checked_int
+from mesa_llmspread._validation import check_kind, check_name, checked_int
 from mesa_llmspread.data import SpreadData
 from mesa_llmspread.data.files import read_info
 from mesa_llmspread.data.schema import SCHEMA
@@ -153,6 +153,8 @@ class Sweep:
         """
         self.check_decisions()
         done = self.done
+        if runs is not None:
+            check_kind("runs", runs, Iterable, "a list of runs")
         wanted = done if runs is None else sorted(runs)
         for run in wanted:
             if run not in done:

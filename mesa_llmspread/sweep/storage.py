@@ -8,18 +8,21 @@ moment and started again.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from mesa_llmspread.data.files import FORMAT, read_info, write_files
 from mesa_llmspread.data.run_info import package_versions
+from mesa_llmspread.deciders import TableDecider, as_decider
 from mesa_llmspread.exceptions import ArgumentError, InputFileError, OutputError
 from mesa_llmspread.io import is_free, make_folder, new_folder, write_whole
+from mesa_llmspread.sweep.arguments import arguments_of
 from mesa_llmspread.sweep.design import Design
 from mesa_llmspread.sweep.engines import Outcome
 from mesa_llmspread.sweep.language import LIMITS, template_hashes
@@ -117,6 +120,7 @@ def begin(path: Path, design: Design, **settings: Any) -> None:
         "format": FORMAT,
         **settings,
         "templates": template_hashes(design.cells, settings["llm"]),
+        "tables": _table_hashes(design.cells),
         "versions": package_versions(),
         "git": _git_commit(),
     }
@@ -199,15 +203,29 @@ def _check_same(path: Path, before: dict[str, Any], now: dict[str, Any], lacks: 
         for name in fixed
         if old.get(name) != new.get(name)
     ]
-    differences += [
-        f"the prompts of {decider} had another template there"
-        for decider, template in now["templates"].items()
-        if template != before["templates"].get(decider, template)
-    ]
+    for kind, what in (("templates", "had another template"), ("tables", "was another table")):
+        differences += [
+            f"{decider} {what} there"
+            for decider, hashed in now[kind].items()
+            if hashed != before.get(kind, {}).get(decider, hashed)
+        ]
     if found := "; ".join(differences + lacks):
         fix = "name another folder, or go on with the sweep that is there by resume (--resume)"
         allowed = f"hold no other sweep: {found}. A sweep can only grow; {fix}"
         raise ArgumentError("out", str(path), allowed)
+
+
+def _table_hashes(cells: pd.DataFrame) -> dict[str, str]:
+    """Return the hash of every response table that decides, by decider."""
+    rows: list[Any] = cells.to_dict("records")
+    texts = {str(arguments_of(cell).get("decider")) for cell in rows}
+    frames = {
+        text: cast(TableDecider, as_decider(text)).table.frame
+        for text in sorted(texts)
+        if text.startswith("table(")
+    }
+    hashes = {text: hashlib.sha256(frame.to_csv().encode()) for text, frame in frames.items()}
+    return {text: each.hexdigest() for text, each in hashes.items()}
 
 
 def _git_commit() -> str | None:

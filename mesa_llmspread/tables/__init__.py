@@ -18,7 +18,7 @@ __all__ = [
     "table_names",
 ]
 
-#: The shipped table that decides where nothing else is named: that of the largest model.
+#: The shipped table that decides where nothing else is named.
 DEFAULT_TABLE = "qwen2.5-coder-0.5b"
 
 _FOLDER = Path(__file__).parent

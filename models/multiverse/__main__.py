@@ -50,7 +50,8 @@ def main(
     # The models were asked about two neighbours; agents with more get that answer.
     os.environ["PYTHONWARNINGS"] = "ignore:more posts than were measured"
     folder = make_folder(out)
-    store, names = folder / "calls.sqlite", []
+    # The calls that come with it are not written over a user's own.
+    store, names = folder / ("calls.sqlite" if model else "recorded.sqlite"), []
     if model is None:
         store.write_bytes(gzip.decompress(Path(__file__).with_name("calls.sqlite.gz").read_bytes()))
     for asked in model or MODELS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import email.utils
+import os
 import re
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ _FATAL = {
 }
 # The same request would fail again, but another prompt may do better.
 _REFUSED_WHOLE = frozenset({400, 403, 413, 422})
+# Names of the environment's variables that hold keys end so; the shortest key, in characters.
+_SECRET, _SHORTEST = ("KEY", "TOKEN", "SECRET", "PASSWORD"), 6
 # Longest text of others that is shown, in characters.
 _LONGEST = 200
 _KEY_LIKE = re.compile(r"\bsk-\S+|[\w*+=-]{32,}")
@@ -122,13 +125,15 @@ def seconds_to_wait(asked: str) -> float | None:
     return None
 
 
-def presentable(text: str) -> str:
-    r"""Return foreign words as one short line without anything that looks like a key.
+def presentable(text: str, key: str | None = None) -> str:
+    r"""Return foreign words as one short line without anything that is, or looks like, a key.
 
     Parameters
     ----------
     text : str
         Text of a server or a model.
+    key : str, optional
+        The key of the call; those in the environment are known.
 
     Returns
     -------
@@ -139,6 +144,10 @@ def presentable(text: str) -> str:
     >>> presentable("Incorrect API key provided: sk-12ab34cd.\n See the documentation")
     'Incorrect API key provided: [...] See the documentation'
     """
+    for name, value in [("KEY", key or ""), *os.environ.items()]:
+        # Shorter ones are placeholders, which would hide words.
+        if name.upper().endswith(_SECRET) and len(value) >= _SHORTEST:
+            text = text.replace(value, "[...]")
     visible = "".join(sign if sign.isprintable() else " " for sign in text)
     line = " ".join(_KEY_LIKE.sub("[...]", visible).split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."

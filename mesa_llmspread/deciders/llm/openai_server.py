@@ -78,7 +78,7 @@ async def complete(
         words = f"HTTP {response.status}{_message(body)}"
         policy = any(sign in body for sign in _POLICY)
         asked = faults.seconds_to_wait(response.headers.get("Retry-After", ""))
-        return faults.of_status(response.status, faults.presentable(words), asked, policy)
+        return faults.of_status(response.status, faults.presentable(words, api_key), asked, policy)
     with contextlib.suppress(pydantic.ValidationError):
         return Completion.model_validate_json(body)
     with contextlib.suppress(ValueError, RecursionError):

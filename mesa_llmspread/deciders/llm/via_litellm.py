@@ -46,7 +46,7 @@ async def complete(
         response = await _with_grace(_sent(request, api_base, api_key, timeout))
     except (TimeoutError, openai.OpenAIError) as error:
         # All of litellm's errors are kinds of openai's.
-        return _diagnosed(error)
+        return _diagnosed(error, api_key)
     try:
         completion = Completion.model_validate(response)
     except pydantic.ValidationError:
@@ -90,7 +90,7 @@ async def _with_grace(coroutine: Coroutine[Any, Any, Any]) -> Any:
         raise
 
 
-def _diagnosed(error: Exception) -> Fault:
+def _diagnosed(error: Exception, key: str | None) -> Fault:
     """Return what an exception of litellm means for the call."""
     import httpx
     from litellm import exceptions as known
@@ -103,18 +103,18 @@ def _diagnosed(error: Exception) -> Fault:
     if isinstance(error, TimeoutError | known.Timeout):
         return faults.TIMEOUT
     if isinstance(error, known.UnsupportedParamsError):
-        return Fault("fatal", presentable(error.message))
+        return Fault("fatal", presentable(error.message, key))
     status = getattr(error, "status_code", None)
     policy = isinstance(error, known.ContentPolicyViolationError)
-    return faults.of_status(status, _server_words(chain, status), _retry_after(chain), policy)
+    return faults.of_status(status, _server_words(chain, status, key), _retry_after(chain), policy)
 
 
-def _server_words(chain: list[BaseException], status: int | None) -> str:
+def _server_words(chain: list[BaseException], status: int | None, key: str | None) -> str:
     """Return the status and the server's message, or the kind of error if it sent none."""
     for link in chain:
         body = getattr(link, "body", None)
         if isinstance(body, dict) and isinstance(body.get("message"), str):
-            return presentable(f"HTTP {status}: {body['message']}")
+            return presentable(f"HTTP {status}: {body['message']}", key)
     kinds = [type(link) for link in chain]
     foreign = [kind.__name__ for kind in kinds if not kind.__module__.startswith("litellm")]
     return f"HTTP {status}" if "HTTPStatusError" in foreign else [*foreign, kinds[0].__name__][0]
