@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from errors import refused
@@ -146,6 +147,9 @@ LIVE = [
     ("qwen2.5-coder-0.5b", "posts", "protests-0", 1, 15, 95, 277),
     ("qwen2.5-coder-0.5b", "posts", "protests-0", 2, 15, 95, 261),
     ("qwen2.5-coder-0.5b", "posts", "riots-40", 1, 15, 95, 255),
+    ("qwen2.5-coder-0.5b", "posts", "riots-40", 2, 15, 95, 227),
+    ("qwen2.5-coder-0.5b", "posts", "civilians-40", 1, 15, 95, 279),
+    ("qwen2.5-coder-0.5b", "posts", "civilians-40", 2, 15, 95, 239),
     ("smollm2-135m", "counts", "protests-0", 1, 15, 95, 128),
     ("smollm2-135m", "posts", "protests-0", 1, 2, 71, 87),
 ]
@@ -180,28 +184,41 @@ def test_a_real_model_that_decided_agent_by_agent_agrees_with_its_table(
         f"{len(found.band)} | {reposts} in {decisions} | {made['expected']:.1f} | {z} | {inside} |"
     )
     assert f"| {event} | {rng} | {row}" in page
-    # Of all these bands and distances, some miss.
-    assert found.decisions["z"].abs().max() < 3
-    assert found.band["inside"].mean() > 0.7
+    if detail == "counts":
+        # Asked as its table was measured. Of all these bands and distances, some miss.
+        assert found.decisions["z"].abs().max() < 3
+        assert found.band["inside"].mean() > 0.7
 
 
 def test_a_table_of_full_answers_expects_what_runs_with_words_do(tmp_path: Path) -> None:
     """The model's own probabilities where the prompt asks for words too, beside such runs."""
     measured = measure(
         recorded("qwen2.5-coder-0.5b", "full", tmp_path),
-        events=["protests-0"],
+        events=["protests-0", "civilians-40"],
         contacts=(0, 1, 8),
         words=True,
     )
     page = (DOCS / "real_models.md").read_text("utf-8")
-    for rng in (1, 2):
+    reposts, expects, variances = (np.zeros(3) for _ in range(3))
+    for event, rng in itertools.product(("protests-0", "civilians-40"), (1, 2)):
         decider = recorded("qwen2.5-coder-0.5b", "posts", tmp_path)
-        run = SpreadModel(n=100, initial_infected=5, event="protests-0", decider=decider, rng=rng)
+        run = SpreadModel(n=100, initial_infected=5, event=event, decider=decider, rng=rng)
         found = against_table(SpreadData.from_model(run.run(15)), measured)
         first, later, both = (f"{z:+.1f}".replace("-", "−") for z in found.decisions["z"])
         expected = ", ".join(f"{number:.1f}" for number in found.decisions["expected"])
-        assert f"| {rng} | {expected} | {first}, {later}, {both} |" in page
-        assert found.band["inside"].all()
+        inside = f"{found.band['inside'].sum()} of {len(found.band)}"
+        row = f"| {event} | {rng} | {expected} | {first}, {later}, {both} | {inside} |"
+        assert row in page
+        assert found.band["inside"].mean() > 0.9
+        apart = found.decisions["reposts"] - found.decisions["expected"]
+        reposts += found.decisions["reposts"].to_numpy()
+        expects += found.decisions["expected"].to_numpy()
+        variances += (apart / found.decisions["z"]).to_numpy() ** 2
+    # All four together, as the page says.
+    z = (reposts - expects) / np.sqrt(variances)
+    assert f"{reposts[0]:.0f} reposts at first sight where {expects[0]:.1f} were expected" in page
+    assert f"({-z[0]:.1f} standard errors fewer), and {reposts[1]:.0f} later" in page
+    assert f"where {expects[1]:.1f} were\n({z[1]:.1f} more)" in page
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -32,7 +32,7 @@ def information_left(levels: npt.NDArray[np.float64]) -> float:
     >>> information_left(np.array([[1.0, 1.0], [-1.0, -1.0]]))
     0.0
     """
-    covariance = np.cov(levels, rowvar=False, bias=True)
+    covariance = np.atleast_2d(np.cov(levels, rowvar=False, bias=True))
     if np.linalg.matrix_rank(covariance) < levels.shape[1]:
         return 0.0
     return float(1 / np.diag(np.linalg.inv(covariance)).max())

@@ -235,7 +235,9 @@ def trait_effects(
         table["term"].map(of_main).where(table["term"].isin(_TRAITS), table["p_value"])
     )
     alpha = (1 - level) / max(1, tests["p_value"].count())
-    information = information_left(levels[[name for name in _TRAITS if name in order]].to_numpy())
+    estimated = [name for name in _TRAITS if name in order]
+    # A trait that is estimated varies.
+    left = information_left(levels[estimated].to_numpy()) if estimated else 1.0
     return TraitEffects(
         table,
         _interactions(full, tests, level),
@@ -245,7 +247,7 @@ def trait_effects(
         len(decisions),
         decisions["run"].nunique(),
         level,
-        smallest_ratio(repost.sum() * information, alpha=alpha, power=_POWER),
+        smallest_ratio(repost.sum() * left, alpha=alpha, power=_POWER),
         (*_warnings(decisions, kind), *_too_few(permutations, tests, level)),
         _verdict(table, tests, main.dropped, level),
     )
