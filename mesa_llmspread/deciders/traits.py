@@ -116,10 +116,12 @@ class TraitDecider(Decider):
     def __post_init__(self) -> None:
         check_name("link", self.link, LINKS)
         check_kind("event_types", self.event_types, Mapping, "a mapping of event types to numbers")
-        numbers = {f"event_types[{name!r}]": value for name, value in self.event_types.items()}
-        for name, value in (vars(self) | numbers).items():
-            if name not in ("link", "event_types"):
-                checked_number(name, value, -np.inf)
+        numbers = {each.name: getattr(self, each.name) for each in dataclasses.fields(TraitDecider)}
+        for other in ("link", "event_types"):
+            del numbers[other]
+        numbers |= {f"event_types[{name!r}]": value for name, value in self.event_types.items()}
+        for name, value in numbers.items():
+            checked_number(name, value, -np.inf)
 
     def decide(self, exposures: Sequence[Exposure], rng: np.random.Generator) -> list[Decision]:
         """Draw one decision per exposure; see :meth:`Decider.decide`."""
