@@ -16,7 +16,7 @@ from scipy.stats import fisher_exact
 from mesa_llmspread import RunInfo, SpreadData, SpreadModel, TraitDecider, bundled_events, concat
 from mesa_llmspread.data.schema import COUNT_COLUMNS, EXPOSURE_COLUMNS
 from mesa_llmspread.exceptions import ArgumentError, ArgumentTypeError
-from mesa_llmspread.inference.power import smallest_ratio
+from mesa_llmspread.inference.power import information_left, smallest_ratio
 from mesa_llmspread.inference.trait_effects import TraitEffects, trait_effects
 from mesa_llmspread.profiles import Trait, codes
 from mesa_llmspread.reporting.plots import plot_hazard_ratios
@@ -257,9 +257,14 @@ def test_more_reposts_show_smaller_effects(record: SpreadData, effects: TraitEff
     one = trait_effects(record.select([0]))
     assert 1 < effects.smallest_ratio < one.smallest_ratio
     # The log of the ratio is as many standard errors as size and power ask for.
-    reposts = int((record.select([0]).exposures["outcome"] == "repost").sum())
+    decisions = record.select([0]).exposures.query("outcome != 'failed'")
+    reposts = int((decisions["outcome"] == "repost").sum())
     tests = one.tests["p_value"].count()
-    assert one.smallest_ratio == pytest.approx(smallest_ratio(reposts, alpha=0.05 / tests))
+    # What the other traits of so few agents do not explain of a trait.
+    levels = record.select([0]).agents.set_index("agent").loc[decisions["agent"]]
+    left = information_left(levels[[trait.value for trait in Trait]].to_numpy())
+    assert 0.5 < left < 1
+    assert one.smallest_ratio == pytest.approx(smallest_ratio(reposts * left, alpha=0.05 / tests))
     assert np.log(smallest_ratio(400)) == pytest.approx((1.959964 + 0.841621) / 20, rel=1e-6)
 
 
