@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -129,7 +130,11 @@ def test_several_records_are_fitted_as_one(tmp_path: Path) -> None:
     assert "2 runs" in call("fit", tmp_path / "1", tmp_path / "near", "--law", "SI")
     # The same run would count twice, also where one record ends before the other.
     call(*run[:1], tmp_path / "part", *run[2:], "--rng", 1, "--steps", 2)
-    for again in ("1", "part"):
+    counted = SpreadData.load(tmp_path / "1")
+    known = counted.info[0].decider_info | {"calls": 9}
+    info = {0: dataclasses.replace(counted.info[0], decider_info=known)}
+    SpreadData(counted.exposures, counted.counts, info, counted.agents).save(tmp_path / "counted")
+    for again in ("1", "part", "counted"):
         assert "seed 1" in call("fit", *(tmp_path / name for name in ("1", "2", again)), code=2)
 
 

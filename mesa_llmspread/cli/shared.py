@@ -7,6 +7,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -346,11 +347,15 @@ def read_decisions(*folders: Path) -> SpreadData:
 def _beginnings(data: SpreadData) -> dict[str, int]:
     """Return the seed of each run, by what tells it from others: setting and first decisions."""
     first = data.exposures.loc[data.exposures["step"] == 1, ["run", "agent", "outcome"]]
-    return {
-        f"{info}\n{first[first['run'] == run].drop(columns='run').to_csv(index=False)}": info.rng
-        for run, info in data.info.items()
-        if info.rng is not None
-    }
+    begun = {}
+    for run, info in data.info.items():
+        # What else is known of a decider grows with the run, such as the number of its calls.
+        who = {name: info.decider_info.get(name) for name in ("law", "parameters", "model")}
+        setting = replace(info, decider_info=who, versions={})
+        decisions = first[first["run"] == run].drop(columns="run")
+        if info.rng is not None:
+            begun[f"{setting}\n{decisions.to_csv(index=False)}"] = info.rng
+    return begun
 
 
 def read_network(file: Path | None) -> Network | None:

@@ -212,11 +212,12 @@ def between_runs(law: TransmissionLaw, log: Log, pooled: Estimate, level: float)
     if not np.isfinite(pooled.loglik):
         return pooled.interval
     whole = likelihood(law, log)
-    rare, averaged = np.full(len(whole.scale), False), None
+    rare: npt.NDArray[np.bool_] = np.full(len(whole.scale), False)
+    averaged = None
     if whole.separate and len(whole.scale) < _MANY:
         runs = [likelihood(law, log, log.run == run, smooth=True) for run in log.runs]
         expected = np.array([-np.diag(problem.derivatives(pooled.peak)[2]) for problem in runs])
-        rare = np.any((expected > 0) & (expected < _ENOUGH), axis=0, keepdims=True)[0]
+        rare = np.asarray(((expected > 0) & (expected < _ENOUGH)).any(axis=0))
         averaged = _averaged(whole.scale, runs, level)
         if not rare.any():
             return averaged

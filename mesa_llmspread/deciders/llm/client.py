@@ -21,7 +21,7 @@ from mesa_llmspread.deciders.base import Outcome
 from mesa_llmspread.deciders.llm import openai_server, providers, via_litellm
 from mesa_llmspread.deciders.llm.call import Answer, AnswerAlone, Call, Form
 from mesa_llmspread.deciders.llm.completion import Completion, token_repost_prob
-from mesa_llmspread.deciders.llm.faults import Fault, presentable
+from mesa_llmspread.deciders.llm.faults import Fault, one_line, presentable
 from mesa_llmspread.deciders.llm.local import LocalModel
 from mesa_llmspread.deciders.llm.prompts import Messages
 from mesa_llmspread.exceptions import (
@@ -207,11 +207,11 @@ class Client:
         reason = (choice and choice.finish_reason) or ""
         call = replace(
             call,
-            finish_reason=presentable(reason),
+            finish_reason=one_line(reason),
             prompt_tokens=usage.prompt_tokens if usage else None,
             completion_tokens=usage.completion_tokens if usage else None,
             cost=0.0 if self.local else None if self._direct else completion.cost,
-            served=presentable(completion.model or ""),
+            served=one_line(completion.model or ""),
         )
         if choice is None:
             return _failure(call, "malformed", "no choices")

@@ -12,7 +12,7 @@ import os
 import re
 from dataclasses import dataclass
 
-__all__ = ["PASSING", "TIMEOUT", "Fault", "of_status", "presentable", "seconds_to_wait"]
+__all__ = ["PASSING", "TIMEOUT", "Fault", "of_status", "one_line", "presentable", "seconds_to_wait"]
 
 #: The kinds of failure that another attempt, or another hour, may fix.
 PASSING = ("timeout", "rate_limit", "server")
@@ -148,6 +148,25 @@ def presentable(text: str, key: str | None = None) -> str:
         # Shorter ones are placeholders, which would hide words.
         if name.upper().endswith(_SECRET) and len(value) >= _SHORTEST:
             text = text.replace(value, "[...]")
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    r"""Return foreign words as one short line: for names, of which every call has some.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> one_line("my\nmodel")
+    'my model'
+    """
     visible = "".join(sign if sign.isprintable() else " " for sign in text)
     line = " ".join(_KEY_LIKE.sub("[...]", visible).split())
     return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
